@@ -1,0 +1,113 @@
+/**
+ * What each Django version does, in one table. No other file compares version numbers.
+ * Sources stand beside each rule; "since" is Django's release notes, checked on real Django.
+ */
+export interface VersionProfile {
+  /** As given, e.g. `4.2` or `5.2.14`. */
+  readonly version: string
+  /**
+   * The format of `session_data` this Django writes: `legacy` is `base64(hash:json)`, `signed` is `signing.dumps`.
+   * Source: django/contrib/sessions/backends/base.py, encode (3.1 changed it).
+   */
+  readonly writes: SessionFormat
+  /** The formats it reads, in the order it tries them. */
+  readonly reads: readonly SessionFormat[]
+  /** The hash of signatures, `get_session_auth_hash` and key derivation (3.1: SHA-256). */
+  readonly hashAlgorithm: 'sha1' | 'sha256'
+  /** Whether SECRET_KEY_FALLBACKS are tried (4.1). */
+  readonly usesFallbackKeys: boolean
+  /** Whether an expiry may be stored as ISO 8601 text (4.1, ticket 33562). */
+  readonly storesIsoExpiry: boolean
+  /** The first status whose response saves nothing; 500 alone before 4.2, every 5xx since (ticket 34173). */
+  savesSession(status: number): boolean
+  /** Whether deleting the cookie adds `Vary: Cookie` (3.2). */
+  readonly variesOnCookieDeletion: boolean
+  /** Whether setting the cookie adds `Vary: Cookie` even if nobody read the session (CVE-2026-35192: 5.2.14, 6.0.5). */
+  readonly variesOnCookieSet: boolean
+  /** Whether an existing `Vary: *` swallows all else (3.2; before, Django appended to it). */
+  readonly knowsVaryStar: boolean
+  /** Whether `SameSite=None` can be sent (3.1; before, Django answers 500). */
+  readonly allowsSameSiteNone: boolean
+  /** Whether Max-Age is cut to whole seconds (3.2's set_cookie; 2.2 sends `90.7`). */
+  readonly truncatesMaxAge: boolean
+  /** `bool(session)` is `not is_empty()` since 6.1; True before. */
+  readonly emptySessionIsFalsy: boolean
+  /** The default of the setting USE_TZ (True since 5.0). */
+  readonly useTzDefault: boolean
+}
+
+export type SessionFormat = 'legacy' | 'signed'
+
+/** What `DEFAULT_HASHING_ALGORITHM` may be; Django knew the setting in 3.1 and 3.2 only. */
+export type HashAlgorithm = 'sha1' | 'sha256'
+
+export class UnknownDjangoVersion extends Error {
+  override name = 'UnknownDjangoVersion'
+  readonly code: string = 'ERR_DJANGO_VERSION'
+}
+
+/**
+ * The rules of one Django version. A version without a patch number (`5.2`) means its last patch release.
+ * @throws {UnknownDjangoVersion} when the text is no version, or one older than 2.2.
+ */
+export function versionProfile(
+  version: string,
+  { defaultHashingAlgorithm }: { defaultHashingAlgorithm?: HashAlgorithm } = {},
+): VersionProfile {
+  const release = parseVersion(version)
+  const since = (...minimum: number[]) => isAtLeast(release, minimum)
+  const sha1 = !since(3, 1) || (!since(4, 0) && defaultHashingAlgorithm === 'sha1')
+  return Object.freeze({
+    version,
+    writes: sha1 ? 'legacy' : 'signed',
+    reads: sha1 ? (['legacy'] as const) : since(4, 0) ? (['signed'] as const) : (['signed', 'legacy'] as const),
+    hashAlgorithm: sha1 ? 'sha1' : 'sha256',
+    usesFallbackKeys: since(4, 1),
+    storesIsoExpiry: since(4, 1),
+    savesSession: since(4, 2) ? (status: number) => status < 500 : (status: number) => status !== 500,
+    variesOnCookieDeletion: since(3, 2),
+    variesOnCookieSet: since(6, 0) ? since(6, 0, 5) : since(5, 2, 14),
+    knowsVaryStar: since(3, 2),
+    allowsSameSiteNone: since(3, 1),
+    truncatesMaxAge: since(3, 2),
+    emptySessionIsFalsy: since(6, 1),
+    useTzDefault: since(5, 0),
+  })
+}
+
+/** The profile of a site that does not say its version, by what its `django_migrations` table holds. */
+export function versionFromMigrations(migrations: Iterable<{ app: string; name: string }>): string {
+  let hasAuth = false
+  for (const { app, name } of migrations) {
+    if (app !== 'auth') continue
+    hasAuth = true
+    // First shipped with Django 3.1, the version that began to sign sessions.
+    if (name === '0012_alter_user_first_name_max_length') return NEWEST_MEASURED
+  }
+  return hasAuth ? OLDEST_SUPPORTED : NEWEST_MEASURED
+}
+
+const OLDEST_SUPPORTED = '2.2'
+const NEWEST_MEASURED = '6.1'
+
+function parseVersion(version: string): number[] {
+  const match = /^(\d+)\.(\d+)(?:\.(\d+))?/.exec(version.trim())
+  if (match === null) {
+    throw new UnknownDjangoVersion(
+      `${JSON.stringify(version)} is no Django version; give what \`python -m django --version\` prints, e.g. 4.2`,
+    )
+  }
+  const release = [Number(match[1]), Number(match[2]), match[3] === undefined ? Infinity : Number(match[3])]
+  if (!isAtLeast(release, [2, 2])) {
+    throw new UnknownDjangoVersion(`Django ${version} is older than ${OLDEST_SUPPORTED}, the oldest supported here`)
+  }
+  return release
+}
+
+function isAtLeast(release: readonly number[], minimum: readonly number[]): boolean {
+  for (const [index, wanted] of minimum.entries()) {
+    const actual = release[index] ?? 0
+    if (actual !== wanted) return actual > wanted
+  }
+  return true
+}
