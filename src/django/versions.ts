@@ -13,18 +13,23 @@ export interface VersionProfile {
   /** The formats it reads, in the order it tries them. */
   readonly reads: readonly SessionFormat[]
   /** The hash of signatures, `get_session_auth_hash` and key derivation (3.1: SHA-256). */
-  readonly hashAlgorithm: 'sha1' | 'sha256'
+  readonly hashAlgorithm: HashAlgorithm
+  /**
+   * The hashes under which a signed value verifies; the first is the one it signs with. 3.1 and 3.2 accept SHA-1 too,
+   * whatever they sign with (django/core/signing.py, Signer.legacy_algorithm; gone in 4.0).
+   */
+  readonly signatureAlgorithms: readonly [HashAlgorithm, ...HashAlgorithm[]]
   /** Whether SECRET_KEY_FALLBACKS are tried (4.1). */
   readonly usesFallbackKeys: boolean
   /** Whether an expiry may be stored as ISO 8601 text (4.1, ticket 33562). */
   readonly storesIsoExpiry: boolean
   /** The first status whose response saves nothing; 500 alone before 4.2, every 5xx since (ticket 34173). */
   savesSession(status: number): boolean
-  /** Whether deleting the cookie adds `Vary: Cookie` (3.2). */
+  /** Whether deleting the cookie adds `Vary: Cookie` (3.0). */
   readonly variesOnCookieDeletion: boolean
   /** Whether setting the cookie adds `Vary: Cookie` even if nobody read the session (CVE-2026-35192: 5.2.14, 6.0.5). */
   readonly variesOnCookieSet: boolean
-  /** Whether an existing `Vary: *` swallows all else (3.2; before, Django appended to it). */
+  /** Whether an existing `Vary: *` swallows all else (3.0; before, Django appended to it). */
   readonly knowsVaryStar: boolean
   /** Whether `SameSite=None` can be sent (3.1; before, Django answers 500). */
   readonly allowsSameSiteNone: boolean
@@ -56,18 +61,26 @@ export function versionProfile(
 ): VersionProfile {
   const release = parseVersion(version)
   const since = (...minimum: number[]) => isAtLeast(release, minimum)
-  const sha1 = !since(3, 1) || (!since(4, 0) && defaultHashingAlgorithm === 'sha1')
+  const transitional = since(3, 1) && !since(4, 0)
+  const sha1 = !since(3, 1) || (transitional && defaultHashingAlgorithm === 'sha1')
+  const hashAlgorithm = sha1 ? 'sha1' : 'sha256'
   return Object.freeze({
     version,
     writes: sha1 ? 'legacy' : 'signed',
-    reads: sha1 ? (['legacy'] as const) : since(4, 0) ? (['signed'] as const) : (['signed', 'legacy'] as const),
-    hashAlgorithm: sha1 ? 'sha1' : 'sha256',
+    // With 'sha1' too, 3.1 and 3.2 try the signed format first (base.py, decode): one signed with SHA-1, that is.
+    reads: transitional
+      ? (['signed', 'legacy'] as const)
+      : sha1
+        ? (['legacy'] as const)
+        : (['signed'] as const),
+    hashAlgorithm,
+    signatureAlgorithms: transitional && !sha1 ? (['sha256', 'sha1'] as const) : ([hashAlgorithm] as const),
     usesFallbackKeys: since(4, 1),
     storesIsoExpiry: since(4, 1),
     savesSession: since(4, 2) ? (status: number) => status < 500 : (status: number) => status !== 500,
-    variesOnCookieDeletion: since(3, 2),
+    variesOnCookieDeletion: since(3, 0),
     variesOnCookieSet: since(6, 0) ? since(6, 0, 5) : since(5, 2, 14),
-    knowsVaryStar: since(3, 2),
+    knowsVaryStar: since(3, 0),
     allowsSameSiteNone: since(3, 1),
     truncatesMaxAge: since(3, 2),
     emptySessionIsFalsy: since(6, 1),
@@ -99,7 +112,9 @@ function parseVersion(version: string): number[] {
   }
   const release = [Number(match[1]), Number(match[2]), match[3] === undefined ? Infinity : Number(match[3])]
   if (!isAtLeast(release, [2, 2])) {
-    throw new UnknownDjangoVersion(`Django ${version} is older than ${OLDEST_SUPPORTED}, the oldest supported here`)
+    throw new UnknownDjangoVersion(
+      `Django ${version} is older than ${OLDEST_SUPPORTED}, the oldest supported here`,
+    )
   }
   return release
 }

@@ -1,0 +1,432 @@
+/**
+ * JSON as Python's `json` module reads and writes it. Source: CPython's Lib/json and Modules/_json.c, as used by
+ * django/core/signing.py, JSONSerializer.
+ */
+
+/** Key to JSON text. Text, so that a value nobody sets is written back byte for byte. */
+export type SessionData = ReadonlyMap<string, string>
+
+/** A JSON value in JavaScript. Integers beyond ±(2^53 - 1) are bigint, other numbers (Python's floats too) number. */
+export type PythonValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | PythonValue[]
+  | { [key: string]: PythonValue }
+
+/**
+ * How many brackets may be open inside the outermost one when JSON is read.
+ * Unlike Django, which reads as deep as its Python's stack allows (900 on Python 3.9 to 3.11, over 5000 on 3.13) and
+ * takes anything deeper for an empty session, the limit is the same everywhere: what any Django can write is read.
+ */
+export const MAX_NESTING = 5000
+
+/** How deep a value may be nested to be written: within what Django reads on every Python. */
+export const MAX_WRITTEN_NESTING = 900
+
+/** Python refuses to read or print an integer of more digits (`sys.int_info.default_max_str_digits`). */
+export const MAX_INT_DIGITS = 4300
+
+/** Python's json.loads would not read this text. `position` counts UTF-16 units from 0. */
+export class JSONDecodeError extends Error {
+  override name = 'JSONDecodeError'
+  readonly code: string = 'ERR_JSON_DECODE'
+  readonly position: number
+
+  constructor(problem: string, position: number) {
+    super(`${problem}: char ${position}`)
+    this.position = position
+  }
+}
+
+/** The text is JSON, but no object, and session data is a dictionary. */
+export class NotAnObject extends Error {
+  override name = 'NotAnObject'
+  readonly code: string = 'ERR_NOT_AN_OBJECT'
+}
+
+/** The value has no JSON form that Django would read back. */
+export class NotSerializable extends TypeError {
+  override name = 'NotSerializable'
+  readonly code: string = 'ERR_NOT_SERIALIZABLE'
+}
+
+/**
+ * An object's members as key to JSON text, in the order of their first appearance; of equal keys the last value counts.
+ * The whole text is checked as json.loads would, yet no value is built.
+ * @throws {JSONDecodeError} when Python's json.loads would refuse the text.
+ * @throws {NotAnObject} when it is another value.
+ */
+export function parseObject(text: string): SessionData {
+  const data = new Map<string, string>()
+  let depth = 0
+  let key = ''
+  let start = 0
+  let isObject = false
+  walk(text, {
+    open(at) {
+      if (depth === 0) isObject = text.charCodeAt(at) === OPEN_OBJECT
+      if (depth === 1) start = at
+      depth += 1
+    },
+    key(at, end) {
+      if (depth === 1) key = unquote(text.slice(at, end))
+    },
+    scalar(at, end) {
+      if (depth === 1) data.set(key, text.slice(at, end))
+    },
+    close(end) {
+      depth -= 1
+      if (depth === 1) data.set(key, text.slice(start, end))
+    },
+  })
+  if (!isObject) throw new NotAnObject('Session data is a JSON object; this is another JSON value')
+  return data
+}
+
+/** The object's JSON text: keys escaped as Python does, the values' text as it is. The inverse of `parseObject`. */
+export function stringifyObject(data: SessionData): string {
+  let members = ''
+  for (const [key, text] of data) members += `${members === '' ? '' : ','}${quote(key)}:${text}`
+  return `{${members}}`
+}
+
+/**
+ * The value that a JSON text stands for. Objects are plain ones, with `__proto__` as an own property like any other.
+ * @throws {JSONDecodeError} when Python's json.loads would refuse the text.
+ */
+export function parseValue(text: string): PythonValue {
+  return build<PythonValue>(text, {
+    scalar: parseScalar,
+    array: (items) => items,
+    object: (members) => {
+      const object: { [key: string]: PythonValue } = {}
+      for (const [key, value] of members) {
+        if (key !== '__proto__') object[key] = value
+        else
+          Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true })
+      }
+      return object
+    },
+  })
+}
+
+/**
+ * Exactly what Python's `json.dumps(value, separators=(",", ":"))` prints. A safe integer (but -0) is an int, any other
+ * number a float; of an object its own enumerable string keys are written, a property that is undefined is left out.
+ * @throws {NotSerializable} for what Django could not read back as it was: other types, class instances, cycles,
+ * nesting beyond MAX_WRITTEN_NESTING and integers beyond MAX_INT_DIGITS.
+ */
+export function stringifyValue(value: unknown): string {
+  return stringify(value, [])
+}
+
+/**
+ * What `json.dumps(json.loads(text), separators=(",", ":"))` prints: floats by repr, Python's escapes, no blanks, of
+ * equal keys the last value in the place of the first. Nothing is lost on the way, integers of any size included.
+ * @throws {JSONDecodeError} when Python's json.loads would refuse the text.
+ */
+export function canonicalize(text: string): string {
+  return build<string>(text, {
+    scalar: canonicalizeScalar,
+    array: (items) => {
+      // Concatenated, not joined: join would copy the text once for each level of nesting.
+      let list = ''
+      for (const item of items) list += list === '' ? item : `,${item}`
+      return `[${list}]`
+    },
+    object: stringifyObject,
+  })
+}
+
+/**
+ * The bytes that Django's serializer makes of JSON text: latin-1. What latin-1 lacks is escaped, which JSON allows
+ * wherever such a character can stand.
+ */
+export function encodeJson(json: string): Buffer {
+  return Buffer.from(json.replace(BEYOND_LATIN1, escapeUnit), 'latin1')
+}
+
+const BEYOND_LATIN1 = /[^\0-\xff]/g
+const BEYOND_ASCII = /[\x7f-\uffff]/g
+const INTEGER = /^-?\d+$/
+const SCALAR = /-?(?:(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|Infinity)|true|false|null|NaN/y
+const HEX4 = /^[0-9a-fA-F]{4}$/
+
+const QUOTE = 0x22
+const COMMA = 0x2c
+const COLON = 0x3a
+const OPEN_ARRAY = 0x5b
+const BACKSLASH = 0x5c
+const OPEN_OBJECT = 0x7b
+const CLOSE_OBJECT = 0x7d
+
+/** What `walk` meets; positions are into its text, `end` is the one behind. */
+interface Events {
+  open(at: number): void
+  key(at: number, end: number): void
+  scalar(at: number, end: number): void
+  close(end: number): void
+}
+
+/** Reads the whole text once, without recursion, and reports what it meets. */
+function walk(text: string, on: Events): void {
+  const closers: number[] = []
+  let at = 0
+  for (;;) {
+    at = skipBlanks(text, at)
+    const first = text.charCodeAt(at)
+    if (first === OPEN_OBJECT || first === OPEN_ARRAY) {
+      if (closers.length > MAX_NESTING) throw new JSONDecodeError('Nested too deeply', at)
+      on.open(at)
+      const closer = first + 2 // ']' follows '[', and '}' '{', at a distance of two
+      closers.push(closer)
+      at = skipBlanks(text, at + 1)
+      if (text.charCodeAt(at) !== closer) {
+        if (first === OPEN_OBJECT) at = walkKey(text, at, on)
+        continue
+      }
+    } else {
+      const end = endOfScalar(text, at)
+      on.scalar(at, end)
+      at = end
+    }
+    // A value ends here: close what ends with it, up to the comma that announces the next.
+    for (;;) {
+      at = skipBlanks(text, at)
+      const closer = closers.at(-1)
+      if (closer === undefined) {
+        if (at < text.length) throw new JSONDecodeError('Extra data', at)
+        return
+      }
+      const next = text.charCodeAt(at)
+      at += 1
+      if (next === COMMA) {
+        if (closer === CLOSE_OBJECT) at = walkKey(text, skipBlanks(text, at), on)
+        break
+      }
+      if (next !== closer) throw new JSONDecodeError("Expecting ',' delimiter", at - 1)
+      closers.pop()
+      on.close(at)
+    }
+  }
+}
+
+/** Reads a key and its colon; gives the position behind. */
+function walkKey(text: string, at: number, on: Events): number {
+  if (text.charCodeAt(at) !== QUOTE) throw new JSONDecodeError('Expecting property name', at)
+  const end = endOfString(text, at)
+  on.key(at, end)
+  const colon = skipBlanks(text, end)
+  if (text.charCodeAt(colon) !== COLON) throw new JSONDecodeError("Expecting ':' delimiter", colon)
+  return colon + 1
+}
+
+function skipBlanks(text: string, start: number): number {
+  for (let at = start; ; at += 1) {
+    const code = text.charCodeAt(at)
+    if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return at
+  }
+}
+
+function endOfScalar(text: string, at: number): number {
+  if (text.charCodeAt(at) === QUOTE) return endOfString(text, at)
+  SCALAR.lastIndex = at
+  if (!SCALAR.test(text)) throw new JSONDecodeError('Expecting value', at)
+  const end = SCALAR.lastIndex
+  if (end - at > MAX_INT_DIGITS) refuseLongInteger(text.slice(at, end), at)
+  return end
+}
+
+function refuseLongInteger(number: string, at: number): void {
+  if (INTEGER.test(number) && digitCount(number) > MAX_INT_DIGITS) {
+    throw new JSONDecodeError(`An integer has more than ${MAX_INT_DIGITS} digits`, at)
+  }
+}
+
+function digitCount(integer: string): number {
+  return integer.startsWith('-') ? integer.length - 1 : integer.length
+}
+
+function endOfString(text: string, quote: number): number {
+  for (let at = quote + 1; ; at += 1) {
+    const code = text.charCodeAt(at)
+    if (code === QUOTE) return at + 1
+    if (code === BACKSLASH) {
+      at += 1
+      if (text[at] === 'u') {
+        if (!HEX4.test(text.slice(at + 1, at + 5))) throw new JSONDecodeError('Invalid \\uXXXX escape', at)
+        at += 4
+      } else if (at >= text.length || !'"\\/bfnrt'.includes(text.charAt(at))) {
+        throw new JSONDecodeError('Invalid \\escape', at)
+      }
+    } else if (!(code >= 0x20)) {
+      // NaN, at the end of the text, is not >= 0x20 either.
+      throw new JSONDecodeError(at < text.length ? 'Invalid control character' : 'Unterminated string', at)
+    }
+  }
+}
+
+/** How `build` makes values of one kind. */
+interface Builder<T> {
+  scalar(text: string): T
+  array(items: T[]): T
+  object(members: Map<string, T>): T
+}
+
+interface Container<T> {
+  readonly items: T[]
+  readonly members: Map<string, T> | null
+  key: string
+}
+
+function build<T>(text: string, make: Builder<T>): T {
+  const open: Container<T>[] = []
+  let outermost: T | undefined
+  const add = (value: T) => {
+    const parent = open.at(-1)
+    if (parent === undefined) outermost = value
+    else if (parent.members === null) parent.items.push(value)
+    else parent.members.set(parent.key, value)
+  }
+  walk(text, {
+    open(at) {
+      open.push({ items: [], members: text.charCodeAt(at) === OPEN_OBJECT ? new Map() : null, key: '' })
+    },
+    key(at, end) {
+      const parent = open.at(-1)
+      if (parent !== undefined) parent.key = unquote(text.slice(at, end))
+    },
+    scalar(at, end) {
+      add(make.scalar(text.slice(at, end)))
+    },
+    close() {
+      const container = open.pop()
+      if (container !== undefined) {
+        add(container.members === null ? make.array(container.items) : make.object(container.members))
+      }
+    },
+  })
+  return outermost as T // walk has met exactly one outermost value, or thrown
+}
+
+function parseScalar(text: string): PythonValue {
+  if (text === 'null') return null
+  if (text === 'true') return true
+  if (text === 'false') return false
+  if (text.startsWith('"')) return unquote(text)
+  const number = Number(text)
+  if (!INTEGER.test(text)) return number
+  if (!Number.isSafeInteger(number)) return BigInt(text)
+  return number === 0 ? 0 : number // Python's integers have no -0
+}
+
+function canonicalizeScalar(text: string): string {
+  if (text === 'null' || text === 'true' || text === 'false') return text
+  if (text.startsWith('"')) return quote(unquote(text))
+  if (!INTEGER.test(text)) return pythonFloat(Number(text))
+  return text === '-0' ? '0' : text
+}
+
+/** A JSON string in quotes, already checked, as JavaScript's: both join the halves of a surrogate pair alike. */
+function unquote(text: string): string {
+  return text.includes('\\') ? (JSON.parse(text) as string) : text.slice(1, -1)
+}
+
+/** JSON.stringify has Python's short escapes and its `\u00xx`; Python (ensure_ascii) escapes DEL and all above too. */
+function quote(text: string): string {
+  return JSON.stringify(text).replace(BEYOND_ASCII, escapeUnit)
+}
+
+function escapeUnit(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+}
+
+/** A float as Python's repr prints it: JavaScript's digits, another layout. */
+function pythonFloat(number: number): string {
+  if (!Number.isFinite(number)) return String(number)
+  if (Object.is(number, -0)) return '-0.0'
+  const size = Math.abs(number)
+  if (size >= 1e16 || (size < 1e-4 && size > 0)) {
+    return number.toExponential().replace(/(?<=e[+-])(?=\d$)/, '0') // an exponent has two digits at least
+  }
+  return Number.isInteger(number) ? `${number}.0` : String(number)
+}
+
+function stringify(value: unknown, parents: object[]): string {
+  switch (typeof value) {
+    case 'string':
+      return quote(value)
+    case 'boolean':
+      return String(value)
+    case 'number':
+      return Number.isSafeInteger(value) && !Object.is(value, -0) ? String(value) : pythonFloat(value)
+    case 'bigint':
+      return stringifyBigint(value)
+    case 'object':
+      return value === null ? 'null' : stringifyContainer(value, parents)
+    default:
+      throw refusal(typeof value)
+  }
+}
+
+function stringifyBigint(value: bigint): string {
+  const text = String(value)
+  if (digitCount(text) <= MAX_INT_DIGITS) return text
+  throw new NotSerializable(
+    `An integer of more than ${MAX_INT_DIGITS} digits makes the session unreadable to Django; store it as a string`,
+  )
+}
+
+function stringifyContainer(value: object, parents: object[]): string {
+  if (parents.includes(value)) throw new NotSerializable('Circular reference detected; store a tree')
+  if (parents.length >= MAX_WRITTEN_NESTING) {
+    throw new NotSerializable(
+      `Nesting of more than ${MAX_WRITTEN_NESTING} levels makes the session unreadable to Django; store a flatter value`,
+    )
+  }
+  parents.push(value)
+  const text = Array.isArray(value) ? stringifyArray(value, parents) : stringifyMembers(value, parents)
+  parents.pop()
+  return text
+}
+
+function stringifyArray(value: readonly unknown[], parents: object[]): string {
+  return `[${Array.from(value, (item) => stringify(item, parents)).join(',')}]`
+}
+
+function stringifyMembers(value: object, parents: object[]): string {
+  if (!isPlain(value)) throw refusal(typeName(value))
+  const members: string[] = []
+  for (const [key, member] of Object.entries(value)) {
+    if (member !== undefined) members.push(`${quote(key)}:${stringify(member, parents)}`)
+  }
+  return `{${members.join(',')}}`
+}
+
+/** Made by `{}` or `Object.create(null)`, in this realm or another. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+function typeName(value: object): string {
+  const maker: unknown = value.constructor
+  return typeof maker === 'function' && maker.name !== '' ? maker.name : 'object'
+}
+
+function refusal(type: string): NotSerializable {
+  return new NotSerializable(
+    `Object of type ${type} is not JSON serializable; ${INSTEAD.get(type) ?? 'store a plain object or array'} instead`,
+  )
+}
+
+const INSTEAD: ReadonlyMap<string, string> = new Map([
+  ['Date', 'store its toISOString() or getTime()'],
+  ['Map', 'store Object.fromEntries(map)'],
+  ['Set', 'store an array of its members'],
+  ['Buffer', "store its toString('base64')"],
+  ['undefined', 'store null'],
+])

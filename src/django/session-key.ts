@@ -1,0 +1,23 @@
+import { randomInt as cryptoRandomInt } from 'node:crypto'
+
+const ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789'
+const LENGTH = 32
+const MIN_LENGTH = 8
+
+/**
+ * A new session key: 32 characters of a-z and 0-9, each as likely as any other.
+ * `randomInt(max)` gives an integer from 0 up to, not including, max.
+ * Source: django/contrib/sessions/backends/base.py, _get_new_session_key and VALID_KEY_CHARS.
+ */
+export function newSessionKey(randomInt: (max: number) => number = cryptoRandomInt): string {
+  return Array.from({ length: LENGTH }, () => ALPHABET.charAt(randomInt(ALPHABET.length))).join('')
+}
+
+/**
+ * Whether Django takes this cookie value for a session key; one that it does not counts as no key at all. The alphabet
+ * is not checked. Source: django/contrib/sessions/backends/base.py, _validate_session_key.
+ */
+export function isValidSessionKey(key: string): boolean {
+  // Python counts characters, JavaScript's length UTF-16 units.
+  return key.length >= MIN_LENGTH && Array.from(key).length >= MIN_LENGTH
+}

@@ -1,0 +1,93 @@
+import test from 'ava'
+import { UnknownDjangoVersion, versionFromMigrations, versionProfile } from '../../src/django/versions.ts'
+
+// From the source of each release (base.py, signing.py, middleware.py, cache.py, response.py).
+const table: Record<string, Partial<ReturnType<typeof versionProfile>>> = {
+  '2.2': {
+    writes: 'legacy',
+    reads: ['legacy'],
+    hashAlgorithm: 'sha1',
+    signatureAlgorithms: ['sha1'],
+    usesFallbackKeys: false,
+    storesIsoExpiry: false,
+    variesOnCookieDeletion: false,
+    variesOnCookieSet: false,
+    knowsVaryStar: false,
+    allowsSameSiteNone: false,
+    truncatesMaxAge: false,
+    emptySessionIsFalsy: false,
+    useTzDefault: false,
+  },
+  '3.0': {
+    writes: 'legacy',
+    reads: ['legacy'],
+    variesOnCookieDeletion: true,
+    knowsVaryStar: true,
+    allowsSameSiteNone: false,
+  },
+  '3.1': {
+    writes: 'signed',
+    reads: ['signed', 'legacy'],
+    hashAlgorithm: 'sha256',
+    signatureAlgorithms: ['sha256', 'sha1'],
+    allowsSameSiteNone: true,
+    truncatesMaxAge: false,
+  },
+  '3.2': { writes: 'signed', reads: ['signed', 'legacy'], truncatesMaxAge: true, usesFallbackKeys: false },
+  '4.0': { writes: 'signed', reads: ['signed'], signatureAlgorithms: ['sha256'], usesFallbackKeys: false },
+  '4.1': { usesFallbackKeys: true, storesIsoExpiry: true, useTzDefault: false },
+  '4.2': {
+    writes: 'signed',
+    reads: ['signed'],
+    hashAlgorithm: 'sha256',
+    variesOnCookieSet: false,
+    useTzDefault: false,
+  },
+  '5.0': { useTzDefault: true, variesOnCookieSet: false },
+  '5.2.13': { variesOnCookieSet: false },
+  '5.2.14': { variesOnCookieSet: true },
+  '5.2': { variesOnCookieSet: true, emptySessionIsFalsy: false },
+  '6.0.4': { variesOnCookieSet: false },
+  '6.0.5': { variesOnCookieSet: true },
+  '6.1': { variesOnCookieSet: true, emptySessionIsFalsy: true },
+}
+for (const [version, rules] of Object.entries(table)) {
+  test(`the rules of Django ${version} are known`, (t) => {
+    t.like({ ...versionProfile(version) }, rules)
+  })
+}
+
+test("DEFAULT_HASHING_ALGORITHM='sha1' makes 3.1 and 3.2 write as 3.0 did, and read SHA-1 only", (t) => {
+  for (const version of ['3.1', '3.2.25']) {
+    t.like(
+      { ...versionProfile(version, { defaultHashingAlgorithm: 'sha1' }) },
+      { writes: 'legacy', reads: ['signed', 'legacy'], hashAlgorithm: 'sha1', signatureAlgorithms: ['sha1'] },
+    )
+  }
+  t.is(versionProfile('4.2', { defaultHashingAlgorithm: 'sha1' }).writes, 'signed')
+})
+
+test('a server error saves nothing: 500 before 4.2, every 5xx since', (t) => {
+  const saved = (version: string) => [200, 404, 500, 503].filter(versionProfile(version).savesSession)
+  t.deepEqual(saved('4.1'), [200, 404, 503])
+  t.deepEqual(saved('4.2'), [200, 404])
+})
+
+test('versions are read as Django prints them', (t) => {
+  for (const version of ['5.2', '5.2.14', ' 6.1 ', '6.1rc1', '10.0'])
+    t.is(versionProfile(version).version, version)
+  for (const version of ['', 'five', '5', '1.11', '2.1.15']) {
+    t.throws(
+      () => versionProfile(version),
+      { instanceOf: UnknownDjangoVersion, code: 'ERR_DJANGO_VERSION' },
+      version,
+    )
+  }
+})
+
+test('a site without DJANGO_VERSION is told by its migrations', (t) => {
+  const auth = (...names: string[]) => names.map((name) => ({ app: 'auth', name }))
+  t.is(versionFromMigrations(auth('0001_initial', '0011_update_proxy_permissions')), '2.2')
+  t.is(versionFromMigrations(auth('0001_initial', '0012_alter_user_first_name_max_length')), '6.1')
+  t.is(versionFromMigrations([{ app: 'sessions', name: '0001_initial' }]), '6.1')
+})
