@@ -1,0 +1,156 @@
+import { InvalidSessionExpiry } from './expiry.ts'
+import type { VersionProfile } from './versions.ts'
+
+/** The SESSION_COOKIE_… settings. */
+export interface CookieSettings {
+  readonly name: string
+  readonly domain: string | null
+  readonly path: string
+  readonly secure: boolean
+  readonly httpOnly: boolean
+  readonly sameSite: 'Lax' | 'Strict' | 'None' | null
+}
+
+/** SameSite=None, which Django sends only from 3.1 on. */
+export class UnsupportedSameSite extends Error {
+  override name = 'UnsupportedSameSite'
+  readonly code: string = 'ERR_COOKIE_SAMESITE'
+}
+
+/**
+ * The cookie that Django takes from this Cookie header, as Node gives it (one character per byte); undefined if it has
+ * none. Of two cookies with one name the last counts, and quoted values are unquoted as Python does.
+ * Source: django/http/cookie.py, parse_cookie; django/core/handlers/wsgi.py, get_str_from_wsgi.
+ */
+export function readCookie(header: string | undefined, name: string): string | undefined {
+  if (header === undefined) return undefined
+  let value: string | undefined
+  for (const chunk of Buffer.from(header, 'latin1').toString('utf8').split(';')) {
+    // A chunk without '=' is the value of a cookie without a name.
+    const equals = chunk.indexOf('=')
+    if (strip(chunk.slice(0, Math.max(equals, 0))) === name) value = unquote(strip(chunk.slice(equals + 1)))
+  }
+  return value
+}
+
+/**
+ * The text of the Set-Cookie header that carries the session; attributes in the order of Python's Morsel.
+ * `maxAge` is in seconds, null until the browser closes.
+ * Source: django/http/response.py, set_cookie; Python's http/cookies.py, Morsel.OutputString.
+ * @throws {InvalidSessionExpiry} when the cookie would expire outside the years 1 to 9999.
+ */
+export function sessionCookie(
+  settings: CookieSettings,
+  value: string,
+  { maxAge, now, profile }: { maxAge: number | null; now: Date; profile: VersionProfile },
+): string {
+  return setCookie(settings, value, profile, {
+    expires: maxAge === null ? null : httpDate(now.getTime() + maxAge * 1000),
+    maxAge: maxAge !== null && profile.truncatesMaxAge ? Math.trunc(maxAge) : maxAge,
+    httpOnly: settings.httpOnly,
+    secure: settings.secure,
+  })
+}
+
+/**
+ * The text of the Set-Cookie header that makes the browser forget the session.
+ * Source: django/http/response.py, delete_cookie.
+ */
+export function deletedSessionCookie(settings: CookieSettings, profile: VersionProfile): string {
+  const { name, sameSite } = settings
+  return setCookie(settings, '', profile, {
+    expires: httpDate(0),
+    maxAge: 0,
+    httpOnly: false,
+    // Browsers ignore the deletion of such cookies unless it is marked Secure.
+    secure: name.startsWith('__Secure-') || name.startsWith('__Host-') || sameSite === 'None',
+  })
+}
+
+/**
+ * The Vary header with Cookie in it; `existing` is '' where there is none yet.
+ * Source: django/utils/cache.py, patch_vary_headers. Unlike Django before 6.1, empty names in `existing` are dropped.
+ */
+export function varyOnCookie(existing: string, { knowsVaryStar }: VersionProfile): string {
+  const names = existing
+    .split(',')
+    .map(strip)
+    .filter((name) => name !== '')
+  if (knowsVaryStar && names.includes('*')) return '*'
+  if (!names.some((name) => name.toLowerCase() === 'cookie')) names.push('Cookie')
+  return names.join(', ')
+}
+
+interface Attributes {
+  readonly expires: string | null
+  readonly maxAge: number | null
+  readonly httpOnly: boolean
+  readonly secure: boolean
+}
+
+function setCookie(
+  { name, domain, path, sameSite }: CookieSettings,
+  value: string,
+  { allowsSameSiteNone }: VersionProfile,
+  { expires, maxAge, httpOnly, secure }: Attributes,
+): string {
+  if (sameSite === 'None' && !allowsSameSiteNone) {
+    throw new UnsupportedSameSite(
+      "SESSION_COOKIE_SAMESITE is 'None', which this version of Django (before 3.1) refuses",
+    )
+  }
+  // Morsel sorts by its own names (domain, expires, httponly, max-age, …) and leaves out what is empty.
+  return [
+    `${name}=${quote(value)}`,
+    domain ? `Domain=${domain}` : '',
+    expires === null ? '' : `expires=${expires}`,
+    httpOnly ? 'HttpOnly' : '',
+    maxAge === null ? '' : `Max-Age=${maxAge}`,
+    path === '' ? '' : `Path=${path}`,
+    sameSite === null ? '' : `SameSite=${sameSite}`,
+    secure ? 'Secure' : '',
+  ]
+    .filter((attribute) => attribute !== '')
+    .join('; ')
+}
+
+/** `Mon, 07 Dec 2026 08:00:00 GMT`. Source: django/utils/http.py, http_date. */
+function httpDate(time: number): string {
+  const date = new Date(Math.floor(time / 1000) * 1000)
+  const year = date.getUTCFullYear()
+  if (year >= 1 && year <= 9999) return date.toUTCString()
+  throw new InvalidSessionExpiry('the session cookie expires out of range: Python knows the years 1 to 9999')
+}
+
+/** Python's `str.strip()`. JavaScript's `trim` takes a BOM for a blank, and U+001C to U+001F and U+0085 for none. */
+function strip(text: string): string {
+  let start = 0
+  let end = text.length
+  while (start < end && BLANKS.includes(text.charAt(start))) start++
+  while (end > start && BLANKS.includes(text.charAt(end - 1))) end--
+  return text.slice(start, end)
+}
+
+const BLANKS =
+  '\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000'
+
+/** Source: Python's http/cookies.py, _unquote. */
+function unquote(value: string): string {
+  if (value.length < 2 || !value.startsWith('"') || !value.endsWith('"')) return value
+  return value
+    .slice(1, -1)
+    .replace(/\\(?:([0-3][0-7][0-7])|([^\n]))/g, (_, octal: string | undefined, character: string) =>
+      octal === undefined ? character : String.fromCharCode(Number.parseInt(octal, 8)),
+    )
+}
+
+/** Source: Python's http/cookies.py, _quote. A session key of MySQL may be any text that its collation equates. */
+function quote(value: string): string {
+  if (/^[\w!#$%&'*+\-.^`|~:]+$/.test(value)) return value
+  return `"${value.replace(/[^\w!#$%&'*+\-.^`|~: ()/<=>?@[\]{}\u0100-\uffff]/g, escaped)}"`
+}
+
+function escaped(character: string): string {
+  if (character === '"' || character === '\\') return `\\${character}`
+  return `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`
+}
