@@ -1,0 +1,97 @@
+import { METHODS } from 'node:http'
+import Koa, { type Middleware } from 'koa'
+import Router from 'koa-router'
+import type { Catalog } from '../catalog.ts'
+import { readAssets } from './assets.ts'
+import { createErrorPages } from './errors.ts'
+import { createHealth } from './health.ts'
+import { createHome } from './home.ts'
+import { errorFields, type Log } from './log.ts'
+import { createRequestLog } from './request-log.ts'
+import { createSecurityHeaders, type HstsOptions } from './security-headers.ts'
+import { createViews } from './views.ts'
+
+export interface AppOptions {
+  readonly sessionMiddleware: Middleware
+  readonly catalog: Catalog
+  /** A cheap question to the database, for `/health/ready`. */
+  readonly ping: () => Promise<void>
+  /** Whether the service is shutting down; `/health/ready` then says 503. */
+  readonly isDraining?: () => boolean
+  readonly log: Log
+  /** Whether a proxy in front sets X-Forwarded-Proto, -Host and -For, as Django's SECURE_PROXY_SSL_HEADER assumes. */
+  readonly trustedProxy: boolean
+  readonly environment: 'development' | 'production'
+  /** Ours, for the foot of the page. */
+  readonly version?: string
+  /** Django's SECURE_HSTS_…; none unless given. */
+  readonly hsts?: HstsOptions
+}
+
+/** Paths as Django tells them apart; a method that Node knows and a path does not take is a 405. */
+const ROUTER_OPTIONS = { strict: true, sensitive: true, methods: METHODS }
+
+/** The site as a Koa application: what each request goes through, in order. */
+export function createApp({
+  sessionMiddleware,
+  catalog,
+  ping,
+  isDraining,
+  log,
+  trustedProxy,
+  environment,
+  version = '',
+  hsts,
+}: AppOptions): Koa {
+  const assets = readAssets()
+  const views = createViews({ stylesUrl: assets.styles.url, iconUrl: assets.icon.url, version })
+  const health = createHealth({ ping, isDraining, log })
+  const errorPages = createErrorPages({ views, log })
+
+  const sessionless = new Router(ROUTER_OPTIONS)
+    .get('/health/live', health.live)
+    .get('/health/ready', health.ready)
+    .get(assets.styles.url, assets.styles.serve)
+    .get(assets.icon.url, assets.icon.serve)
+
+  const router = new Router(ROUTER_OPTIONS)
+    .get('/', redirectHome)
+    .get('/catalog', appendSlash)
+    .get('/catalog/', createHome({ catalog, views }))
+
+  const app = new Koa({ proxy: trustedProxy, env: environment })
+  app.on('error', (error: unknown) => log.warn('http.broken', errorFields(error)))
+  app.use(createRequestLog({ log }))
+  app.use(createSecurityHeaders({ hsts }))
+  // Twice, since Django wraps every middleware in such a page (django/core/handlers/exception.py). This one answers
+  // the failures of the session layer itself, e.g. a session that was deleted meanwhile (400).
+  app.use(errorPages)
+  app.use(sessionless.allowedMethods()).use(sessionless.routes()).use(endIfMatched)
+  app.use(sessionMiddleware)
+  // And this one those of the pages, so that the session layer sees a status and not an exception: a 404 still saves
+  // the session and a 500 does not.
+  app.use(errorPages)
+  app.use(router.allowedMethods()).use(router.routes())
+  return app
+}
+
+/** A known path with another method goes no further: no session for it either. `allowedMethods` says 405. */
+const endIfMatched: Middleware = async function endIfMatched(ctx, next) {
+  if (ctx.matched.length === 0) await next()
+}
+
+/** LocalLibrary's `path('', RedirectView.as_view(url='catalog/', permanent=True))`, which drops the query string. */
+const redirectHome: Middleware = function redirectHome(ctx) {
+  redirectPermanently(ctx, '/catalog/')
+}
+
+/** Source: django/middleware/common.py, get_full_path_with_slash. */
+const appendSlash: Middleware = function appendSlash(ctx) {
+  redirectPermanently(ctx, `/catalog/${ctx.search}`)
+}
+
+function redirectPermanently(ctx: Koa.Context, location: string): void {
+  ctx.redirect(location)
+  ctx.status = 301
+  ctx.body = '' // Django's are empty too
+}

@@ -1,0 +1,124 @@
+import Koa, { type Context, type Middleware } from 'koa'
+import { errorFields, type Log } from './log.ts'
+import type { Views } from './views.ts'
+
+/** What passes: the database is away, full or too busy, and the same request may succeed in a moment. */
+const PASSING: readonly (string | number)[] = [
+  'ERR_DATABASE_TIMEOUT',
+  'ERR_SESSION_CONFLICT_TIMEOUT',
+  // Node: the network
+  ...['EAI_AGAIN', 'ECONNREFUSED', 'ECONNRESET', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EPIPE'],
+  'ETIMEDOUT',
+  // MySQL and MariaDB
+  ...['ER_CON_COUNT_ERROR', 'ER_TOO_MANY_USER_CONNECTIONS', 'ER_SERVER_SHUTDOWN', 'ER_LOCK_DEADLOCK'],
+  ...['ER_LOCK_WAIT_TIMEOUT', 'ER_QUERY_TIMEOUT', 'ER_QUERY_INTERRUPTED'],
+  ...['PROTOCOL_CONNECTION_LOST', 'PROTOCOL_SEQUENCE_TIMEOUT'],
+  // MariaDB's own, which mysql2 cannot name: connection killed, statement time-out
+  ...[1927, 1969],
+  // PostgreSQL: connection exceptions; too many connections; deadlock, lock not available, statement time-out;
+  // shutting down, crashed, starting
+  ...['08000', '08003', '08006', '53300', '40P01', '55P03', '57014', '57P01', '57P02', '57P03'],
+  // SQLite
+  ...['SQLITE_BUSY', 'SQLITE_BUSY_SNAPSHOT', 'SQLITE_LOCKED'],
+]
+
+/** The one table from an error's code (or its driver's number) to a status. What is not in it nobody expected: 500. */
+const STATUS_OF_CODE: ReadonlyMap<unknown, number> = new Map([
+  ['ERR_SESSION_INTERRUPTED', 400], // django/contrib/sessions/exceptions.py, SessionInterrupted
+  ['ERR_INVALID_URL', 400], // Node, for a request line such as "GET http://[ HTTP/1.1"
+  ...PASSING.map((code) => [code, 503] as const),
+])
+
+/** What a visitor reads; never the cause. */
+const TEXTS: Readonly<Record<number, readonly [title: string, message: string]>> = {
+  400: ['Bad request', 'The server could not understand this request.'],
+  404: [
+    'Page not found',
+    'There is nothing at this address. It may have moved, or the link may be misspelt.',
+  ],
+  405: ['Method not allowed', 'This page cannot be asked for in this way.'],
+  500: [
+    'Something went wrong',
+    'The library made a mistake and could not show this page. It has been noted.',
+  ],
+  503: ['Back in a moment', 'The library cannot be reached just now. Please try again shortly.'],
+}
+
+const SESSION_INTERRUPTED: readonly [string, string] = [
+  'Your session has ended',
+  'Your session was deleted while this page was being made, perhaps because you logged out in another tab. Please go on from the home page.',
+]
+
+const RETRY_AFTER_SECONDS = '5'
+
+/** Headers that describe a body that will not be sent. */
+const BODY_HEADERS = [
+  'Content-Disposition',
+  'Content-Encoding',
+  'Content-Range',
+  'ETag',
+  'Last-Modified',
+  'Location',
+]
+
+/**
+ * Answers what failed below it, and what nobody answered, with a page in the site's frame. All other headers set so
+ * far stay, the session's cookie and Vary with them (Koa's own handling would drop them). A 5xx is logged here.
+ */
+export function createErrorPages({ views, log }: { views: Views; log: Log }): Middleware {
+  function show(ctx: Context, status: number, [title, message] = textOf(status)): void {
+    ctx.status = status
+    ctx.type = 'html'
+    // Unlike Django, which says nothing of an error's lifetime: a shared cache may keep a 404 or 405 on its own account.
+    ctx.set('Cache-Control', 'no-store')
+    if (status === 503 && !ctx.res.hasHeader('Retry-After')) ctx.set('Retry-After', RETRY_AFTER_SECONDS)
+    const reference = status >= 500 ? ctx.state.requestId : undefined
+    ctx.body = views.render('error.html', { status, title, message, reference })
+  }
+
+  return async function errorPages(ctx, next) {
+    try {
+      await next()
+    } catch (error) {
+      if (ctx.headerSent) throw error
+      const status = statusOf(error)
+      const { requestId } = ctx.state
+      if (status >= 500) log.error('http.failure', { requestId, status, ...errorFields(error) })
+      for (const name of BODY_HEADERS) ctx.remove(name)
+      if (error instanceof Koa.HttpError && error.headers !== undefined) ctx.set(error.headers)
+      return show(ctx, status, codeOf(error) === 'ERR_SESSION_INTERRUPTED' ? SESSION_INTERRUPTED : undefined)
+    }
+    if (ctx.status >= 400 && ctx.body === undefined) show(ctx, ctx.status)
+  }
+}
+
+function textOf(status: number): readonly [string, string] {
+  const text = TEXTS[status] ?? (status < 500 ? TEXTS[400] : TEXTS[500])
+  return text ?? ['Error', '']
+}
+
+/** By the error itself or, where it says nothing that we know, by its cause. */
+function statusOf(error: unknown): number {
+  if (!(error instanceof Error)) return 500
+  if (error instanceof Koa.HttpError) return error.status
+  const known = STATUS_OF_CODE.get(codeOf(error)) ?? STATUS_OF_CODE.get('errno' in error ? error.errno : null)
+  return known ?? (isConnectionFailure(error) ? 503 : statusOf(error.cause))
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined
+}
+
+/** Failures of a connection that their drivers give no code, or one that says less. */
+function isConnectionFailure(error: Error): boolean {
+  return (
+    error.name === 'KnexTimeoutError' || // no free connection in the pool
+    ('fatal' in error && error.fatal === true) || // mysql2: this connection is of no use any more
+    ('syscall' in error && error.syscall === 'connect') || // Node: e.g. ENOENT, there is no such socket
+    LOST_BY_PG.test(error.message)
+  )
+}
+
+/** pg gives these no code. */
+const LOST_BY_PG =
+  /(?:Connection terminated(?: unexpectedly)?|timeout expired|Query read timeout|is not queryable)$/

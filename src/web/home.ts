@@ -1,0 +1,40 @@
+import type { Middleware } from 'koa'
+import type { Catalog } from '../catalog.ts'
+import type { PythonValue } from '../django/json.ts'
+import type { Views } from './views.ts'
+
+/** What LocalLibrary keeps in a visitor's session, as far as this page knows. */
+export interface LibrarySession {
+  num_visits: PythonValue
+}
+
+/**
+ * LocalLibrary's home page: four counts, and how often this visitor has come, as stored. A HEAD counts, as in Django;
+ * a page that cannot be shown for want of the counts does not.
+ * Source: the MDN tutorial's catalog/views.py, index.
+ */
+export function createHome({ catalog, views }: { catalog: Catalog; views: Views }): Middleware {
+  // No Cache-Control: Django sends none here. `Vary: Cookie` keeps shared caches from mixing up visitors, and without
+  // an expiry or a validator browsers ask again.
+  return async function home(ctx) {
+    const [session, counts] = await Promise.all([ctx.session.load<LibrarySession>(), catalog.counts()])
+    session.compute('num_visits', oneMore)
+    await session.save()
+    ctx.type = 'html'
+    ctx.body = views.render('index.html', { counts, numVisits: session.get('num_visits') })
+  }
+}
+
+/**
+ * Python's `num_visits + 1`: integers exactly, floats and booleans as Python adds them.
+ * Unlike Django, which answers 500 to a value that is no number, and says "nan times" for ever after a NaN: counting
+ * starts anew.
+ */
+export function oneMore(stored: PythonValue | undefined): PythonValue {
+  if (typeof stored === 'bigint') return stored + 1n
+  if (typeof stored === 'boolean') return Number(stored) + 1
+  if (typeof stored !== 'number' || !Number.isFinite(stored)) return 1
+  // The first integer that would be written as a float; Python's has no end.
+  if (stored === Number.MAX_SAFE_INTEGER) return BigInt(stored) + 1n
+  return stored + 1
+}

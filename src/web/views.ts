@@ -1,0 +1,28 @@
+import { fileURLToPath } from 'node:url'
+import nunjucks from 'nunjucks'
+
+const TEMPLATES = ['index.html', 'error.html'] as const
+
+export interface Views {
+  /** The page as HTML, every value in it escaped. @throws for a value that the template needs and did not get. */
+  render(template: (typeof TEMPLATES)[number], context: Record<string, unknown>): string
+}
+
+/**
+ * The pages, compiled once: a broken template stops the start and not a visitor.
+ * @param globals what every page may use, such as the URL of the style sheet
+ */
+export function createViews(globals: Record<string, unknown>): Views {
+  const directory = fileURLToPath(new URL('../../templates', import.meta.url))
+  const environment = new nunjucks.Environment(new nunjucks.FileSystemLoader(directory), {
+    autoescape: true,
+    throwOnUndefined: true,
+    trimBlocks: true,
+    lstripBlocks: true,
+  })
+  for (const [name, value] of Object.entries(globals)) environment.addGlobal(name, value)
+  for (const template of ['base_generic.html', ...TEMPLATES]) environment.getTemplate(template, true)
+  return {
+    render: (template, context) => environment.render(template, context),
+  }
+}
