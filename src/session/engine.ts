@@ -33,8 +33,12 @@ export interface SessionEngine {
    * @throws {ConflictError} when somebody else has written it since.
    */
   update(sessionKey: string, session: NewSession, revision: string): Promise<KeyedSession>
-  /** Removes the session; one that is not there is fine. */
-  delete(sessionKey: string): Promise<void>
+  /**
+   * Removes the session; without `revision`, one that is not there is fine.
+   * @throws {UpdateError} when the session that `revision` saw is gone.
+   * @throws {ConflictError} when somebody else has written it since.
+   */
+  delete(sessionKey: string, revision?: string): Promise<void>
   /** Removes every expired session and gives their number. Source: `manage.py clearsessions`. */
   clearExpired(): Promise<number>
 }

@@ -1,0 +1,177 @@
+import { createHash } from 'node:crypto'
+import type { Knex } from 'knex'
+import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
+import type { SessionCodec } from '../django/session-data.ts'
+import {
+  ConflictError,
+  CreateError,
+  type NewSession,
+  type SessionEngine,
+  UpdateError,
+} from '../session/engine.ts'
+
+export interface DbEngineOptions {
+  readonly db: Knex
+  readonly codec: SessionCodec
+  /** How this site writes `expire_date`. */
+  readonly dates: DateColumn
+  readonly now?: () => Date
+  /** Django's table of sessions. */
+  readonly table?: string
+}
+
+/** A row as each driver can give it without loss: text only. */
+interface SessionRow {
+  readonly session_key: string
+  readonly session_data: string
+  readonly expire_date: string
+}
+
+/** Above this many characters a digest is compared instead of the text: it costs half at 100 kB. */
+const DIGEST_FROM = 4096
+const CLEAR_BATCH = 1000
+
+/**
+ * Sessions in Django's own `django_session` table. The revision is the stored text, compared in binary by the UPDATE
+ * itself: no transaction, so no lock outlives a statement (Django answers 400 to a user whose row is locked).
+ * Source: django/contrib/sessions/backends/db.py.
+ */
+export function createDbEngine({
+  db,
+  codec,
+  dates,
+  now = () => new Date(),
+  table = 'django_session',
+}: DbEngineOptions): SessionEngine {
+  const dialect = dialects[databaseKindOf(db)]
+  const rows = (): Knex.QueryBuilder => db(table)
+  const expiryAsText = db.raw(dialect.dateAsText)
+  const row = ({ data, expireDate }: NewSession) => ({
+    session_data: codec.encode(data),
+    expire_date: dates.toColumn(expireDate),
+  })
+  const isUnchanged = (query: Knex.QueryBuilder, revision: string): Knex.QueryBuilder =>
+    revision.length >= DIGEST_FROM && dialect.digestEquals !== null
+      ? query.whereRaw(dialect.digestEquals, [sha256(revision)])
+      : query.whereRaw(dialect.textEquals, [revision])
+
+  async function exists(sessionKey: string): Promise<boolean> {
+    const found: unknown = await rows().select(db.raw('1')).where('session_key', sessionKey).first()
+    return found !== undefined
+  }
+
+  async function whyNothingMatched(sessionKey: string): Promise<UpdateError | ConflictError> {
+    return (await exists(sessionKey))
+      ? new ConflictError('another request has saved this session')
+      : new UpdateError('this session was deleted')
+  }
+
+  return {
+    exists,
+
+    async load(sessionKey) {
+      // A NUL is a key that no row can have, and an error on PostgreSQL.
+      if (sessionKey.includes('\0')) return null
+      const found: SessionRow | undefined = await rows()
+        .select('session_key', 'session_data', expiryAsText)
+        .where('session_key', sessionKey)
+        .where('expire_date', '>', dates.toColumn(now()))
+        .first()
+      // Unlike Django, whose query finds the row of `abc…` for `ABC…` under MySQL's collations.
+      if (found === undefined || found.session_key !== sessionKey) return null
+      return {
+        data: codec.decode(found.session_data).data,
+        expireDate: dates.fromColumn(found.expire_date),
+        revision: found.session_data,
+      }
+    },
+
+    async create(sessionKey, session) {
+      const stored = row(session)
+      try {
+        await rows().insert({ session_key: sessionKey, ...stored })
+      } catch (error) {
+        if (isDuplicateKey(error)) throw new CreateError('the session key is taken', { cause: error })
+        throw error
+      }
+      return { ...session, sessionKey, revision: stored.session_data }
+    },
+
+    async update(sessionKey, session, revision) {
+      const stored = row(session)
+      const updated = await isUnchanged(rows().where('session_key', sessionKey), revision).update(stored)
+      if (updated === 0) throw await whyNothingMatched(sessionKey)
+      return { ...session, sessionKey, revision: stored.session_data }
+    },
+
+    async delete(sessionKey, revision) {
+      const doomed = rows().where('session_key', sessionKey)
+      const deleted = await (revision === undefined ? doomed : isUnchanged(doomed, revision)).delete()
+      if (deleted === 0 && revision !== undefined) throw await whyNothingMatched(sessionKey)
+    },
+
+    // In small steps: one long DELETE would make Django's inserts wait (django-admin clearsessions does that).
+    async clearExpired() {
+      const limit = dates.toColumn(now())
+      for (let cleared = 0; ; ) {
+        const keys: string[] = await rows()
+          .where('expire_date', '<', limit)
+          .limit(CLEAR_BATCH)
+          .pluck('session_key')
+        if (keys.length === 0) return cleared
+        cleared += await rows().whereIn('session_key', keys).where('expire_date', '<', limit).delete()
+      }
+    },
+  }
+}
+
+/** Which of Django's databases a Knex talks to. @throws {TypeError} for one that Django's sessions are not tested on. */
+export function databaseKindOf(db: Knex): DatabaseKind {
+  const dialect: unknown = db.client.dialect
+  if (dialect === 'mysql') return 'mysql'
+  if (dialect === 'postgresql') return 'postgresql'
+  if (dialect === 'sqlite3') return 'sqlite'
+  throw new TypeError(`a Knex for ${String(dialect)} is not supported; use mysql2, pg or better-sqlite3`)
+}
+
+interface Dialect {
+  readonly dateAsText: string
+  readonly textEquals: string
+  readonly digestEquals: string | null
+}
+
+/**
+ * Equality to the byte. MySQL's default collations ignore case, accents and trailing blanks, and base64 texts may
+ * differ in case alone. Only `session_data` is cast: a cast of `session_key` would not use the primary key.
+ */
+const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
+  mysql: {
+    dateAsText: 'CAST(expire_date AS CHAR) AS expire_date',
+    textEquals: 'session_data = CAST(? AS BINARY)',
+    digestEquals: 'SHA2(session_data, 256) = ?',
+  },
+  postgresql: {
+    dateAsText: 'expire_date::text AS expire_date',
+    textEquals: 'session_data = ? COLLATE "C"',
+    digestEquals: "encode(sha256(convert_to(session_data, 'UTF8')), 'hex') = ?",
+  },
+  sqlite: {
+    dateAsText: 'expire_date',
+    textEquals: 'session_data = ? COLLATE BINARY',
+    digestEquals: null,
+  },
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+function isDuplicateKey(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return (
+    code === 'ER_DUP_ENTRY' ||
+    code === '23505' ||
+    code === 'SQLITE_CONSTRAINT_PRIMARYKEY' ||
+    code === 'SQLITE_CONSTRAINT_UNIQUE'
+  )
+}

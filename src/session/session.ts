@@ -1,0 +1,374 @@
+import {
+  type ExpiryRules,
+  expiryToStore,
+  getExpireAtBrowserClose,
+  getExpiryAge,
+  getExpiryDate,
+} from '../django/expiry.ts'
+import { NotSerializable, type PythonValue, parseValue, stringifyValue } from '../django/json.ts'
+import { type Change, type Committed, computed, removed, type SessionCommits } from './commit.ts'
+import type { StoredSession } from './engine.ts'
+
+/** The key is not in the session. Source: Python's KeyError, which Django's `del session[key]` raises. */
+export class KeyError extends Error {
+  override name = 'KeyError'
+  readonly code: string = 'ERR_SESSION_KEY'
+}
+
+export interface SessionOptions {
+  /** What the engine holds under `sessionKey`; null for a new session. */
+  readonly stored: StoredSession | null
+  readonly sessionKey: string | null
+  readonly commits: SessionCommits
+  readonly rules: ExpiryRules
+  readonly now: () => Date
+}
+
+/** What `set` takes: JSON values, and objects whose undefined properties are left out. */
+export type Settable = unknown
+
+const EXPIRY_KEY = '_session_expiry'
+const TEST_COOKIE_KEY = 'testcookie'
+const TEST_COOKIE_VALUE = 'worked'
+
+/**
+ * One visitor's session: Django's dictionary in camelCase, synchronous, with a log of what this request changed.
+ * `save` applies that log to whatever the row holds by then, so that two requests at once lose nothing.
+ * Source: django/contrib/sessions/backends/base.py, SessionBase.
+ */
+export class Session<T extends object = Record<string, unknown>> {
+  /** Whether this request looked at the session. */
+  accessed = true
+  /** Whether this request changed it; set it to true after a change inside a stored object. */
+  modified = false
+
+  readonly #commits: SessionCommits
+  readonly #rules: ExpiryRules
+  readonly #now: () => Date
+  #stored: StoredSession | null
+  #sessionKey: string | null
+  #data: Map<string, string>
+  /** Values handed out or set, with the text each had then. */
+  readonly #values = new Map<string, { text: string; value: PythonValue }>()
+  #changes: Change[] = []
+  /** Whether this request has written; if so, only what changed since needs another write. */
+  #isSaved = false
+  #outcome: 'loaded' | 'new' | 'saved' | 'merged' = 'loaded'
+  /** Rises with each flush: a write that began before it must not bring the session back. */
+  #generation = 0
+  #writes: Promise<void> = Promise.resolve()
+  readonly #removals: Promise<void>[] = []
+
+  constructor({ stored, sessionKey, commits, rules, now }: SessionOptions) {
+    this.#stored = stored
+    this.#sessionKey = sessionKey
+    this.#data = new Map(stored?.data)
+    this.#commits = commits
+    this.#rules = rules
+    this.#now = now
+  }
+
+  /** The key the browser holds, or null for a session that was never saved. */
+  get sessionKey(): string | null {
+    return this.#sessionKey
+  }
+
+  /** No key and no data. Source: base.py, is_empty. */
+  get isEmpty(): boolean {
+    return this.#sessionKey === null && this.#data.size === 0
+  }
+
+  get size(): number {
+    return this.#data.size
+  }
+
+  /** What this request did with it, for a log line; `merged`: another request's changes were found and kept. */
+  get outcome(): 'loaded' | 'new' | 'saved' | 'merged' {
+    return this.#outcome
+  }
+
+  /** The value, the same object each time; a change inside an object is saved only after `modified = true`. */
+  get<K extends keyof T & string>(key: K): T[K] | undefined
+  get<K extends keyof T & string, D>(key: K, fallback: D): T[K] | D
+  get(key: string, fallback?: unknown): unknown {
+    const value = this.#read(key)
+    return value === undefined ? fallback : value
+  }
+
+  /** @throws {KeyError} when the key is absent. */
+  require<K extends keyof T & string>(key: K): T[K]
+  require(key: string): unknown {
+    const value = this.#read(key)
+    if (value === undefined) throw missing(key)
+    return value
+  }
+
+  has(key: string): boolean {
+    return this.#data.has(key)
+  }
+
+  /** @throws {NotSerializable} for a value that JSON cannot hold, as Django's JSONSerializer does when it saves. */
+  set<K extends keyof T & string>(key: K, value: T[K]): void
+  set(key: string, value: Settable): void {
+    this.#write(key, value)
+  }
+
+  /** @throws {KeyError} when the key is absent. */
+  delete(key: keyof T & string): void {
+    if (!this.#data.has(key)) throw missing(key)
+    this.#change(removed(key))
+    this.#values.delete(key)
+  }
+
+  /** Takes a value out. @throws {KeyError} when the key is absent and no default is given. */
+  pop<K extends keyof T & string>(key: K): T[K]
+  pop<K extends keyof T & string, D>(key: K, ...fallback: [D]): T[K] | D
+  pop(key: string, ...fallback: [unknown?]): unknown {
+    const value = this.#read(key)
+    if (value === undefined) {
+      if (fallback.length === 0) throw missing(key)
+      return fallback[0]
+    }
+    this.#change(removed(key))
+    this.#values.delete(key)
+    return value
+  }
+
+  /** The value; where there is none, `value` after storing it. A value that another request stored meanwhile stays. */
+  setDefault<K extends keyof T & string>(key: K, value: T[K]): T[K]
+  setDefault(key: string, value: Settable): unknown {
+    const stored = this.#read(key)
+    if (stored !== undefined) return stored
+    const text = stringifyValue(value)
+    this.#change((data) => {
+      if (!data.has(key)) data.set(key, text)
+    })
+    this.#values.set(key, { text, value: value as PythonValue })
+    return value
+  }
+
+  update(values: Partial<T>): void {
+    this.modified = true
+    for (const [key, value] of Object.entries(values)) if (value !== undefined) this.#write(key, value)
+  }
+
+  /**
+   * Sets a value that depends on the old one, e.g. a counter. `next` is called again with the fresh value when another
+   * request has saved meanwhile, so nothing is counted twice or lost; it must be a function of its argument alone.
+   * After `save`, `get(key)` gives the value that was stored.
+   */
+  compute<K extends keyof T & string>(key: K, next: (stored: PythonValue | undefined) => T[K]): T[K]
+  compute(key: string, next: (stored: PythonValue | undefined) => Settable): unknown {
+    if (this.#isChangedInside(key)) this.#rewrite(key)
+    this.#change(computed(key, next))
+    return this.#read(key)
+  }
+
+  clear(): void {
+    this.#change((data) => data.clear())
+    this.#values.clear()
+  }
+
+  keys(): (keyof T & string)[] {
+    return [...this.#data.keys()] as (keyof T & string)[]
+  }
+
+  values(): T[keyof T & string][] {
+    return this.keys().map((key) => this.require(key))
+  }
+
+  items(): [keyof T & string, T[keyof T & string]][] {
+    return this.keys().map((key) => [key, this.require(key)])
+  }
+
+  [Symbol.iterator](): Iterator<[keyof T & string, T[keyof T & string]]> {
+    return this.items()[Symbol.iterator]()
+  }
+
+  setTestCookie(): void {
+    this.#write(TEST_COOKIE_KEY, TEST_COOKIE_VALUE)
+  }
+
+  testCookieWorked(): boolean {
+    return this.#read(TEST_COOKIE_KEY) === TEST_COOKIE_VALUE
+  }
+
+  /** @throws {KeyError} when there is no test cookie. */
+  deleteTestCookie(): void {
+    this.delete(TEST_COOKIE_KEY as keyof T & string)
+  }
+
+  /**
+   * When this session expires: seconds from each save, 0 for "when the browser closes", a Date or `{ seconds }` from
+   * now for a fixed time, null for the site's default. Source: base.py, set_expiry.
+   */
+  setExpiry(value: number | Date | { seconds: number } | null): void {
+    const stored = expiryToStore(value, this.#rules, this.#now())
+    if (stored === undefined) {
+      if (this.#data.has(EXPIRY_KEY)) this.delete(EXPIRY_KEY as keyof T & string)
+    } else this.#write(EXPIRY_KEY, stored)
+  }
+
+  /** Seconds until this session expires. Source: base.py, get_expiry_age. */
+  getExpiryAge(): number {
+    return getExpiryAge(this.#read(EXPIRY_KEY), this.#rules, this.#now())
+  }
+
+  getExpiryDate(): Date {
+    return getExpiryDate(this.#read(EXPIRY_KEY), this.#rules, this.#now())
+  }
+
+  getExpireAtBrowserClose(): boolean {
+    return getExpireAtBrowserClose(this.#read(EXPIRY_KEY), this.#rules)
+  }
+
+  /**
+   * Removes the data and the row, and forgets the key: logging out. The row goes at once, as in Django; the middleware
+   * waits for a promise that nobody awaited. Source: base.py, flush.
+   */
+  flush(): Promise<void> {
+    const sessionKey = this.#sessionKey
+    this.clear()
+    this.#sessionKey = null
+    this.#stored = null
+    this.#changes = []
+    this.#generation += 1
+    const removal = this.#enqueue(async () => {
+      if (sessionKey !== null) await this.#commits.remove(sessionKey)
+    })
+    this.#removals.push(removal)
+    return removal
+  }
+
+  /**
+   * Gives the session a new key and keeps its data: logging in. The new row is written at once and the old one
+   * deleted, as in Django; what another request saved under the old key meanwhile comes along.
+   * Source: base.py, cycle_key.
+   */
+  cycleKey(): Promise<void> {
+    this.accessed = true
+    this.modified = true
+    return this.#commit((changes) => this.#commits.move(this.#sessionKey, this.#stored, changes))
+  }
+
+  /**
+   * Writes the session now: a new one under a new key, a known one over what this request loaded. Without a change
+   * since the last save it does nothing.
+   * @throws {SessionInterrupted} when the session was deleted meanwhile.
+   */
+  save(): Promise<void> {
+    return this.#commit(async (changes) => {
+      if (this.#sessionKey === null || this.#stored === null) {
+        this.modified = true // django/contrib/sessions/backends/db.py, create
+        return this.#commits.create(new Map(this.#data)) // as it is now: more may change while this is written
+      }
+      if (this.#isSaved && changes.length === 0) return null
+      return this.#commits.update(this.#sessionKey, this.#stored, changes)
+    })
+  }
+
+  /**
+   * Waits for the writes that nobody awaited.
+   * @throws what the last of them threw, or a `flush` before it: a later write makes up for another, not for a row
+   * that is still there.
+   */
+  async settled(): Promise<void> {
+    await this.#writes
+    await Promise.all(this.#removals)
+  }
+
+  /** The keys whose values were changed inside since they were handed out. */
+  nestedChanges(): string[] {
+    return [...this.#values.keys()].filter((key) => this.#isChangedInside(key))
+  }
+
+  #isChangedInside(key: string): boolean {
+    const known = this.#values.get(key)
+    if (known === undefined || typeof known.value !== 'object' || known.value === null) return false
+    return textOf(known.value) !== textOf(parseValue(known.text))
+  }
+
+  #rewrite(key: string): void {
+    const known = this.#values.get(key)
+    if (known !== undefined) this.#write(key, known.value)
+  }
+
+  #read(key: string): PythonValue | undefined {
+    this.accessed = true
+    const text = this.#data.get(key)
+    if (text === undefined) return undefined
+    const known = this.#values.get(key)
+    if (known !== undefined && known.text === text) return known.value
+    const value = parseValue(text)
+    this.#values.set(key, { text, value })
+    return value
+  }
+
+  #write(key: string, value: Settable): void {
+    const text = stringifyValue(value)
+    this.#change((data) => data.set(key, text))
+    // Django keeps the object itself, and writes what it holds when the session is saved.
+    this.#values.set(key, { text, value: value as PythonValue })
+  }
+
+  #change(change: Change): void {
+    change(this.#data)
+    this.#changes.push(change)
+    this.accessed = true
+    this.modified = true
+  }
+
+  #commit(write: (changes: readonly Change[]) => Promise<Committed | null>): Promise<void> {
+    const generation = this.#generation
+    return this.#enqueue(async () => {
+      if (generation !== this.#generation) return // flushed before this write began
+      const { modified } = this
+      for (const key of this.nestedChanges()) this.#rewrite(key)
+      this.modified = modified // Django's save changes nothing of it
+      const changes = this.#changes
+      this.#changes = []
+      try {
+        const committed = await write(changes)
+        if (committed === null) return
+        if (generation === this.#generation) this.#adopt(committed)
+        else await this.#commits.remove(committed.sessionKey) // flushed while this write was under way
+      } catch (error) {
+        if (generation === this.#generation) this.#changes.unshift(...changes)
+        throw error
+      }
+    })
+  }
+
+  #adopt({ sessionKey, stored, data, merged }: Committed): void {
+    const isNew = this.#sessionKey !== sessionKey
+    this.#sessionKey = sessionKey
+    this.#stored = stored
+    this.#data = new Map(data)
+    for (const change of this.#changes) change(this.#data) // made while the write was under way
+    this.#isSaved = true
+    if (merged) this.#outcome = 'merged'
+    else if (this.#outcome === 'loaded') this.#outcome = isNew ? 'new' : 'saved'
+  }
+
+  /** Writes run one after another, whether the caller awaits them or not. */
+  #enqueue(write: () => Promise<void>): Promise<void> {
+    const result = this.#writes.catch(() => {}).then(write)
+    this.#writes = result
+    result.catch(() => {}) // A promise that nobody awaits is met again in `settled`.
+    return result
+  }
+}
+
+/** The value's text, to compare; null for what cannot be stored, which is for `save` to refuse. */
+function textOf(value: PythonValue): string | null {
+  try {
+    return stringifyValue(value)
+  } catch (error) {
+    if (error instanceof NotSerializable) return null
+    throw error
+  }
+}
+
+function missing(key: string): KeyError {
+  return new KeyError(`the session has no key ${JSON.stringify(key)}`)
+}
