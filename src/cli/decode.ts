@@ -1,0 +1,32 @@
+import { canonicalize, stringifyObject } from '../django/json.ts'
+import { createSessionCodec } from '../django/session-data.ts'
+import { type VersionProfile, versionProfile } from '../django/versions.ts'
+import { convertLines, type LinesOptions } from './lines.ts'
+import { readSecrets } from './secrets.ts'
+
+export interface DecodeOptions extends LinesOptions {
+  readonly env: NodeJS.ProcessEnv
+  readonly verbose: boolean
+}
+
+/** Reads whatever some Django between 2.2 and the newest has written. */
+const ANY_VERSION: VersionProfile = {
+  ...versionProfile('6.1'),
+  reads: ['signed', 'legacy'],
+  signatureAlgorithms: ['sha256', 'sha1'],
+}
+
+/** `session_data` values to JSON text as Python prints it; without DJANGO_VERSION, both formats are read. */
+export async function decode({ env, verbose, ...streams }: DecodeOptions): Promise<0 | 1> {
+  const { secretKeys, djangoVersion } = readSecrets(env)
+  const profile = djangoVersion === null ? ANY_VERSION : versionProfile(djangoVersion)
+  const codec = createSessionCodec({ secretKeys, profile, now: () => new Date() })
+  return convertLines(streams, (line, number) => {
+    const { data, format, keyIndex } = codec.decode(line)
+    if (verbose) {
+      const key = keyIndex === 0 ? 'DJANGO_SECRET_KEY' : `fallback key ${keyIndex}`
+      streams.errors.write(`line ${number}: ${format} format, ${key}\n`)
+    }
+    return canonicalize(stringifyObject(data))
+  })
+}

@@ -1,0 +1,21 @@
+import { canonicalize, parseObject } from '../django/json.ts'
+import { createSessionCodec } from '../django/session-data.ts'
+import { type SessionFormat, versionProfile } from '../django/versions.ts'
+import { convertLines, type LinesOptions } from './lines.ts'
+import { readSecrets } from './secrets.ts'
+
+export interface EncodeOptions extends LinesOptions {
+  readonly env: NodeJS.ProcessEnv
+  readonly format: SessionFormat | undefined
+}
+
+const VERSION_OF = { legacy: '2.2', signed: '6.1' } as const
+
+/** JSON objects to `session_data` values, in the format of DJANGO_VERSION unless one is named. */
+export async function encode({ env, format, ...streams }: EncodeOptions): Promise<0 | 1> {
+  const { secretKeys, djangoVersion } = readSecrets(env)
+  const version = format === undefined ? (djangoVersion ?? VERSION_OF.signed) : VERSION_OF[format]
+  const codec = createSessionCodec({ secretKeys, profile: versionProfile(version), now: () => new Date() })
+  // Canonical first: the input is UTF-8, and what is stored must be ASCII.
+  return convertLines(streams, (line) => codec.encode(parseObject(canonicalize(line))))
+}

@@ -1,0 +1,33 @@
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+
+export interface LinesOptions {
+  readonly input: NodeJS.ReadableStream
+  readonly output: NodeJS.WritableStream
+  readonly errors: NodeJS.WritableStream
+}
+
+/**
+ * Writes what `convert` makes of each input line, a line each. A line it cannot convert (an error with a `code`)
+ * gives an empty line, and its number and the reason on `errors`. Gives the exit status.
+ */
+export async function convertLines(
+  { input, output, errors }: LinesOptions,
+  convert: (line: string, number: number) => string,
+): Promise<0 | 1> {
+  let status: 0 | 1 = 0
+  let number = 0
+  for await (const line of createInterface({ input, crlfDelay: Infinity })) {
+    number += 1
+    let converted = ''
+    try {
+      converted = convert(line, number)
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error)) throw error
+      errors.write(`line ${number}: ${error.message}\n`)
+      status = 1
+    }
+    if (!output.write(`${converted}\n`)) await once(output, 'drain')
+  }
+  return status
+}

@@ -1,0 +1,73 @@
+import type { Knex } from 'knex'
+import type { Middleware } from 'koa'
+import type { CookieSettings } from './django/cookie.ts'
+import { createDateColumn } from './django/datetime.ts'
+import { createSessionCodec, type SessionCodecOptions } from './django/session-data.ts'
+import { type HashAlgorithm, versionProfile } from './django/versions.ts'
+import { createDbEngine, databaseKindOf } from './engines/db.ts'
+import { createSessions, type SessionsOptions } from './session/handle.ts'
+import { createSessionMiddleware, type SessionMiddlewareOptions } from './web/session-middleware.ts'
+
+/** Django's settings, in camelCase and with Django's defaults, and the hooks of the parts. */
+export interface DjangoSessionsOptions
+  extends Pick<SessionCodecOptions, 'secretKeys' | 'maxInflatedBytes'>,
+    Pick<SessionsOptions, 'onUnreadable' | 'onConflict' | 'conflictTimeout'>,
+    Pick<SessionMiddlewareOptions, 'saveEveryRequest' | 'onLostChange'> {
+  readonly db: Knex
+  /** What `python -m django --version` prints on the site, e.g. `4.2`. */
+  readonly djangoVersion: string
+  /** DEFAULT_HASHING_ALGORITHM, which Django 3.1 and 3.2 know. */
+  readonly defaultHashingAlgorithm?: HashAlgorithm
+  /** USE_TZ; by default as the Django version has it (True since 5.0). */
+  readonly useTz?: boolean | null
+  /** TIME_ZONE; matters where USE_TZ is False. */
+  readonly timeZone?: string
+  /** SESSION_COOKIE_AGE, seconds. */
+  readonly cookieAge?: number
+  /** SESSION_EXPIRE_AT_BROWSER_CLOSE. */
+  readonly expireAtBrowserClose?: boolean
+  /** SESSION_COOKIE_NAME, _DOMAIN, … */
+  readonly cookie?: Partial<CookieSettings>
+  readonly now?: () => Date
+}
+
+const TWO_WEEKS = 1_209_600
+
+const COOKIE: CookieSettings = {
+  name: 'sessionid',
+  domain: null,
+  path: '/',
+  secure: false,
+  httpOnly: true,
+  sameSite: 'Lax',
+}
+
+/**
+ * Koa middleware that gives each request the visitor's session of the Django site behind `db`.
+ * @throws {UnknownDjangoVersion}
+ */
+export function djangoSessions({
+  db,
+  secretKeys,
+  djangoVersion,
+  defaultHashingAlgorithm = 'sha256',
+  useTz,
+  timeZone = 'UTC',
+  cookieAge = TWO_WEEKS,
+  expireAtBrowserClose = false,
+  cookie,
+  now = () => new Date(),
+  ...options
+}: DjangoSessionsOptions): Middleware {
+  const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
+  const zone = { useTz: useTz ?? profile.useTzDefault, timeZone }
+  const engine = createDbEngine({
+    db,
+    codec: createSessionCodec({ ...options, secretKeys, profile, now }),
+    dates: createDateColumn({ database: databaseKindOf(db), ...zone }),
+    now,
+  })
+  const rules = { ...zone, cookieAge, expireAtBrowserClose, storesIsoExpiry: profile.storesIsoExpiry }
+  const sessions = createSessions({ ...options, engine, rules, now })
+  return createSessionMiddleware({ ...options, sessions, cookie: { ...COOKIE, ...cookie }, profile, now })
+}

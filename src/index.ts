@@ -1,0 +1,51 @@
+export type { CookieSettings } from './django/cookie.ts'
+export { createDateColumn, type DatabaseKind, type DateColumn } from './django/datetime.ts'
+export { type ExpiryRules, InvalidSessionExpiry } from './django/expiry.ts'
+export {
+  canonicalize,
+  JSONDecodeError,
+  NotAnObject,
+  NotSerializable,
+  type PythonValue,
+  parseObject,
+  parseValue,
+  type SessionData,
+  stringifyObject,
+  stringifyValue,
+} from './django/json.ts'
+export {
+  createSessionCodec,
+  type DecodedSession,
+  type SessionCodec,
+  type SessionCodecOptions,
+  UnreadableSession,
+} from './django/session-data.ts'
+export { isValidSessionKey, newSessionKey } from './django/session-key.ts'
+export {
+  type HashAlgorithm,
+  type SessionFormat,
+  UnknownDjangoVersion,
+  type VersionProfile,
+  versionProfile,
+} from './django/versions.ts'
+export { type DjangoSessionsOptions, djangoSessions } from './django-sessions.ts'
+export { createDbEngine, type DbEngineOptions } from './engines/db.ts'
+export { ConflictTimeout, SessionInterrupted } from './session/commit.ts'
+export {
+  ConflictError,
+  CreateError,
+  type KeyedSession,
+  type NewSession,
+  type SessionEngine,
+  type StoredSession,
+  UpdateError,
+} from './session/engine.ts'
+export {
+  createSessions,
+  type SessionHandle,
+  type SessionOutcome,
+  type Sessions,
+  type SessionsOptions,
+} from './session/handle.ts'
+export { KeyError, Session } from './session/session.ts'
+export { createSessionMiddleware, type SessionMiddlewareOptions } from './web/session-middleware.ts'

@@ -1,0 +1,87 @@
+import type { Knex } from 'knex'
+import type { DateColumn } from './django/datetime.ts'
+import {
+  createSessionCodec,
+  type SessionCodec,
+  type SessionCodecOptions,
+  UnreadableSession,
+} from './django/session-data.ts'
+import { versionFromMigrations, versionProfile } from './django/versions.ts'
+
+/** Django's tables are not in the database. */
+export class MissingTables extends Error {
+  override name = 'MissingTables'
+  readonly code: string = 'ERR_MISSING_TABLES'
+}
+
+/** There are sessions, and none of the recent ones verifies. */
+export class NoSessionVerifies extends Error {
+  override name = 'NoSessionVerifies'
+  readonly code: string = 'ERR_NO_SESSION_VERIFIES'
+}
+
+const TABLES = ['django_session', 'catalog_book', 'catalog_bookinstance', 'catalog_author'] as const
+const RECENT_SESSIONS = 20
+
+/** @throws {MissingTables} naming those of the site's tables that are not there; nothing is ever created. */
+export async function checkTables(db: Knex): Promise<void> {
+  const missing: string[] = []
+  for (const table of TABLES) if (!(await db.schema.hasTable(table))) missing.push(table)
+  if (missing.length === 0) return
+  throw new MissingTables(
+    `the database has no ${missing.length === 1 ? 'table' : 'tables'} ${missing.join(', ')}; ` +
+      'Django owns its schema, so run `manage.py migrate` there, or set DATABASE_URL to the database of the Django site',
+  )
+}
+
+/** The Django version that a site's `django_migrations` table tells of; the newest where there is no such table. */
+export async function detectVersion(db: Knex): Promise<string> {
+  const hasMigrations = await db.schema.hasTable('django_migrations')
+  const rows = hasMigrations
+    ? await db<{ app: string; name: string }>('django_migrations').select('app', 'name')
+    : []
+  return versionFromMigrations(rows)
+}
+
+/**
+ * Reads the newest live sessions with our key. Saving with a key that is not Django's would make each side lose the
+ * other's sessions, so where there are sessions and none verifies, the service must not start.
+ * @throws {NoSessionVerifies} with the likely reason.
+ */
+export async function checkRecentSessions(
+  db: Knex,
+  { dates, now, ...options }: SessionCodecOptions & { dates: DateColumn },
+): Promise<void> {
+  const recent: string[] = await db('django_session')
+    .where('expire_date', '>', dates.toColumn(now()))
+    .orderBy('expire_date', 'desc')
+    .limit(RECENT_SESSIONS)
+    .pluck('session_data')
+  if (recent.length === 0 || countReadable(recent, createSessionCodec({ ...options, now })) > 0) return
+  throw new NoSessionVerifies(
+    `none of the ${recent.length} most recent sessions verifies; ${likelyReason(recent, { ...options, now })} ` +
+      '(ALLOW_UNVERIFIED_SESSIONS=true starts anyway: such rows are never written over, their visitors get new sessions)',
+  )
+}
+
+function likelyReason(recent: readonly string[], options: SessionCodecOptions): string {
+  for (const version of ['2.2', '6.1']) {
+    const codec = createSessionCodec({ ...options, profile: versionProfile(version) })
+    if (countReadable(recent, codec) === 0) continue
+    return `they would as those of Django ${version}, and this service is set up for ${options.profile.version}: set DJANGO_VERSION`
+  }
+  return 'DJANGO_SECRET_KEY is probably not the SECRET_KEY of the Django site; set it, and DJANGO_SECRET_KEY_FALLBACKS if the site has any'
+}
+
+function countReadable(sessionData: readonly string[], codec: SessionCodec): number {
+  let readable = 0
+  for (const text of sessionData) {
+    try {
+      codec.decode(text)
+      readable += 1
+    } catch (error) {
+      if (!(error instanceof UnreadableSession)) throw error
+    }
+  }
+  return readable
+}
