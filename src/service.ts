@@ -1,6 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { RequestListener } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Knex } from 'knex'
+import type { Middleware } from 'koa'
 import { createCatalog } from './catalog.ts'
 import { openDatabase } from './database.ts'
 import { ensureDemoDatabase } from './demo/demo-database.ts'
@@ -11,10 +13,17 @@ import { djangoSessions } from './django-sessions.ts'
 import type { Settings } from './settings.ts'
 import { checkRecentSessions, checkTables, detectVersion } from './startup.ts'
 import { createApp } from './web/app.ts'
-import type { Log } from './web/log.ts'
+import { isPassing } from './web/errors.ts'
+import { errorFields, type Log } from './web/log.ts'
 
 export interface Service {
   readonly listener: RequestListener
+  /**
+   * Resolves once the database has been looked at and pages are served; until then `/health/ready` and every page say
+   * 503, and a database that is away is asked again and again.
+   * @throws {MissingTables} {NoSessionVerifies} and whatever else waiting does not mend.
+   */
+  readonly ready: Promise<void>
   /** From now on `/health/ready` says 503. */
   drain(): void
   /** Closes the database connections; nothing may be running any more. */
@@ -28,83 +37,107 @@ export interface ServiceOptions {
   readonly version?: string
 }
 
-/**
- * The whole service on the database that the settings name.
- * @throws {MissingTables} {NoSessionVerifies} and what the database driver throws; nothing is left open then.
- */
-export async function createService(settings: Settings, options: ServiceOptions): Promise<Service> {
-  const { database } = settings
-  if (database.kind === 'sqlite' && database.embedded) {
-    const { created } = await ensureDemoDatabase(database.filename)
-    if (created) options.log.info('demo.created', { file: database.filename })
-  }
-  const db = openDatabase(database)
-  try {
-    return await wire(settings, db, options)
-  } catch (error) {
-    await db.destroy()
-    throw error
-  }
+/** The database has not been reached since the start. */
+export class NotReady extends Error {
+  override name = 'NotReady'
+  readonly code: string = 'ERR_NOT_READY'
 }
 
-async function wire(
-  settings: Settings,
-  db: Knex,
-  { log, now = () => new Date(), version }: ServiceOptions,
-): Promise<Service> {
-  await checkTables(db)
-  const { defaultHashingAlgorithm, session, timeZone, environment, trustedProxy } = settings
-  const djangoVersion = settings.djangoVersion ?? (await detectVersion(db))
-  const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
-  const useTz = settings.useTz ?? profile.useTzDefault
-  const secretKeys = settings.secretKeys ?? ([demoSecretKey(fileOf(settings.database))] as const)
-  log.info('django.profile', {
-    version: djangoVersion,
-    given: settings.djangoVersion !== null,
-    useTz,
-    timeZone,
-  })
-  if (!settings.allowUnverifiedSessions) {
-    const dates = createDateColumn({ database: settings.database.kind, useTz, timeZone })
-    await checkRecentSessions(db, { secretKeys, profile, dates, now })
+/** Milliseconds between two looks at a database that is away. */
+const RETRY_INTERVAL = 500
+
+/** The whole service on the database that the settings name. */
+export async function createService(settings: Settings, options: ServiceOptions): Promise<Service> {
+  const { log } = options
+  const { database, trustedProxy, environment } = settings
+  if (database.kind === 'sqlite' && database.embedded) {
+    const { created } = await ensureDemoDatabase(database.filename)
+    if (created) log.info('demo.created', { file: database.filename })
+  }
+  const db = openDatabase(database)
+  const closing = new AbortController()
+  let isDraining = false
+  let sessionMiddleware: Middleware | null = null
+  const current = (): Middleware => {
+    if (sessionMiddleware === null) throw new NotReady('the database has not been reached since the start')
+    return sessionMiddleware
   }
 
-  const hash = createKeyHash()
-  let isDraining = false
+  async function prepare(): Promise<void> {
+    for (;;) {
+      try {
+        sessionMiddleware = await openSessions(settings, db, options)
+        return
+      } catch (error) {
+        if (!isPassing(error)) throw error
+        log.warn('service.waiting', errorFields(error))
+        await delay(RETRY_INTERVAL, undefined, { signal: closing.signal })
+      }
+    }
+  }
+
   const app = createApp({
-    sessionMiddleware: djangoSessions({
-      ...session,
-      db,
-      secretKeys,
-      djangoVersion,
-      defaultHashingAlgorithm,
-      useTz,
-      timeZone,
-      now,
-      onUnreadable: (sessionKey, { reason, message }) =>
-        log.warn('session.unreadable', { keyHash: hash(sessionKey), reason, message }),
-      ...(environment === 'development' && {
-        onLostChange: (keys: readonly string[]) =>
-          log.warn('session.lost_change', { keys, hint: LOST_CHANGE }),
-      }),
-    }),
+    sessionMiddleware: (ctx, next) => current()(ctx, next),
     catalog: createCatalog({ db }),
     ping: async () => {
+      current()
       await db.raw('SELECT 1')
     },
     isDraining: () => isDraining,
     log,
     trustedProxy,
     environment,
-    ...(version !== undefined && { version }),
+    ...(options.version !== undefined && { version: options.version }),
   })
+  const ready = prepare()
+  ready.catch(() => {}) // Whoever awaits it hears of it, maybe later than this.
   return {
     listener: app.callback(),
+    ready,
     drain() {
       isDraining = true
     },
-    close: () => db.destroy(),
+    async close() {
+      closing.abort()
+      await db.destroy()
+    },
   }
+}
+
+/** Looks at the database, and follows the Django that it belongs to. @throws {MissingTables} {NoSessionVerifies} */
+async function openSessions(
+  settings: Settings,
+  db: Knex,
+  { log, now = () => new Date() }: ServiceOptions,
+): Promise<Middleware> {
+  await checkTables(db)
+  const { defaultHashingAlgorithm, session, timeZone, environment } = settings
+  const djangoVersion = settings.djangoVersion ?? (await detectVersion(db))
+  const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
+  const useTz = settings.useTz ?? profile.useTzDefault
+  const secretKeys = settings.secretKeys ?? ([demoSecretKey(fileOf(settings.database))] as const)
+  const given = settings.djangoVersion !== null
+  log.info('django.profile', { version: djangoVersion, given, useTz, timeZone })
+  if (!settings.allowUnverifiedSessions) {
+    const dates = createDateColumn({ database: settings.database.kind, useTz, timeZone })
+    await checkRecentSessions(db, { secretKeys, profile, dates, now })
+  }
+  const hash = createKeyHash()
+  return djangoSessions({
+    ...session,
+    db,
+    secretKeys,
+    djangoVersion,
+    defaultHashingAlgorithm,
+    useTz,
+    timeZone,
+    now,
+    onUnreadable: (sessionKey, { reason, message }) =>
+      log.warn('session.unreadable', { keyHash: hash(sessionKey), reason, message }),
+    ...(environment === 'development' && {
+      onLostChange: (keys: readonly string[]) => log.warn('session.lost_change', { keys, hint: LOST_CHANGE }),
+    }),
+  })
 }
 
 const LOST_CHANGE =

@@ -5,6 +5,7 @@ import type { Views } from './views.ts'
 /** What passes: the database is away, full or too busy, and the same request may succeed in a moment. */
 const PASSING: readonly (string | number)[] = [
   'ERR_DATABASE_TIMEOUT',
+  'ERR_NOT_READY',
   'ERR_SESSION_CONFLICT_TIMEOUT',
   // Node: the network
   ...['EAI_AGAIN', 'ECONNREFUSED', 'ECONNRESET', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EPIPE'],
@@ -18,6 +19,8 @@ const PASSING: readonly (string | number)[] = [
   // PostgreSQL: connection exceptions; too many connections; deadlock, lock not available, statement time-out;
   // shutting down, crashed, starting
   ...['08000', '08003', '08006', '53300', '40P01', '55P03', '57014', '57P01', '57P02', '57P03'],
+  // Read-only for now, as during a failover; in Galera, a node that takes no statements
+  ...['ER_OPTION_PREVENTS_STATEMENT', 'ER_READ_ONLY_MODE', 1047, '25006', 'SQLITE_READONLY'],
   // SQLite
   ...['SQLITE_BUSY', 'SQLITE_BUSY_SNAPSHOT', 'SQLITE_LOCKED'],
 ]
@@ -90,6 +93,11 @@ export function createErrorPages({ views, log }: { views: Views; log: Log }): Mi
     }
     if (ctx.status >= 400 && ctx.body === undefined) show(ctx, ctx.status)
   }
+}
+
+/** Whether waiting may mend it: the database is away, full or too busy. */
+export function isPassing(error: unknown): boolean {
+  return statusOf(error) === 503
 }
 
 function textOf(status: number): readonly [string, string] {
