@@ -5,6 +5,7 @@ import { createDateColumn } from './django/datetime.ts'
 import { createSessionCodec, type SessionCodecOptions } from './django/session-data.ts'
 import { type HashAlgorithm, versionProfile } from './django/versions.ts'
 import { createDbEngine, databaseKindOf } from './engines/db.ts'
+import { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'
 import { createSessions, type SessionsOptions } from './session/handle.ts'
 import { createSessionMiddleware, type SessionMiddlewareOptions } from './web/session-middleware.ts'
 
@@ -12,6 +13,7 @@ import { createSessionMiddleware, type SessionMiddlewareOptions } from './web/se
 export interface DjangoSessionsOptions
   extends Pick<SessionCodecOptions, 'secretKeys' | 'maxInflatedBytes'>,
     Pick<SessionsOptions, 'onUnreadable' | 'onConflict' | 'conflictTimeout'>,
+    Pick<RetryingEngineOptions, 'onRetry'>,
     Pick<SessionMiddlewareOptions, 'saveEveryRequest' | 'onLostChange'> {
   readonly db: Knex
   /** What `python -m django --version` prints on the site, e.g. `4.2`. */
@@ -57,17 +59,19 @@ export function djangoSessions({
   expireAtBrowserClose = false,
   cookie,
   now = () => new Date(),
+  conflictTimeout = 2000,
+  onRetry,
   ...options
 }: DjangoSessionsOptions): Middleware {
   const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
   const zone = { useTz: useTz ?? profile.useTzDefault, timeZone }
-  const engine = createDbEngine({
-    db,
-    codec: createSessionCodec({ ...options, secretKeys, profile, now }),
-    dates: createDateColumn({ database: databaseKindOf(db), ...zone }),
-    now,
+  const dates = createDateColumn({ database: databaseKindOf(db), ...zone })
+  const codec = createSessionCodec({ ...options, secretKeys, profile, now })
+  const engine = createRetryingEngine(createDbEngine({ db, codec, dates, now }), {
+    timeout: conflictTimeout,
+    ...(onRetry !== undefined && { onRetry }),
   })
   const rules = { ...zone, cookieAge, expireAtBrowserClose, storesIsoExpiry: profile.storesIsoExpiry }
-  const sessions = createSessions({ ...options, engine, rules, now })
+  const sessions = createSessions({ ...options, conflictTimeout, engine, rules, now })
   return createSessionMiddleware({ ...options, sessions, cookie: { ...COOKIE, ...cookie }, profile, now })
 }
