@@ -1,0 +1,85 @@
+import { randomUUID } from 'node:crypto'
+import { existsSync, rmSync } from 'node:fs'
+import knex, { type Knex } from 'knex'
+import { AUTHORS, BOOKS, type CopyStatus } from './library.ts'
+import { SCHEMA } from './schema.ts'
+import { claimName, unfinishedName } from './unfinished.ts'
+
+/**
+ * Makes the demo's SQLite file where there is none: the tables that Django's `migrate` makes for LocalLibrary, so that a
+ * real Django can be pointed at it, and a small library. No users. Two processes may do this at once.
+ */
+export async function ensureDemoDatabase(filename: string): Promise<{ created: boolean }> {
+  if (existsSync(filename)) return { created: false }
+  const unfinished = unfinishedName(filename)
+  try {
+    await build(unfinished)
+    return { created: claimName(unfinished, filename) }
+  } finally {
+    rmSync(unfinished, { force: true })
+  }
+}
+
+async function build(filename: string): Promise<void> {
+  const db = knex({ client: 'better-sqlite3', connection: { filename }, useNullAsDefault: true })
+  try {
+    // Kept in the file: readers and the one writer do not wait for each other.
+    await db.raw('PRAGMA journal_mode = WAL')
+    await db.transaction(async (transaction) => {
+      for (const statement of SCHEMA.trim().split('\n')) await transaction.raw(statement)
+      await fillLibrary(transaction)
+    })
+  } finally {
+    await db.destroy()
+  }
+}
+
+async function fillLibrary(db: Knex): Promise<void> {
+  const genres = numbered(BOOKS.flatMap((book) => book.genres))
+  const languages = numbered(BOOKS.map((book) => book.language))
+  const authors = numbered(AUTHORS.map((author) => author.last_name))
+  await db('catalog_genre').insert(rows(genres))
+  await db('catalog_language').insert(rows(languages))
+  await db('catalog_author').insert([...AUTHORS])
+  for (const [index, book] of BOOKS.entries()) {
+    const book_id = index + 1
+    const { title, summary, isbn } = book
+    const author_id = authors.get(book.author)
+    await db('catalog_book').insert({
+      title,
+      summary,
+      isbn,
+      author_id,
+      language_id: languages.get(book.language),
+    })
+    await db('catalog_book_genre').insert(
+      book.genres.map((genre) => ({ book_id, genre_id: genres.get(genre) })),
+    )
+    await db('catalog_bookinstance').insert(
+      book.copies.map((status, copy) => ({
+        // A UUIDField on SQLite is char(32).
+        id: randomUUID().replaceAll('-', ''),
+        imprint: book.imprint,
+        status,
+        due_back: dueBack(status, book_id + copy),
+        book_id,
+      })),
+    )
+  }
+}
+
+/** Each text once, numbered from 1 in order of appearance, as the table will number them. */
+function numbered(texts: readonly string[]): Map<string, number> {
+  return new Map([...new Set(texts)].map((text, index) => [text, index + 1]))
+}
+
+function rows(names: ReadonlyMap<string, number>): { id: number; name: string }[] {
+  return [...names].map(([name, id]) => ({ id, name }))
+}
+
+/** A date within the four weeks after today for a copy that is away, e.g. `2026-01-31`. */
+function dueBack(status: CopyStatus, seed: number): string | null {
+  if (status === 'a') return null
+  const days = 1 + ((seed * 5) % 28)
+  return new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10)
+}

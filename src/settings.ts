@@ -1,0 +1,308 @@
+import { resolve } from 'node:path'
+import type { CookieSettings } from './django/cookie.ts'
+import { isTimeZone } from './django/datetime.ts'
+import {
+  type HashAlgorithm,
+  UnknownDjangoVersion,
+  type VersionProfile,
+  versionProfile,
+} from './django/versions.ts'
+import { type DatabaseSettings, readDatabaseUrl } from './settings/database-settings.ts'
+import { createEnvironment, type Environment, readEnvFile } from './settings/environment.ts'
+
+/** All that the service is told from outside; frozen, all the way down. Django's names and meanings where it has one. */
+export interface Settings {
+  readonly database: DatabaseSettings
+  /**
+   * DJANGO_SECRET_KEY, then DJANGO_SECRET_KEY_FALLBACKS. Null only where the embedded demo is to use its own key,
+   * which is made beside its file (demo/secret.ts).
+   */
+  readonly secretKeys: readonly [string, ...string[]] | null
+  /** Null: what the table django_migrations tells. */
+  readonly djangoVersion: string | null
+  /** DEFAULT_HASHING_ALGORITHM, which Django 3.1 and 3.2 know. */
+  readonly defaultHashingAlgorithm: HashAlgorithm
+  /** Null: not said; then the Django version's own default. */
+  readonly useTz: boolean | null
+  readonly timeZone: string
+  readonly session: SessionSettings
+  readonly host: string
+  /** 0 for any that is free. */
+  readonly port: number
+  readonly logLevel: LogLevel
+  /** Whether a proxy in front may say, by `X-Forwarded-…`, who asked and how. */
+  readonly trustedProxy: boolean
+  /** Whether to start although no recent session verifies under the secret keys. */
+  readonly allowUnverifiedSessions: boolean
+  readonly environment: 'development' | 'production'
+  /** What the operator ought to know but need not mend; a sentence each, nothing secret. */
+  readonly warnings: readonly string[]
+}
+
+export interface SessionSettings {
+  /** Django's dotted path. */
+  readonly engine: string
+  /** Django's dotted path. */
+  readonly serializer: string
+  /** Seconds. */
+  readonly cookieAge: number
+  readonly expireAtBrowserClose: boolean
+  readonly saveEveryRequest: boolean
+  readonly cookie: CookieSettings
+  /** Bytes; stored data that inflates to more is refused. */
+  readonly maxInflatedBytes: number
+}
+
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** Everything that is wrong with the settings, each with what to do about it. Quotes no secret. */
+export class SettingsError extends Error {
+  override name = 'SettingsError'
+  readonly code: string = 'ERR_SETTINGS'
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'))
+    this.problems = problems
+  }
+}
+
+/**
+ * The settings in these variables and, where they are silent, in the file `.env` of the folder `cwd`.
+ * An empty variable counts as not set.
+ * @throws {SettingsError} naming every problem at once.
+ */
+export function readSettings(
+  env: NodeJS.ProcessEnv,
+  { cwd = process.cwd() }: { cwd?: string } = {},
+): Settings {
+  const problems: string[] = []
+  const warnings: string[] = []
+  const environment = createEnvironment({ ...readEnvFile(cwd, problems), ...env }, problems)
+  const database = readDatabase(environment, { cwd, problems, warnings })
+  const settings = {
+    secretKeys: readSecretKeys(environment, problems),
+    ...readDjango(environment, problems),
+    session: readSession(environment, readVersion(environment, problems), problems),
+    host: environment.text('HOST') ?? '127.0.0.1',
+    port: environment.number('PORT', 3000, { min: 0, max: 65_535 }),
+    logLevel: environment.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
+    trustedProxy: environment.boolean('TRUSTED_PROXY', false),
+    allowUnverifiedSessions: environment.boolean('ALLOW_UNVERIFIED_SESSIONS', false),
+    environment: environment.oneOf('NODE_ENV', ['development', 'production', 'test'], 'development'),
+    warnings,
+  }
+  warnings.push(...ignoredNames(environment))
+  if (problems.length > 0 || database === null) throw new SettingsError(problems)
+  return deepFreeze({
+    ...settings,
+    database,
+    environment: settings.environment === 'production' ? 'production' : 'development',
+  })
+}
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+
+const DEMO_FILE = 'var/demo.sqlite3'
+
+function readDatabase(
+  environment: Environment,
+  context: { cwd: string; problems: string[]; warnings: string[] },
+): DatabaseSettings | null {
+  const limits = {
+    poolSize: environment.number('DATABASE_POOL_SIZE', 10, { min: 1, max: 1000 }),
+    timeout: environment.number('DATABASE_TIMEOUT', 2, { min: 0.001, max: 3600, integer: false }),
+  }
+  const url = environment.text('DATABASE_URL')
+  if (url !== null) return readDatabaseUrl(url, limits, context)
+  return { kind: 'sqlite', filename: resolve(context.cwd, DEMO_FILE), embedded: true, ...limits }
+}
+
+function readSecretKeys(environment: Environment, problems: string[]): Settings['secretKeys'] {
+  const fallbacks = readFallbacks(environment.text('DJANGO_SECRET_KEY_FALLBACKS') ?? '')
+  if (fallbacks === null) {
+    problems.push(
+      'DJANGO_SECRET_KEY_FALLBACKS is no JSON array of texts; write ["key", …], or keys without commas with blanks between',
+    )
+  }
+  const secretKey = environment.text('DJANGO_SECRET_KEY')
+  if (secretKey !== null) return [secretKey, ...(fallbacks ?? [])]
+  if (environment.text('DATABASE_URL') !== null) {
+    problems.push('DJANGO_SECRET_KEY is empty; set it to the SECRET_KEY of the Django project')
+  }
+  return null
+}
+
+/** A JSON array, or words; null when it is neither. A comma might part two keys or belong to one, so words have none. */
+function readFallbacks(text: string): string[] | null {
+  if (!/^\s*\[|,/.test(text)) return text.split(/\s+/).filter((key) => key !== '')
+  try {
+    const keys: unknown = JSON.parse(text)
+    return Array.isArray(keys) && keys.every((key) => typeof key === 'string' && key !== '') ? keys : null
+  } catch {
+    return null
+  }
+}
+
+function readDjango(
+  environment: Environment,
+  problems: string[],
+): Pick<Settings, 'djangoVersion' | 'defaultHashingAlgorithm' | 'useTz' | 'timeZone'> {
+  const useTz = environment.text('USE_TZ') === null ? null : environment.boolean('USE_TZ', true)
+  const timeZone = environment.text('TIME_ZONE')
+  if (timeZone !== null && !isTimeZone(timeZone)) {
+    problems.push(
+      `TIME_ZONE ${JSON.stringify(timeZone)} is no time zone; set it to the project's, e.g. Asia/Seoul`,
+    )
+  }
+  if (useTz === false && timeZone === null) {
+    problems.push('TIME_ZONE is empty, and USE_TZ is False; set it to the TIME_ZONE of the Django project')
+  }
+  return {
+    djangoVersion: environment.text('DJANGO_VERSION'),
+    defaultHashingAlgorithm: environment.oneOf('DEFAULT_HASHING_ALGORITHM', ['sha1', 'sha256'], 'sha256'),
+    useTz,
+    timeZone: timeZone ?? 'UTC',
+  }
+}
+
+/** Null when it is not said, or wrong. */
+function readVersion(environment: Environment, problems: string[]): VersionProfile | null {
+  const version = environment.text('DJANGO_VERSION')
+  if (version === null) return null
+  try {
+    return versionProfile(version)
+  } catch (error) {
+    if (!(error instanceof UnknownDjangoVersion)) throw error
+    problems.push(`DJANGO_VERSION: ${error.message}`)
+    return null
+  }
+}
+
+function readSession(
+  environment: Environment,
+  profile: VersionProfile | null,
+  problems: string[],
+): SessionSettings {
+  return {
+    engine: readDottedPath(environment, 'SESSION_ENGINE', problems),
+    serializer: readDottedPath(environment, 'SESSION_SERIALIZER', problems),
+    cookieAge: environment.number('SESSION_COOKIE_AGE', 1_209_600, { min: 1, max: 3_155_760_000 }),
+    expireAtBrowserClose: environment.boolean('SESSION_EXPIRE_AT_BROWSER_CLOSE', false),
+    saveEveryRequest: environment.boolean('SESSION_SAVE_EVERY_REQUEST', false),
+    cookie: readCookie(environment, profile, problems),
+    maxInflatedBytes: environment.number('SESSION_MAX_INFLATED_BYTES', 16 * 1024 ** 2, {
+      min: 1024,
+      max: 1024 ** 3,
+    }),
+  }
+}
+
+/** Django's dotted paths: the first of each is built, the others only known. */
+const DOTTED_PATHS = {
+  SESSION_ENGINE: [
+    'django.contrib.sessions.backends.db',
+    'django.contrib.sessions.backends.cached_db',
+    'django.contrib.sessions.backends.cache',
+    'django.contrib.sessions.backends.file',
+    'django.contrib.sessions.backends.signed_cookies',
+  ],
+  SESSION_SERIALIZER: [
+    'django.contrib.sessions.serializers.JSONSerializer',
+    'django.contrib.sessions.serializers.PickleSerializer',
+  ],
+} as const
+
+function readDottedPath(
+  environment: Environment,
+  name: keyof typeof DOTTED_PATHS,
+  problems: string[],
+): string {
+  const [built, ...known] = DOTTED_PATHS[name]
+  const path = environment.text(name) ?? built
+  if (path !== built) {
+    const isKnown = known.some((other) => other === path)
+    const reason = isKnown ? `${path} is not built yet` : `${JSON.stringify(path)} is unknown`
+    problems.push(`${name}: ${reason}; set ${name} to ${built}, here and in Django`)
+  }
+  return path
+}
+
+function readCookie(
+  environment: Environment,
+  profile: VersionProfile | null,
+  problems: string[],
+): CookieSettings {
+  const cookie = {
+    name: environment.text('SESSION_COOKIE_NAME') ?? 'sessionid',
+    domain: environment.text('SESSION_COOKIE_DOMAIN'),
+    path: environment.text('SESSION_COOKIE_PATH') ?? '/',
+    secure: environment.boolean('SESSION_COOKIE_SECURE', false),
+    httpOnly: environment.boolean('SESSION_COOKIE_HTTPONLY', true),
+    sameSite: readSameSite(environment),
+  }
+  problems.push(...cookieProblems(cookie, profile))
+  return cookie
+}
+
+// Django's setting is the text 'None', or False for no attribute at all.
+function readSameSite(environment: Environment): CookieSettings['sameSite'] {
+  const choices = ['Lax', 'Strict', 'None', 'False', 'false'] as const
+  const sameSite = environment.oneOf('SESSION_COOKIE_SAMESITE', choices, 'Lax')
+  return sameSite === 'False' || sameSite === 'false' ? null : sameSite
+}
+
+/** Cookies that Python refuses to write, or browsers to keep (RFC 6265bis, 4.1.3 and 5.7). */
+function* cookieProblems(
+  { name, domain, path, secure, sameSite }: CookieSettings,
+  profile: VersionProfile | null,
+): Generator<string> {
+  if (!COOKIE_NAME.test(name) || COOKIE_ATTRIBUTES.has(name.toLowerCase())) {
+    yield `SESSION_COOKIE_NAME ${JSON.stringify(name)} is no name for a cookie; use letters, digits, - and _`
+  }
+  if (domain !== null && !/^[\w.-]+$/.test(domain)) {
+    yield `SESSION_COOKIE_DOMAIN ${JSON.stringify(domain)} is no domain; give a host's name alone, e.g. .example.com`
+  }
+  if (!/^\/[\x21-\x3a\x3c-\x7e]*$/.test(path)) {
+    yield `SESSION_COOKIE_PATH ${JSON.stringify(path)} is no path; begin it with / and use neither blanks nor ;`
+  }
+  if (sameSite === 'None' && !secure) {
+    yield 'SESSION_COOKIE_SAMESITE is None, which browsers take only from secure cookies; set SESSION_COOKIE_SECURE=True'
+  }
+  if (sameSite === 'None' && profile?.allowsSameSiteNone === false) {
+    yield `SESSION_COOKIE_SAMESITE is None, which Django ${profile.version} cannot send; set it as in settings.py`
+  }
+  if (/^__(Secure|Host)-/i.test(name) && !secure) {
+    yield `SESSION_COOKIE_NAME ${name} asks for a secure cookie; set SESSION_COOKIE_SECURE=True`
+  }
+  if (/^__Host-/i.test(name) && (domain !== null || path !== '/')) {
+    yield `SESSION_COOKIE_NAME ${name} allows no SESSION_COOKIE_DOMAIN, and no SESSION_COOKIE_PATH but /; unset them`
+  }
+}
+
+/** Source: Python's http/cookies.py, _LegalChars and Morsel._reserved. */
+const COOKIE_NAME = /^[\w!#$%&'*+.^`|~:-]+$/
+const COOKIE_ATTRIBUTES: ReadonlySet<string> = new Set(
+  'expires path comment domain max-age secure httponly version samesite partitioned'.split(' '),
+)
+
+function* ignoredNames(environment: Environment): Generator<string> {
+  for (const name of environment.names()) {
+    if (IGNORED.has(name)) yield `${name} is ignored: the engine that needs it is not built yet`
+    else if (name.startsWith('SESSION_COOKIE_') && !COOKIE_SETTINGS.has(name))
+      yield `${name} is unknown and ignored`
+  }
+  if (environment.text('DATABASE_URL') === null && environment.text('NODE_ENV') === 'production') {
+    yield 'DATABASE_URL is empty: the embedded demo is served, in production'
+  }
+}
+
+const IGNORED: ReadonlySet<string> = new Set(['SESSION_CACHE_ALIAS', 'SESSION_FILE_PATH'])
+const COOKIE_SETTINGS: ReadonlySet<string> = new Set(
+  ['NAME', 'AGE', 'DOMAIN', 'PATH', 'SECURE', 'HTTPONLY', 'SAMESITE'].map((name) => `SESSION_COOKIE_${name}`),
+)
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const part of Object.values(value)) if (typeof part === 'object' && part !== null) deepFreeze(part)
+  return Object.freeze(value)
+}

@@ -1,0 +1,57 @@
+/** What dj-database-url makes of a DATABASE_URL, before any database's own rules. */
+export interface DatabaseUrl {
+  /** Lower case, without `://`. */
+  readonly scheme: string
+  readonly user: string
+  readonly password: string
+  /** May be a socket's path, written `%2Fvar%2Frun…`; IPv6 without its brackets. */
+  readonly host: string
+  /** Null when not said. */
+  readonly port: number | null
+  /** The database, or SQLite's file. */
+  readonly name: string
+  /** The query, as text; of a name given twice the last counts. */
+  readonly options: ReadonlyMap<string, string>
+}
+
+/**
+ * Parses a DATABASE_URL, or gives null for text that is none: often one whose password holds a `#`, `/`, `?` or `@`
+ * that is not percent-escaped. Not WHATWG's URL, which knows neither `postgres://user:password@/name` nor `sqlite://:memory:`.
+ * Source: dj_database_url/__init__.py, parse; Python's urllib.parse, urlsplit.
+ */
+export function parseDatabaseUrl(url: string): DatabaseUrl | null {
+  const parts = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#.*)?$/i.exec(url.trim())
+  if (parts === null) return null
+  const [, scheme = '', authority = '', path = '', query = ''] = parts
+  const location = { scheme: scheme.toLowerCase(), name: unquote(path.slice(1)), options: readQuery(query) }
+  // dj-database-url too takes this one before it looks for a port.
+  if (authority === ':memory:')
+    return { ...location, name: ':memory:', user: '', password: '', host: '', port: null }
+
+  const at = authority.lastIndexOf('@')
+  const [, user = '', password = ''] = /^([^:]*):?(.*)$/s.exec(authority.slice(0, Math.max(at, 0))) ?? []
+  const server = /^(?:\[([^[\]]*)\]|([^:[\]]*))(?::(\d*))?$/.exec(authority.slice(at + 1))
+  const port = Number(server?.[3] ?? '')
+  if (server === null || port > 65_535) return null
+  return {
+    ...location,
+    user: unquote(user),
+    password: unquote(password),
+    host: unquote(lowerCaseHost(server[1] ?? server[2] ?? '')),
+    port: port === 0 ? null : port,
+  }
+}
+
+function readQuery(query: string): Map<string, string> {
+  return new Map(new URLSearchParams(query).entries().filter(([, value]) => value !== ''))
+}
+
+// Python leaves alone what follows a `%`: an IPv6 zone, and with it a socket's path (urllib.parse, hostname).
+function lowerCaseHost(host: string): string {
+  return host.replace(/^[^%]*/, (name) => name.toLowerCase())
+}
+
+// decodeURIComponent throws for a lone `%`; Python's unquote leaves it.
+function unquote(text: string): string {
+  return text.replace(/(?:%[0-9a-f]{2})+/gi, (run) => Buffer.from(run.replaceAll('%', ''), 'hex').toString())
+}

@@ -1,0 +1,355 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseEnv } from 'node:util'
+import test, { type ExecutionContext } from 'ava'
+import { readSettings, type Settings, SettingsError } from '../src/settings.ts'
+
+const MYSQL = { DATABASE_URL: 'mysql://user:password@host/library', DJANGO_SECRET_KEY: 'the key' }
+
+test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) => {
+  const cwd = folder(t)
+  t.deepEqual(readSettings({}, { cwd }), {
+    database: {
+      kind: 'sqlite',
+      filename: join(cwd, 'var/demo.sqlite3'),
+      embedded: true,
+      poolSize: 10,
+      timeout: 2,
+    },
+    secretKeys: null,
+    djangoVersion: null,
+    defaultHashingAlgorithm: 'sha256',
+    useTz: null,
+    timeZone: 'UTC',
+    session: {
+      engine: 'django.contrib.sessions.backends.db',
+      serializer: 'django.contrib.sessions.serializers.JSONSerializer',
+      cookieAge: 1_209_600,
+      expireAtBrowserClose: false,
+      saveEveryRequest: false,
+      cookie: {
+        name: 'sessionid',
+        domain: null,
+        path: '/',
+        secure: false,
+        httpOnly: true,
+        sameSite: 'Lax',
+      },
+      maxInflatedBytes: 16_777_216,
+    },
+    host: '127.0.0.1',
+    port: 3000,
+    logLevel: 'info',
+    trustedProxy: false,
+    allowUnverifiedSessions: false,
+    environment: 'development',
+    warnings: [],
+  })
+})
+
+test("each variable sets what Django's setting of that name means", (t) => {
+  const settings = read({
+    ...MYSQL,
+    DATABASE_POOL_SIZE: '3',
+    DATABASE_TIMEOUT: '0.5',
+    DJANGO_SECRET_KEY_FALLBACKS: 'older oldest',
+    DJANGO_VERSION: '3.2',
+    DEFAULT_HASHING_ALGORITHM: 'sha1',
+    USE_TZ: 'False',
+    TIME_ZONE: 'Asia/Seoul',
+    SESSION_ENGINE: 'django.contrib.sessions.backends.db',
+    SESSION_SERIALIZER: 'django.contrib.sessions.serializers.JSONSerializer',
+    SESSION_COOKIE_NAME: '__Secure-library',
+    SESSION_COOKIE_AGE: '60',
+    SESSION_COOKIE_DOMAIN: '.example.com',
+    SESSION_COOKIE_PATH: '/catalog',
+    SESSION_COOKIE_SECURE: 'yes',
+    SESSION_COOKIE_HTTPONLY: 'off',
+    SESSION_COOKIE_SAMESITE: 'None',
+    SESSION_EXPIRE_AT_BROWSER_CLOSE: 'TRUE',
+    SESSION_SAVE_EVERY_REQUEST: '1',
+    SESSION_MAX_INFLATED_BYTES: '2048',
+    HOST: '0.0.0.0',
+    PORT: '0',
+    LOG_LEVEL: 'silent',
+    TRUSTED_PROXY: 'on',
+    ALLOW_UNVERIFIED_SESSIONS: 'true',
+    NODE_ENV: 'production',
+  })
+  t.like(settings, {
+    database: { kind: 'mysql', poolSize: 3, timeout: 0.5 },
+    djangoVersion: '3.2',
+    defaultHashingAlgorithm: 'sha1',
+    useTz: false,
+    timeZone: 'Asia/Seoul',
+    host: '0.0.0.0',
+    port: 0,
+    logLevel: 'silent',
+    trustedProxy: true,
+    allowUnverifiedSessions: true,
+    environment: 'production',
+  })
+  t.deepEqual(settings.secretKeys, ['the key', 'older', 'oldest'])
+  t.deepEqual(settings.session, {
+    engine: 'django.contrib.sessions.backends.db',
+    serializer: 'django.contrib.sessions.serializers.JSONSerializer',
+    cookieAge: 60,
+    expireAtBrowserClose: true,
+    saveEveryRequest: true,
+    cookie: {
+      name: '__Secure-library',
+      domain: '.example.com',
+      path: '/catalog',
+      secure: true,
+      httpOnly: false,
+      sameSite: 'None',
+    },
+    maxInflatedBytes: 2048,
+  })
+})
+
+test('the settings are frozen all the way down', (t) => {
+  const { session, database, warnings, secretKeys } = read(MYSQL)
+  for (const part of [session, session.cookie, database, warnings, secretKeys]) t.true(Object.isFrozen(part))
+})
+
+test('fallback keys are a JSON array, or words', (t) => {
+  const fallbacks = (text: string) =>
+    read({ ...MYSQL, DJANGO_SECRET_KEY_FALLBACKS: text }).secretKeys?.slice(1)
+  t.deepEqual(fallbacks('a\n  c#$\t'), ['a', 'c#$'])
+  t.deepEqual(fallbacks('["with blank", "a,b"]'), ['with blank', 'a,b'])
+  t.deepEqual(fallbacks(''), [])
+  for (const DJANGO_SECRET_KEY_FALLBACKS of ['["a", 5]', '[unquoted]', '[""]', 'a,b']) {
+    t.is(problems(t, { ...MYSQL, DJANGO_SECRET_KEY_FALLBACKS }).length, 1)
+  }
+})
+
+test('SESSION_COOKIE_SAMESITE=False means no attribute', (t) => {
+  t.is(read({ SESSION_COOKIE_SAMESITE: 'False' }).session.cookie.sameSite, null)
+})
+
+test('a file .env is read, and the environment wins over it', (t) => {
+  const cwd = folder(t)
+  writeFileSync(join(cwd, '.env'), "# a comment\nPORT=4000 # another\nHOST=::1\nDJANGO_SECRET_KEY='a#b'\n")
+  t.like(readSettings({ HOST: 'localhost' }, { cwd }), { port: 4000, host: 'localhost', secretKeys: ['a#b'] })
+})
+
+test('a value of .env that Node would cut at a # is a problem', (t) => {
+  for (const line of ['DJANGO_SECRET_KEY=abc#def', 'export DJANGO_SECRET_KEY =#abc']) {
+    const cwd = folder(t)
+    writeFileSync(join(cwd, '.env'), `${line}\n`)
+    const error = t.throws(() => readSettings({}, { cwd }), { instanceOf: SettingsError })
+    t.deepEqual(error?.problems, ["DJANGO_SECRET_KEY in .env holds a # outside quotes; put the value in '…'"])
+  }
+})
+
+test('.env.example names every setting, and shows the defaults', (t) => {
+  const example = readFileSync(new URL('../.env.example', import.meta.url), 'utf8').replace(
+    /^#(?=[A-Z_]+=)/gm,
+    '',
+  )
+  t.deepEqual(read(parseEnv(example)), read({}))
+  const source = readFileSync(new URL('../src/settings.ts', import.meta.url), 'utf8')
+  const documented = Object.keys(parseEnv(example))
+  for (const [, name = ''] of source.matchAll(/environment\.\w+\('([A-Z_]+)'/g))
+    t.true(documented.includes(name), name)
+})
+
+test('every problem is reported at once', (t) => {
+  t.deepEqual(
+    problems(t, {
+      DATABASE_URL: 'oracle://user:secret@host/library',
+      DATABASE_TIMEOUT: '0',
+      DJANGO_VERSION: '1.11',
+      USE_TZ: 'no',
+      SESSION_COOKIE_AGE: '2 weeks',
+      SESSION_COOKIE_SECURE: 'perhaps',
+      SESSION_ENGINE: 'django.contrib.sessions.backends.cached_db',
+      SESSION_SERIALIZER: 'myapp.Serializer',
+      PORT: '65536',
+      LOG_LEVEL: 'loud',
+    }),
+    [
+      'DATABASE_TIMEOUT is "0"; set it to a number from 0.001 to 3600',
+      'DATABASE_URL: its scheme oracle:// is not supported; use one of mysql, mysql2, postgres, postgresql, pgsql, sqlite',
+      'DJANGO_SECRET_KEY is empty; set it to the SECRET_KEY of the Django project',
+      'TIME_ZONE is empty, and USE_TZ is False; set it to the TIME_ZONE of the Django project',
+      'DJANGO_VERSION: Django 1.11 is older than 2.2, the oldest supported here',
+      'SESSION_ENGINE: django.contrib.sessions.backends.cached_db is not built yet; set SESSION_ENGINE to django.contrib.sessions.backends.db, here and in Django',
+      'SESSION_SERIALIZER: "myapp.Serializer" is unknown; set SESSION_SERIALIZER to django.contrib.sessions.serializers.JSONSerializer, here and in Django',
+      'SESSION_COOKIE_AGE is "2 weeks"; set it to an integer from 1 to 3155760000',
+      'SESSION_COOKIE_SECURE is "perhaps"; set it to True or False',
+      'PORT is "65536"; set it to an integer from 0 to 65535',
+      'LOG_LEVEL is "loud"; set it to fatal, error, warn, info, debug, trace, silent',
+    ],
+  )
+})
+
+test('no message quotes a secret key or a password', (t) => {
+  const secret = 'Sup3rS3cret'
+  const urls = [
+    `mysql://user:${secret}#@host/library`,
+    `mysql://user:${secret}@host`,
+    `nosuch://user:${secret}@host/library`,
+    `postgres://user:${secret}@host/library?sslmode=${secret}&sslkey=${secret}`,
+    `${secret}`,
+  ]
+  for (const DATABASE_URL of urls) {
+    const found = problems(t, {
+      DATABASE_URL,
+      DJANGO_SECRET_KEY_FALLBACKS: `[${secret}]`,
+      PORT: 'wrong',
+    })
+    t.true(found.length >= 3)
+    t.notRegex(found.join('\n'), new RegExp(secret))
+  }
+})
+
+const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
+  'a cookie name with a blank': [{ SESSION_COOKIE_NAME: 'session id' }, /is no name for a cookie/],
+  'a cookie named as an attribute': [{ SESSION_COOKIE_NAME: 'Path' }, /is no name for a cookie/],
+  'a relative cookie path': [{ SESSION_COOKIE_PATH: 'catalog' }, /is no path/],
+  'a cookie path with another attribute': [{ SESSION_COOKIE_PATH: '/; Domain=x' }, /is no path/],
+  'a cookie domain that is a URL': [{ SESSION_COOKIE_DOMAIN: 'https://example.com' }, /is no domain/],
+  'SameSite=None without Secure': [{ SESSION_COOKIE_SAMESITE: 'None' }, /set SESSION_COOKIE_SECURE=True/],
+  'an unknown SameSite': [{ SESSION_COOKIE_SAMESITE: 'Loose' }, /set it to Lax, Strict, None, False/],
+  'SameSite=None of a Django that cannot send it': [
+    { SESSION_COOKIE_SAMESITE: 'None', SESSION_COOKIE_SECURE: '1', DJANGO_VERSION: '2.2' },
+    /Django 2\.2 cannot send/,
+  ],
+  'a __Secure- cookie that is not': [
+    { SESSION_COOKIE_NAME: '__Secure-id' },
+    /set SESSION_COOKIE_SECURE=True/,
+  ],
+  'a __Host- cookie with a domain': [
+    { SESSION_COOKIE_NAME: '__Host-id', SESSION_COOKIE_SECURE: '1', SESSION_COOKIE_DOMAIN: 'example.com' },
+    /no SESSION_COOKIE_DOMAIN/,
+  ],
+  'a __Host- cookie with a path': [
+    { SESSION_COOKIE_NAME: '__Host-id', SESSION_COOKIE_SECURE: '1', SESSION_COOKIE_PATH: '/catalog' },
+    /no SESSION_COOKIE_PATH but \//,
+  ],
+  'an unknown time zone': [{ TIME_ZONE: 'Asia/Soul' }, /is no time zone/],
+  'what is no version': [{ DJANGO_VERSION: 'latest' }, /is no Django version/],
+  'the pickle serializer': [
+    { SESSION_SERIALIZER: 'django.contrib.sessions.serializers.PickleSerializer' },
+    /PickleSerializer is not built yet; set SESSION_SERIALIZER to django/,
+  ],
+  'an unknown engine': [{ SESSION_ENGINE: 'redis_sessions.session' }, /"redis_sessions.session" is unknown/],
+}
+
+for (const [name, [env, expected]] of Object.entries(refusals)) {
+  test(`${name} is refused`, (t) => {
+    const found = problems(t, env)
+    t.is(found.length, 1)
+    t.regex(found[0] ?? '', expected)
+  })
+}
+
+test('what Django would heed and this ignores is warned about', (t) => {
+  const { warnings } = read({
+    ...MYSQL,
+    DATABASE_URL: `${MYSQL.DATABASE_URL}?init_command=SET%20x&conn_max_age=60`,
+    SESSION_FILE_PATH: '/tmp',
+    SESSION_COOKIE_SAME_SITE: 'Lax',
+    SESSION_MANAGER: "the desktop's own",
+  })
+  t.deepEqual(warnings, [
+    'DATABASE_URL: the option init_command is ignored',
+    'DATABASE_URL: the option conn_max_age is ignored',
+    'SESSION_FILE_PATH is ignored: the engine that needs it is not built yet',
+    'SESSION_COOKIE_SAME_SITE is unknown and ignored',
+  ])
+  t.deepEqual(read({ NODE_ENV: 'production' }).warnings, [
+    'DATABASE_URL is empty: the embedded demo is served, in production',
+  ])
+})
+
+test('a MySQL URL gives everything that the connection needs', (t) => {
+  t.deepEqual(database('mysql2://us%40er:p%23ss@host:3307/library?charset=latin1&ssl-ca=/etc/ca.pem'), {
+    kind: 'mysql',
+    host: 'host',
+    port: 3307,
+    user: 'us@er',
+    password: 'p#ss',
+    database: 'library',
+    charset: 'latin1',
+    tls: { ca: '/etc/ca.pem', verify: 'authority' },
+    poolSize: 10,
+    timeout: 2,
+  })
+  t.like(database('mysql:///library'), { host: 'localhost', port: 3306, charset: 'utf8mb4', tls: null })
+  t.like(database('mysql://%2Frun%2Fmysqld.sock/library'), { host: '/run/mysqld.sock' })
+  t.like(database('mysql://localhost/library?unix_socket=/run/mysqld.sock'), { host: '/run/mysqld.sock' })
+  t.like(database('mysql://host/library?ssl_mode=DISABLED'), { tls: null })
+  t.like(database('mysql://host/library?ssl_mode=REQUIRED'), { tls: { ca: null, verify: 'nothing' } })
+  t.like(database('mysql://host/library?ssl_mode=VERIFY_IDENTITY'), { tls: { ca: null, verify: 'host' } })
+})
+
+test('a PostgreSQL URL gives everything that the connection needs', (t) => {
+  t.deepEqual(database('postgres://user:password@[::1]/library?currentSchema=site&sslmode=verify-full'), {
+    kind: 'postgresql',
+    host: '::1',
+    port: 5432,
+    user: 'user',
+    password: 'password',
+    database: 'library',
+    options: '-c search_path=site',
+    applicationName: 'koa-django-sessions',
+    tls: { ca: null, verify: 'host' },
+    poolSize: 10,
+    timeout: 2,
+  })
+  t.like(database('pgsql://host/library?sslmode=require&sslrootcert=ca.pem'), {
+    tls: { ca: 'ca.pem', verify: 'authority' },
+  })
+})
+
+test('an SQLite file is relative to the working directory, or absolute', (t) => {
+  const cwd = folder(t)
+  const filename = (DATABASE_URL: string) =>
+    readSettings({ DATABASE_URL, DJANGO_SECRET_KEY: 'x' }, { cwd }).database
+  t.like(filename('sqlite:///db.sqlite3'), { filename: join(cwd, 'db.sqlite3'), embedded: false })
+  t.like(filename('sqlite:////srv/db.sqlite3'), { filename: '/srv/db.sqlite3', embedded: false })
+})
+
+const wrongUrls: Record<string, RegExp> = {
+  'sqlite://': /in memory/,
+  'sqlite://:memory:': /in memory/,
+  'sqlite://db.sqlite3': /in memory.*sqlite:\/\/\/relative\/file/,
+  'mysql://host': /names no database/,
+  'mysql://user:p#ss@host/library': /percent-escaped/,
+  'postgres://host/library?sslmode=prefer': /sslmode is not one of disable, require, verify-ca, verify-full/,
+  'mysql://host/library?ssl_mode=preferred': /ssl_mode is not one of DISABLED, REQUIRED/,
+  'postgres://host/library?sslcert=me.pem': /sslcert is not supported/,
+  'postgres://host/library?service=main': /service is not supported/,
+  'mysql://host/library?read_default_file=my.cnf': /read_default_file is not supported/,
+}
+
+for (const [DATABASE_URL, expected] of Object.entries(wrongUrls)) {
+  test(`DATABASE_URL=${DATABASE_URL} is refused`, (t) => {
+    const found = problems(t, { DATABASE_URL, DJANGO_SECRET_KEY: 'x' })
+    t.is(found.length, 1)
+    t.regex(found[0] ?? '', expected)
+  })
+}
+
+function folder(t: ExecutionContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'settings-'))
+  t.teardown(() => rmSync(path, { recursive: true }))
+  return path
+}
+
+function read(env: NodeJS.ProcessEnv): Settings {
+  return readSettings(env, { cwd: '/nowhere' })
+}
+
+function database(DATABASE_URL: string): Settings['database'] {
+  return read({ DATABASE_URL, DJANGO_SECRET_KEY: 'x' }).database
+}
+
+function problems(t: ExecutionContext, env: NodeJS.ProcessEnv): readonly string[] {
+  const error = t.throws(() => read(env), { instanceOf: SettingsError, code: 'ERR_SETTINGS' })
+  return error?.problems ?? []
+}
