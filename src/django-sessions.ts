@@ -20,8 +20,8 @@ export interface DjangoSessionsOptions
   readonly djangoVersion: string
   /** DEFAULT_HASHING_ALGORITHM, which Django 3.1 and 3.2 know. */
   readonly defaultHashingAlgorithm?: HashAlgorithm
-  /** USE_TZ; by default as the Django version has it (True since 5.0). */
-  readonly useTz?: boolean | null
+  /** USE_TZ; True unless given, as startproject writes. */
+  readonly useTz?: boolean
   /** TIME_ZONE; matters where USE_TZ is False. */
   readonly timeZone?: string
   /** SESSION_COOKIE_AGE, seconds. */
@@ -53,7 +53,7 @@ export function djangoSessions({
   secretKeys,
   djangoVersion,
   defaultHashingAlgorithm = 'sha256',
-  useTz,
+  useTz = true,
   timeZone = 'UTC',
   cookieAge = TWO_WEEKS,
   expireAtBrowserClose = false,
@@ -64,7 +64,7 @@ export function djangoSessions({
   ...options
 }: DjangoSessionsOptions): Middleware {
   const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
-  const zone = { useTz: useTz ?? profile.useTzDefault, timeZone }
+  const zone = { useTz, timeZone }
   const dates = createDateColumn({ database: databaseKindOf(db), ...zone })
   const codec = createSessionCodec({ ...options, secretKeys, profile, now })
   const engine = createRetryingEngine(createDbEngine({ db, codec, dates, now }), {

@@ -114,7 +114,9 @@ async function openSessions(
   const { defaultHashingAlgorithm, session, timeZone, environment } = settings
   const djangoVersion = settings.djangoVersion ?? (await detectVersion(db))
   const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
-  const useTz = settings.useTz ?? profile.useTzDefault
+  const useTz = settings.useTz ?? true
+  if (settings.useTz === null && !profile.useTzDefault)
+    log.warn('settings.warning', { warning: USE_TZ_ASSUMED })
   const secretKeys = settings.secretKeys ?? ([demoSecretKey(fileOf(settings.database))] as const)
   const given = settings.djangoVersion !== null
   log.info('django.profile', { version: djangoVersion, given, useTz, timeZone })
@@ -139,6 +141,9 @@ async function openSessions(
     }),
   })
 }
+
+const USE_TZ_ASSUMED =
+  'USE_TZ is not set; True is assumed, as startproject writes. Set USE_TZ and TIME_ZONE as in settings.py'
 
 const LOST_CHANGE =
   'a value was changed inside but not saved; set session.modified = true after such a change'

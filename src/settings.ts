@@ -22,7 +22,7 @@ export interface Settings {
   readonly djangoVersion: string | null
   /** DEFAULT_HASHING_ALGORITHM, which Django 3.1 and 3.2 know. */
   readonly defaultHashingAlgorithm: HashAlgorithm
-  /** Null: not said; then the Django version's own default. */
+  /** Null: not said. */
   readonly useTz: boolean | null
   readonly timeZone: string
   readonly session: SessionSettings
@@ -157,6 +157,12 @@ function readDjango(
   }
   if (useTz === false && timeZone === null) {
     problems.push('TIME_ZONE is empty, and USE_TZ is False; set it to the TIME_ZONE of the Django project')
+  }
+  if (useTz === null && timeZone !== null) {
+    // A wrong guess would move every expiry date by hours; the default depends on the Django version.
+    problems.push(
+      'USE_TZ is empty, and TIME_ZONE means nothing without it; set it to the USE_TZ of the Django project',
+    )
   }
   return {
     djangoVersion: environment.text('DJANGO_VERSION'),

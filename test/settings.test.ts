@@ -230,7 +230,8 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
     { SESSION_COOKIE_NAME: '__Host-id', SESSION_COOKIE_SECURE: '1', SESSION_COOKIE_PATH: '/catalog' },
     /no SESSION_COOKIE_PATH but \//,
   ],
-  'an unknown time zone': [{ TIME_ZONE: 'Asia/Soul' }, /is no time zone/],
+  'an unknown time zone': [{ USE_TZ: 'True', TIME_ZONE: 'Asia/Soul' }, /is no time zone/],
+  'a time zone without USE_TZ': [{ TIME_ZONE: 'Asia/Seoul' }, /^USE_TZ is empty/],
   'what is no version': [{ DJANGO_VERSION: 'latest' }, /is no Django version/],
   'the pickle serializer': [
     { SESSION_SERIALIZER: 'django.contrib.sessions.serializers.PickleSerializer' },
