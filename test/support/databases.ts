@@ -1,0 +1,151 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import mysql from 'mysql2/promise'
+import pg from 'pg'
+import type { Scope } from './file-scope.ts'
+
+export type TestDatabaseName = 'mariadb' | 'mysql' | 'postgresql' | 'sqlite'
+
+export interface TestDatabase {
+  name: TestDatabaseName
+  /** A DATABASE_URL, for us and for the Django of `startDjango` alike. */
+  url: string
+  kind: 'mysql' | 'postgresql' | 'sqlite'
+}
+
+/**
+ * Which tables a database starts with: none, `django_session` with `django_migrations`, or all of LocalLibrary's.
+ * The rows are those that `migrate` writes: migrations, content types and permissions.
+ */
+export type TestTables = 'none' | 'sessions' | 'library'
+
+/** The databases of this run; `npm test` says which and why others are missing. In CI none is. */
+export const testDatabases: readonly TestDatabaseName[] = (
+  ['mariadb', 'mysql', 'postgresql', 'sqlite'] as const
+).filter((name) => name === 'sqlite' || serverUrl(name) !== undefined)
+
+/**
+ * A database of the test's own, dropped when it ends.
+ * The tables are what the `migrate` of Django 5.2 makes on that very server (test/support/schema).
+ */
+export async function createTestDatabase(
+  t: Scope,
+  name: TestDatabaseName,
+  { tables = 'sessions' }: { tables?: TestTables } = {},
+): Promise<TestDatabase> {
+  const url = name === 'sqlite' ? sqliteFile(t) : await serverDatabase(t, name)
+  const sql = schema(name, tables)
+  if (sql !== '') await runScript(url, sql)
+  return { name, url, kind: name === 'mariadb' ? 'mysql' : name }
+}
+
+/** Runs one statement on a connection of its own; gives the rows. Placeholders are the driver's: `?` or `$1`. */
+export async function runSql(
+  url: string,
+  sql: string,
+  values: readonly unknown[] = [],
+): Promise<Record<string, unknown>[]> {
+  if (url.startsWith('sqlite:')) {
+    return withSqlite(url, (database) => {
+      const statement = database.prepare(sql)
+      if (statement.reader) return statement.all(...values)
+      statement.run(...values)
+      return []
+    })
+  }
+  if (url.startsWith('postgresql:')) {
+    return withPostgresql(url, async (client) => (await client.query(sql, [...values])).rows)
+  }
+  return withMysql(url, async (connection) => {
+    const [rows] = await connection.query(sql, [...values])
+    return Array.isArray(rows) ? (rows as Record<string, unknown>[]) : []
+  })
+}
+
+/** Runs any number of statements. */
+export async function runScript(url: string, sql: string): Promise<void> {
+  if (url.startsWith('sqlite:')) await withSqlite(url, (database) => void database.exec(sql))
+  else if (url.startsWith('postgresql:')) await withPostgresql(url, (client) => client.query(sql))
+  else await withMysql(url, (connection) => connection.query(sql))
+}
+
+function serverUrl(name: TestDatabaseName): string | undefined {
+  const servers = process.env.TEST_SERVERS
+  if (servers === undefined) {
+    throw new Error('The test servers are not running; use `npm test -- <test file>`, which starts them')
+  }
+  return (JSON.parse(servers) as Record<string, string>)[name]
+}
+
+function schema(name: TestDatabaseName, tables: TestTables): string {
+  if (tables === 'none') return ''
+  const sql = readFileSync(new URL(`schema/${name}.sql`, import.meta.url), 'utf8')
+  const [sessions = '', library = ''] = sql.split('-- The library')
+  return tables === 'sessions' ? sessions : `${sessions}-- ${library}`
+}
+
+function sqliteFile(t: Scope): string {
+  const folder = mkdtempSync(join(tmpdir(), 'sqlite-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return `sqlite:///${join(folder, 'db.sqlite3')}`
+}
+
+async function serverDatabase(t: Scope, name: TestDatabaseName): Promise<string> {
+  const server = serverUrl(name)
+  if (server === undefined) throw new Error(`${name} is not among this run's databases`)
+  const database = `test_${randomBytes(6).toString('hex')}`
+  const administration = name === 'postgresql' ? `${server}/postgres` : server
+  await runScript(administration, `CREATE DATABASE ${database}`)
+  // PostgreSQL refuses to drop a database that someone is connected to; MySQL and MariaDB do not.
+  const drop = `DROP DATABASE ${database}${name === 'postgresql' ? ' WITH (FORCE)' : ''}`
+  t.teardown(() => runScript(administration, drop))
+  return `${server}/${database}`
+}
+
+async function withMysql<T>(url: string, use: (connection: mysql.Connection) => Promise<T>): Promise<T> {
+  const connection = await mysql.createConnection({
+    uri: url,
+    multipleStatements: true,
+    dateStrings: true,
+    supportBigNumbers: true,
+  })
+  try {
+    return await use(connection)
+  } finally {
+    await connection.end()
+  }
+}
+
+async function withPostgresql<T>(url: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    return await use(client)
+  } finally {
+    await client.end()
+  }
+}
+
+/** What we use of better-sqlite3, which brings no types. */
+interface SqliteDatabase {
+  exec(sql: string): unknown
+  prepare(sql: string): {
+    readonly reader: boolean
+    all(...values: unknown[]): Record<string, unknown>[]
+    run(...values: unknown[]): unknown
+  }
+  close(): void
+}
+
+async function withSqlite<T>(url: string, use: (database: SqliteDatabase) => T): Promise<T> {
+  const Database = createRequire(import.meta.url)('better-sqlite3') as new (file: string) => SqliteDatabase
+  const database = new Database(decodeURIComponent(url.slice('sqlite:///'.length)))
+  try {
+    return use(database)
+  } finally {
+    database.close()
+  }
+}

@@ -1,0 +1,114 @@
+import { once } from 'node:events'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import type { Knex } from 'knex'
+import { createCatalog } from '../../src/catalog.ts'
+import { openDatabase } from '../../src/database.ts'
+import { createSessionCodec, type SessionCodec } from '../../src/django/session-data.ts'
+import { versionProfile } from '../../src/django/versions.ts'
+import { type DjangoSessionsOptions, djangoSessions } from '../../src/django-sessions.ts'
+import { readSettings } from '../../src/settings.ts'
+import { type AppOptions, createApp } from '../../src/web/app.ts'
+import type { Log, LogFields } from '../../src/web/log.ts'
+import { createTestDatabase, type TestDatabaseName } from './databases.ts'
+import type { Scope } from './file-scope.ts'
+
+const SECRET_KEY = 'a-secret-key-for-tests-0123456789-abcdefghijklmnop'
+const DJANGO_VERSION = '5.2'
+
+/** A Knex on this DATABASE_URL, as the service opens it. */
+export function openUrl(t: Scope, url: string): Knex {
+  const settings = readSettings({ DATABASE_URL: url, DJANGO_SECRET_KEY: SECRET_KEY }, { cwd: tmpdir() })
+  const db = openDatabase(settings.database)
+  t.teardown(() => db.destroy())
+  return db
+}
+
+/** A database of the test's own with LocalLibrary's tables, all empty. */
+export async function openLibrary(t: Scope, name: TestDatabaseName = 'sqlite'): Promise<Knex> {
+  const { url } = await createTestDatabase(t, name, { tables: 'library' })
+  return openUrl(t, url)
+}
+
+export interface Library {
+  /** Of the site, without a slash at the end. */
+  url: string
+  db: Knex
+  log: RecordedLog
+  /** Reads and writes `session_data`. */
+  codec: SessionCodec
+}
+
+/** Our site on a database of the test's own. */
+export async function startLibrary(
+  t: Scope,
+  {
+    database = 'sqlite',
+    session,
+    app,
+  }: {
+    database?: TestDatabaseName
+    session?: Partial<DjangoSessionsOptions>
+    app?: (db: Knex) => Partial<AppOptions>
+  } = {},
+): Promise<Library> {
+  const db = await openLibrary(t, database)
+  const log = recordLog()
+  const secretKeys = [SECRET_KEY] as const
+  const koa = createApp({
+    sessionMiddleware: djangoSessions({ db, secretKeys, djangoVersion: DJANGO_VERSION, ...session }),
+    catalog: createCatalog({ db }),
+    ping: async () => void (await db.raw('SELECT 1')),
+    log,
+    trustedProxy: false,
+    environment: 'production',
+    version: '1.2.3',
+    ...app?.(db),
+  })
+  const profile = versionProfile(DJANGO_VERSION)
+  const codec = createSessionCodec({ secretKeys, profile, now: () => new Date() })
+  return { url: await listen(t, koa.callback()), db, log, codec }
+}
+
+/** Serves on a free port until the test ends; gives the URL, without a slash at the end. */
+export async function listen(t: Scope, listener: RequestListener): Promise<string> {
+  const server = createServer(listener).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(async () => {
+    server.closeAllConnections()
+    server.close()
+    await once(server, 'close')
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+export interface RecordedLog extends Log {
+  readonly events: { level: keyof Log; event: string; fields: LogFields }[]
+  /** The fields of the first event of this name, past or to come. */
+  next(event: string): Promise<LogFields>
+}
+
+export function recordLog(): RecordedLog {
+  const events: RecordedLog['events'] = []
+  const waiting: { event: string; resolve: (fields: LogFields) => void }[] = []
+  const record =
+    (level: keyof Log) =>
+    (event: string, fields: LogFields = {}) => {
+      events.push({ level, event, fields })
+      for (const waiter of waiting) if (waiter.event === event) waiter.resolve(fields)
+    }
+  return {
+    events,
+    next: (event) =>
+      new Promise((resolve) => {
+        const past = events.find((one) => one.event === event)
+        if (past !== undefined) resolve(past.fields)
+        else waiting.push({ event, resolve })
+      }),
+    debug: record('debug'),
+    info: record('info'),
+    warn: record('warn'),
+    error: record('error'),
+  }
+}

@@ -1,0 +1,140 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { dyingWithUs } from './executables.ts'
+import type { Scope } from './file-scope.ts'
+import { projectFolder } from './places.ts'
+
+/** One line of the service's log. */
+export type LogLine = Readonly<Record<string, unknown>> & { readonly event: string }
+
+export interface RunningCommand {
+  readonly pid: number
+  readonly stdin: NodeJS.WritableStream
+  /** Everything it has printed so far. */
+  stdout(): string
+  stderr(): string
+  /** The lines of its log so far. */
+  log(): LogLine[]
+  /** The first line of its log with this event, past or to come. @throws Error when it ends without one. */
+  next(event: string): Promise<LogLine>
+  /** The exit status, or the signal that ended it. */
+  readonly ended: Promise<number | NodeJS.Signals>
+  /** Sends SIGTERM; gives the exit status. */
+  stop(): Promise<number | NodeJS.Signals>
+}
+
+export interface CommandOptions {
+  /** All of the environment but PATH, secrets included: nothing of ours reaches it. */
+  readonly env?: Readonly<Record<string, string>>
+  /** A temporary folder unless given. */
+  readonly cwd?: string
+  /** Another Node, and another main.js than the sources'. */
+  readonly node?: string
+  readonly main?: string
+}
+
+const sources = join(projectFolder, 'src/cli/main.ts')
+
+/** Starts `koa-django-sessions <args>` as a process of its own; it ends with the scope. */
+export function startCommand(
+  t: Scope,
+  args: readonly string[],
+  { env = {}, cwd = temporaryFolder(t), node = process.execPath, main = sources }: CommandOptions = {},
+): RunningCommand {
+  const child: ChildProcessWithoutNullStreams = spawn(...dyingWithUs(node, [main, ...args]), {
+    cwd,
+    env: { PATH: process.env.PATH, ...env },
+  })
+  const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)]
+  child.stdin.on('error', () => null) // It may end before it has read all.
+  const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals)
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await ended
+  })
+  const log = (): LogLine[] =>
+    stdout()
+      .split('\n')
+      .slice(0, -1)
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line))
+  return {
+    pid: child.pid ?? 0,
+    stdin: child.stdin,
+    stdout,
+    stderr,
+    log,
+    next: (event) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          const line = log().find((one) => one.event === event)
+          if (line === undefined) return
+          child.stdout.off('data', look)
+          resolve(line)
+        }
+        child.stdout.on('data', look)
+        look()
+        void ended.then((end) =>
+          reject(new Error(`It ended (${end}) without ${event}:\n${stdout()}${stderr()}`)),
+        )
+      }),
+    ended,
+    stop() {
+      child.kill('SIGTERM')
+      return ended
+    },
+  }
+}
+
+/** Runs a command to its end, with `input` on its standard input. */
+export async function runCommand(
+  t: Scope,
+  args: readonly string[],
+  { input = '', ...options }: CommandOptions & { input?: string } = {},
+): Promise<{ status: number | NodeJS.Signals; stdout: string; stderr: string }> {
+  const command = startCommand(t, args, options)
+  command.stdin.end(input)
+  const status = await command.ended
+  return { status, stdout: command.stdout(), stderr: command.stderr() }
+}
+
+export interface RunningService extends RunningCommand {
+  /** Without a slash at the end. */
+  readonly url: string
+}
+
+/**
+ * Our service as `npm start` runs it, on a free port, once it is ready.
+ * @throws Error with what it printed when it does not become so.
+ */
+export async function startService(
+  t: Scope,
+  { env = {}, ...options }: CommandOptions = {},
+): Promise<RunningService> {
+  // The tests' machine may be busy for longer than a visitor would wait.
+  const command = startCommand(t, ['serve'], {
+    ...options,
+    env: { PORT: '0', METRICS_PORT: '0', DATABASE_TIMEOUT: '30', ...env },
+  })
+  const { url } = await command.next('service.listening')
+  await command.next('service.ready')
+  return { ...command, url: new URL(String(url)).origin }
+}
+
+/** An empty folder, gone when the scope ends. */
+export function temporaryFolder(t: Scope): string {
+  const folder = mkdtempSync(join(tmpdir(), 'service-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+function collect(stream: NodeJS.ReadableStream): () => string {
+  let text = ''
+  stream.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk
+  })
+  return () => text
+}
