@@ -7,39 +7,50 @@ export interface RetryingEngineOptions {
   /** Between 0 and 1: spreads the repeats of several processes. */
   readonly random?: () => number
   /** Called at each repeat, for a counter. */
-  readonly onRetry?: (error: unknown) => void
+  readonly onRetry?: ((error: unknown) => void) | undefined
 }
 
 /**
  * Repeats what a database has refused for the moment: deadlocks, lock time-outs, certification failures of a cluster,
- * serialization failures, a busy SQLite, no free connection. A write is repeated only after an error that says that it
- * was not done; a connection that is lost under a write leaves that open, and counting twice is as wrong as not at all.
+ * serialization failures, a busy SQLite, a server without a connection left. A write is repeated only after an error
+ * that says that it was not done; a connection that is lost under a write leaves that open, and counting twice is as
+ * wrong as not at all.
  */
 export function createRetryingEngine(
   engine: SessionEngine,
-  { timeout = 2000, random = Math.random, onRetry = () => {} }: RetryingEngineOptions = {},
+  options: RetryingEngineOptions = {},
 ): SessionEngine {
-  async function retry<R>(isSafe: (error: unknown) => boolean, operation: () => Promise<R>): Promise<R> {
-    const start = performance.now()
-    for (let tries = 1; ; tries += 1) {
-      try {
-        return await operation()
-      } catch (error) {
-        const pause = random() * Math.min(2 ** tries, 100)
-        if (!isSafe(error) || performance.now() + pause - start > timeout) throw error
-        onRetry(error)
-        await delay(pause)
-      }
-    }
-  }
-
+  const retryWrite = <R>(write: () => Promise<R>) => retry(write, isUndone, options)
   return {
-    load: (...parameters) => retry(isUndoneOrLost, () => engine.load(...parameters)),
-    exists: (...parameters) => retry(isUndoneOrLost, () => engine.exists(...parameters)),
-    create: (...parameters) => retry(isUndone, () => engine.create(...parameters)),
-    update: (...parameters) => retry(isUndone, () => engine.update(...parameters)),
-    delete: (...parameters) => retry(isUndone, () => engine.delete(...parameters)),
+    load: (...parameters) => retryRead(() => engine.load(...parameters), options),
+    exists: (...parameters) => retryRead(() => engine.exists(...parameters), options),
+    create: (...parameters) => retryWrite(() => engine.create(...parameters)),
+    update: (...parameters) => retryWrite(() => engine.update(...parameters)),
+    delete: (...parameters) => retryWrite(() => engine.delete(...parameters)),
     clearExpired: () => engine.clearExpired(),
+  }
+}
+
+/** The same for any question to the database, which may be repeated after a lost connection too. */
+export function retryRead<R>(read: () => Promise<R>, options: RetryingEngineOptions = {}): Promise<R> {
+  return retry(read, isUndoneOrLost, options)
+}
+
+async function retry<R>(
+  operation: () => Promise<R>,
+  isSafe: (error: unknown) => boolean,
+  { timeout = 2000, random = Math.random, onRetry = () => {} }: RetryingEngineOptions,
+): Promise<R> {
+  const start = performance.now()
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await operation()
+    } catch (error) {
+      const pause = random() * Math.min(2 ** tries, 100)
+      if (!isSafe(error) || performance.now() + pause - start > timeout) throw error
+      onRetry(error)
+      await delay(pause)
+    }
   }
 }
 
@@ -50,25 +61,31 @@ const UNDONE: ReadonlySet<unknown> = new Set([
   ...['40001', '40P01', '55P03'], // PostgreSQL: serialization failure, deadlock, lock not available
   ...['53300', '57P03'], // PostgreSQL: too many connections, starting up
   ...['SQLITE_BUSY', 'SQLITE_BUSY_SNAPSHOT', 'SQLITE_LOCKED'],
+  1047, // "WSREP has not yet prepared node for application use": this node of a Galera cluster takes no statements now
 ])
 
-/** "WSREP has not yet prepared node for application use": this node of a Galera cluster takes no statements now. */
-const WSREP_NOT_READY = 1047
+/** The connection had ended before: mysql2 and pg give these no code. */
+const NEVER_SENT = /^Can't add new command when connection is in closed state$|is not queryable$/
 
 const LOST: ReadonlySet<unknown> = new Set([
-  'PROTOCOL_CONNECTION_LOST',
-  'ECONNRESET',
-  'EPIPE',
-  '57P01',
-  '57P02',
+  ...['PROTOCOL_CONNECTION_LOST', 'ECONNRESET', 'EPIPE', '57P01', '57P02'],
+  1927, // MariaDB: connection killed
 ])
+
+/** pg's, without a code. */
+const LOST_BY_PG = /^Connection terminated/
 
 function isUndone(error: unknown): boolean {
   if (!(error instanceof Error)) return false
-  if ('errno' in error && error.errno === WSREP_NOT_READY) return true
-  return 'code' in error && UNDONE.has(error.code)
+  return isAmong(UNDONE, error) || NEVER_SENT.test(error.message)
 }
 
 function isUndoneOrLost(error: unknown): boolean {
-  return isUndone(error) || (error instanceof Error && 'code' in error && LOST.has(error.code))
+  if (!(error instanceof Error)) return false
+  return isUndone(error) || isAmong(LOST, error) || LOST_BY_PG.test(error.message)
+}
+
+/** By its code, or its driver's number. */
+function isAmong(codes: ReadonlySet<unknown>, error: Error): boolean {
+  return ('code' in error && codes.has(error.code)) || ('errno' in error && codes.has(error.errno))
 }

@@ -6,7 +6,7 @@ import type { SessionEngine, StoredSession } from './engine.ts'
 import { Session } from './session.ts'
 
 /** What became of a request's session, for a log line. */
-export type SessionOutcome = 'none' | 'loaded' | 'new' | 'saved' | 'merged' | 'unreadable'
+export type SessionOutcome = 'none' | 'loaded' | 'new' | 'saved' | 'merged' | 'interrupted' | 'unreadable'
 
 /**
  * A request's session before anyone has looked at it: what `ctx.session` is. Nothing is loaded until `load`.

@@ -6,7 +6,14 @@ import {
   getExpiryDate,
 } from '../django/expiry.ts'
 import { NotSerializable, type PythonValue, parseValue, stringifyValue } from '../django/json.ts'
-import { type Change, type Committed, computed, removed, type SessionCommits } from './commit.ts'
+import {
+  type Change,
+  type Committed,
+  computed,
+  removed,
+  type SessionCommits,
+  SessionInterrupted,
+} from './commit.ts'
 import type { StoredSession } from './engine.ts'
 
 /** The key is not in the session. Source: Python's KeyError, which Django's `del session[key]` raises. */
@@ -52,8 +59,8 @@ export class Session<T extends object = Record<string, unknown>> {
   readonly #values = new Map<string, { text: string; value: PythonValue }>()
   #changes: Change[] = []
   /** Whether this request has written; if so, only what changed since needs another write. */
-  #isSaved = false
-  #outcome: 'loaded' | 'new' | 'saved' | 'merged' = 'loaded'
+  #isSaved: boolean = false
+  #outcome: 'loaded' | 'new' | 'saved' | 'merged' | 'interrupted' = 'loaded'
   /** Rises with each flush: a write that began before it must not bring the session back. */
   #generation = 0
   #writes: Promise<void> = Promise.resolve()
@@ -83,7 +90,7 @@ export class Session<T extends object = Record<string, unknown>> {
   }
 
   /** What this request did with it, for a log line; `merged`: another request's changes were found and kept. */
-  get outcome(): 'loaded' | 'new' | 'saved' | 'merged' {
+  get outcome(): 'loaded' | 'new' | 'saved' | 'merged' | 'interrupted' {
     return this.#outcome
   }
 
@@ -153,8 +160,8 @@ export class Session<T extends object = Record<string, unknown>> {
   }
 
   /**
-   * Sets a value that depends on the old one, e.g. a counter. `next` is called again with the fresh value when another
-   * request has saved meanwhile, so nothing is counted twice or lost; it must be a function of its argument alone.
+   * Sets a value that depends on the old one, e.g. a counter. `next` is called now, and again at the save with what the
+   * row holds by then, so nothing is counted twice or lost; it must be a function of its argument alone.
    * After `save`, `get(key)` gives the value that was stored.
    */
   compute<K extends keyof T & string>(key: K, next: (stored: PythonValue | undefined) => T[K]): T[K]
@@ -334,6 +341,7 @@ export class Session<T extends object = Record<string, unknown>> {
         else await this.#commits.remove(committed.sessionKey) // flushed while this write was under way
       } catch (error) {
         if (generation === this.#generation) this.#changes.unshift(...changes)
+        if (error instanceof SessionInterrupted) this.#outcome = 'interrupted'
         throw error
       }
     })

@@ -7,6 +7,7 @@ import {
   varyOnCookie,
 } from '../django/cookie.ts'
 import type { VersionProfile } from '../django/versions.ts'
+import { SessionInterrupted } from '../session/commit.ts'
 import type { SessionHandle, Sessions } from '../session/handle.ts'
 import type { Session } from '../session/session.ts'
 
@@ -46,13 +47,19 @@ export function createSessionMiddleware({
     const handle = sessions.open(sent)
     ctx.session = handle
     try {
-      await next()
+      try {
+        await next()
+      } catch (error) {
+        // Where no error page stands inside this middleware. Django has one there, so a 404 still saves the session.
+        await processResponse(ctx, handle, { sent, status: statusOf(error) })
+        throw withHeaders(error, ctx)
+      }
+      await processResponse(ctx, handle, { sent, status: ctx.status })
     } catch (error) {
-      // Where no error page stands inside this middleware. Django has one there, so a 404 still saves the session.
-      await processResponse(ctx, handle, { sent, status: statusOf(error) })
-      throw withHeaders(error, ctx)
+      // Where Koa itself answers: a BadRequest, as in django/contrib/sessions/exceptions.py.
+      if (error instanceof SessionInterrupted) Object.assign(error, { status: 400, expose: true })
+      throw error
     }
-    await processResponse(ctx, handle, { sent, status: ctx.status })
   }
 
   async function processResponse(

@@ -1,4 +1,6 @@
 import test from 'ava'
+import type { Knex } from 'knex'
+import { createCatalog } from '../../src/catalog.ts'
 import { startLibrary } from '../support/library.ts'
 
 test('a request is one event: method, path without query, status, time and what became of the session', async (t) => {
@@ -12,6 +14,63 @@ test('a request is one event: method, path without query, status, time and what 
   t.is(fields.requestId, response.headers.get('X-Request-Id'))
   t.false(JSON.stringify(log.events).includes('secret'))
   t.is(log.events.length, 1)
+})
+
+test('the event tells what became of the session', async (t) => {
+  const session_key = 'abcdefghijklmnopqrstuvwxyz012345'
+  const headers = { Cookie: `sessionid=${session_key}` }
+  const outcomes: Record<string, unknown> = {}
+  const library = await startLibrary(t, {
+    app: (db) => ({
+      catalog: {
+        async counts() {
+          await meanwhile(db)
+          return createCatalog({ db }).counts()
+        },
+      },
+    }),
+  })
+  const { url, db, log, codec } = library
+  let meanwhile: (db: Knex) => Promise<unknown> = async () => {}
+  const visit = async (name: string, ...request: Parameters<typeof fetch>) => {
+    await (await fetch(...request)).text()
+    const fields = await log.next('http.request')
+    outcomes[name] = fields.session
+    log.events.length = 0
+  }
+  const store = async (session_data: string) => {
+    await db('django_session').delete()
+    await db('django_session').insert({ session_key, session_data, expire_date: '2999-01-01 00:00:00' })
+  }
+  const stored = (text: string) => store(codec.encode(new Map([['num_visits', text]])))
+
+  await visit('a page without a session', `${url}/health/live`)
+  await visit('a page that does not look', `${url}/catalog`, { headers, redirect: 'manual' })
+  await visit('an unknown key', `${url}/catalog/`, { headers })
+  await stored('1')
+  await visit('a known key', `${url}/catalog/`, { headers })
+  meanwhile = () => stored('5')
+  await visit('a session that another saved meanwhile', `${url}/catalog/`, { headers })
+  meanwhile = () => db('django_session').delete()
+  await stored('1')
+  await visit('a session that another deleted meanwhile', `${url}/catalog/`, { headers })
+  meanwhile = async () => {}
+  await store('broken')
+  await visit('a row that does not verify', `${url}/catalog/`, { headers })
+  await stored('1')
+  meanwhile = () => Promise.reject(new Error('the counts cannot be had'))
+  await visit('a page that fails', `${url}/catalog/`, { headers })
+
+  t.deepEqual(outcomes, {
+    'a page without a session': undefined,
+    'a page that does not look': 'none',
+    'an unknown key': 'new',
+    'a known key': 'saved',
+    'a session that another saved meanwhile': 'merged',
+    'a session that another deleted meanwhile': 'interrupted',
+    'a row that does not verify': 'unreadable',
+    'a page that fails': 'loaded',
+  })
 })
 
 test('a probe of health is logged for debugging alone', async (t) => {

@@ -1,0 +1,141 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import test from 'ava'
+
+/**
+ * What may import what (ARCHITECTURE.md, "The picture"): for the files whose path under src/ begins so, how a path or a
+ * package's name must begin. `type`: types only, which vanish in JavaScript. `!`: everything else.
+ */
+const ARROWS: Readonly<Record<string, readonly string[]>> = {
+  'django/': ['django/', 'node:crypto', 'node:zlib', 'temporal-polyfill'],
+  'session/': ['session/', 'django/', 'node:'],
+  'engines/': ['engines/', 'session/engine.ts', 'django/', 'type knex', 'node:'],
+  'auth/': ['auth/', 'session/', 'django/', 'type knex', 'node:'],
+  'web/': [
+    'web/',
+    'session/',
+    'auth/',
+    'django/cookie.ts',
+    'django/hosts.ts',
+    'type django/',
+    'type catalog.ts',
+    'koa',
+    'nunjucks',
+    'prom-client',
+    'node:',
+  ],
+  'cli/': [
+    'cli/',
+    'service.ts',
+    'settings',
+    'session/',
+    'django/',
+    'log.ts',
+    'web/log.ts',
+    'commander',
+    'close-with-grace',
+    'node:',
+  ],
+  'settings/': ['settings/', 'django/', 'node:'],
+  'settings.ts': ['settings/', 'django/', 'node:'],
+  'database.ts': ['settings', 'knex', 'node:'],
+  'catalog.ts': ['type knex'],
+  'clock-skew.ts': ['type knex', 'type django/'],
+  'log.ts': ['pino', 'type web/log.ts', 'type settings.ts', 'node:'],
+  'demo/': ['demo/', 'django/', 'database.ts', 'type settings', 'knex', 'node:'],
+  'startup.ts': ['django/', 'type knex'],
+  'django-sessions.ts': [
+    'django/',
+    'session/',
+    'engines/',
+    'web/session-middleware.ts',
+    'type knex',
+    'type koa',
+  ],
+  'service.ts': ['!cli/'],
+  'index.ts': ['django', 'session/', 'engines/', 'web/', 'auth/'],
+}
+
+const src = new URL('../src/', import.meta.url)
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
+const sourceOf = (file: string): string => readFileSync(new URL(file, src), 'utf8')
+
+for (const file of files) {
+  test(`${file} imports along the arrows only`, (t) => {
+    const allowed = ARROWS[Object.keys(ARROWS).find((start) => file.startsWith(start)) ?? '']
+    t.truthy(allowed, 'the table of arrows has no line for it')
+    const isAllowed = ({ from, isType }: Import) =>
+      allowed?.some((arrow) => {
+        if (arrow.startsWith('!')) return !from.startsWith(arrow.slice(1))
+        return from.startsWith(arrow) || (isType && `type ${from}`.startsWith(arrow))
+      })
+    t.deepEqual(
+      importsOf(file).filter((one) => isAllowed(one) !== true),
+      [],
+    )
+  })
+}
+
+test('no file needs, at any remove, the file that needs it', (t) => {
+  const finished = new Set<string>()
+  const visit = (file: string, path: readonly string[]): void => {
+    t.false(path.includes(file), [...path, file].join(' → '))
+    if (finished.has(file) || path.includes(file)) return
+    for (const { from, isType } of importsOf(file))
+      if (!isType && files.includes(from)) visit(from, [...path, file])
+    finished.add(file)
+  }
+  for (const file of files) visit(file, [])
+})
+
+test('only the settings look at the environment, which the command line hands them', (t) => {
+  const readers = files.filter((file) => /process\s*\.\s*env|import\.meta\.env/.test(sourceOf(file)))
+  t.deepEqual(
+    readers.filter((file) => file !== 'settings.ts' && !file.startsWith('cli/')),
+    [],
+  )
+  const callers = files.filter((file) => /(?<!function )\breadSettings\(/.test(sourceOf(file)))
+  t.deepEqual(
+    callers.filter((file) => !file.startsWith('cli/')),
+    [],
+  )
+})
+
+test('npm scripts run on the pinned Node', (t) => {
+  const { optionalDependencies: pins } = JSON.parse(
+    readFileSync(new URL('../tools/node/package.json', import.meta.url), 'utf8'),
+  )
+  const platform = `${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`
+  t.is(process.version, `v${pins[`node-${platform}`] ?? pins[`node-bin-${platform}`]}`)
+})
+
+interface Import {
+  /** A path under src/, or a package. */
+  readonly from: string
+  readonly isType: boolean
+}
+
+function importsOf(file: string): Import[] {
+  const source = sourceOf(file)
+  const statements = source.matchAll(
+    /^(?:import|export)\s+(type\s+)?([{*\w][^'"]*?\sfrom\s+)?['"]([^'"]+)['"]/gm,
+  )
+  const dynamic = source.matchAll(/\b(?:import|require)\(\s*['"]([^'"]+)['"]/g)
+  return [
+    ...[...statements].map(([, type, names = '', from = '']) => ({
+      from,
+      isType: type !== undefined || hasTypesOnly(names),
+    })),
+    ...[...dynamic].map(([, from = '']) => ({ from, isType: false })),
+  ].map(({ from, isType }) => ({ from: from.startsWith('.') ? join(dirname(file), from) : from, isType }))
+}
+
+/** `{ type A, type B } from` */
+function hasTypesOnly(names: string): boolean {
+  const specifiers = /^\{(.*)\}/s
+    .exec(names)?.[1]
+    ?.split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '')
+  return specifiers?.every((name) => name.startsWith('type ')) ?? false
+}
