@@ -2,7 +2,7 @@ import test from 'ava'
 import type { Page } from 'playwright-core'
 import { startSites } from '../interop/sites.ts'
 import { artefact, openBrowser } from '../support/browser.ts'
-import { testDatabases } from '../support/databases.ts'
+import { runSql, testDatabases } from '../support/databases.ts'
 import { djangoVersions } from '../support/django.ts'
 
 const database = testDatabases[0] ?? 'sqlite'
@@ -12,18 +12,37 @@ const newest = djangoVersions.at(-1) ?? ''
 async function visit(page: Page, url: string): Promise<string> {
   await page.goto(url)
   const [, visits = ''] = /You have visited this page (.+?)\./.exec(await page.innerText('body')) ?? []
-  return visits.replace('time(s)', 'times')
+  return visits
+}
+
+/** Books 2, copies 3, copies available 1, authors 1. */
+const LIBRARY = [
+  "INSERT INTO catalog_author (id, first_name, last_name) VALUES (1, '이', '상')",
+  "INSERT INTO catalog_book (id, title, summary, isbn, author_id) VALUES (1, '날개', '-', '1', 1), (2, '거울', '-', '2', 1)",
+  `INSERT INTO catalog_bookinstance (id, imprint, status, book_id)
+    VALUES ('${'1'.repeat(32)}', '-', 'a', 1), ('${'2'.repeat(32)}', '-', 'o', 1), ('${'3'.repeat(32)}', '-', 'm', 2)`,
+]
+
+/** The numbers of the four counts, in the order of the page. */
+async function counts(page: Page): Promise<number[]> {
+  const text = await page.innerText('body')
+  return ['Books', 'Copies', 'Copies available', 'Authors'].map((name) =>
+    Number(new RegExp(`^${name}:?\\s+(\\d+)$`, 'm').exec(text)?.[1]),
+  )
 }
 
 for (const version of new Set([oldest, newest])) {
   test(`a browser that alternates between Django ${version} and ours sees one count`, async (t) => {
     t.timeout(110_000)
-    const { django, ours } = await startSites(t, { version, database })
+    const { django, ours, databaseUrl } = await startSites(t, { version, database })
+    for (const statement of LIBRARY) await runSql(databaseUrl, statement)
     const browser = await openBrowser(t)
     const context = await browser.newContext({ viewport: { width: 1280, height: 800 } })
     const page = await context.newPage()
     t.is(await visit(page, `${django}/catalog/`), '1 time')
+    t.deepEqual(await counts(page), [2, 3, 1, 1])
     t.is(await visit(page, `${ours}/catalog/`), '2 times')
+    t.deepEqual(await counts(page), [2, 3, 1, 1])
     t.is(await visit(page, `${ours}/`), '3 times')
     t.is(await visit(page, `${django}/catalog/`), '4 times')
     await page.screenshot({ path: artefact(`django-${version}.png`) })

@@ -1,0 +1,122 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test from 'ava'
+import { execute } from './support/executables.ts'
+import { projectFolder } from './support/places.ts'
+
+// One after another: each needs the package that the first has packed.
+const folder = mkdtempSync(join(tmpdir(), 'package-'))
+test.after.always(() => rmSync(folder, { recursive: true, force: true }))
+
+const run = async (command: string, args: readonly string[], cwd = projectFolder) =>
+  (await execute(command, args, { cwd, env: { ...process.env, NO_COLOR: '1' } })).stdout
+
+let tarball = ''
+
+test.serial('npm pack holds what a user needs, and no tests', async (t) => {
+  t.timeout(110_000)
+  await run('npm', ['run', '--silent', 'build'])
+  const [{ filename, files }] = JSON.parse(
+    await run('npm', ['pack', '--json', '--silent', '--pack-destination', folder]),
+  ) as [{ filename: string; files: { path: string }[] }]
+  tarball = join(folder, filename)
+  const paths = files.map(({ path }) => path)
+  for (const path of [
+    'dist/index.js',
+    'dist/index.d.ts',
+    'dist/cli/main.js',
+    'templates/index.html',
+    'LICENSE',
+  ])
+    t.true(paths.includes(path), path)
+  t.deepEqual([...new Set(paths.map((path) => path.split('/')[0]))].toSorted(), [
+    'CHANGELOG.md',
+    'LICENSE',
+    'README.md',
+    'dist',
+    'package.json',
+    'templates',
+  ])
+})
+
+test.serial('publint finds nothing', async (t) => {
+  t.timeout(110_000)
+  t.regex(await run('publint', ['run', tarball, '--strict']), /All good!/)
+})
+
+test.serial('are the types wrong? no', async (t) => {
+  t.timeout(110_000)
+  t.regex(
+    await run('attw', [tarball, '--profile', 'esm-only', '--no-emoji', '-f', 'ascii']),
+    /koa-django-sessions v/,
+  )
+})
+
+test.serial('a project that installs the package can use it, with types, and run its command', async (t) => {
+  t.timeout(110_000)
+  const project = join(folder, 'project')
+  const dependencies = { 'koa-django-sessions': `file:${tarball}` }
+  await execute('mkdir', [project])
+  writeFileSync(
+    join(project, 'package.json'),
+    JSON.stringify({ private: true, type: 'module', dependencies }),
+  )
+  await run('npm', ['install', '--prefer-offline', '--no-audit', '--silent'], project)
+  writeFileSync(join(project, 'app.ts'), APP)
+  t.is(await run('node', ['app.ts'], project), 'visit 1, then visit 2\n')
+
+  const compilerOptions = {
+    module: 'nodenext',
+    target: 'es2024',
+    strict: true,
+    noEmit: true,
+    types: ['node'],
+  }
+  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['app.ts'] }))
+  t.is(await run('tsc', ['-p', '.'], project), '')
+
+  t.regex(await run('npx', ['--no-install', 'koa-django-sessions', '--help'], project), /serve/)
+  t.deepEqual(readdirSync(project).includes('var'), false)
+})
+
+test.serial('the knex command works with knexfile.ts, and refuses to migrate', async (t) => {
+  t.timeout(110_000)
+  const cli = join(projectFolder, 'node_modules/knex/bin/cli.js')
+  const migrate = execute('node', [cli, 'migrate:latest', '--knexfile', 'knexfile.ts'], {
+    cwd: projectFolder,
+  })
+  const error = await t.throwsAsync(migrate)
+  t.regex(String((error as unknown as { stderr: string }).stderr), /Django owns this schema/)
+})
+
+/** What README.md shows, on SQLite. */
+const APP = `
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import Koa from 'koa'
+import knex from 'knex'
+import { djangoSessions } from 'koa-django-sessions'
+
+const db = knex({ client: 'better-sqlite3', connection: { filename: ':memory:' }, useNullAsDefault: true })
+await db.raw('CREATE TABLE django_session (session_key varchar(40) PRIMARY KEY, session_data text, expire_date datetime)')
+const app = new Koa()
+app.use(djangoSessions({ db, secretKeys: ['only here'], djangoVersion: '4.2', useTz: true }))
+app.use(async (ctx) => {
+  const session = await ctx.session.load<{ num_visits: number; cart: string[] }>()
+  const cart = session.get('cart', [])
+  session.set('cart', [...cart, 'book-1'])
+  session.compute('num_visits', (stored) => Number(stored ?? 0) + 1)
+  await session.save()
+  ctx.body = \`visit \${session.get('num_visits')}\`
+})
+const server = app.listen(0, '127.0.0.1')
+await once(server, 'listening')
+const url = \`http://127.0.0.1:\${(server.address() as AddressInfo).port}/\`
+const first = await fetch(url)
+const cookie = String(first.headers.getSetCookie()[0]).split(';')[0] ?? ''
+const second = await fetch(url, { headers: { cookie } })
+console.log(\`\${await first.text()}, then \${await second.text()}\`)
+server.close()
+await db.destroy()
+`
