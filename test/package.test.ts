@@ -83,9 +83,13 @@ test.serial('a project that installs the package can use it, with types, and run
 test.serial('the knex command works with knexfile.ts, and refuses to migrate', async (t) => {
   t.timeout(110_000)
   const cli = join(projectFolder, 'node_modules/knex/bin/cli.js')
-  const migrate = execute('node', [cli, 'migrate:latest', '--knexfile', 'knexfile.ts'], {
-    cwd: projectFolder,
-  })
+  const env = {
+    ...process.env,
+    DATABASE_URL: 'mysql://nobody@127.0.0.1:1/none',
+    DJANGO_SECRET_KEY: 'of a test',
+  }
+  const args = [cli, 'migrate:latest', '--knexfile', 'knexfile.ts']
+  const migrate = execute('node', args, { cwd: projectFolder, env })
   const error = await t.throwsAsync(migrate)
   t.regex(String((error as unknown as { stderr: string }).stderr), /Django owns this schema/)
 })
