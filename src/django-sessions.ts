@@ -2,10 +2,17 @@ import type { Knex } from 'knex'
 import type { Middleware } from 'koa'
 import type { CookieSettings } from './django/cookie.ts'
 import { createDateColumn } from './django/datetime.ts'
-import { createSessionCodec, type SessionCodecOptions } from './django/session-data.ts'
+import {
+  createSessionCodec,
+  type DecodedSession,
+  type SessionCodec,
+  type SessionCodecOptions,
+  UnreadableSession,
+} from './django/session-data.ts'
 import { type HashAlgorithm, versionProfile } from './django/versions.ts'
 import { createDbEngine, databaseKindOf } from './engines/db.ts'
 import { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'
+import type { SessionEngine } from './session/engine.ts'
 import { createSessions, type SessionsOptions } from './session/handle.ts'
 import { createSessionMiddleware, type SessionMiddlewareOptions } from './web/session-middleware.ts'
 
@@ -31,7 +38,14 @@ export interface DjangoSessionsOptions
   /** SESSION_COOKIE_NAME, _DOMAIN, … */
   readonly cookie?: Partial<CookieSettings>
   readonly now?: () => Date
+  /** Called for each look for a session's row, also at a conflict, with what came of it; for a counter. */
+  readonly onLoad?: (outcome: LoadOutcome) => void
+  /** Called for each row that was read, with the key that verified it: one that no row needs any more can be dropped. */
+  readonly onDecode?: (decoded: DecodedSession) => void
 }
+
+/** `missing`: unknown or expired; `failed`: the database did not answer. */
+export type LoadOutcome = 'found' | 'missing' | 'unreadable' | 'failed'
 
 const TWO_WEEKS = 1_209_600
 
@@ -61,17 +75,47 @@ export function djangoSessions({
   now = () => new Date(),
   conflictTimeout = 2000,
   onRetry,
+  onLoad = () => {},
+  onDecode = () => {},
   ...options
 }: DjangoSessionsOptions): Middleware {
   const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
   const zone = { useTz, timeZone }
   const dates = createDateColumn({ database: databaseKindOf(db), ...zone })
-  const codec = createSessionCodec({ ...options, secretKeys, profile, now })
-  const engine = createRetryingEngine(createDbEngine({ db, codec, dates, now }), {
+  const codec = observedCodec(createSessionCodec({ ...options, secretKeys, profile, now }), onDecode)
+  const retrying = createRetryingEngine(createDbEngine({ db, codec, dates, now }), {
     timeout: conflictTimeout,
     ...(onRetry !== undefined && { onRetry }),
   })
+  const engine = observedEngine(retrying, onLoad)
   const rules = { ...zone, cookieAge, expireAtBrowserClose, storesIsoExpiry: profile.storesIsoExpiry }
   const sessions = createSessions({ ...options, conflictTimeout, engine, rules, now })
   return createSessionMiddleware({ ...options, sessions, cookie: { ...COOKIE, ...cookie }, profile, now })
+}
+
+function observedCodec(codec: SessionCodec, onDecode: (decoded: DecodedSession) => void): SessionCodec {
+  return {
+    ...codec,
+    decode(sessionData) {
+      const decoded = codec.decode(sessionData)
+      onDecode(decoded)
+      return decoded
+    },
+  }
+}
+
+function observedEngine(engine: SessionEngine, onLoad: (outcome: LoadOutcome) => void): SessionEngine {
+  return {
+    ...engine,
+    async load(sessionKey) {
+      try {
+        const stored = await engine.load(sessionKey)
+        onLoad(stored === null ? 'missing' : 'found')
+        return stored
+      } catch (error) {
+        onLoad(error instanceof UnreadableSession ? 'unreadable' : 'failed')
+        throw error
+      }
+    },
+  }
 }

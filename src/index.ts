@@ -28,7 +28,7 @@ export {
   type VersionProfile,
   versionProfile,
 } from './django/versions.ts'
-export { type DjangoSessionsOptions, djangoSessions } from './django-sessions.ts'
+export { type DjangoSessionsOptions, djangoSessions, type LoadOutcome } from './django-sessions.ts'
 export { createDbEngine, type DbEngineOptions } from './engines/db.ts'
 export { ConflictTimeout, SessionInterrupted } from './session/commit.ts'
 export {

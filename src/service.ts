@@ -4,20 +4,26 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Knex } from 'knex'
 import type { Middleware } from 'koa'
 import { createCatalog } from './catalog.ts'
+import { measureClockSkew } from './clock-skew.ts'
 import { openDatabase } from './database.ts'
 import { ensureDemoDatabase } from './demo/demo-database.ts'
 import { demoSecretKey } from './demo/secret.ts'
 import { createDateColumn } from './django/datetime.ts'
 import { versionProfile } from './django/versions.ts'
 import { djangoSessions } from './django-sessions.ts'
+import { retryRead } from './engines/retrying.ts'
 import type { Settings } from './settings.ts'
 import { checkRecentSessions, checkTables, detectVersion } from './startup.ts'
 import { createApp } from './web/app.ts'
 import { isPassing } from './web/errors.ts'
 import { errorFields, type Log } from './web/log.ts'
+import { createMetrics, type Metrics, type PoolState } from './web/metrics.ts'
+import { limitTime } from './web/time-limit.ts'
 
 export interface Service {
   readonly listener: RequestListener
+  /** Answers `/metrics`, on another port; null where the settings want none. */
+  readonly metricsListener: RequestListener | null
   /**
    * Resolves once the database has been looked at and pages are served; until then `/health/ready` and every page say
    * 503, and a database that is away is asked again and again.
@@ -43,13 +49,17 @@ export class NotReady extends Error {
   readonly code: string = 'ERR_NOT_READY'
 }
 
+/** Milliseconds that a request may take beyond the database's time-out. */
+const REQUEST_GRACE = 1000
+
 /** Milliseconds between two looks at a database that is away. */
 const RETRY_INTERVAL = 500
 
 /** The whole service on the database that the settings name. */
 export async function createService(settings: Settings, options: ServiceOptions): Promise<Service> {
   const { log } = options
-  const { database, trustedProxy, environment } = settings
+  const { database, trustedProxy, allowedHosts, hsts, environment } = settings
+  const { now, version = '' } = options
   if (database.kind === 'sqlite' && database.embedded) {
     const { created } = await ensureDemoDatabase(database.filename)
     if (created) log.info('demo.created', { file: database.filename })
@@ -58,6 +68,16 @@ export async function createService(settings: Settings, options: ServiceOptions)
   const closing = new AbortController()
   let isDraining = false
   let sessionMiddleware: Middleware | null = null
+  const metrics =
+    settings.metrics === null
+      ? null
+      : createMetrics({
+          version,
+          keyCount: settings.secretKeys?.length ?? 1,
+          pool: () => poolState(db),
+          clockSkew: () => measureClockSkew(db, database.kind, { ...(now !== undefined && { now }) }),
+          log,
+        })
   const current = (): Middleware => {
     if (sessionMiddleware === null) throw new NotReady('the database has not been reached since the start')
     return sessionMiddleware
@@ -66,7 +86,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
   async function prepare(): Promise<void> {
     for (;;) {
       try {
-        sessionMiddleware = await openSessions(settings, db, options)
+        sessionMiddleware = await openSessions(settings, db, { ...options, metrics })
         return
       } catch (error) {
         if (!isPassing(error)) throw error
@@ -76,9 +96,11 @@ export async function createService(settings: Settings, options: ServiceOptions)
     }
   }
 
+  const timeout = database.timeout * 1000
+  const catalog = createCatalog({ db })
   const app = createApp({
-    sessionMiddleware: (ctx, next) => current()(ctx, next),
-    catalog: createCatalog({ db }),
+    sessionMiddleware: limitTime((ctx, next) => current()(ctx, next), { timeout: timeout + REQUEST_GRACE }),
+    catalog: { counts: () => retryRead(catalog.counts, { timeout, onRetry: metrics?.onRetry }) },
     ping: async () => {
       current()
       await db.raw('SELECT 1')
@@ -86,13 +108,17 @@ export async function createService(settings: Settings, options: ServiceOptions)
     isDraining: () => isDraining,
     log,
     trustedProxy,
+    allowedHosts,
     environment,
-    ...(options.version !== undefined && { version: options.version }),
+    version,
+    hsts: hsts ?? undefined,
+    onRequest: metrics?.onRequest,
   })
   const ready = prepare()
   ready.catch(() => {}) // Whoever awaits it hears of it, maybe later than this.
   return {
     listener: app.callback(),
+    metricsListener: metrics?.listener ?? null,
     ready,
     drain() {
       isDraining = true
@@ -108,7 +134,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
 async function openSessions(
   settings: Settings,
   db: Knex,
-  { log, now = () => new Date() }: ServiceOptions,
+  { log, metrics, now = () => new Date() }: ServiceOptions & { metrics: Metrics | null },
 ): Promise<Middleware> {
   await checkTables(db)
   const { defaultHashingAlgorithm, session, timeZone, environment } = settings
@@ -134,8 +160,17 @@ async function openSessions(
     useTz,
     timeZone,
     now,
-    onUnreadable: (sessionKey, { reason, message }) =>
-      log.warn('session.unreadable', { keyHash: hash(sessionKey), reason, message }),
+    conflictTimeout: settings.database.timeout * 1000,
+    onUnreadable(sessionKey, { reason, message }) {
+      log.warn('session.unreadable', { keyHash: hash(sessionKey), reason, message })
+      metrics?.onUnreadable(reason)
+    },
+    ...(metrics !== null && {
+      onLoad: metrics.onLoad,
+      onDecode: metrics.onDecode,
+      onConflict: metrics.onConflict,
+      onRetry: metrics.onRetry,
+    }),
     ...(environment === 'development' && {
       onLostChange: (keys: readonly string[]) => log.warn('session.lost_change', { keys, hint: LOST_CHANGE }),
     }),
@@ -151,6 +186,12 @@ const LOST_CHANGE =
 function fileOf(database: Settings['database']): string {
   if (database.kind === 'sqlite') return database.filename
   throw new TypeError('only the embedded demo has a secret key of its own')
+}
+
+function poolState(db: Knex): PoolState {
+  const { pool } = db.client
+  if (pool === undefined) return { used: 0, free: 0, waiting: 0 } // closed
+  return { used: pool.numUsed(), free: pool.numFree(), waiting: pool.numPendingAcquires() }
 }
 
 /** Session keys are secrets: a log shows a short hash, keyed anew in each process. */

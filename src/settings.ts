@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { CookieSettings } from './django/cookie.ts'
 import { isTimeZone } from './django/datetime.ts'
+import { LOCAL_HOSTS } from './django/hosts.ts'
 import {
   type HashAlgorithm,
   UnknownDjangoVersion,
@@ -29,9 +30,16 @@ export interface Settings {
   readonly host: string
   /** 0 for any that is free. */
   readonly port: number
+  /** Seconds between SIGTERM, from when `/health/ready` says 503, and the end of listening. */
+  readonly shutdownDelay: number
   readonly logLevel: LogLevel
   /** Whether a proxy in front may say, by `X-Forwarded-…`, who asked and how. */
   readonly trustedProxy: boolean
+  readonly allowedHosts: readonly string[]
+  /** SECURE_HSTS_…; null where SECURE_HSTS_SECONDS is 0. */
+  readonly hsts: HstsSettings | null
+  /** Where Prometheus asks; null for nowhere. */
+  readonly metrics: MetricsSettings | null
   /** Whether to start although no recent session verifies under the secret keys. */
   readonly allowUnverifiedSessions: boolean
   readonly environment: 'development' | 'production'
@@ -51,6 +59,21 @@ export interface SessionSettings {
   readonly cookie: CookieSettings
   /** Bytes; stored data that inflates to more is refused. */
   readonly maxInflatedBytes: number
+}
+
+export interface HstsSettings {
+  /** Seconds. */
+  readonly maxAge: number
+  readonly includeSubDomains: boolean
+  readonly preload: boolean
+}
+
+export interface MetricsSettings {
+  readonly host: string
+  /** 0 for any that is free. */
+  readonly port: number
+  /** Whether METRICS_PORT was set; if not, a port that is taken is no reason not to start. */
+  readonly isPortGiven: boolean
 }
 
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -86,8 +109,12 @@ export function readSettings(
     session: readSession(environment, readVersion(environment, problems), problems),
     host: environment.text('HOST') ?? '127.0.0.1',
     port: environment.number('PORT', 3000, { min: 0, max: 65_535 }),
+    shutdownDelay: environment.number('SHUTDOWN_DELAY', 0, { min: 0, max: 3600, integer: false }),
     logLevel: environment.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
     trustedProxy: environment.boolean('TRUSTED_PROXY', false),
+    allowedHosts: readAllowedHosts(environment, problems),
+    hsts: readHsts(environment),
+    metrics: readMetrics(environment),
     allowUnverifiedSessions: environment.boolean('ALLOW_UNVERIFIED_SESSIONS', false),
     environment: environment.oneOf('NODE_ENV', ['development', 'production', 'test'], 'development'),
     warnings,
@@ -291,6 +318,55 @@ const COOKIE_NAME = /^[\w!#$%&'*+.^`|~:-]+$/
 const COOKIE_ATTRIBUTES: ReadonlySet<string> = new Set(
   'expires path comment domain max-age secure httponly version samesite partitioned'.split(' '),
 )
+
+/** Blanks or commas between, or a JSON array. Empty means what Django makes of it, without and with DEBUG. */
+function readAllowedHosts(environment: Environment, problems: string[]): readonly string[] {
+  const hosts = readList(environment.text('ALLOWED_HOSTS') ?? '')
+  for (const host of hosts) {
+    if (HOST_PATTERN.test(host)) continue
+    problems.push(
+      `ALLOWED_HOSTS ${JSON.stringify(host)} is no host; write names or addresses without scheme and port, [::1] for IPv6, .example.com for a domain and those below it, * for any`,
+    )
+  }
+  if (hosts.length > 0) return hosts
+  if (environment.text('NODE_ENV') === 'production') {
+    // Django answers 400 to everything then, and its runserver does not start.
+    problems.push(
+      'ALLOWED_HOSTS is empty, and NODE_ENV is production; set it to the ALLOWED_HOSTS of the Django project',
+    )
+  }
+  return [...LOCAL_HOSTS]
+}
+
+const HOST_PATTERN = /^(?:\*|\.?[\w.-]+|\[[\da-f.:]+\])$/i
+
+function readList(text: string): string[] {
+  try {
+    const list: unknown = JSON.parse(text)
+    if (Array.isArray(list)) return list.map(String)
+  } catch {
+    // no JSON, then
+  }
+  return text.split(/[\s,]+/).filter((item) => item !== '')
+}
+
+function readHsts(environment: Environment): HstsSettings | null {
+  const hsts = {
+    maxAge: environment.number('SECURE_HSTS_SECONDS', 0, { min: 0, max: 3_155_760_000 }),
+    includeSubDomains: environment.boolean('SECURE_HSTS_INCLUDE_SUBDOMAINS', false),
+    preload: environment.boolean('SECURE_HSTS_PRELOAD', false),
+  }
+  return hsts.maxAge === 0 ? null : hsts
+}
+
+function readMetrics(environment: Environment): MetricsSettings | null {
+  const metrics = {
+    host: environment.text('METRICS_HOST') ?? '127.0.0.1',
+    port: environment.number('METRICS_PORT', 9464, { min: 0, max: 65_535 }),
+    isPortGiven: environment.text('METRICS_PORT') !== null,
+  }
+  return environment.boolean('METRICS', true) ? metrics : null
+}
 
 function* ignoredNames(environment: Environment): Generator<string> {
   for (const name of environment.names()) {

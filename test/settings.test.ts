@@ -40,8 +40,12 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
     },
     host: '127.0.0.1',
     port: 3000,
+    shutdownDelay: 0,
     logLevel: 'info',
     trustedProxy: false,
+    allowedHosts: ['.localhost', '127.0.0.1', '[::1]'],
+    hsts: null,
+    metrics: { host: '127.0.0.1', port: 9464, isPortGiven: false },
     allowUnverifiedSessions: false,
     environment: 'development',
     warnings: [],
@@ -74,6 +78,12 @@ test("each variable sets what Django's setting of that name means", (t) => {
     PORT: '0',
     LOG_LEVEL: 'silent',
     TRUSTED_PROXY: 'on',
+    ALLOWED_HOSTS: 'library.example.com',
+    SECURE_HSTS_SECONDS: '3600',
+    SECURE_HSTS_INCLUDE_SUBDOMAINS: 'True',
+    SECURE_HSTS_PRELOAD: 'True',
+    METRICS_HOST: '::',
+    METRICS_PORT: '9465',
     ALLOW_UNVERIFIED_SESSIONS: 'true',
     NODE_ENV: 'production',
   })
@@ -87,6 +97,9 @@ test("each variable sets what Django's setting of that name means", (t) => {
     port: 0,
     logLevel: 'silent',
     trustedProxy: true,
+    allowedHosts: ['library.example.com'],
+    hsts: { maxAge: 3600, includeSubDomains: true, preload: true },
+    metrics: { host: '::', port: 9465, isPortGiven: true },
     allowUnverifiedSessions: true,
     environment: 'production',
   })
@@ -123,6 +136,18 @@ test('fallback keys are a JSON array, or words', (t) => {
   for (const DJANGO_SECRET_KEY_FALLBACKS of ['["a", 5]', '[unquoted]', '[""]', 'a,b']) {
     t.is(problems(t, { ...MYSQL, DJANGO_SECRET_KEY_FALLBACKS }).length, 1)
   }
+})
+
+test('ALLOWED_HOSTS is a JSON array, or has commas or blanks between', (t) => {
+  const hosts = (ALLOWED_HOSTS: string) => [...read({ ALLOWED_HOSTS }).allowedHosts]
+  t.deepEqual(hosts('example.com, .example.org\n[::1]'), ['example.com', '.example.org', '[::1]'])
+  t.deepEqual(hosts('[::1],*'), ['[::1]', '*'])
+  t.deepEqual(hosts('["example.com", "[2001:db8::1]"]'), ['example.com', '[2001:db8::1]'])
+  t.deepEqual(hosts('[]'), ['.localhost', '127.0.0.1', '[::1]'])
+})
+
+test('METRICS=False turns the metrics off', (t) => {
+  t.is(read({ METRICS: 'False', METRICS_PORT: '9465' }).metrics, null)
 })
 
 test('SESSION_COOKIE_SAMESITE=False means no attribute', (t) => {
@@ -233,6 +258,18 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
   'an unknown time zone': [{ USE_TZ: 'True', TIME_ZONE: 'Asia/Soul' }, /is no time zone/],
   'a time zone without USE_TZ': [{ TIME_ZONE: 'Asia/Seoul' }, /^USE_TZ is empty/],
   'what is no version': [{ DJANGO_VERSION: 'latest' }, /is no Django version/],
+  'an empty ALLOWED_HOSTS in production': [
+    { NODE_ENV: 'production', ALLOWED_HOSTS: ' , ' },
+    /set it to the ALLOWED_HOSTS of the Django project/,
+  ],
+  'a URL in ALLOWED_HOSTS': [
+    { ALLOWED_HOSTS: 'https://example.com,b' },
+    /^ALLOWED_HOSTS "https:\/\/example.com" is/,
+  ],
+  'a port in ALLOWED_HOSTS': [{ ALLOWED_HOSTS: 'example.com:80' }, /"example.com:80" is no host/],
+  'an asterisk within ALLOWED_HOSTS': [{ ALLOWED_HOSTS: '*.example.com' }, /\.example\.com for a domain/],
+  'a Python list in ALLOWED_HOSTS': [{ ALLOWED_HOSTS: "['localhost']" }, /is no host/],
+  'a bare IPv6 address in ALLOWED_HOSTS': [{ ALLOWED_HOSTS: '::1' }, /\[::1\] for IPv6/],
   'the pickle serializer': [
     { SESSION_SERIALIZER: 'django.contrib.sessions.serializers.PickleSerializer' },
     /PickleSerializer is not built yet; set SESSION_SERIALIZER to django/,
@@ -262,7 +299,7 @@ test('what Django would heed and this ignores is warned about', (t) => {
     'SESSION_FILE_PATH is ignored: the engine that needs it is not built yet',
     'SESSION_COOKIE_SAME_SITE is unknown and ignored',
   ])
-  t.deepEqual(read({ NODE_ENV: 'production' }).warnings, [
+  t.deepEqual(read({ NODE_ENV: 'production', ALLOWED_HOSTS: '*' }).warnings, [
     'DATABASE_URL is empty: the embedded demo is served, in production',
   ])
 })
@@ -270,8 +307,8 @@ test('what Django would heed and this ignores is warned about', (t) => {
 test('a MySQL URL gives everything that the connection needs', (t) => {
   t.deepEqual(database('mysql2://us%40er:p%23ss@host:3307/library?charset=latin1&ssl-ca=/etc/ca.pem'), {
     kind: 'mysql',
-    host: 'host',
-    port: 3307,
+    hosts: [{ host: 'host', port: 3307 }],
+    writableOnly: false,
     user: 'us@er',
     password: 'p#ss',
     database: 'library',
@@ -280,9 +317,14 @@ test('a MySQL URL gives everything that the connection needs', (t) => {
     poolSize: 10,
     timeout: 2,
   })
-  t.like(database('mysql:///library'), { host: 'localhost', port: 3306, charset: 'utf8mb4', tls: null })
-  t.like(database('mysql://%2Frun%2Fmysqld.sock/library'), { host: '/run/mysqld.sock' })
-  t.like(database('mysql://localhost/library?unix_socket=/run/mysqld.sock'), { host: '/run/mysqld.sock' })
+  t.like(database('mysql:///library'), { charset: 'utf8mb4', tls: null })
+  t.like(database('mysql:///library'), { hosts: [{ host: 'localhost', port: 3306 }] })
+  t.like(database('mysql://%2Frun%2Fmysqld.sock/library'), {
+    hosts: [{ host: '/run/mysqld.sock', port: 3306 }],
+  })
+  t.like(database('mysql://localhost/library?unix_socket=/run/mysqld.sock'), {
+    hosts: [{ host: '/run/mysqld.sock', port: 3306 }],
+  })
   t.like(database('mysql://host/library?ssl_mode=DISABLED'), { tls: null })
   t.like(database('mysql://host/library?ssl_mode=REQUIRED'), { tls: { ca: null, verify: 'nothing' } })
   t.like(database('mysql://host/library?ssl_mode=VERIFY_IDENTITY'), { tls: { ca: null, verify: 'host' } })
@@ -291,8 +333,8 @@ test('a MySQL URL gives everything that the connection needs', (t) => {
 test('a PostgreSQL URL gives everything that the connection needs', (t) => {
   t.deepEqual(database('postgres://user:password@[::1]/library?currentSchema=site&sslmode=verify-full'), {
     kind: 'postgresql',
-    host: '::1',
-    port: 5432,
+    hosts: [{ host: '::1', port: 5432 }],
+    writableOnly: false,
     user: 'user',
     password: 'password',
     database: 'library',
@@ -305,6 +347,18 @@ test('a PostgreSQL URL gives everything that the connection needs', (t) => {
   t.like(database('pgsql://host/library?sslmode=require&sslrootcert=ca.pem'), {
     tls: { ca: 'ca.pem', verify: 'authority' },
   })
+})
+
+test('of several hosts one that takes writes is wanted, as from a single one that is asked for that', (t) => {
+  t.like(database('mysql://db1,db2:3307/library'), {
+    hosts: [
+      { host: 'db1', port: 3306 },
+      { host: 'db2', port: 3307 },
+    ],
+    writableOnly: true,
+  })
+  t.like(database('postgres://db1,db2/library'), { writableOnly: true })
+  t.like(database('postgres://db/library?target_session_attrs=read-write'), { writableOnly: true })
 })
 
 test('an SQLite file is relative to the working directory, or absolute', (t) => {
@@ -324,6 +378,8 @@ const wrongUrls: Record<string, RegExp> = {
   'postgres://host/library?sslmode=prefer': /sslmode is not one of disable, require, verify-ca, verify-full/,
   'mysql://host/library?ssl_mode=preferred': /ssl_mode is not one of DISABLED, REQUIRED/,
   'postgres://host/library?sslcert=me.pem': /sslcert is not supported/,
+  'mysql://db1,db2/library?unix_socket=/run/mysqld.sock': /unix_socket contradicts its hosts/,
+  'postgres://host/library?target_session_attrs=any': /target_session_attrs is not read-write/,
   'postgres://host/library?service=main': /service is not supported/,
   'mysql://host/library?read_default_file=my.cnf': /read_default_file is not supported/,
 }

@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import { createInterface } from 'node:readline'
 
 export interface LinesOptions {
   readonly input: NodeJS.ReadableStream
@@ -17,7 +16,7 @@ export async function convertLines(
 ): Promise<0 | 1> {
   let status: 0 | 1 = 0
   let number = 0
-  for await (const line of createInterface({ input, crlfDelay: Infinity })) {
+  for await (const line of linesOf(input)) {
     number += 1
     let converted = ''
     try {
@@ -30,4 +29,18 @@ export async function convertLines(
     if (!output.write(`${converted}\n`)) await once(output, 'drain')
   }
   return status
+}
+
+/** Split at line feeds alone: JSON may hold U+2028 as it is, where node:readline begins a new line. */
+async function* linesOf(input: NodeJS.ReadableStream): AsyncGenerator<string> {
+  let line = ''
+  for await (const chunk of input.setEncoding('utf8')) {
+    const [end = '', ...next] = String(chunk).split('\n')
+    line += end
+    for (const start of next) {
+      yield line.replace(/\r$/, '')
+      line = start
+    }
+  }
+  if (line !== '') yield line
 }

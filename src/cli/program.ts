@@ -47,5 +47,12 @@ function streams(): {
   output: NodeJS.WritableStream
   errors: NodeJS.WritableStream
 } {
+  process.stdout.on('error', stopQuietly)
   return { input: process.stdin, output: process.stdout, errors: process.stderr }
+}
+
+/** Whoever reads our output has seen enough, e.g. `| head`. */
+function stopQuietly(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
 }

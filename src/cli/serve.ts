@@ -1,11 +1,13 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { readFileSync } from 'node:fs'
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import { createLog } from '../log.ts'
 import { createService } from '../service.ts'
 import { readSettings, type Settings } from '../settings.ts'
-import { errorFields } from '../web/log.ts'
+import { errorFields, type Log } from '../web/log.ts'
 
 /** How long running requests may take to finish after SIGTERM, in milliseconds. */
 const GRACE = 10_000
@@ -13,47 +15,103 @@ const GRACE = 10_000
 /** For a client that sends slowly, in milliseconds. */
 const TIME_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000 }
 
-/** Serves until SIGTERM or SIGINT: then it stops listening, lets running requests finish, and closes the pool. */
+/**
+ * Serves until SIGTERM or SIGINT: then `/health/ready` says 503, and after SHUTDOWN_DELAY it stops listening, lets
+ * running requests finish, and closes the pool. From the signal on each response is the last of its connection.
+ */
 export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   const settings = readSettings(env)
   const log = createLog(settings.logLevel)
   for (const warning of settings.warnings) log.warn('settings.warning', { warning })
 
-  const service = await createService(settings, { log })
+  const service = await createService(settings, { log, version: ownVersion() })
   const server = createServer(TIME_LIMITS, service.listener)
-  server.listen(settings.port, settings.host)
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}/catalog/`
-  log.info('service.listening', { url })
-
+  const running = new Set<ServerResponse>()
   let isStopping = false
-  async function stop(): Promise<void> {
+  server.prependListener('request', (_, response) => {
+    running.add(response)
+    response.once('close', () => running.delete(response))
+    if (isStopping) response.setHeader('Connection', 'close')
+  })
+  let url = ''
+  let metricsServer: Server | null = null
+  try {
+    url = `${await listen(server, settings)}/catalog/`
+    log.info('service.listening', { url })
+    metricsServer = await startMetrics(service.metricsListener, settings.metrics, log)
+  } catch (error) {
+    server.close()
+    await service.close()
+    throw error
+  }
+
+  async function stop({ afterDelay = 0 } = {}): Promise<void> {
     isStopping = true
     service.drain()
+    for (const response of running) if (!response.headersSent) response.setHeader('Connection', 'close')
+    await delay(afterDelay)
     server.close()
-    server.closeIdleConnections()
-    await once(server, 'close')
+    for (const response of running) if (!response.closed) await once(response, 'close')
+    server.closeAllConnections() // those on which nobody asks for anything
+    metricsServer?.close()
+    metricsServer?.closeAllConnections()
     await service.close()
   }
 
-  closeWithGrace({ delay: GRACE, logger: false }, async ({ err, signal }) => {
-    if (err !== undefined) log.error('service.crashed', errorFields(err))
-    log.info('service.stopping', { signal })
-    await stop()
-    log.info('service.stopped')
-  })
+  const shutdownDelay = settings.shutdownDelay * 1000
+  const onTimeout = () => log.error('service.killed', { running: running.size })
+  const grace = closeWithGrace(
+    { delay: shutdownDelay + GRACE, logger: false, onTimeout },
+    async ({ err, signal }) => {
+      if (err !== undefined) log.error('service.crashed', errorFields(err))
+      log.info('service.stopping', { signal })
+      await stop({ afterDelay: err === undefined ? shutdownDelay : 0 })
+      log.info('service.stopped')
+    },
+  )
 
   try {
     await service.ready
   } catch (error) {
     if (isStopping) return
+    grace.uninstall() // It would end the process with status 0.
     server.closeAllConnections()
     await stop()
     throw error
   }
   log.info('service.ready')
   if (settings.database.kind === 'sqlite' && settings.database.embedded) greet(settings, url)
+}
+
+/** Gives the URL, without a slash at the end. */
+async function listen(server: Server, { host, port }: { host: string; port: number }): Promise<string> {
+  server.listen(port, host)
+  await once(server, 'listening')
+  const address = server.address() as AddressInfo
+  return `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`
+}
+
+/** Null where there are no metrics: not wanted, or on the usual port, which another process has. */
+async function startMetrics(
+  listener: RequestListener | null,
+  settings: Settings['metrics'],
+  log: Log,
+): Promise<Server | null> {
+  if (listener === null || settings === null) return null
+  const server = createServer(TIME_LIMITS, listener)
+  try {
+    log.info('metrics.listening', { url: `${await listen(server, settings)}/metrics` })
+    return server
+  } catch (error) {
+    const isTaken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
+    if (!isTaken || settings.isPortGiven) throw error
+    log.warn('metrics.unavailable', { port: settings.port, hint: 'the port is taken; set METRICS_PORT' })
+    return null
+  }
+}
+
+function ownVersion(): string {
+  return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version
 }
 
 function greet({ database }: Settings, url: string): void {

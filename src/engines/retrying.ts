@@ -61,11 +61,12 @@ const UNDONE: ReadonlySet<unknown> = new Set([
   ...['40001', '40P01', '55P03'], // PostgreSQL: serialization failure, deadlock, lock not available
   ...['53300', '57P03'], // PostgreSQL: too many connections, starting up
   ...['SQLITE_BUSY', 'SQLITE_BUSY_SNAPSHOT', 'SQLITE_LOCKED'],
+  'ERR_NO_DATABASE_HOST', // ours: no connection to any of several hosts
   1047, // "WSREP has not yet prepared node for application use": this node of a Galera cluster takes no statements now
 ])
 
-/** The connection had ended before: mysql2 and pg give these no code. */
-const NEVER_SENT = /^Can't add new command when connection is in closed state$|is not queryable$/
+/** The connection had ended before: mysql2 and pg give these no code, and Knex puts the statement before them. */
+const NEVER_SENT = /(?:Can't add new command when connection is in closed state|is not queryable)$/
 
 const LOST: ReadonlySet<unknown> = new Set([
   ...['PROTOCOL_CONNECTION_LOST', 'ECONNRESET', 'EPIPE', '57P01', '57P02'],
@@ -73,7 +74,7 @@ const LOST: ReadonlySet<unknown> = new Set([
 ])
 
 /** pg's, without a code. */
-const LOST_BY_PG = /^Connection terminated/
+const LOST_BY_PG = /Connection terminated(?: unexpectedly)?$/
 
 function isUndone(error: unknown): boolean {
   if (!(error instanceof Error)) return false

@@ -2,12 +2,14 @@ import { METHODS } from 'node:http'
 import Koa, { type Middleware } from 'koa'
 import Router from 'koa-router'
 import type { Catalog } from '../catalog.ts'
+import { LOCAL_HOSTS } from '../django/hosts.ts'
+import { createAllowedHosts } from './allowed-hosts.ts'
 import { readAssets } from './assets.ts'
 import { createErrorPages } from './errors.ts'
 import { createHealth } from './health.ts'
 import { createHome } from './home.ts'
 import { errorFields, type Log } from './log.ts'
-import { createRequestLog } from './request-log.ts'
+import { createRequestLog, type FinishedRequest } from './request-log.ts'
 import { createSecurityHeaders, type HstsOptions } from './security-headers.ts'
 import { createViews } from './views.ts'
 
@@ -21,11 +23,15 @@ export interface AppOptions {
   readonly log: Log
   /** Whether a proxy in front sets X-Forwarded-Proto, -Host and -For, as Django's SECURE_PROXY_SSL_HEADER assumes. */
   readonly trustedProxy: boolean
+  /** ALLOWED_HOSTS; the names of this machine, unless given. */
+  readonly allowedHosts?: readonly string[]
   readonly environment: 'development' | 'production'
   /** Ours, for the foot of the page. */
   readonly version?: string
   /** Django's SECURE_HSTS_…; none unless given. */
-  readonly hsts?: HstsOptions
+  readonly hsts?: HstsOptions | undefined
+  /** Called for each request that is over, for metrics. */
+  readonly onRequest?: ((request: FinishedRequest) => void) | undefined
 }
 
 /** Paths as Django tells them apart; a method that Node knows and a path does not take is a 405. */
@@ -39,33 +45,41 @@ export function createApp({
   isDraining,
   log,
   trustedProxy,
+  allowedHosts = LOCAL_HOSTS,
   environment,
   version = '',
   hsts,
+  onRequest,
 }: AppOptions): Koa {
   const assets = readAssets()
   const views = createViews({ stylesUrl: assets.styles.url, iconUrl: assets.icon.url, version })
   const health = createHealth({ ping, isDraining, log })
   const errorPages = createErrorPages({ views, log })
 
+  // The names are what metrics tell routes by.
+  const probes = new Router(ROUTER_OPTIONS)
+    .get('health_live', '/health/live', health.live)
+    .get('health_ready', '/health/ready', health.ready)
+
   const sessionless = new Router(ROUTER_OPTIONS)
-    .get('/health/live', health.live)
-    .get('/health/ready', health.ready)
-    .get(assets.styles.url, assets.styles.serve)
-    .get(assets.icon.url, assets.icon.serve)
+    .get('asset', assets.styles.url, assets.styles.serve)
+    .get('asset', assets.icon.url, assets.icon.serve)
 
   const router = new Router(ROUTER_OPTIONS)
-    .get('/', redirectHome)
-    .get('/catalog', appendSlash)
-    .get('/catalog/', createHome({ catalog, views }))
+    .get('redirect', '/', redirectHome)
+    .get('redirect', '/catalog', appendSlash)
+    .get('home', '/catalog/', createHome({ catalog, views }))
 
   const app = new Koa({ proxy: trustedProxy, env: environment })
   app.on('error', (error: unknown) => log.warn('http.broken', errorFields(error)))
-  app.use(createRequestLog({ log }))
+  app.use(createRequestLog({ log, onRequest }))
   app.use(createSecurityHeaders({ hsts }))
   // Twice, since Django wraps every middleware in such a page (django/core/handlers/exception.py). This one answers
   // the failures of the session layer itself, e.g. a session that was deleted meanwhile (400).
   app.use(errorPages)
+  // Before the hosts are checked: orchestrators and load balancers ask by address. Nothing there depends on the host.
+  app.use(probes.allowedMethods()).use(probes.routes()).use(endIfMatched)
+  app.use(createAllowedHosts({ allowedHosts, trustedProxy }))
   app.use(sessionless.allowedMethods()).use(sessionless.routes()).use(endIfMatched)
   app.use(sessionMiddleware)
   // And this one those of the pages, so that the session layer sees a status and not an exception: a 404 still saves

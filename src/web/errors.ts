@@ -1,4 +1,5 @@
 import Koa, { type Context, type Middleware } from 'koa'
+import { DisallowedHost } from './allowed-hosts.ts'
 import { errorFields, type Log } from './log.ts'
 import type { Views } from './views.ts'
 
@@ -6,6 +7,7 @@ import type { Views } from './views.ts'
 const PASSING: readonly (string | number)[] = [
   'ERR_DATABASE_TIMEOUT',
   'ERR_NOT_READY',
+  'ERR_REQUEST_TIMEOUT',
   'ERR_SESSION_CONFLICT_TIMEOUT',
   // Node: the network
   ...['EAI_AGAIN', 'ECONNREFUSED', 'ECONNRESET', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EPIPE'],
@@ -16,17 +18,21 @@ const PASSING: readonly (string | number)[] = [
   ...['PROTOCOL_CONNECTION_LOST', 'PROTOCOL_SEQUENCE_TIMEOUT'],
   // MariaDB's own, which mysql2 cannot name: connection killed, statement time-out
   ...[1927, 1969],
-  // PostgreSQL: connection exceptions; too many connections; deadlock, lock not available, statement time-out;
-  // shutting down, crashed, starting
-  ...['08000', '08003', '08006', '53300', '40P01', '55P03', '57014', '57P01', '57P02', '57P03'],
+  // PostgreSQL: connection exceptions; too many connections; serialization failure, deadlock, lock not available,
+  // statement time-out; shutting down, crashed, starting
+  ...['08000', '08003', '08006', '53300', '40001', '40P01', '55P03', '57014', '57P01', '57P02', '57P03'],
   // Read-only for now, as during a failover; in Galera, a node that takes no statements
   ...['ER_OPTION_PREVENTS_STATEMENT', 'ER_READ_ONLY_MODE', 1047, '25006', 'SQLITE_READONLY'],
+  'ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION',
+  // The disk is full
+  ...['ER_DISK_FULL', 'ER_RECORD_FILE_FULL', '53100', 'SQLITE_FULL'],
   // SQLite
   ...['SQLITE_BUSY', 'SQLITE_BUSY_SNAPSHOT', 'SQLITE_LOCKED'],
 ]
 
 /** The one table from an error's code (or its driver's number) to a status. What is not in it nobody expected: 500. */
 const STATUS_OF_CODE: ReadonlyMap<unknown, number> = new Map([
+  ['ERR_DISALLOWED_HOST', 400], // django/core/handlers/exception.py, response_for_exception: SuspiciousOperation
   ['ERR_SESSION_INTERRUPTED', 400], // django/contrib/sessions/exceptions.py, SessionInterrupted
   ['ERR_INVALID_URL', 400], // Node, for a request line such as "GET http://[ HTTP/1.1"
   ...PASSING.map((code) => [code, 503] as const),
@@ -47,10 +53,17 @@ const TEXTS: Readonly<Record<number, readonly [title: string, message: string]>>
   503: ['Back in a moment', 'The library cannot be reached just now. Please try again shortly.'],
 }
 
-const SESSION_INTERRUPTED: readonly [string, string] = [
-  'Your session has ended',
-  'Your session was deleted while this page was being made, perhaps because you logged out in another tab. Please go on from the home page.',
-]
+/** Where an error's code says more than its status. */
+const TEXT_OF_CODE: ReadonlyMap<unknown, readonly [title: string, message: string]> = new Map([
+  ['ERR_DISALLOWED_HOST', ['Bad request', 'The library does not answer under this name.']],
+  [
+    'ERR_SESSION_INTERRUPTED',
+    [
+      'Your session has ended',
+      'Your session was deleted while this page was being made, perhaps because you logged out in another tab. Please go on from the home page.',
+    ],
+  ],
+])
 
 const RETRY_AFTER_SECONDS = '5'
 
@@ -66,7 +79,8 @@ const BODY_HEADERS = [
 
 /**
  * Answers what failed below it, and what nobody answered, with a page in the site's frame. All other headers set so
- * far stay, the session's cookie and Vary with them (Koa's own handling would drop them). A 5xx is logged here.
+ * far stay, the session's cookie and Vary with them (Koa's own handling would drop them). A 5xx is logged here, and a
+ * host that is not ours, as Django does in the logger django.security.DisallowedHost.
  */
 export function createErrorPages({ views, log }: { views: Views; log: Log }): Middleware {
   function show(ctx: Context, status: number, [title, message] = textOf(status)): void {
@@ -87,9 +101,11 @@ export function createErrorPages({ views, log }: { views: Views; log: Log }): Mi
       const status = statusOf(error)
       const { requestId } = ctx.state
       if (status >= 500) log.error('http.failure', { requestId, status, ...errorFields(error) })
+      if (error instanceof DisallowedHost)
+        log.warn('security.disallowed_host', { requestId, host: error.host, hint: 'see ALLOWED_HOSTS' })
       for (const name of BODY_HEADERS) ctx.remove(name)
       if (error instanceof Koa.HttpError && error.headers !== undefined) ctx.set(error.headers)
-      return show(ctx, status, codeOf(error) === 'ERR_SESSION_INTERRUPTED' ? SESSION_INTERRUPTED : undefined)
+      return show(ctx, status, TEXT_OF_CODE.get(codeOf(error)))
     }
     if (ctx.status >= 400 && ctx.body === undefined) show(ctx, ctx.status)
   }

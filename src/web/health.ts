@@ -1,5 +1,6 @@
 import type { Middleware } from 'koa'
 import { errorFields, type Log } from './log.ts'
+import { within } from './time-limit.ts'
 
 export interface HealthOptions {
   /** A cheap question to the database; rejects where there is no answer. */
@@ -19,7 +20,7 @@ export function createHealth({ ping, isDraining = () => false, log, timeout = 20
   async function readiness(): Promise<'ready' | 'draining' | 'unavailable'> {
     if (isDraining()) return 'draining'
     try {
-      await within(timeout, ping())
+      await within(timeout, ping(), () => new PingTimeout(`the database did not answer within ${timeout} ms`))
       return 'ready'
     } catch (error) {
       log.warn('health.unavailable', errorFields(error))
@@ -44,17 +45,4 @@ export function createHealth({ ping, isDraining = () => false, log, timeout = 20
 export class PingTimeout extends Error {
   override name = 'PingTimeout'
   readonly code: string = 'ERR_PING_TIMEOUT'
-}
-
-async function within(milliseconds: number, answer: Promise<void>): Promise<void> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(
-    () => reject(new PingTimeout(`the database did not answer within ${milliseconds} ms`)),
-    milliseconds,
-  )
-  try {
-    await Promise.race([answer, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

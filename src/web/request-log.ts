@@ -1,12 +1,30 @@
 import { randomUUID } from 'node:crypto'
 import type { Context, Middleware } from 'koa'
+import type { Session } from '../session/session.ts'
 import type { Log } from './log.ts'
+
+/** A request that is over, in words of ours alone: what a visitor made up is not fit to count by. */
+export interface FinishedRequest {
+  readonly method: string
+  /** The route's name; null where none was met. */
+  readonly route: string | null
+  /** Null where the client left before the answer. */
+  readonly status: number | null
+  readonly seconds: number
+  /** What the session's last write came to; null for a request without a session. */
+  readonly session: Session['outcome'] | null
+}
+
+export interface RequestLogOptions {
+  readonly log: Log
+  readonly onRequest?: ((request: FinishedRequest) => void) | undefined
+}
 
 /**
  * One `http.request` event per request, once its response has left or its client has. Gives every request an id, the
  * one a proxy sent where it is a plain word, and sends it back, so that an error page can be found in the log.
  */
-export function createRequestLog({ log }: { log: Log }): Middleware {
+export function createRequestLog({ log, onRequest = () => {} }: RequestLogOptions): Middleware {
   return function requestLog(ctx, next) {
     const started = performance.now()
     const requestId = plainWord(ctx.get('X-Request-Id')) ?? randomUUID()
@@ -14,6 +32,8 @@ export function createRequestLog({ log }: { log: Log }): Middleware {
     ctx.set('X-Request-Id', requestId)
     ctx.res.once('close', () => {
       const path = pathOf(ctx)
+      const milliseconds = performance.now() - started
+      const isAborted = !ctx.res.writableFinished
       // A probe comes every few seconds and says nothing new.
       const level = path?.startsWith('/health/') ? 'debug' : 'info'
       log[level]('http.request', {
@@ -21,9 +41,16 @@ export function createRequestLog({ log }: { log: Log }): Middleware {
         method: ctx.method,
         path,
         status: ctx.res.statusCode,
-        durationMs: Math.round(performance.now() - started),
+        durationMs: Math.round(milliseconds),
         ...(ctx.session !== undefined && { session: ctx.session.outcome }),
-        ...(!ctx.res.writableFinished && { aborted: true }),
+        ...(isAborted && { aborted: true }),
+      })
+      onRequest({
+        method: ctx.method,
+        route: routeOf(ctx),
+        status: isAborted ? null : ctx.res.statusCode,
+        seconds: milliseconds / 1000,
+        session: ctx.session?.loaded?.outcome ?? null,
       })
     })
     return next()
@@ -41,4 +68,10 @@ function pathOf(ctx: Context): string | undefined {
   } catch {
     return undefined // not a URL; such a request is answered with 400
   }
+}
+
+/** koa-router's: also where the path is known and the method is not. */
+function routeOf({ matched }: Context): string | null {
+  const route: { readonly name: string | null } | undefined = matched?.at(-1)
+  return route?.name ?? null
 }

@@ -351,7 +351,7 @@ function tail(program: ChildProcess): () => string {
 }
 
 /** A port below those the system hands to outgoing connections, so that none of them takes it meanwhile. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000)
     const probe = createServer()

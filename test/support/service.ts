@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { dyingWithUs } from './executables.ts'
 import type { Scope } from './file-scope.ts'
 import { projectFolder } from './places.ts'
@@ -13,6 +14,7 @@ export type LogLine = Readonly<Record<string, unknown>> & { readonly event: stri
 export interface RunningCommand {
   readonly pid: number
   readonly stdin: NodeJS.WritableStream
+  readonly output: Readable
   /** Everything it has printed so far. */
   stdout(): string
   stderr(): string
@@ -35,6 +37,9 @@ export interface CommandOptions {
   readonly node?: string
   readonly main?: string
 }
+
+/** For `serve`: any ports that are free. */
+export const freePorts = { PORT: '0', METRICS_PORT: '0' } as const
 
 const sources = join(projectFolder, 'src/cli/main.ts')
 
@@ -64,6 +69,7 @@ export function startCommand(
   return {
     pid: child.pid ?? 0,
     stdin: child.stdin,
+    output: child.stdout,
     stdout,
     stderr,
     log,
@@ -117,7 +123,7 @@ export async function startService(
   // The tests' machine may be busy for longer than a visitor would wait.
   const command = startCommand(t, ['serve'], {
     ...options,
-    env: { PORT: '0', METRICS_PORT: '0', DATABASE_TIMEOUT: '30', ...env },
+    env: { ...freePorts, DATABASE_TIMEOUT: '30', ...env },
   })
   const { url } = await command.next('service.listening')
   await command.next('service.ready')

@@ -1,0 +1,32 @@
+import type { Middleware } from 'koa'
+
+/** The page took longer than a visitor is to wait. Whether what it did was saved is not known. */
+export class RequestTimeout extends Error {
+  override name = 'RequestTimeout'
+  readonly code: string = 'ERR_REQUEST_TIMEOUT'
+}
+
+/**
+ * Answers within `timeout` milliseconds, whatever becomes of the rest: each wait for the database has an end of its
+ * own, but one request waits several times, and behind others in a queue.
+ */
+export function limitTime(middleware: Middleware, { timeout }: { timeout: number }): Middleware {
+  return function timeLimit(ctx, next) {
+    return within(
+      timeout,
+      Promise.resolve(middleware(ctx, next)),
+      () => new RequestTimeout(`the page was not made within ${timeout} ms`),
+    )
+  }
+}
+
+/** The promise's result, or what `onLate` gives, thrown, where that takes too long. */
+export async function within<R>(milliseconds: number, promise: Promise<R>, onLate: () => Error): Promise<R> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(onLate()), milliseconds)
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,111 @@
+import { once } from 'node:events'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import test from 'ava'
+import { createVisitor } from '../interop/visitor.ts'
+import { createTestDatabase, runSql } from '../support/databases.ts'
+import { freePorts, runCommand, startService, temporaryFolder } from '../support/service.ts'
+
+test('the first start makes a demo with a key of its own, and the second goes on with it', async (t) => {
+  const cwd = temporaryFolder(t)
+  const visitor = createVisitor()
+  const first = await startService(t, { cwd })
+  t.is(await visitor.visit(first.url), 1)
+  t.is(await visitor.visit(first.url), 2)
+
+  const file = join(cwd, 'var/demo.sqlite3')
+  t.like(await first.next('demo.created'), { file })
+  t.true(first.stdout().includes(`Open ${first.url}/catalog/`))
+  t.true(first.stdout().includes(`The embedded demo library is in ${file}`))
+  t.regex(first.stdout(), /For a real site: DATABASE_URL=mysql:\/\/\S+ DJANGO_SECRET_KEY=/)
+  t.is(statSync(`${file}.secret-key`).mode & 0o777, 0o600)
+  const key = readFileSync(`${file}.secret-key`, 'utf8').trim()
+  t.true(key.length > 50)
+  t.is(await first.stop(), 0)
+  t.deepEqual(readdirSync(cwd), ['var'])
+
+  const second = await startService(t, { cwd })
+  t.is(await visitor.visit(second.url), 3)
+  t.false(second.log().some(({ event }) => event === 'demo.created'))
+  t.is(await second.stop(), 0)
+  t.is(readFileSync(`${file}.secret-key`, 'utf8').trim(), key)
+  for (const { stdout, stderr } of [first, second]) {
+    t.false((stdout() + stderr()).includes(key))
+    t.is(stderr(), '')
+  }
+
+  const elsewhere = temporaryFolder(t)
+  const other = await startService(t, { cwd: elsewhere })
+  t.not(readFileSync(join(elsewhere, 'var/demo.sqlite3.secret-key'), 'utf8').trim(), key)
+  t.is(await visitor.visit(other.url), 1)
+})
+
+test('settings are read from .env, and the environment wins', async (t) => {
+  const cwd = temporaryFolder(t)
+  const { url } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
+  const env = `DATABASE_URL=${url}\nDJANGO_SECRET_KEY='a # key'\nSESSION_COOKIE_NAME=from-file\nSESSION_COOKIE_AGE=7\n`
+  writeFileSync(join(cwd, '.env'), env)
+  const service = await startService(t, { cwd, env: { SESSION_COOKIE_NAME: 'from-environment' } })
+  const response = await fetch(`${service.url}/catalog/`)
+  t.regex(response.headers.get('Set-Cookie') ?? '', /^from-environment=\w{32}; .*Max-Age=7;/)
+  t.is((await runSql(url, 'SELECT * FROM django_session')).length, 1)
+  t.false(service.stdout().includes('The embedded demo'))
+})
+
+test('every problem with the settings is said at once, without a stack or a secret', async (t) => {
+  const env = {
+    DATABASE_URL: 'oracle://user:hunter2@host/name',
+    PORT: 'eighty',
+    DJANGO_VERSION: '1.11',
+    SESSION_ENGINE: 'django.contrib.sessions.backends.cache',
+    SESSION_COOKIE_SAMESITE: 'Sometimes',
+    DJANGO_SECRET_KEY_FALLBACKS: '["hunter3",]',
+  }
+  const { status, stdout, stderr } = await runCommand(t, ['serve'], { env })
+  t.is(status, 1)
+  t.is(stdout, '')
+  t.regex(stderr, /^SettingsError: /)
+  for (const name of [...Object.keys(env), 'DJANGO_SECRET_KEY'])
+    t.regex(stderr, new RegExp(`\\b${name}\\b`), name)
+  t.true(stderr.trimEnd().split('\n').length >= 7)
+  t.notRegex(stderr, /^\s+at |hunter/m)
+})
+
+test('tables that are missing are named, and none is made', async (t) => {
+  const { url } = await createTestDatabase(t, 'sqlite', { tables: 'sessions' })
+  const tables = () => runSql(url, 'SELECT name FROM sqlite_master ORDER BY name')
+  const before = await tables()
+  const { status, stderr } = await runCommand(t, ['serve'], {
+    env: { ...freePorts, DATABASE_URL: url, DJANGO_SECRET_KEY: 'x' },
+  })
+  t.is(status, 1)
+  t.regex(
+    stderr,
+    /^MissingTables: .*catalog_book, catalog_bookinstance, catalog_author; .*manage\.py migrate/,
+  )
+  t.notRegex(stderr, /django_session|\n./)
+  t.deepEqual(await tables(), before)
+})
+
+test('a SQLite file that is not there is an error, and is not made', async (t) => {
+  const folder = temporaryFolder(t)
+  const env = { ...freePorts, DATABASE_URL: `sqlite:///${folder}/django.sqlite3`, DJANGO_SECRET_KEY: 'x' }
+  const { status, stderr } = await runCommand(t, ['serve'], { env })
+  t.is(status, 1)
+  t.regex(stderr, /^MissingDatabase: .*django\.sqlite3.*\n$/)
+  t.deepEqual(readdirSync(folder), [])
+})
+
+test('a port that is taken is an error of one line', async (t) => {
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  t.teardown(() => taken.close())
+  const { port } = taken.address() as AddressInfo
+  const { url } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
+  const env = { ...freePorts, PORT: String(port), DATABASE_URL: url, DJANGO_SECRET_KEY: 'x' }
+  const { status, stderr } = await runCommand(t, ['serve'], { env })
+  t.is(status, 1)
+  t.regex(stderr, new RegExp(`^.*EADDRINUSE.*${port}\n$`))
+})

@@ -1,0 +1,128 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import test from 'ava'
+import { testDatabases } from '../support/databases.ts'
+import type { Scope } from '../support/file-scope.ts'
+import { visitHome } from '../support/load.ts'
+import { type Backend, type ServerName, type Service, startBackend, startReadyService } from './site.ts'
+
+for (const name of ['mariadb', 'postgresql'] as const satisfies readonly ServerName[]) {
+  if (!testDatabases.includes(name)) continue
+
+  test.serial(`a write whose answer from ${name} is lost is counted once, and not repeated`, async (t) => {
+    const { network, service, backend } = await start(t, name)
+    const { sessionKey = null } = await visitHome(service.url)
+    const visit = () => visitHome(service.url, { sessionKey: sessionKey ?? undefined })
+    t.is((await visit()).shown, 2)
+
+    network.lose('answer', /update .django_session/)
+    const unanswered = await visit()
+    t.is(unanswered.status, 503)
+    t.true(Number(unanswered.retryAfter) > 0)
+    t.is(network.lost, 1)
+    network.mend()
+    t.is((await visit()).shown, 4)
+
+    network.lose('question', /update .django_session/)
+    t.is((await visit()).status, 503)
+    t.is(network.lost, 2)
+    network.mend()
+    t.is((await visit()).shown, 5)
+    t.is(await countRows(backend), 1)
+  })
+
+  test.serial(
+    `a new visitor whose row was written to ${name} without an answer gets no second one`,
+    async (t) => {
+      const { network, service, backend } = await start(t, name)
+      network.lose('answer', /insert into .django_session/)
+      const visit = await visitHome(service.url)
+      t.is(visit.status, 503)
+      t.is(visit.sessionKey, null)
+      t.is(await countRows(backend), 1)
+      network.mend()
+      t.is((await visitHome(service.url)).shown, 1)
+      t.is(await countRows(backend), 2)
+    },
+  )
+
+  test.serial(`a question to ${name} whose answer is lost is asked again, and nobody notices`, async (t) => {
+    const { network, service } = await start(t, name)
+    const { sessionKey } = await visitHome(service.url)
+    for (const [at, table] of ['django_session', 'catalog_author'].entries()) {
+      network.lose('answer', new RegExp(`^[^]{0,20}select.*${table}`), { times: 2 })
+      t.is((await visitHome(service.url, { sessionKey: sessionKey ?? undefined })).shown, at + 2)
+      t.is(network.lost, 2 * (at + 1))
+    }
+  })
+}
+
+async function start(
+  t: Scope,
+  name: ServerName,
+): Promise<{ network: Network; service: Service; backend: Backend }> {
+  const backend = await startBackend(t, name)
+  const network = await startNetwork(t, backend.port)
+  const url = new URL(backend.databaseUrl)
+  url.port = String(network.port)
+  return { backend, network, service: await startReadyService(t, url.href) }
+}
+
+async function countRows(backend: Backend): Promise<number> {
+  const { sql } = await backend.connect()
+  return (await sql('SELECT session_key FROM django_session')).length
+}
+
+interface Network {
+  readonly port: number
+  /** How many connections it has cut. */
+  readonly lost: number
+  /** Cuts the connection on which such a statement goes, before the server has it or once it has answered. */
+  lose(what: 'question' | 'answer', statement: RegExp, options?: { times?: number }): void
+  mend(): void
+}
+
+/** A network between the service and the server on this port, which can lose things. Statements go in plain text. */
+async function startNetwork(t: Scope, serverPort: number): Promise<Network> {
+  let rule: { what: 'question' | 'answer'; statement: RegExp; times: number } | null = null
+  let lost = 0
+  const proxy = createServer((client) => {
+    const server = connect(serverPort, '127.0.0.1')
+    let isDoomed = false
+    const cut = () => {
+      lost += 1
+      client.destroy()
+      server.destroy()
+    }
+    client.on('data', (data) => {
+      if (rule !== null && rule.times > 0 && rule.statement.test(data.toString('latin1'))) {
+        rule.times -= 1
+        if (rule.what === 'question') return cut()
+        isDoomed = true
+      }
+      server.write(data)
+    })
+    server.on('data', (data) => (isDoomed ? cut() : client.write(data)))
+    for (const [one, other] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      one.on('error', () => {})
+      one.on('close', () => other.destroy())
+    }
+  }).listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  t.teardown(() => void proxy.close())
+  return {
+    port: (proxy.address() as AddressInfo).port,
+    get lost() {
+      return lost
+    },
+    lose(what, statement, { times = Number.POSITIVE_INFINITY } = {}) {
+      rule = { what, statement, times }
+    },
+    mend() {
+      rule = null
+    },
+  }
+}
