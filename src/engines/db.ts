@@ -32,6 +32,12 @@ const DIGEST_FROM = 4096
 const CLEAR_BATCH = 1000
 
 /**
+ * mysql2 writes values into the statement and escapes them with backslashes, even where sql_mode has
+ * NO_BACKSLASH_ESCAPES: there a quote in a cookie would end the string. A NUL is an error on PostgreSQL.
+ */
+const NEEDS_ESCAPES = /[\0'"\\]/
+
+/**
  * Sessions in Django's own `django_session` table. The revision is the stored text, compared in binary by the UPDATE
  * itself: no transaction, so no lock outlives a statement (Django answers 400 to a user whose row is locked).
  * Source: django/contrib/sessions/backends/db.py.
@@ -51,7 +57,7 @@ export function createDbEngine({
     expire_date: dates.toColumn(expireDate),
   })
   const isUnchanged = (query: Knex.QueryBuilder, revision: string): Knex.QueryBuilder =>
-    revision.length >= DIGEST_FROM && dialect.digestEquals !== null
+    dialect.digestEquals !== null && (revision.length >= DIGEST_FROM || NEEDS_ESCAPES.test(revision))
       ? query.whereRaw(dialect.digestEquals, [sha256(revision)])
       : query.whereRaw(dialect.textEquals, [revision])
 
@@ -70,8 +76,7 @@ export function createDbEngine({
     exists,
 
     async load(sessionKey) {
-      // A NUL is a key that no row can have, and an error on PostgreSQL.
-      if (sessionKey.includes('\0')) return null
+      if (NEEDS_ESCAPES.test(sessionKey)) return null // no row has such a key
       const found: SessionRow | undefined = await rows()
         .select('session_key', 'session_data', expiryAsText)
         .where('session_key', sessionKey)

@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs'
+import test from 'ava'
+import knex from 'knex'
+import { createSessionCodec } from '../../src/django/session-data.ts'
+import { versionProfile } from '../../src/django/versions.ts'
+import { runScript, testDatabases } from '../support/databases.ts'
+import { fileScope } from '../support/file-scope.ts'
+import { type DatabaseServer, startMariadb } from '../support/servers.ts'
+import { openSite, SECRET_KEY, visit, watch } from './site.ts'
+
+const file = fileScope(test)
+let server: DatabaseServer
+
+/** Cookies that end the string they are quoted in where a backslash is a character like any other. */
+const injections = [
+  "abcdefgh'",
+  "' OR 1=1 -- ",
+  "' OR 1=1 LIMIT 1 -- ",
+  "' UNION SELECT session_key, session_data, expire_date FROM django_session -- ",
+  "' OR SLEEP(60) -- ",
+  'abcdefgh\\',
+  '" OR 1=1 -- ',
+]
+
+// mysql2 escapes with backslashes, whatever the server makes of them.
+if (testDatabases.includes('mariadb')) {
+  test.before('a server takes a backslash for a character like any other', async () => {
+    const modes = ['NO_BACKSLASH_ESCAPES', 'ANSI_QUOTES', 'STRICT_TRANS_TABLES']
+    server = await startMariadb({ extraArguments: [`--sql-mode=${modes.join(',')}`] })
+    file.teardown(() => server.stop())
+    const schema = readFileSync(new URL('../support/schema/mariadb.sql', import.meta.url), 'utf8')
+    await runScript(`${server.url}/mysql`, 'CREATE DATABASE django')
+    await runScript(`${server.url}/django`, schema.split('-- The library')[0] ?? '')
+    const codec = createSessionCodec({
+      secretKeys: [SECRET_KEY],
+      profile: versionProfile('5.2'),
+      now: () => new Date(),
+    })
+    const data = codec.encode(new Map([['num_visits', '41']]))
+    await runScript(
+      `${server.url}/django`,
+      `INSERT INTO django_session VALUES ('abcdefghijklmnopqrstuvwxyz012345', '${data}', '2999-01-01')`,
+    )
+  })
+
+  for (const ours of [true, false]) {
+    test(`no cookie is SQL where sql_mode is NO_BACKSLASH_ESCAPES, on ${ours ? 'a connection of ours' : 'any Knex'}`, async (t) => {
+      const db = knex({ client: 'mysql2', connection: `${server.url}/django` })
+      t.teardown(() => db.destroy())
+      const site = await openSite(t, `${server.url}/django`, ours ? {} : { db })
+      for (const injection of injections) {
+        const cookie = `sessionid="${injection.replaceAll(/["\\]/g, '\\$&').replaceAll(';', '\\073')}"`
+        const { result, changed, gone } = await watch(site, () => visit(site.url, cookie))
+        t.is(result.status, 200, injection)
+        t.is(result.visits, '1 time', injection)
+        t.deepEqual({ changed, gone }, { changed: [], gone: [] })
+      }
+    })
+  }
+}
