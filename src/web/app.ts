@@ -57,11 +57,9 @@ export function createApp({
   const errorPages = createErrorPages({ views, log })
 
   // The names are what metrics tell routes by.
-  const probes = new Router(ROUTER_OPTIONS)
+  const sessionless = new Router(ROUTER_OPTIONS)
     .get('health_live', '/health/live', health.live)
     .get('health_ready', '/health/ready', health.ready)
-
-  const sessionless = new Router(ROUTER_OPTIONS)
     .get('asset', assets.styles.url, assets.styles.serve)
     .get('asset', assets.icon.url, assets.icon.serve)
 
@@ -77,10 +75,10 @@ export function createApp({
   // Twice, since Django wraps every middleware in such a page (django/core/handlers/exception.py). This one answers
   // the failures of the session layer itself, e.g. a session that was deleted meanwhile (400).
   app.use(errorPages)
-  // Before the hosts are checked: orchestrators and load balancers ask by address. Nothing there depends on the host.
-  app.use(probes.allowedMethods()).use(probes.routes()).use(endIfMatched)
-  app.use(createAllowedHosts({ allowedHosts, trustedProxy }))
+  // Before the hosts are checked, since nothing there depends on the host: orchestrators and load balancers ask by
+  // address, and the page that refuses a host needs its style sheet.
   app.use(sessionless.allowedMethods()).use(sessionless.routes()).use(endIfMatched)
+  app.use(createAllowedHosts({ allowedHosts, trustedProxy }))
   app.use(sessionMiddleware)
   // And this one those of the pages, so that the session layer sees a status and not an exception: a 404 still saves
   // the session and a 500 does not.

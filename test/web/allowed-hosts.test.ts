@@ -33,7 +33,7 @@ test('a request for one of our hosts passes, with any port', async (t) => {
     t.is(status(await request(url, { host })), 200, host)
 })
 
-test('the styles are for our hosts alone, as the pages are', async (t) => {
+test('the styles come under any name: the page that refuses one needs them', async (t) => {
   const { url } = await start(t)
   const page = await request(url, { host: 'library.example.com' })
   const path = /"(\/koa-assets\/styles[^"]+)"/.exec(page)?.[1] ?? ''
