@@ -34,10 +34,18 @@ export interface TlsSettings {
   readonly verify: 'nothing' | 'authority' | 'host'
 }
 
-interface ServerSettings extends Limits {
-  /** A host's name or address; the absolute path of a socket (PostgreSQL: of its folder) when it begins with `/`. */
+/** One of the machines that serve the database. */
+export interface DatabaseHost {
+  /** A name or address; the absolute path of a socket (PostgreSQL: of its folder) when it begins with `/`. */
   readonly host: string
   readonly port: number
+}
+
+interface ServerSettings extends Limits {
+  /** At least one; several are a cluster, or a server and its standbys. */
+  readonly hosts: readonly DatabaseHost[]
+  /** Whether a server that takes no writes is left for the next; of several hosts some may be such. */
+  readonly writableOnly: boolean
   readonly user: string
   readonly password: string
   readonly database: string
@@ -109,13 +117,14 @@ const DANGEROUS_OPTION =
   /^(ssl.*|gss.*|host|hostaddr|port|user|passwd|password|passfile|db|dbname|database|service|servicefile|read_default_.*|require_auth|channel_binding|assume_role)$/
 
 function readMysql(url: DatabaseUrl, limits: Limits, { options, problems }: Context): MysqlSettings {
-  const server = readServer(url, problems)
+  const server = readServer(url, 3306, problems)
+  const socket = take(options, 'unix_socket')
+  if (socket !== null && url.hosts.length > 1) problems.push('its option unix_socket contradicts its hosts')
   return {
     kind: 'mysql',
     ...limits,
     ...server,
-    host: take(options, 'unix_socket') ?? server.host,
-    port: url.port ?? 3306,
+    ...(socket !== null && { hosts: [{ host: socket, port: 3306 }] }),
     charset: take(options, 'charset') ?? 'utf8mb4',
     tls: readTls(MYSQL_TLS, options, problems, { mode: 'ssl_mode', ca: 'ssl-ca' }),
   }
@@ -128,11 +137,16 @@ function readPostgresql(
 ): PostgresqlSettings {
   const schema = take(options, 'currentSchema')
   const libpqOptions = take(options, 'options')
+  const attributes = take(options, 'target_session_attrs')
+  if (!['read-write', 'primary', null].includes(attributes)) {
+    problems.push('its option target_session_attrs is not read-write; sessions are written')
+  }
+  const server = readServer(url, 5432, problems)
   return {
     kind: 'postgresql',
     ...limits,
-    ...readServer(url, problems),
-    port: url.port ?? 5432,
+    ...server,
+    writableOnly: server.writableOnly || attributes !== null,
     options: schema === null ? libpqOptions : `-c search_path=${schema}`,
     applicationName: take(options, 'application_name') ?? 'koa-django-sessions',
     tls: readTls(POSTGRESQL_TLS, options, problems, { mode: 'sslmode', ca: 'sslrootcert' }),
@@ -149,12 +163,14 @@ function readSqlite({ name }: DatabaseUrl, limits: Limits, { cwd, problems }: Co
 }
 
 function readServer(
-  { host, user, password, name }: DatabaseUrl,
+  { hosts, user, password, name }: DatabaseUrl,
+  defaultPort: number,
   problems: string[],
-): Pick<ServerSettings, 'host' | 'user' | 'password' | 'database'> {
+): Pick<ServerSettings, 'hosts' | 'writableOnly' | 'user' | 'password' | 'database'> {
   if (name === '') problems.push('it names no database; add /name after the host')
   // Unlike Django, whose drivers look for a socket where they were compiled to: one must be named here.
-  return { host: host || 'localhost', user, password, database: name }
+  const servers = hosts.map(({ host, port }) => ({ host: host || 'localhost', port: port ?? defaultPort }))
+  return { hosts: servers, writableOnly: hosts.length > 1, user, password, database: name }
 }
 
 type Verification = TlsSettings['verify']

@@ -4,19 +4,25 @@ export interface DatabaseUrl {
   readonly scheme: string
   readonly user: string
   readonly password: string
-  /** May be a socket's path, written `%2Fvar%2Frun…`; IPv6 without its brackets. */
-  readonly host: string
-  /** Null when not said. */
-  readonly port: number | null
+  /** One, or several in the order in which they are to be tried. */
+  readonly hosts: readonly UrlHost[]
   /** The database, or SQLite's file. */
   readonly name: string
   /** The query, as text; of a name given twice the last counts. */
   readonly options: ReadonlyMap<string, string>
 }
 
+export interface UrlHost {
+  /** May be a socket's path, written `%2Fvar%2Frun…`; IPv6 without its brackets. Empty when not said. */
+  readonly host: string
+  /** Null when not said. */
+  readonly port: number | null
+}
+
 /**
  * Parses a DATABASE_URL, or gives null for text that is none: often one whose password holds a `#`, `/`, `?` or `@`
  * that is not percent-escaped. Not WHATWG's URL, which knows neither `postgres://user:password@/name` nor `sqlite://:memory:`.
+ * Unlike Django, whose URL names one server: several hosts, each with its port, as libpq's URIs have them.
  * Source: dj_database_url/__init__.py, parse; Python's urllib.parse, urlsplit.
  */
 export function parseDatabaseUrl(url: string): DatabaseUrl | null {
@@ -26,20 +32,22 @@ export function parseDatabaseUrl(url: string): DatabaseUrl | null {
   const location = { scheme: scheme.toLowerCase(), name: unquote(path.slice(1)), options: readQuery(query) }
   // dj-database-url too takes this one before it looks for a port.
   if (authority === ':memory:')
-    return { ...location, name: ':memory:', user: '', password: '', host: '', port: null }
+    return { ...location, name: ':memory:', user: '', password: '', hosts: [{ host: '', port: null }] }
 
   const at = authority.lastIndexOf('@')
   const [, user = '', password = ''] = /^([^:]*):?(.*)$/s.exec(authority.slice(0, Math.max(at, 0))) ?? []
-  const server = /^(?:\[([^[\]]*)\]|([^:[\]]*))(?::(\d*))?$/.exec(authority.slice(at + 1))
+  const servers = authority.slice(at + 1).split(',')
+  const hosts = servers.map(readHost).filter((host) => host !== null)
+  if (hosts.length < servers.length || (hosts.length > 1 && hosts.some(({ host }) => host === '')))
+    return null
+  return { ...location, user: unquote(user), password: unquote(password), hosts }
+}
+
+function readHost(text: string): UrlHost | null {
+  const server = /^(?:\[([^[\]]*)\]|([^:[\]]*))(?::(\d*))?$/.exec(text)
   const port = Number(server?.[3] ?? '')
   if (server === null || port > 65_535) return null
-  return {
-    ...location,
-    user: unquote(user),
-    password: unquote(password),
-    host: unquote(lowerCaseHost(server[1] ?? server[2] ?? '')),
-    port: port === 0 ? null : port,
-  }
+  return { host: unquote(lowerCaseHost(server[1] ?? server[2] ?? '')), port: port === 0 ? null : port }
 }
 
 function readQuery(query: string): Map<string, string> {

@@ -101,7 +101,14 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 const SAVED: ReadonlySet<string> = new Set(['new', 'saved', 'merged', 'interrupted'])
-const REASONS: readonly UnreadableReason[] = ['format', 'signature', 'payload', 'not-an-object', 'too-large']
+const REASONS: readonly UnreadableReason[] = [
+  'format',
+  'signature',
+  'payload',
+  'not-an-object',
+  'too-large',
+  'expire-date',
+]
 
 function addDatabase(
   registers: Registry[],

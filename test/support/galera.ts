@@ -1,17 +1,10 @@
-import { existsSync } from 'node:fs'
 import { cp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { runSql } from './databases.ts'
 import type { Scope } from './file-scope.ts'
-import { type DatabaseServer, freePort, startMariadb } from './servers.ts'
+import { type DatabaseServer, findGalera, freePort, startMariadb } from './servers.ts'
 import { temporaryFolder } from './service.ts'
-
-/** The library that makes a mariadbd a node of a Galera cluster; null when it is not installed. */
-export function findGalera(): string | null {
-  const folders = ['/usr/lib/galera', '/usr/lib64/galera', '/usr/lib64/galera-4', '/usr/local/lib/galera']
-  return folders.map((folder) => `${folder}/libgalera_smm.so`).find((file) => existsSync(file)) ?? null
-}
 
 /**
  * A Galera cluster of three MariaDB servers of its own, all of which take writes; ends with the scope.

@@ -77,6 +77,7 @@ async function getSystemPackages(hasDocker: boolean): Promise<void> {
   const wanted = [
     ...(hasMysql ? [] : ['mariadb-server-core']),
     ...(servers.findPostgresql() === null ? ['postgresql'] : []),
+    ...(servers.findGalera() === null ? ['galera-4'] : []),
     ...(findBrowser() === null ? ['chromium'] : []),
     ...((await hasFontForChinese()) ? [] : ['fonts-noto-cjk']),
     ...(existsSync('/usr/share/zoneinfo') ? [] : ['tzdata']),

@@ -89,6 +89,12 @@ export function findMariadbd(): string | null {
   return findExecutable(['mariadbd'])
 }
 
+/** The library that makes a mariadbd a node of a Galera cluster; null when it is not installed. */
+export function findGalera(): string | null {
+  const folders = ['/usr/lib/galera', '/usr/lib64/galera', '/usr/lib64/galera-4', '/usr/local/lib/galera']
+  return folders.map((folder) => `${folder}/libgalera_smm.so`).find((file) => existsSync(file)) ?? null
+}
+
 /** The system's own MySQL, else the unpacked one. Debian's `mysqld` is MariaDB, so the program is asked. */
 export function findMysql(): MysqlProgram | null {
   const installed = findExecutable(['mysqld'])
