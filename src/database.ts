@@ -246,7 +246,8 @@ async function setUpMysql(
   await query(connection, 'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
   await query(
     connection,
-    `SET SESSION autocommit = 1, innodb_lock_wait_timeout = ${Math.ceil(timeout)}
+    `SET SESSION autocommit = 1, innodb_lock_wait_timeout = ${Math.ceil(timeout)},
+      sql_mode = REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', '') /* mysql2 escapes with backslashes */
       /*M! , max_statement_time = ${timeout} */ /*!50708 , max_execution_time = ${Math.ceil(timeout * 1000)} */`,
   )
 }

@@ -30,6 +30,7 @@ export {
 } from './django/versions.ts'
 export { type DjangoSessionsOptions, djangoSessions, type LoadOutcome } from './django-sessions.ts'
 export { createDbEngine, type DbEngineOptions } from './engines/db.ts'
+export { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'
 export { ConflictTimeout, SessionInterrupted } from './session/commit.ts'
 export {
   ConflictError,

@@ -1,3 +1,5 @@
+import { UnreadableSession } from './session-data.ts'
+
 /** The databases whose `expire_date` columns we know. */
 export type DatabaseKind = 'mysql' | 'sqlite' | 'postgresql'
 
@@ -25,21 +27,28 @@ export function createDateColumn(options: {
   const suffix = database === 'postgresql' ? '+00:00' : ''
   const fraction = database === 'sqlite' ? 'unless zero' : 'always'
   return {
-    toColumn: (instant) => writeDigits(clock.digits(instant), { separator: ' ', fraction }) + suffix,
+    toColumn(instant) {
+      // Unlike Django, which fails where the zone moves a date out of the years that Python and MySQL know.
+      const digits = Math.min(Math.max(clock.digits(instant), FIRST_DIGITS), LAST_DIGITS)
+      return writeDigits(digits, { separator: ' ', fraction }) + suffix
+    },
     fromColumn(text) {
       const reading = readIsoDate(text) ?? readIsoDate(tidied(text))
-      if (reading === null)
-        throw new UnreadableDate(`expire_date holds no date that Django reads on ${database}`)
+      if (reading === null) throw new UnreadableDate('expire-date')
       const { digits, offset } = reading
       return offset === null ? clock.instant(digits) : new Date(digits - offset)
     },
   }
 }
 
-/** A column's text that is no date. */
-export class UnreadableDate extends Error {
+/** The first and the last moment of Python's years 1 to 9999, on any wall. */
+export const FIRST_DIGITS: number = Date.parse('0001-01-01T00:00:00.000Z')
+export const LAST_DIGITS: number = Date.parse('9999-12-31T23:59:59.999Z')
+
+/** A column's text that is no date: such a session cannot be read. Unlike Django, which answers 500 to its visitor. */
+export class UnreadableDate extends UnreadableSession {
   override name = 'UnreadableDate'
-  readonly code: string = 'ERR_EXPIRE_DATE'
+  override readonly code: string = 'ERR_EXPIRE_DATE'
 }
 
 /** Whether this is the name of a time zone (`Asia/Seoul`, `UTC`) as TIME_ZONE holds it, not an offset (`+09:00`). */
@@ -147,10 +156,11 @@ const ISO_DATE = new RegExp(
 
 /** The text with its lone digits padded and no blank before the offset, as Django's own `datetime_re` tolerates it. */
 function tidied(text: string): string {
-  return text
+  // SQLite keeps whatever it was given, bytes too.
+  return String(text)
     .trim()
     .replace(/(?<![\d.,])\d(?!\d)/g, '0$&')
-    .replace(/\s+(?=Z$|[+-])/, '')
+    .replace(/(?<!\s)\s+(?=Z$|[+-])/, '') // one try for each run of blanks, of which there may be a million
 }
 
 /** The day as `YYYY-MM-DD`; text that is no date for a week that the year has not. */

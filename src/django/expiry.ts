@@ -1,4 +1,12 @@
-import { type IsoDate, readIsoDate, type WallClock, wallClock, writeDigits } from './datetime.ts'
+import {
+  FIRST_DIGITS,
+  type IsoDate,
+  LAST_DIGITS,
+  readIsoDate,
+  type WallClock,
+  wallClock,
+  writeDigits,
+} from './datetime.ts'
 import type { PythonValue } from './json.ts'
 
 /** The settings that decide when a session expires. */
@@ -125,9 +133,6 @@ function addSeconds(digits: number, seconds: number): number {
   const whole = Math.trunc(seconds)
   const microseconds = Math.round((seconds - whole) * 1e6)
   const sum = digits + whole * 1000 + Math.floor(microseconds / 1000)
-  if (sum >= FIRST_DATE && sum <= LAST_DATE) return sum
+  if (sum >= FIRST_DIGITS && sum <= LAST_DIGITS) return sum
   throw new InvalidSessionExpiry('the session expiry is out of range: Python knows the years 1 to 9999')
 }
-
-const FIRST_DATE = Date.parse('0001-01-01T00:00:00.000Z')
-const LAST_DATE = Date.parse('9999-12-31T23:59:59.999Z')

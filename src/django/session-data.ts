@@ -32,7 +32,10 @@ export interface SessionCodec {
    * @throws {UnreadableSession} and nothing else.
    */
   decode(sessionData: string): DecodedSession
-  /** The row's text, in the format that this Django writes, under SECRET_KEY. */
+  /**
+   * The row's text, in the format that this Django writes, under SECRET_KEY.
+   * @throws {PayloadTooLarge} when `decode` would refuse it for its size.
+   */
   encode(data: SessionData): string
 }
 
@@ -42,7 +45,7 @@ export interface SessionCodecOptions {
   readonly profile: VersionProfile
   /** The `__qualname__` of the site's session store, a part of the salt; Django's db, cached_db and file agree on it. */
   readonly storeClass?: string
-  /** What a compressed session may inflate to; 16 MiB unless given. Django knows no limit. */
+  /** How large a session's JSON text may be, also once inflated; 16 MiB unless given. Django knows no limit. */
   readonly maxInflatedBytes?: number
   readonly now: () => Date
 }
@@ -52,9 +55,16 @@ export interface SessionCodecOptions {
  * - `signature`: no secret key verifies it; SECRET_KEY is probably not that Django's.
  * - `payload`: verified, but its contents cannot be read; another serializer, perhaps.
  * - `not-an-object`: verified, but not a dictionary.
- * - `too-large`: verified, but it would inflate beyond the limit.
+ * - `too-large`: verified, but it is larger than the limit, or would be once inflated.
+ * - `expire-date`: `expire_date` holds no date that Django reads.
  */
-export type UnreadableReason = 'format' | 'signature' | 'payload' | 'not-an-object' | 'too-large'
+export type UnreadableReason =
+  | 'format'
+  | 'signature'
+  | 'payload'
+  | 'not-an-object'
+  | 'too-large'
+  | 'expire-date'
 
 /** A stored session that cannot be read. */
 export class UnreadableSession extends Error {
@@ -87,12 +97,18 @@ export function createSessionCodec({
     ),
     legacy: createLegacyFormat(secretKeys[0], storeClass),
   }
+  function checkSize(json: string): void {
+    if (json.length > maxInflatedBytes)
+      throw new PayloadTooLarge(`The session is larger than ${maxInflatedBytes} bytes; store less in it`)
+  }
+
   return {
     decode(sessionData) {
       let failure: UnreadableSession | undefined
       for (const format of profile.reads) {
         try {
           const { value: json, keyIndex } = formats[format].open(sessionData)
+          checkSize(json)
           return { data: parseObject(json), format, keyIndex }
         } catch (error) {
           // Where Django reads both formats, the one that the row is in says most about it.
@@ -101,7 +117,11 @@ export function createSessionCodec({
       }
       throw failure
     },
-    encode: (data) => formats[profile.writes].seal(stringifyObject(data)),
+    encode(data) {
+      const json = stringifyObject(data)
+      checkSize(json)
+      return formats[profile.writes].seal(json)
+    },
   }
 }
 
@@ -185,5 +205,6 @@ const MESSAGES: Readonly<Record<UnreadableReason, string>> = {
     'The stored session verifies under no secret key; check that the keys are those of the Django project',
   payload: 'The stored session verifies, but is not the JSON that Django writes; check SESSION_SERIALIZER',
   'not-an-object': 'The stored session verifies, but is no JSON object; Django itself fails on it',
-  'too-large': 'The stored session verifies, but inflates beyond the limit',
+  'too-large': 'The stored session verifies, but is larger than the limit',
+  'expire-date': 'The stored session has an expire_date that is no date; Django itself fails on it',
 }

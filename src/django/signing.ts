@@ -28,7 +28,7 @@ export class BadPayload extends Error {
   readonly code: string = 'ERR_BAD_PAYLOAD'
 }
 
-/** What was signed would inflate beyond the limit. Django knows no limit. */
+/** What was signed, or is to be, is larger than the limit, perhaps only once inflated. Django knows no limit. */
 export class PayloadTooLarge extends Error {
   override name = 'PayloadTooLarge'
   readonly code: string = 'ERR_PAYLOAD_TOO_LARGE'
@@ -193,7 +193,8 @@ export function b62Encode(integer: number | bigint): string {
 }
 
 /**
- * Source: b62_decode; as there, `-` alone is 0.
+ * Source: b62_decode; as there, `-` alone is 0. Unlike Django, no more than 64 digits are read: the work grows with
+ * their square, and no clock needs more than 11.
  * @throws {BadPayload} when the text is empty or no number in base 62.
  */
 export function b62Decode(text: string): bigint {
@@ -204,7 +205,7 @@ export function b62Decode(text: string): bigint {
 }
 
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
-const BASE62_NUMBER = /^(?:-|[0-9A-Za-z])[0-9A-Za-z]*$/
+const BASE62_NUMBER = /^(?:-|[0-9A-Za-z])[0-9A-Za-z]{0,63}$/
 const CLEAN_BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
 const BASE64_CHARACTER = /^[A-Za-z0-9+/]$/
 

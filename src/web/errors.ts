@@ -22,7 +22,14 @@ const PASSING: readonly (string | number)[] = [
   // statement time-out; shutting down, crashed, starting
   ...['08000', '08003', '08006', '53300', '40001', '40P01', '55P03', '57014', '57P01', '57P02', '57P03'],
   // Read-only for now, as during a failover; in Galera, a node that takes no statements
-  ...['ER_ERROR_DURING_COMMIT', 'ER_OPTION_PREVENTS_STATEMENT', 'ER_READ_ONLY_MODE', 1047, '25006', 'SQLITE_READONLY'],
+  ...[
+    'ER_ERROR_DURING_COMMIT',
+    'ER_OPTION_PREVENTS_STATEMENT',
+    'ER_READ_ONLY_MODE',
+    1047,
+    '25006',
+    'SQLITE_READONLY',
+  ],
   'ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION',
   // The disk is full
   ...['ER_DISK_FULL', 'ER_RECORD_FILE_FULL', '53100', 'SQLITE_FULL'],
