@@ -17,7 +17,8 @@ const cases: { name: string; status: number; path: string; start: (t: Scope) => 
 for (const { name, status, path, start } of cases) {
   test(`the service's ${name} page: axe and the browser object to nothing, by day and night, on a phone and a desk`, async (t) => {
     t.timeout(110_000)
-    const [site, browser] = await Promise.all([start(t), openBrowser(t)])
+    const site = await start(t)
+    const browser = await openBrowser(t)
     for (const width of [360, 1280]) {
       for (const colorScheme of ['light', 'dark'] as const) {
         const where = `${name}-${width}-${colorScheme}`
