@@ -23,7 +23,7 @@ export interface VersionProfile {
   readonly usesFallbackKeys: boolean
   /** Whether an expiry may be stored as ISO 8601 text (4.1, ticket 33562). */
   readonly storesIsoExpiry: boolean
-  /** The first status whose response saves nothing; 500 alone before 4.2, every 5xx since (ticket 34173). */
+  /** Whether a response with this status saves the session: any but 500 before 4.2, any but a 5xx since (ticket 34173). */
   savesSession(status: number): boolean
   /** Whether deleting the cookie adds `Vary: Cookie` (3.0). */
   readonly variesOnCookieDeletion: boolean
@@ -35,8 +35,6 @@ export interface VersionProfile {
   readonly allowsSameSiteNone: boolean
   /** Whether Max-Age is cut to whole seconds (3.2's set_cookie; 2.2 sends `90.7`). */
   readonly truncatesMaxAge: boolean
-  /** `bool(session)` is `not is_empty()` since 6.1; True before. */
-  readonly emptySessionIsFalsy: boolean
   /** The default of the setting USE_TZ (True since 5.0). */
   readonly useTzDefault: boolean
 }
@@ -83,7 +81,6 @@ export function versionProfile(
     knowsVaryStar: since(3, 0),
     allowsSameSiteNone: since(3, 1),
     truncatesMaxAge: since(3, 2),
-    emptySessionIsFalsy: since(6, 1),
     useTzDefault: since(5, 0),
   })
 }
