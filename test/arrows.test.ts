@@ -7,7 +7,7 @@ import test from 'ava'
  * package's name must begin. `type`: types only, which vanish in JavaScript. `!`: everything else.
  */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
-  'django/': ['django/', 'node:crypto', 'node:zlib', 'temporal-polyfill'],
+  'django/': ['django/', 'node:crypto', 'node:zlib'],
   'session/': ['session/', 'django/', 'node:'],
   'engines/': ['engines/', 'session/engine.ts', 'django/', 'type knex', 'node:'],
   'auth/': ['auth/', 'session/', 'django/', 'type knex', 'node:'],
