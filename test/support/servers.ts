@@ -140,6 +140,7 @@ const asRoot = process.getuid?.() === 0 ? ['--user=root'] : []
 
 const mysqlFlags = (dir: string, port: number): string[] => [
   `--datadir=${dir}/data`,
+  `--tmpdir=${dir}`,
   `--socket=${dir}/socket`,
   `--pid-file=${dir}/pid`,
   `--port=${port}`,
@@ -177,6 +178,7 @@ function mariadb(): ServerProgram {
         '--no-defaults',
         '--bootstrap',
         `--datadir=${dir}/data`,
+        `--tmpdir=${dir}`, // its own: at its start a server clears away what looks like another's temporary tables
         '--innodb-log-file-size=8M',
         ...asRoot,
       ]
@@ -208,7 +210,14 @@ function mysqlServer({ command, template }: MysqlProgram): ServerProgram {
     name: 'mysql',
     async initialize(dir) {
       if (template !== null) await cp(template, join(dir, 'data'), { recursive: true })
-      else await execute(file, [...args, '--initialize-insecure', `--datadir=${dir}/data`, ...asRoot])
+      else
+        await execute(file, [
+          ...args,
+          '--initialize-insecure',
+          `--datadir=${dir}/data`,
+          `--tmpdir=${dir}`,
+          ...asRoot,
+        ])
     },
     command: (dir, port) => [
       file,
