@@ -9,7 +9,8 @@ import test from 'ava'
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'django/': ['django/', 'node:crypto', 'node:zlib'],
   'session/': ['session/', 'django/', 'node:'],
-  'engines/': ['engines/', 'session/engine.ts', 'django/', 'type knex', 'node:'],
+  'engines/': ['engines/', 'session/engine.ts', 'django/', 'type caches/cache.ts', 'type knex', 'node:'],
+  'caches/': ['caches/', 'django/', 'type knex', 'node:', 'ioredis'],
   'auth/': ['auth/', 'session/', 'django/', 'type knex', 'node:'],
   'web/': [
     'web/',
@@ -48,6 +49,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'django/',
     'session/',
     'engines/',
+    'caches/',
     'web/session-middleware.ts',
     'type knex',
     'type koa',

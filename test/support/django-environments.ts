@@ -18,6 +18,10 @@ const environments: readonly { version: string; pythons: readonly string[]; pack
       packages: [
         ...['Django==2.2.28', 'pytz==2025.2', 'sqlparse==0.4.4'],
         ...['PyMySQL==1.0.2', 'psycopg2-binary==2.8.6'],
+        ...['redis==4.6.0', 'django-redis==4.12.1', 'async-timeout==5.0.1'],
+        ...['pylibmc==1.6.3', 'python-memcached==1.59', 'six==1.17.0'],
+        ...['argon2-cffi==21.3.0', 'bcrypt==3.2.2', 'cffi==2.0.0'],
+        'django-user-sessions==1.7.1',
       ],
     },
     {
@@ -26,6 +30,9 @@ const environments: readonly { version: string; pythons: readonly string[]; pack
       packages: [
         ...['Django==3.2.25', 'pytz==2025.2', 'sqlparse==0.5.3', 'asgiref==3.8.1'],
         ...['PyMySQL==1.1.1', 'psycopg2-binary==2.9.10'],
+        ...['redis==5.0.8', 'django-redis==5.4.0', 'pylibmc==1.6.3', 'pymemcache==4.0.0'],
+        ...['argon2-cffi==23.1.0', 'bcrypt==4.1.3', 'cffi==2.1.1'],
+        ...['django-user-sessions==2.0.0', 'django-qsessions==1.1.5'],
       ],
     },
     {
@@ -34,6 +41,9 @@ const environments: readonly { version: string; pythons: readonly string[]; pack
       packages: [
         ...['Django==4.2.30', 'tzdata==2025.2', 'sqlparse==0.5.3', 'asgiref==3.8.1'],
         ...['PyMySQL==1.1.1', 'psycopg[binary]==3.2.13', 'typing_extensions==4.13.2'],
+        ...['redis==5.3.1', 'django-redis==5.4.0', 'pylibmc==1.6.3', 'pymemcache==4.0.0'],
+        ...['argon2-cffi==23.1.0', 'bcrypt==4.3.0', 'cffi==2.1.1'],
+        ...['django-user-sessions==2.0.0', 'django-qsessions==2.1.0'],
       ],
     },
     {
@@ -42,6 +52,9 @@ const environments: readonly { version: string; pythons: readonly string[]; pack
       packages: [
         ...['Django==5.2.19', 'tzdata==2025.2', 'sqlparse==0.5.3', 'asgiref==3.8.1'],
         ...['PyMySQL==1.1.1', 'psycopg[binary]==3.2.13', 'typing_extensions==4.13.2'],
+        ...['redis==6.4.0', 'django-redis==6.0.0', 'pylibmc==1.6.3', 'pymemcache==4.0.0'],
+        ...['argon2-cffi==25.1.0', 'bcrypt==5.0.0', 'cffi==2.1.1'],
+        ...['django-user-sessions==2.0.0', 'django-qsessions==2.1.0', 'gunicorn==23.0.0'],
       ],
     },
     {
@@ -50,6 +63,9 @@ const environments: readonly { version: string; pythons: readonly string[]; pack
       packages: [
         ...['Django==6.1.3', 'tzdata==2026.6', 'sqlparse==0.6.1', 'asgiref==3.13.0'],
         ...['PyMySQL==1.2.4', 'psycopg[binary]==3.3.9', 'typing_extensions==4.16.0'],
+        ...['redis==8.1.0', 'django-redis==7.0.0', 'pymemcache==4.0.0'],
+        ...['argon2-cffi==25.1.0', 'bcrypt==5.0.0', 'cffi==2.1.1'],
+        ...['django-user-sessions==2.0.0', 'django-qsessions==2.1.0'],
       ],
     },
   ]

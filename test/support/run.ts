@@ -78,6 +78,8 @@ async function getSystemPackages(hasDocker: boolean): Promise<void> {
     ...(hasMysql ? [] : ['mariadb-server-core']),
     ...(servers.findPostgresql() === null ? ['postgresql'] : []),
     ...(servers.findGalera() === null ? ['galera-4'] : []),
+    ...(findExecutable(['redis-server']) === null ? ['redis-server'] : []),
+    ...(findExecutable(['memcached']) === null ? ['memcached'] : []),
     ...(findBrowser() === null ? ['chromium'] : []),
     ...((await hasFontForChinese()) ? [] : ['fonts-noto-cjk']),
     ...(existsSync('/usr/share/zoneinfo') ? [] : ['tzdata']),
