@@ -10,7 +10,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'django/': ['django/', 'node:crypto', 'node:zlib'],
   'session/': ['session/', 'django/', 'node:'],
   'engines/': ['engines/', 'session/engine.ts', 'django/', 'type caches/cache.ts', 'type knex', 'node:'],
-  'caches/': ['caches/', 'django/', 'type knex', 'node:', 'ioredis'],
+  'caches/': ['caches/', 'django/', 'type settings/cache-settings.ts', 'type knex', 'node:', 'ioredis'],
   'auth/': ['auth/', 'session/', 'django/', 'type knex', 'node:'],
   'web/': [
     'web/',
