@@ -1,28 +1,23 @@
 import type { Knex } from 'knex'
 import type { Middleware } from 'koa'
 import type { CookieSettings } from './django/cookie.ts'
-import { createDateColumn } from './django/datetime.ts'
-import {
-  createSessionCodec,
-  type DecodedSession,
-  type SessionCodec,
-  type SessionCodecOptions,
-  UnreadableSession,
-} from './django/session-data.ts'
+import { type DecodedSession, type SessionCodecOptions, UnreadableSession } from './django/session-data.ts'
 import { type HashAlgorithm, versionProfile } from './django/versions.ts'
-import { createDbEngine, databaseKindOf } from './engines/db.ts'
-import { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'
 import type { SessionEngine } from './session/engine.ts'
 import { createSessions, type SessionsOptions } from './session/handle.ts'
+import { type OpenedSessionEngine, openSessionEngine, type SessionEngineOptions } from './session-engine.ts'
 import { createSessionMiddleware, type SessionMiddlewareOptions } from './web/session-middleware.ts'
 
 /** Django's settings, in camelCase and with Django's defaults, and the hooks of the parts. */
 export interface DjangoSessionsOptions
   extends Pick<SessionCodecOptions, 'secretKeys' | 'maxInflatedBytes'>,
     Pick<SessionsOptions, 'onUnreadable' | 'onConflict' | 'conflictTimeout'>,
-    Pick<RetryingEngineOptions, 'onRetry'>,
+    Pick<SessionEngineOptions, 'onRetry'>,
     Pick<SessionMiddlewareOptions, 'saveEveryRequest' | 'onLostChange'> {
-  readonly db: Knex
+  /** SESSION_ENGINE, Django's dotted path; `django.contrib.sessions.backends.db` unless given. Or an engine of your own. */
+  readonly engine?: string | SessionEngine
+  /** The database of the Django site; only engines without one do without. */
+  readonly db?: Knex
   /** What `python -m django --version` prints on the site, e.g. `4.2`. */
   readonly djangoVersion: string
   /** DEFAULT_HASHING_ALGORITHM, which Django 3.1 and 3.2 know. */
@@ -58,11 +53,19 @@ const COOKIE: CookieSettings = {
   sameSite: 'Lax',
 }
 
+/** Koa middleware, and the end of what it opened. */
+export interface DjangoSessions extends Middleware {
+  /** Ends the connections of its engine (not `db`, which is yours); no request may be running any more. */
+  close(): Promise<void>
+}
+
 /**
- * Koa middleware that gives each request the visitor's session of the Django site behind `db`.
+ * Koa middleware that gives each request the visitor's session of the Django site with these settings.
  * @throws {UnknownDjangoVersion}
+ * @throws {TypeError} when the engine is none that is built, or lacks one of its settings.
  */
 export function djangoSessions({
+  engine: given = 'django.contrib.sessions.backends.db',
   db,
   secretKeys,
   djangoVersion,
@@ -74,34 +77,36 @@ export function djangoSessions({
   cookie,
   now = () => new Date(),
   conflictTimeout = 2000,
-  onRetry,
   onLoad = () => {},
   onDecode = () => {},
   ...options
-}: DjangoSessionsOptions): Middleware {
+}: DjangoSessionsOptions): DjangoSessions {
   const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
-  const zone = { useTz, timeZone }
-  const dates = createDateColumn({ database: databaseKindOf(db), ...zone })
-  const codec = observedCodec(createSessionCodec({ ...options, secretKeys, profile, now }), onDecode)
-  const retrying = createRetryingEngine(createDbEngine({ db, codec, dates, now }), {
-    timeout: conflictTimeout,
-    ...(onRetry !== undefined && { onRetry }),
-  })
-  const engine = observedEngine(retrying, onLoad)
-  const rules = { ...zone, cookieAge, expireAtBrowserClose, storesIsoExpiry: profile.storesIsoExpiry }
+  const rules = { useTz, timeZone, cookieAge, expireAtBrowserClose, storesIsoExpiry: profile.storesIsoExpiry }
+  const opened: OpenedSessionEngine =
+    typeof given === 'string'
+      ? openSessionEngine({
+          ...options,
+          engine: given,
+          db: db ?? null,
+          secretKeys,
+          profile,
+          rules,
+          now,
+          timeout: conflictTimeout,
+          onDecode,
+        })
+      : { engine: given, close: async () => {} }
+  const engine = observedEngine(opened.engine, onLoad)
   const sessions = createSessions({ ...options, conflictTimeout, engine, rules, now })
-  return createSessionMiddleware({ ...options, sessions, cookie: { ...COOKIE, ...cookie }, profile, now })
-}
-
-function observedCodec(codec: SessionCodec, onDecode: (decoded: DecodedSession) => void): SessionCodec {
-  return {
-    ...codec,
-    decode(sessionData) {
-      const decoded = codec.decode(sessionData)
-      onDecode(decoded)
-      return decoded
-    },
-  }
+  const middleware = createSessionMiddleware({
+    ...options,
+    sessions,
+    cookie: { ...COOKIE, ...cookie },
+    profile,
+    now,
+  })
+  return Object.assign(middleware, { close: () => opened.close() })
 }
 
 function observedEngine(engine: SessionEngine, onLoad: (outcome: LoadOutcome) => void): SessionEngine {

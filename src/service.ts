@@ -2,7 +2,6 @@ import { createHmac, randomBytes } from 'node:crypto'
 import type { RequestListener } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Knex } from 'knex'
-import type { Middleware } from 'koa'
 import { createCatalog } from './catalog.ts'
 import { measureClockSkew } from './clock-skew.ts'
 import { openDatabase } from './database.ts'
@@ -10,7 +9,7 @@ import { ensureDemoDatabase } from './demo/demo-database.ts'
 import { demoSecretKey } from './demo/secret.ts'
 import { createDateColumn } from './django/datetime.ts'
 import { versionProfile } from './django/versions.ts'
-import { djangoSessions } from './django-sessions.ts'
+import { type DjangoSessions, djangoSessions } from './django-sessions.ts'
 import { retryRead } from './engines/retrying.ts'
 import type { Settings } from './settings.ts'
 import { checkRecentSessions, checkTables, detectVersion } from './startup.ts'
@@ -67,7 +66,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
   const db = openDatabase(database)
   const closing = new AbortController()
   let isDraining = false
-  let sessionMiddleware: Middleware | null = null
+  let sessionMiddleware: DjangoSessions | null = null
   const metrics =
     settings.metrics === null
       ? null
@@ -78,7 +77,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
           clockSkew: () => measureClockSkew(db, database.kind, { ...(now !== undefined && { now }) }),
           log,
         })
-  const current = (): Middleware => {
+  const current = (): DjangoSessions => {
     if (sessionMiddleware === null) throw new NotReady('the database has not been reached since the start')
     return sessionMiddleware
   }
@@ -126,6 +125,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
     },
     async close() {
       closing.abort()
+      await sessionMiddleware?.close()
       await db.destroy()
     },
   }
@@ -136,7 +136,7 @@ async function openSessions(
   settings: Settings,
   db: Knex,
   { log, metrics, now = () => new Date() }: ServiceOptions & { metrics: Metrics | null },
-): Promise<Middleware> {
+): Promise<DjangoSessions> {
   await checkTables(db)
   const { defaultHashingAlgorithm, session, timeZone, environment } = settings
   const djangoVersion = settings.djangoVersion ?? (await detectVersion(db))

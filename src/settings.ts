@@ -218,8 +218,8 @@ function readSession(
   problems: string[],
 ): SessionSettings {
   return {
-    engine: readDottedPath(environment, 'SESSION_ENGINE', problems),
-    serializer: readDottedPath(environment, 'SESSION_SERIALIZER', problems),
+    engine: readDottedPath(environment, 'SESSION_ENGINE', { paths: ENGINES, problems }),
+    serializer: readDottedPath(environment, 'SESSION_SERIALIZER', { paths: SERIALIZERS, problems }),
     cookieAge: environment.number('SESSION_COOKIE_AGE', 1_209_600, { min: 1, max: 3_155_760_000 }),
     expireAtBrowserClose: environment.boolean('SESSION_EXPIRE_AT_BROWSER_CLOSE', false),
     saveEveryRequest: environment.boolean('SESSION_SAVE_EVERY_REQUEST', false),
@@ -231,34 +231,43 @@ function readSession(
   }
 }
 
-/** Django's dotted paths: the first of each is built, the others only known. */
-const DOTTED_PATHS = {
-  SESSION_ENGINE: [
-    'django.contrib.sessions.backends.db',
+/** Django's dotted paths: those that are built, the default first, and those that are only known. */
+interface DottedPaths {
+  readonly built: readonly [string, ...string[]]
+  readonly known: readonly string[]
+}
+
+const ENGINES: DottedPaths = {
+  built: ['django.contrib.sessions.backends.db'],
+  known: [
     'django.contrib.sessions.backends.cached_db',
     'django.contrib.sessions.backends.cache',
     'django.contrib.sessions.backends.file',
     'django.contrib.sessions.backends.signed_cookies',
   ],
-  SESSION_SERIALIZER: [
-    'django.contrib.sessions.serializers.JSONSerializer',
-    'django.contrib.sessions.serializers.PickleSerializer',
-  ],
-} as const
+}
+
+const SERIALIZERS: DottedPaths = {
+  built: ['django.contrib.sessions.serializers.JSONSerializer'],
+  known: ['django.contrib.sessions.serializers.PickleSerializer'],
+}
 
 function readDottedPath(
   environment: Environment,
-  name: keyof typeof DOTTED_PATHS,
-  problems: string[],
+  name: string,
+  { paths: { built, known }, problems }: { paths: DottedPaths; problems: string[] },
 ): string {
-  const [built, ...known] = DOTTED_PATHS[name]
-  const path = environment.text(name) ?? built
-  if (path !== built) {
-    const isKnown = known.some((other) => other === path)
-    const reason = isKnown ? `${path} is not built yet` : `${JSON.stringify(path)} is unknown`
-    problems.push(`${name}: ${reason}; set ${name} to ${built}, here and in Django`)
+  const path = environment.text(name) ?? built[0]
+  if (!built.includes(path)) {
+    const reason = known.includes(path) ? `${path} is not built yet` : `${JSON.stringify(path)} is unknown`
+    problems.push(`${name}: ${reason}; set ${name} to ${either(built)}, here and in Django`)
   }
   return path
+}
+
+/** `a`, `a or b`, `a, b or c` */
+function either(choices: readonly string[]): string {
+  return choices.join(', ').replace(/, (?=[^,]*$)/, ' or ')
 }
 
 function readCookie(

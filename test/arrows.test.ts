@@ -45,17 +45,24 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'log.ts': ['pino', 'type web/log.ts', 'type settings.ts', 'node:'],
   'demo/': ['demo/', 'django/', 'database.ts', 'type settings', 'knex', 'node:'],
   'startup.ts': ['django/', 'type knex'],
-  'django-sessions.ts': [
+  'session-engine.ts': [
     'django/',
     'session/',
     'engines/',
     'caches/',
+    'settings/cache-settings.ts',
+    'type knex',
+  ],
+  'django-sessions.ts': [
+    'django/',
+    'session/',
+    'session-engine.ts',
     'web/session-middleware.ts',
     'type knex',
     'type koa',
   ],
   'service.ts': ['!cli/'],
-  'index.ts': ['django', 'session/', 'engines/', 'web/', 'auth/'],
+  'index.ts': ['django', 'session', 'engines/', 'web/', 'auth/'],
 }
 
 const src = new URL('../src/', import.meta.url)

@@ -1,0 +1,84 @@
+import type { Knex } from 'knex'
+import { createDateColumn } from './django/datetime.ts'
+import type { ExpiryRules } from './django/expiry.ts'
+import {
+  createSessionCodec,
+  type DecodedSession,
+  type SessionCodec,
+  type SessionCodecOptions,
+} from './django/session-data.ts'
+import { createDbEngine, databaseKindOf } from './engines/db.ts'
+import { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'
+import type { SessionEngine } from './session/engine.ts'
+
+/** Django's SESSION_ENGINE, and the settings that go with it. */
+export interface SessionEngineOptions
+  extends Pick<SessionCodecOptions, 'secretKeys' | 'profile' | 'maxInflatedBytes'>,
+    Pick<RetryingEngineOptions, 'onRetry'> {
+  /** SESSION_ENGINE: Django's dotted path. */
+  readonly engine: string
+  /** The database of the sessions; engines that have none do without. */
+  readonly db: Knex | null
+  /** When a session expires, USE_TZ and TIME_ZONE among it. */
+  readonly rules: ExpiryRules
+  readonly now: () => Date
+  /** How long a statement that the database refused for the moment is repeated, in milliseconds. */
+  readonly timeout: number
+  /** Called for each session that was read, with the key that verified it. */
+  readonly onDecode: (decoded: DecodedSession) => void
+}
+
+/** An engine, and the end of what it opened. */
+export interface OpenedSessionEngine {
+  readonly engine: SessionEngine
+  /** Ends what was opened for it (not `db`, which is its caller's); nothing may be running any more. */
+  close(): Promise<void>
+}
+
+/**
+ * The engine that Django's dotted path names, set up as Django sets it up.
+ * @throws {TypeError} when the path names none that is built, or one of its settings is missing.
+ */
+export function openSessionEngine(options: SessionEngineOptions): OpenedSessionEngine {
+  const open = ENGINES.get(options.engine)
+  if (open === undefined) {
+    const path = JSON.stringify(options.engine)
+    throw new TypeError(`${path} is no session engine that is built; use ${[...ENGINES.keys()].join(', ')}`)
+  }
+  return open(options)
+}
+
+const ENGINES: ReadonlyMap<string, (options: SessionEngineOptions) => OpenedSessionEngine> = new Map([
+  ['django.contrib.sessions.backends.db', openDb],
+])
+
+function openDb(options: SessionEngineOptions): OpenedSessionEngine {
+  const { rules, now, timeout, onRetry } = options
+  const db = databaseOf(options)
+  const dates = createDateColumn({ database: databaseKindOf(db), ...rules })
+  const codec = observedCodec(options)
+  const engine = createRetryingEngine(createDbEngine({ db, codec, dates, now }), { timeout, onRetry })
+  return { engine, close: nothingToClose }
+}
+
+/** The codec of the engines that keep `session_data`. */
+function observedCodec({ onDecode, ...options }: SessionEngineOptions): SessionCodec {
+  const codec = createSessionCodec(options)
+  return {
+    ...codec,
+    decode(sessionData) {
+      const decoded = codec.decode(sessionData)
+      onDecode(decoded)
+      return decoded
+    },
+  }
+}
+
+/** @throws {TypeError} when there is none. */
+function databaseOf({ engine, db }: SessionEngineOptions): Knex {
+  if (db === null)
+    throw new TypeError(`the session engine ${engine} needs a database; give its Knex as \`db\``)
+  return db
+}
+
+async function nothingToClose(): Promise<void> {}
