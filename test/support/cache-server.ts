@@ -1,0 +1,114 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { dyingWithUs, findExecutable } from './executables.ts'
+
+/** A cache server of the test's own on 127.0.0.1; it dies with us. */
+export interface CacheServer {
+  /** 0 where it listens on a Unix socket alone. */
+  readonly port: number
+  /** As Django's LOCATION names it, e.g. `redis://127.0.0.1:23456` or `127.0.0.1:23456`. */
+  readonly location: string
+  readonly pid: number
+  /** Ends the server at once, with its connections and all that it holds. */
+  kill(): Promise<void>
+  /** Starts it again, empty, on the same port; kills it first where it still runs. */
+  restart(): Promise<void>
+  /** Stops it in its tracks: connections stay open, and nothing answers until `thaw`. */
+  freeze(): void
+  thaw(): void
+  /** Ends the server and removes its folder. */
+  stop(): Promise<void>
+}
+
+export interface CacheProgram {
+  /** The program's file name, e.g. `memcached`. */
+  readonly name: string
+  readonly port: number
+  /** A Unix socket that answers too, or instead where `port` is 0. */
+  readonly socket?: string
+  readonly location: string
+  /** `folder` is an empty one of the server's own. */
+  args(folder: string): readonly string[]
+}
+
+/** A folder that goes with us, for a server's socket and files. */
+export function serverFolder(name: string): string {
+  const folder = mkdtempSync(join(tmpdir(), `${name}-`))
+  chmodSync(folder, 0o755)
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+/** Starts a server that keeps nothing on disk. @throws Error with its last words when it does not start. */
+export async function startCacheServer(
+  { name, port, socket, location, args }: CacheProgram,
+  folder: string = serverFolder(name),
+): Promise<CacheServer> {
+  const file = findExecutable([name])
+  if (file === null) throw new Error(`${name} is not installed; run \`npm test\` once, which installs it`)
+  let server: ChildProcess | null = null
+
+  async function launch(program: string) {
+    const started = spawn(...dyingWithUs(program, args(folder)), {
+      cwd: folder,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    server = started
+    let log = ''
+    for (const stream of [started.stdout, started.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        log = (log + text).slice(-4096)
+      })
+    }
+    while (!(await answers(port === 0 && socket !== undefined ? { path: socket } : { port }))) {
+      if (hasEnded(started)) throw new Error(`${name} did not start:\n${log}`)
+      await sleep(10)
+    }
+  }
+  async function end() {
+    if (server === null || hasEnded(server)) return
+    const exit = once(server, 'exit')
+    server.kill('SIGKILL')
+    await exit
+  }
+
+  await launch(file)
+  return {
+    port,
+    location,
+    get pid() {
+      return server?.pid ?? 0
+    },
+    kill: end,
+    async restart() {
+      await end()
+      await launch(file)
+    },
+    freeze: () => void server?.kill('SIGSTOP'),
+    thaw: () => void server?.kill('SIGCONT'),
+    async stop() {
+      await end()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+function hasEnded(server: ChildProcess): boolean {
+  return server.exitCode !== null || server.signalCode !== null
+}
+
+function answers(address: { path: string } | { port: number }): Promise<boolean> {
+  return new Promise((resolve) => {
+    const connection = connect({ host: '127.0.0.1', ...address })
+    connection.once('error', () => resolve(false))
+    connection.once('connect', () => {
+      connection.destroy()
+      resolve(true)
+    })
+  })
+}
