@@ -68,8 +68,11 @@ export function isTimeZone(name: string): boolean {
  */
 export interface WallClock {
   digits(instant: Date): number
-  /** Digits shown twice mean the first time, digits never shown count from before the gap: Python's `fold=0`. */
-  instant(digits: number): Date
+  /**
+   * Digits shown twice mean the first time, digits never shown count from before the gap: Python's `fold=0`. With
+   * `fold` 1 they mean the second time, and count from behind the gap.
+   */
+  instant(digits: number, fold?: 0 | 1): Date
 }
 
 /** @throws {RangeError} when there is no such zone. */
@@ -79,13 +82,14 @@ export function wallClock(timeZone: string): WallClock {
   const offsetAt = (time: number): number => readOffset(format.format(time))
   return {
     digits: (instant) => instant.getTime() + offsetAt(instant.getTime()),
-    instant(digits) {
-      const before = offsetAt(digits - DAY)
-      const after = offsetAt(digits + DAY)
-      for (const offset of [before, after]) {
+    instant(digits, fold = 0) {
+      const early = offsetAt(digits - DAY)
+      const late = offsetAt(digits + DAY)
+      const [first, second] = fold === 0 ? [early, late] : [late, early]
+      for (const offset of [first, second]) {
         if (offsetAt(digits - offset) === offset) return new Date(digits - offset)
       }
-      return new Date(digits - before)
+      return new Date(digits - first)
     },
   }
 }

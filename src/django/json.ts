@@ -6,6 +6,13 @@
 /** Key to JSON text. Text, so that a value nobody sets is written back byte for byte. */
 export type SessionData = ReadonlyMap<string, string>
 
+/**
+ * What the text of a value that JSON cannot hold begins with, and that of a key that is no str: see pickle/notation.ts.
+ * The name of its kind in Python follows, up to a colon. After a key's mark, a colon at once: it is a str that itself
+ * begins so.
+ */
+export const MARK = '\0pickle:'
+
 /** A JSON value in JavaScript. Integers beyond ±(2^53 - 1) are bigint, other numbers (Python's floats too) number. */
 export type PythonValue =
   | null
@@ -72,7 +79,9 @@ export function parseObject(text: string): SessionData {
       depth += 1
     },
     key(at, end) {
-      if (depth === 1) key = unquote(text.slice(at, end))
+      if (depth !== 1) return
+      key = unquote(text.slice(at, end))
+      if (key.startsWith(MARK)) key = `${MARK}:${key.slice(MARK.length)}`
     },
     scalar(at, end) {
       if (depth === 1) data.set(key, text.slice(at, end))
@@ -86,10 +95,16 @@ export function parseObject(text: string): SessionData {
   return data
 }
 
-/** The object's JSON text: keys escaped as Python does, the values' text as it is. The inverse of `parseObject`. */
+/**
+ * The object's JSON text: keys escaped as Python does, the values' text as it is. The inverse of `parseObject`.
+ * @throws {NotSerializable} for a key or a value that only a pickle holds.
+ */
 export function stringifyObject(data: SessionData): string {
   let members = ''
-  for (const [key, text] of data) members += `${members === '' ? '' : ','}${quote(key)}:${text}`
+  for (const [key, text] of data) {
+    if (text.startsWith(MARK)) throw refusalOfPickled('value', text)
+    members += `${members === '' ? '' : ','}${quote(key.startsWith(MARK) ? unmarkedKey(key) : key)}:${text}`
+  }
   return `{${members}}`
 }
 
@@ -137,7 +152,11 @@ export function canonicalize(text: string): string {
       for (const item of items) list += list === '' ? item : `,${item}`
       return `[${list}]`
     },
-    object: stringifyObject,
+    object: (members) => {
+      let object = ''
+      for (const [key, value] of members) object += `${object === '' ? '' : ','}${quote(key)}:${value}`
+      return `{${object}}`
+    },
   })
 }
 
@@ -151,7 +170,8 @@ export function encodeJson(json: string): Buffer {
 
 const BEYOND_LATIN1 = /[^\0-\xff]/g
 const BEYOND_ASCII = /[\x7f-\uffff]/g
-const INTEGER = /^-?\d+$/
+/** JSON's spelling of an int; any other number is a float. */
+export const INTEGER: RegExp = /^-?\d+$/
 const SCALAR = /-?(?:(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|Infinity)|true|false|null|NaN/y
 const HEX4 = /^[0-9a-fA-F]{4}$/
 
@@ -270,9 +290,11 @@ function endOfString(text: string, quote: number): number {
 }
 
 /** How `build` makes values of one kind. */
-interface Builder<T> {
+export interface Builder<T> {
+  /** The text of a number, a string in quotes, or a word. */
   scalar(text: string): T
   array(items: T[]): T
+  /** Of equal keys the last one's value, in the place of the first. */
   object(members: Map<string, T>): T
 }
 
@@ -282,7 +304,11 @@ interface Container<T> {
   key: string
 }
 
-function build<T>(text: string, make: Builder<T>): T {
+/**
+ * Makes a value of a JSON text, from the inside out.
+ * @throws {JSONDecodeError} when Python's json.loads would refuse the text.
+ */
+export function build<T>(text: string, make: Builder<T>): T {
   const open: Container<T>[] = []
   let outermost: T | undefined
   const add = (value: T) => {
@@ -312,7 +338,8 @@ function build<T>(text: string, make: Builder<T>): T {
   return outermost as T // walk has met exactly one outermost value, or thrown
 }
 
-function parseScalar(text: string): PythonValue {
+/** What a scalar stands for in JavaScript. */
+export function parseScalar(text: string): null | boolean | number | bigint | string {
   if (text === 'null') return null
   if (text === 'true') return true
   if (text === 'false') return false
@@ -336,7 +363,7 @@ function unquote(text: string): string {
 }
 
 /** JSON.stringify has Python's short escapes and its `\u00xx`; Python (ensure_ascii) escapes DEL and all above too. */
-function quote(text: string): string {
+export function quote(text: string): string {
   return JSON.stringify(text).replace(BEYOND_ASCII, escapeUnit)
 }
 
@@ -345,7 +372,7 @@ function escapeUnit(unit: string): string {
 }
 
 /** A float as Python's repr prints it: JavaScript's digits, another layout. */
-function pythonFloat(number: number): string {
+export function pythonFloat(number: number): string {
   if (!Number.isFinite(number)) return String(number)
   if (Object.is(number, -0)) return '-0.0'
   const size = Math.abs(number)
@@ -415,6 +442,18 @@ function isPlain(value: object): boolean {
 function typeName(value: object): string {
   const maker: unknown = value.constructor
   return typeof maker === 'function' && maker.name !== '' ? maker.name : 'object'
+}
+
+function unmarkedKey(key: string): string {
+  if (!key.startsWith(`${MARK}:`)) throw refusalOfPickled('key', key)
+  return MARK + key.slice(MARK.length + 1)
+}
+
+function refusalOfPickled(what: 'key' | 'value', text: string): NotSerializable {
+  const kind = /^\w+(?=:)/.exec(text.slice(MARK.length))?.[0] ?? 'unknown'
+  return new NotSerializable(
+    `The session holds a ${what} of Python's type ${kind}, which JSON cannot hold; the PickleSerializer can`,
+  )
 }
 
 function refusal(type: string): NotSerializable {

@@ -1,0 +1,237 @@
+/** The classes and functions that plain data is pickled with, as functions of what stands in the pickle. */
+import {
+  isClock,
+  isDate,
+  isTimedelta,
+  PythonDate,
+  PythonDatetime,
+  PythonTime,
+  PythonTimedelta,
+  PythonTimezone,
+  type ZoneSource,
+} from './datetimes.ts'
+import { PickleRefused } from './errors.ts'
+import { DictNode, type Node, SetNode, UuidNode } from './nodes.ts'
+import { isDecimal, PythonByteArray, PythonDecimal, PythonTuple, PythonUuid, SafeString } from './values.ts'
+
+/** What a pickle names instead of a value. It can be called, or be an argument of a call; it is never data. */
+export class Global {
+  readonly name: string
+  /** REDUCE: what a call of it gives; null when nothing is pickled so. */
+  readonly call: ((args: readonly Argument[]) => Node | Global | null) | null
+  /** NEWOBJ: what `cls.__new__(cls, *args)` gives; null when nothing is pickled so. */
+  readonly make: ((args: readonly Argument[]) => Node | null) | null
+
+  constructor(name: string, call: Global['call'], make: Global['make'] = null) {
+    this.name = name
+    this.call = call
+    this.make = make
+  }
+}
+
+/** Where a global is named: `module` and `name` as the pickle has them. @throws {PickleRefused} for any that we do not know. */
+export function globalNamed(module: string, name: string): Global {
+  const full = `${OLD_MODULES.get(module) ?? module}.${name}`
+  const found = GLOBALS.get(full)
+  if (found !== undefined) return found
+  throw new PickleRefused(IDENTIFIER.test(full) ? full : 'a class whose name is none')
+}
+
+/** Whether Python can hash it, so that it can be a key of a dict or in a set. */
+export function isHashable(value: Argument): boolean {
+  if (value instanceof PythonTuple) return hashableTuples.has(value)
+  if (value instanceof SetNode) return value.isFrozen
+  return !(Array.isArray(value) || value instanceof DictNode || value instanceof PythonByteArray)
+}
+
+/** A tuple, of which it is known from then on whether it can be hashed. */
+export function tupleOf(items: Node[]): PythonTuple<Node> {
+  const tuple = new PythonTuple(items)
+  if (items.every(isHashable)) hashableTuples.add(tuple)
+  return tuple
+}
+
+/** What stands on the stack: data, or what a call may get besides data. A tuple, list or dict may hold either. */
+export type Argument = Node | Global
+
+/** Sets what a UUID holds, from its `__setstate__`. */
+export function completeUuid(node: UuidNode, state: DictNode): void {
+  const integer = state.get('int')
+  const isSafe = state.get('is_safe') ?? null
+  const value = typeof integer === 'number' ? BigInt(integer) : integer
+  const isKnown = isSafe === null || typeof isSafe === 'number'
+  if (typeof value !== 'bigint' || value < 0n || value >= 2n ** 128n || !isKnown) throw refused('uuid.UUID')
+  const digits = value.toString(16).padStart(32, '0')
+  node.uuid = new PythonUuid(digits.replace(/(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'), isSafe)
+}
+
+/** A call with other arguments than Python pickles. */
+export function refused(name: string): PickleRefused {
+  return new PickleRefused(`${name} with other arguments than Python pickles`)
+}
+
+const IDENTIFIER = /^[A-Za-z_][\w.]{0,200}$/
+
+const hashableTuples = new WeakSet<PythonTuple>()
+
+/** Python 2's names, which protocols 0 to 2 use. Source: CPython's Lib/_compat_pickle.py. */
+const OLD_MODULES: ReadonlyMap<string, string> = new Map([
+  ['__builtin__', 'builtins'],
+  ['copy_reg', 'copyreg'],
+])
+
+const objectClass = new Global('builtins.object', null)
+const strClass = new Global('builtins.str', null)
+const uuidClass = new Global('uuid.UUID', null, ([...rest]) =>
+  rest.length === 0 ? new UuidNode(null) : null,
+)
+const safeClasses = (['SafeString', 'SafeText'] as const).map(
+  (name) =>
+    new Global(`django.utils.safestring.${name}`, null, ([text, ...rest]) =>
+      typeof text === 'string' && rest.length === 0 ? new SafeString(text, name) : null,
+    ),
+)
+
+const zoneInfos = (['zoneinfo.ZoneInfo', 'backports.zoneinfo.ZoneInfo'] as const).map((kind) => {
+  const unpickle = new Global(`${kind}._unpickle`, ([zone, fromCache, ...rest]) => {
+    if (!isZoneName(zone) || (fromCache !== 0 && fromCache !== 1) || rest.length > 0) return null
+    return new PythonTimezone({ kind, zone, fromCache: fromCache === 1 })
+  })
+  return { kind, zoneInfo: new Global(kind, null), unpickle }
+})
+
+const GLOBALS: ReadonlyMap<string, Global> = new Map(
+  [
+    objectClass,
+    strClass,
+    uuidClass,
+    ...safeClasses,
+    ...zoneInfos.flatMap(({ zoneInfo, unpickle }) => [zoneInfo, unpickle]),
+    new Global('_codecs.encode', ([text, encoding, ...rest]) =>
+      typeof text === 'string' && encoding === 'latin1' && rest.length === 0 ? latin1(text) : null,
+    ),
+    new Global('builtins.bytes', (args) => (args.length === 0 ? new Uint8Array() : null)),
+    new Global('builtins.bytearray', (args) => {
+      const [content = new Uint8Array(), encoding = null] = args
+      const bytes = typeof content === 'string' && encoding === 'latin-1' ? latin1(content) : content
+      const isKnown = args.length <= 2 && (encoding === null || content !== bytes)
+      return isKnown && isBytes(bytes) ? new PythonByteArray(bytes) : null
+    }),
+    new Global('builtins.set', (args) => setOf(args, false)),
+    new Global('builtins.frozenset', (args) => setOf(args, true)),
+    new Global('builtins.getattr', ([object, attribute, ...rest]) => {
+      const found = zoneInfos.find(({ zoneInfo }) => zoneInfo === object)
+      return attribute === '_unpickle' && rest.length === 0 ? (found?.unpickle ?? null) : null
+    }),
+    new Global('copyreg._reconstructor', ([cls, base, state, ...rest]) => {
+      if (!(cls instanceof Global) || rest.length > 0) return null
+      if (cls === uuidClass && base === objectClass && state === null) return new UuidNode(null)
+      return base === strClass && state !== undefined ? (cls.make?.([state]) ?? null) : null
+    }),
+    new Global('decimal.Decimal', ([text, ...rest]) =>
+      typeof text === 'string' && isDecimal(text) && rest.length === 0 ? new PythonDecimal(text) : null,
+    ),
+    new Global('datetime.date', ([state, ...rest]) => {
+      if (!isBytes(state) || state.length !== 4 || rest.length > 0) return null
+      const date = dateOf(state, 0xff)
+      return isDate(date) ? new PythonDate(date) : null
+    }),
+    new Global('datetime.time', ([state, timezone = null, ...rest]) => {
+      if (!isBytes(state) || state.length !== 6 || !isTimezoneOrNull(timezone) || rest.length > 0) return null
+      const time = new PythonTime({ ...clockOf(state, 0x7f), timezone, fold: foldOf(state[0]) })
+      return isClock(time) ? time : null
+    }),
+    new Global('datetime.datetime', ([state, timezone = null, ...rest]) => {
+      if (!isBytes(state) || state.length !== 10 || !isTimezoneOrNull(timezone) || rest.length > 0)
+        return null
+      const clock = clockOf(state.subarray(4), 0xff)
+      const datetime = new PythonDatetime({
+        ...dateOf(state, 0x7f),
+        ...clock,
+        timezone,
+        fold: foldOf(state[2]),
+      })
+      return isDate(datetime) && isClock(datetime) ? datetime : null
+    }),
+    new Global('datetime.timedelta', ([days, seconds, microseconds, ...rest]) => {
+      if (typeof days !== 'number' || typeof seconds !== 'number' || typeof microseconds !== 'number')
+        return null
+      const delta = new PythonTimedelta({ days, seconds, microseconds })
+      return isTimedelta(delta) && rest.length === 0 ? delta : null
+    }),
+    new Global('datetime.timezone', ([offset, name = null, ...rest]) => {
+      if (!(offset instanceof PythonTimedelta) || rest.length > 0) return null
+      if (offset.days !== 0 && (offset.days !== -1 || offset.totalSeconds() === -86_400)) return null
+      if (name !== null && !isZoneName(name)) return null
+      return new PythonTimezone({ kind: 'datetime.timezone', offset, name })
+    }),
+    new Global('pytz._UTC', (args) => (args.length === 0 ? PythonTimezone.pytzUtc : null)),
+    new Global('pytz.FixedOffset', ([minutes, ...rest]) => {
+      if (typeof minutes !== 'number' || Math.abs(minutes) >= 1440 || rest.length > 0) return null
+      return new PythonTimezone({ kind: 'pytz.FixedOffset', minutes })
+    }),
+    new Global('pytz._p', (args) => {
+      const source = pytzSource(args)
+      return source === null ? null : new PythonTimezone(source)
+    }),
+  ].map((each) => [each.name, each]),
+)
+
+function pytzSource([zone, utcOffset, dst, name, ...rest]: readonly Argument[]): ZoneSource | null {
+  if (!isZoneName(zone) || rest.length > 0) return null
+  if (utcOffset === undefined) return { kind: 'pytz._p', zone, local: null }
+  const isOffset = (seconds: Argument | undefined) =>
+    typeof seconds === 'number' && Math.abs(seconds) < 86_400
+  if (!isOffset(utcOffset) || !isOffset(dst) || !isZoneName(name)) return null
+  return { kind: 'pytz._p', zone, local: { utcOffset: Number(utcOffset), dst: Number(dst), name } }
+}
+
+function setOf([items, ...rest]: readonly Argument[], isFrozen: boolean): SetNode | null {
+  if (!Array.isArray(items) || rest.length > 0 || !items.every(isHashable)) return null
+  return new SetNode([...(items as Node[])], isFrozen)
+}
+
+function latin1(text: string): Uint8Array | null {
+  return /[^\0-\xff]/.test(text) ? null : new Uint8Array(Buffer.from(text, 'latin1'))
+}
+
+function dateOf(
+  [high = 0, low = 0, month = 0, day = 0]: Uint8Array,
+  monthMask: number,
+): {
+  year: number
+  month: number
+  day: number
+} {
+  return { year: high * 256 + low, month: month & monthMask, day }
+}
+
+function clockOf(
+  state: Uint8Array,
+  hourMask: number,
+): {
+  hour: number
+  minute: number
+  second: number
+  microsecond: number
+} {
+  const [hour = 0, minute = 0, second = 0, high = 0, middle = 0, low = 0] = state
+  return { hour: hour & hourMask, minute, second, microsecond: (high * 256 + middle) * 256 + low }
+}
+
+/** The highest bit of a time's hour, or of a datetime's month. */
+function foldOf(byte = 0): 0 | 1 {
+  return byte > 0x7f ? 1 : 0
+}
+
+function isBytes(value: Argument | undefined): value is Uint8Array {
+  return value instanceof Uint8Array && !(value instanceof PythonByteArray)
+}
+
+function isZoneName(value: Argument | undefined): value is string {
+  return typeof value === 'string' && value.length < 200
+}
+
+function isTimezoneOrNull(value: Argument): value is PythonTimezone | null {
+  return value === null || value instanceof PythonTimezone
+}

@@ -1,0 +1,97 @@
+/**
+ * How a pickled value lives in SessionData: as JSON text where JSON holds it exactly, else as a mark that no JSON text
+ * begins with, the name of its kind and base64url of a pickle of it. A key that is no str stands so, too.
+ */
+import { build, INTEGER, MARK, NotSerializable, parseScalar, pythonFloat, quote } from '../json.ts'
+import { PythonDate, PythonDatetime, PythonTime, PythonTimedelta, PythonTimezone } from './datetimes.ts'
+import { PickleRefused, UnpicklingError } from './errors.ts'
+import { measure, PICKLE_LIMITS, type PickleLimits } from './measure.ts'
+import { DictNode, HugeInt, type Node, SetNode, UuidNode } from './nodes.ts'
+import { readPickle } from './reader.ts'
+import { PythonByteArray, PythonDecimal, PythonFloat, PythonStr, PythonTuple, SafeString } from './values.ts'
+import { writePickle } from './writer.ts'
+
+/** The text of a value that `measure` has looked at, and found JSON to hold exactly or not. */
+export function textOf(node: Node, isJson: boolean): string {
+  return isJson ? jsonOf(node) : `${MARK}${kindOf(node)}:${writePickle(node).toString('base64url')}`
+}
+
+/** The inverse. @throws {NotSerializable} for a text that is none of ours. */
+export function nodeOf(text: string, limits: PickleLimits = PICKLE_LIMITS): Node {
+  return text.startsWith(MARK) ? unmarked(text, limits) : fromJson(text)
+}
+
+/** The text of a dict's key: a str is its own, unless it begins with the mark. */
+export function keyTextOf(key: Node): string {
+  if (typeof key !== 'string') return textOf(key, false)
+  return key.startsWith(MARK) ? `${MARK}:${key.slice(MARK.length)}` : key
+}
+
+/** The inverse. @throws {NotSerializable} for a text that is none of ours. */
+export function keyOf(text: string, limits: PickleLimits = PICKLE_LIMITS): Node {
+  if (!text.startsWith(MARK)) return text
+  return text.startsWith(`${MARK}:`) ? MARK + text.slice(MARK.length + 1) : unmarked(text, limits)
+}
+
+function unmarked(text: string, limits: PickleLimits): Node {
+  try {
+    const node = readPickle(Buffer.from(text.slice(text.indexOf(':', MARK.length) + 1), 'base64url'), limits)
+    measure(node, limits)
+    return node
+  } catch (error) {
+    if (!(error instanceof PickleRefused || error instanceof UnpicklingError)) throw error
+    throw new NotSerializable('A key or value begins like one that was pickled, but is none', {
+      cause: error,
+    })
+  }
+}
+
+function fromJson(text: string): Node {
+  return build<Node>(text, {
+    scalar(scalar) {
+      const value = parseScalar(scalar)
+      return typeof value === 'number' && !INTEGER.test(scalar) ? new PythonFloat(value) : value
+    },
+    array: (items) => items,
+    object(members) {
+      const dict = new DictNode()
+      for (const [key, value] of members) dict.set(key, value)
+      return dict
+    },
+  })
+}
+
+function jsonOf(node: Node): string {
+  if (typeof node === 'string') return quote(node)
+  if (Array.isArray(node)) return `[${node.map(jsonOf).join(',')}]`
+  if (node instanceof PythonFloat) return pythonFloat(node.value)
+  if (!(node instanceof DictNode)) return String(node)
+  return `{${node.entries.map(([key, value]) => `${quote(String(key))}:${jsonOf(value)}`).join(',')}}`
+}
+
+/** Python's name of its type, as far as a reader of an error needs it. */
+function kindOf(node: Node): string {
+  if (node === null) return 'None'
+  if (typeof node === 'boolean') return 'bool'
+  if (typeof node === 'number' || typeof node === 'bigint' || node instanceof HugeInt) return 'int'
+  if (typeof node === 'string' || node instanceof PythonStr) return 'str'
+  if (Array.isArray(node)) return 'list'
+  if (node instanceof DictNode) return 'dict'
+  if (node instanceof SetNode) return node.isFrozen ? 'frozenset' : 'set'
+  if (node instanceof UuidNode) return 'UUID'
+  if (node instanceof PythonTuple) return 'tuple'
+  if (node instanceof PythonByteArray) return 'bytearray'
+  if (node instanceof Uint8Array) return 'bytes'
+  return OTHER_KINDS.find(([type]) => node instanceof type)?.[1] ?? 'unknown'
+}
+
+const OTHER_KINDS = [
+  [PythonFloat, 'float'],
+  [PythonDatetime, 'datetime'], // before date, of which it is one
+  [PythonDate, 'date'],
+  [PythonTime, 'time'],
+  [PythonTimedelta, 'timedelta'],
+  [PythonTimezone, 'tzinfo'],
+  [PythonDecimal, 'Decimal'],
+  [SafeString, 'SafeString'],
+] as const

@@ -1,0 +1,94 @@
+/** Numbers and text in the spellings of the old protocols. */
+import { MAX_INT_DIGITS } from '../json.ts'
+import { UnpicklingError } from './errors.ts'
+import { HugeInt } from './nodes.ts'
+import { decodeUtf8, encodeUtf8 } from './utf8.ts'
+import { PythonFloat, type PythonStr } from './values.ts'
+
+/** INT and LONG: digits, `00` and `01` for False and True (INT alone), and an L behind (LONG alone). */
+export function parseInteger(text: string): number | bigint {
+  const digits = text.trim()
+  if (!/^[-+]?\d+$/.test(digits)) throw new UnpicklingError('An int is no number')
+  // Python's own limit, without which the work would grow with the square of the digits.
+  if (digits.length > MAX_INT_DIGITS + 1)
+    throw new UnpicklingError(`An int has more than ${MAX_INT_DIGITS} digits`)
+  return integerOf(BigInt(digits.replace('+', '')))
+}
+
+/** LONG1 and LONG4. */
+export function parseLong(bytes: Buffer): number | bigint | HugeInt {
+  if (bytes.length === 0) return 0
+  if (bytes.length <= 6) return bytes.readIntLE(0, bytes.length)
+  if (bytes.length > MOST_BYTES) return new HugeInt(new Uint8Array(bytes))
+  const integer = bigintOf(bytes)
+  return isPrintable(integer) ? integerOf(integer) : new HugeInt(new Uint8Array(bytes))
+}
+
+/** Whether Python prints it, and JSON can hold it. */
+export function isPrintable(integer: bigint): boolean {
+  return -FIRST_UNPRINTABLE < integer && integer < FIRST_UNPRINTABLE
+}
+
+/** Two's complement, little-endian. */
+export function bigintOf(bytes: Uint8Array): bigint {
+  const unsigned = BigInt(`0x${Buffer.from(bytes).reverse().toString('hex')}`)
+  return (bytes.at(-1) ?? 0) > 0x7f ? unsigned - (1n << BigInt(bytes.length * 8)) : unsigned
+}
+
+/** The inverse of `bigintOf`. */
+export function longOf(integer: bigint): Buffer {
+  // One bit more than the digits need, for the sign.
+  const size = Math.floor(((integer < 0n ? ~integer : integer).toString(16).length * 4) / 8) + 1
+  const unsigned = integer < 0n ? integer + (1n << BigInt(size * 8)) : integer
+  return Buffer.from(unsigned.toString(16).padStart(size * 2, '0'), 'hex').reverse()
+}
+
+export function parseFloatText(text: string): PythonFloat {
+  const spelled = text.trim()
+  if (/^[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?$/i.test(spelled)) return new PythonFloat(Number(spelled))
+  const [, sign, name] = /^([-+]?)(inf|nan)$/i.exec(spelled) ?? []
+  if (name === undefined) throw new UnpicklingError('A float is no number')
+  if (name.toLowerCase() === 'nan') return new PythonFloat(Number.NaN)
+  return new PythonFloat(sign === '-' ? -Infinity : Infinity)
+}
+
+/** UNICODE: latin-1 with `\uXXXX` and `\UXXXXXXXX`; any other backslash stands for itself. */
+export function parseRawUnicode(text: string): string | PythonStr {
+  if (!text.includes('\\')) return text
+  const parts: Uint8Array[] = []
+  let start = 0
+  for (const match of text.matchAll(/\\(?:u(.{0,4})|U(.{0,8})|[\s\S])/g)) {
+    const digits = match[1] ?? match[2]
+    if (digits === undefined) continue
+    const codePoint = /^(?:[\da-f]{4}|[\da-f]{8})$/i.test(digits) ? Number.parseInt(digits, 16) : Number.NaN
+    if (!(codePoint <= 0x10ffff) || digits.length !== (match[1] === undefined ? 8 : 4)) {
+      throw new UnpicklingError('A str has an escape that is none')
+    }
+    // Each by itself: two halves of a surrogate pair stay two.
+    parts.push(encodeUtf8(text.slice(start, match.index)), encodeUtf8(String.fromCodePoint(codePoint)))
+    start = match.index + match[0].length
+  }
+  return decodeUtf8(Buffer.concat([...parts, encodeUtf8(text.slice(start))]))
+}
+
+/** STRING and its like, which Python 2 wrote: Python 3 reads ASCII alone. */
+export function parseAscii(bytes: Buffer): string {
+  const text = bytes.toString('latin1')
+  if (/[^\0-\x7f]/.test(text)) throw new UnpicklingError('A str of Python 2 is no ASCII')
+  return text
+}
+
+/** STRING, in quotes. @throws {UnpicklingError} also for escapes, which only Python 2 wrote. */
+export function parseQuoted(line: string): string {
+  const [, , text] = /^\s*(["'])([^\\]*)\1\s*$/.exec(line) ?? []
+  if (text === undefined) throw new UnpicklingError('A str of Python 2 is not in quotes, or has escapes')
+  return parseAscii(Buffer.from(text, 'latin1'))
+}
+
+const FIRST_UNPRINTABLE = 10n ** BigInt(MAX_INT_DIGITS)
+const MOST_BYTES = FIRST_UNPRINTABLE.toString(16).length / 2 + 1
+
+function integerOf(integer: bigint): number | bigint {
+  const number = Number(integer)
+  return Number.isSafeInteger(number) ? number : integer
+}
