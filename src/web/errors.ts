@@ -3,8 +3,9 @@ import { DisallowedHost } from './allowed-hosts.ts'
 import { errorFields, type Log } from './log.ts'
 import type { Views } from './views.ts'
 
-/** What passes: the database is away, full or too busy, and the same request may succeed in a moment. */
+/** What passes: the database or the cache is away, full or too busy, and the same request may succeed in a moment. */
 const PASSING: readonly (string | number)[] = [
+  'ERR_CACHE_UNAVAILABLE',
   'ERR_DATABASE_TIMEOUT',
   'ERR_NOT_READY',
   'ERR_REQUEST_TIMEOUT',

@@ -1,0 +1,126 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ExecutionContext, TestFn } from 'ava'
+import type { Cache } from '../../src/caches/cache.ts'
+import { parseObject, stringifyObject } from '../../src/django/json.ts'
+
+export interface CacheUnderTest {
+  /** A cache of its own, which the contract closes; each call gives another over the same medium. */
+  open(): Cache
+  /** Whether `get` tells when a value expires. */
+  readonly tellsExpiry: boolean
+}
+
+const json = (text: string) => parseObject(text)
+
+/** What src/caches/cache.ts promises, on a real medium. `under` is called in each test: the medium starts before them. */
+export function testCacheContract(
+  test: TestFn<never> | TestFn,
+  name: string,
+  under: () => CacheUnderTest,
+): void {
+  const run = (title: string, body: (t: ExecutionContext, cache: Cache, key: string) => Promise<void>) =>
+    (test as TestFn)(`${name}: ${title}`, async (t) => {
+      const cache = under().open()
+      t.teardown(() => cache.close())
+      await body(t, cache, randomUUID())
+    })
+
+  run('what is added is there, until it is deleted', async (t, cache, key) => {
+    t.is(await cache.get(key), null)
+    const added = await cache.add(key, json('{"a":[1,{"b":"ü"}]}'), 100)
+    t.truthy(added)
+    const found = await cache.get(key)
+    t.is(found && stringifyObject(found.data), '{"a":[1,{"b":"\\u00fc"}]}')
+    t.is(found?.revision, added?.revision)
+    await cache.delete(key)
+    t.is(await cache.get(key), null)
+    await t.notThrowsAsync(cache.delete(key))
+  })
+
+  run('add leaves alone what is there', async (t, cache, key) => {
+    await cache.add(key, json('{"a":1}'), 100)
+    t.is(await cache.add(key, json('{"a":2}'), 100), null)
+    t.is(await cache.add(key, json('{"a":2}'), 0), null)
+    t.deepEqual((await cache.get(key))?.data, json('{"a":1}'))
+  })
+
+  run('replace stores only over what its revision saw', async (t, cache, key) => {
+    t.is(await cache.replace(key, json('{"a":1}'), 100, 'none'), 'missing')
+    t.is(await cache.get(key), null)
+    const added = await cache.add(key, json('{"a":1}'), 100)
+    const first = await cache.replace(key, json('{"a":2}'), 100, added?.revision ?? '')
+    if (typeof first === 'string') return t.fail(first)
+    t.is(await cache.replace(key, json('{"a":3}'), 100, added?.revision ?? ''), 'changed')
+    t.deepEqual((await cache.get(key))?.data, json('{"a":2}'))
+    const second = await cache.replace(key, json('{"a":4}'), 100, first.revision)
+    t.is(typeof second, 'object')
+    t.deepEqual((await cache.get(key))?.data, json('{"a":4}'))
+  })
+
+  run('remove removes only what its revision saw', async (t, cache, key) => {
+    t.is(await cache.remove(key, 'none'), 'missing')
+    const added = await cache.add(key, json('{"a":1}'), 100)
+    await cache.replace(key, json('{"a":2}'), 100, added?.revision ?? '')
+    t.is(await cache.remove(key, added?.revision ?? ''), 'changed')
+    const found = await cache.get(key)
+    t.deepEqual(found?.data, json('{"a":2}'))
+    t.is(await cache.remove(key, found?.revision ?? ''), 'removed')
+    t.is(await cache.get(key), null)
+    t.is(await cache.remove(key, found?.revision ?? ''), 'missing')
+    t.truthy(await cache.add(key, json('{}'), 100))
+  })
+
+  run('what expires is gone, and a timeout that is not positive expires at once', async (t, cache, key) => {
+    await cache.add(key, json('{"a":1}'), 2)
+    t.truthy(await cache.get(key))
+    const revision = (await cache.add(`${key}-replaced`, json('{"a":1}'), 100))?.revision ?? ''
+    t.is(typeof (await cache.replace(`${key}-replaced`, json('{"a":2}'), -1, revision)), 'object')
+    t.is(await cache.get(`${key}-replaced`), null)
+    t.truthy(await cache.add(`${key}-zero`, json('{"a":1}'), 0))
+    t.is(await cache.get(`${key}-zero`), null)
+    t.truthy(await cache.add(`${key}-zero`, json('{"a":1}'), 100))
+    await sleep(2300) // memcached counts whole seconds, and may end them one early
+    t.is(await cache.get(key), null)
+  })
+
+  run('the time to expire is told where the medium knows it', async (t, cache, key) => {
+    const DAY = 86_400
+    for (const seconds of [20, 14 * DAY, 31 * DAY, 400 * DAY]) {
+      await cache.add(`${key}-${seconds}`, json('{}'), seconds)
+      const { expireDate } = (await cache.get(`${key}-${seconds}`)) ?? { expireDate: null }
+      if (under().tellsExpiry) {
+        const off = (expireDate?.getTime() ?? 0) - (Date.now() + seconds * 1000)
+        t.true(Math.abs(off) < 2500, `${seconds} s: off by ${off} ms`)
+      } else t.is(expireDate, null)
+    }
+  })
+
+  run('of 50 who replace at once exactly one wins', async (t, cache, key) => {
+    const caches = [cache, under().open(), under().open()]
+    t.teardown(() => Promise.all(caches.map((each) => each.close())))
+    const { revision } = (await cache.add(key, json('{"n":0}'), 100)) ?? { revision: '' }
+    const outcomes = await Promise.all(
+      Array.from({ length: 50 }, async (_, index) =>
+        caches[index % 3]?.replace(key, json(`{"n":${index + 1}}`), 100, revision),
+      ),
+    )
+    const winners = outcomes.flatMap((outcome, index) => (typeof outcome === 'object' ? [index + 1] : []))
+    t.is(winners.length, 1)
+    t.is(outcomes.filter((outcome) => outcome === 'changed').length, 49)
+    t.deepEqual((await cache.get(key))?.data, json(`{"n":${winners[0]}}`))
+  })
+
+  run('of 20 who add at once exactly one wins', async (t, cache, key) => {
+    const outcomes = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => cache.add(key, json(`{"n":${index}}`), 100)),
+    )
+    t.is(outcomes.filter((outcome) => outcome !== null).length, 1)
+  })
+
+  run('clearing what has expired harms nothing', async (t, cache, key) => {
+    await cache.add(key, json('{"a":1}'), 100)
+    t.is(typeof (await cache.clearExpired()), 'number')
+    t.truthy(await cache.get(key))
+  })
+}
