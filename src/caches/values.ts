@@ -87,7 +87,7 @@ function escapeUnit(unit: string): string {
 
 /** JSON text with a blank behind each comma and colon that is not in a string. */
 function spaced(json: string): string {
-  return json.replace(STRING_OR_SEPARATOR, (found) => (found.length === 1 ? `${found} ` : found))
+  return json.replace(STRING_OR_SEPARATOR, (found, separator) => (separator ? `${separator} ` : found))
 }
 
-const STRING_OR_SEPARATOR = /"(?:[^"\\]|\\.)*"|[,:]/g
+const STRING_OR_SEPARATOR = /"(?:[^"\\]|\\.)*"|([,:]) ?/g

@@ -25,10 +25,10 @@ const entry = (changes: Partial<CacheSettings> = {}): CacheSettings => ({
 })
 
 testCacheContract(test, "Django's RedisCache", () => ({
-  open: () => createRedisCache(entry()),
+  open: () => createRedisCache(entry(), timeouts),
   tellsExpiry: true,
 }))
 testCacheContract(test, 'django-redis', () => ({
-  open: () => createRedisCache(entry({ backend: DJANGO_REDIS })),
+  open: () => createRedisCache(entry({ backend: DJANGO_REDIS }), timeouts),
   tellsExpiry: true,
 }))

@@ -1,10 +1,9 @@
 """Django's cache framework, told by lines: a JSON request a line in, a JSON answer a line out. CACHES is JSON.
 
-{"do": "set", "key": "k", "value": "<Python expression>", "timeout": 60}  also "add"
-{"do": "get", "key": "k"}    -> {"result": "<repr>"}
-{"do": "delete", "key": "k"}
-{"do": "key", "key": "k"}    -> {"result": "<repr of the key in the medium>"}
-An exception                 -> {"error": "ConnectionError: …"}
+{"cache": "default", "do": "set", "key": "k", "value": "<Python expression>", "timeout": 60}  also "add"
+{"cache": "default", "do": "get", "key": "k"}     -> {"result": "<repr>"}
+{"cache": "default", "do": "delete", "key": "k"}
+An exception                                      -> {"error": "ConnectionError: …"}
 """
 
 import datetime
@@ -22,17 +21,14 @@ warnings.simplefilter('ignore')
 settings.configure(CACHES=json.loads(os.environ['CACHES']), DATABASES={}, USE_TZ=True)
 django.setup()
 
-from django.core.cache import cache  # noqa: E402 (needs the settings)
+from django.core.cache import caches  # noqa: E402 (needs the settings)
 
 NAMES = {'datetime': datetime, 'Decimal': decimal.Decimal, 'UUID': uuid.UUID}
 
 
-def answer(do, key, value=None, timeout=None):
-    if do == 'key':
-        return cache.make_key(key)
-    if do in ('set', 'add'):
-        return getattr(cache, do)(key, eval(value, NAMES), timeout)
-    return getattr(cache, do)(key)
+def answer(cache, do, key, value=None, timeout=None):
+    operation = getattr(caches[cache], do)
+    return operation(key) if value is None else operation(key, eval(value, NAMES), timeout)
 
 
 for line in sys.stdin:

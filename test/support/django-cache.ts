@@ -6,28 +6,26 @@ import { dyingWithUs } from './executables.ts'
 import type { Scope } from './file-scope.ts'
 import { siteFolder } from './places.ts'
 
-/** Real Django's `caches['default']`; values are Python expressions in, and what `repr` prints out. */
+/** One of real Django's `caches`; values are Python expressions in, and what `repr` prints out. */
 export interface DjangoCache {
   set(key: string, value: string, timeout: number): Promise<string>
   add(key: string, value: string, timeout: number): Promise<string>
   get(key: string): Promise<string>
   delete(key: string): Promise<string>
-  /** The key in the medium. */
-  key(key: string): Promise<string>
 }
 
-/** A Python that lives as long as the scope. `entry` is one of Django's CACHES. What it raises rejects. */
-export function startDjangoCache(
+/** A Python that lives as long as the scope, with these CACHES; gives one by its name. What it raises rejects. */
+export function startDjangoCaches(
   t: Scope,
   version: string,
-  entry: Readonly<Record<string, unknown>>,
-): DjangoCache {
+  caches: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+): (name: string) => DjangoCache {
   const server = spawn(...dyingWithUs(pythonOf(version), ['cache.py']), {
     cwd: siteFolder,
     env: {
       PATH: process.env.PATH,
       PYTHONDONTWRITEBYTECODE: '1',
-      CACHES: JSON.stringify({ default: entry }),
+      CACHES: JSON.stringify(caches),
     },
   })
   t.teardown(async () => {
@@ -47,7 +45,7 @@ export function startDjangoCache(
     else call?.reject(new Error(error))
   })
   server.once('close', () => {
-    for (const { reject } of waiting) reject(new Error(`The cache of Django ${version} ended:\n${errors}`))
+    for (const { reject } of waiting) reject(new Error(`The caches of Django ${version} ended:\n${errors}`))
   })
   server.stdin.on('error', () => null) // 'close' tells more.
   const call = (request: object) =>
@@ -55,11 +53,10 @@ export function startDjangoCache(
       waiting.push({ resolve, reject })
       server.stdin.write(`${JSON.stringify(request)}\n`)
     })
-  return {
-    set: (key, value, timeout) => call({ do: 'set', key, value, timeout }),
-    add: (key, value, timeout) => call({ do: 'add', key, value, timeout }),
-    get: (key) => call({ do: 'get', key }),
-    delete: (key) => call({ do: 'delete', key }),
-    key: (key) => call({ do: 'key', key }),
-  }
+  return (cache) => ({
+    set: (key, value, timeout) => call({ cache, do: 'set', key, value, timeout }),
+    add: (key, value, timeout) => call({ cache, do: 'add', key, value, timeout }),
+    get: (key) => call({ cache, do: 'get', key }),
+    delete: (key) => call({ cache, do: 'delete', key }),
+  })
 }
