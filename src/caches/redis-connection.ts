@@ -144,7 +144,7 @@ function createClient(
           topology.servers.map(({ host, port }) => ({ host, port })),
           {
             lazyConnect: true,
-            enableOfflineQueue: false,
+            enableOfflineQueue: true, // for nodes that are still being connected: each is when first needed
             clusterRetryStrategy: pause,
             retryDelayOnFailover: 0, // it would repeat commands that are lost with their connection
             slotsRefreshTimeout: commandTimeout,

@@ -1,0 +1,66 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ExecutionContext } from 'ava'
+import type { Cache } from '../../src/caches/cache.ts'
+import { parseObject } from '../../src/django/json.ts'
+import type { CacheServer } from '../support/cache-server.ts'
+
+interface Timeouts {
+  readonly connectTimeout: number
+  readonly commandTimeout: number
+}
+
+const json = parseObject
+const UNAVAILABLE = { code: 'ERR_CACHE_UNAVAILABLE', name: 'CacheUnavailable' }
+
+/** Kills, restarts and freezes a server of the test's own under a cache: every operation ends in time, none crashes. */
+export async function outlives(
+  t: ExecutionContext,
+  server: CacheServer,
+  open: (timeouts: Timeouts) => Cache,
+): Promise<void> {
+  const timeouts = { connectTimeout: 1000, commandTimeout: 1000 }
+  const cache = open(timeouts)
+  const ended = async (operation: Promise<unknown>): Promise<number> => {
+    const start = performance.now()
+    await operation
+    return performance.now() - start
+  }
+  const works = async () => {
+    for (let tries = 0; ; tries += 1) {
+      const outcome = await cache.get('none').catch((error) => error)
+      if (outcome === null) return
+      if (tries === 100) throw outcome
+      await sleep(50)
+    }
+  }
+  await works()
+
+  await server.kill()
+  const refused = await Promise.all(
+    Array.from({ length: 50 }, () => ended(t.throwsAsync(cache.get('key'), UNAVAILABLE))),
+  )
+  t.true(Math.max(...refused) < 1500, `${Math.max(...refused)} ms`)
+  await t.throwsAsync(cache.add('key', json('{}'), 100), UNAVAILABLE)
+  await t.throwsAsync(cache.replace('key', json('{}'), 100, 'any'), UNAVAILABLE)
+  await t.throwsAsync(cache.delete('key'), UNAVAILABLE)
+  await t.throwsAsync(cache.remove('key', 'any'), UNAVAILABLE)
+  const unborn = open(timeouts)
+  await t.throwsAsync(unborn.get('key'), UNAVAILABLE)
+
+  await server.restart()
+  await works()
+  t.is(await cache.get('key'), null)
+  t.truthy(await cache.add('key', json('{"a":1}'), 100))
+
+  server.freeze()
+  const frozen = await Promise.all(
+    Array.from({ length: 20 }, () => ended(t.throwsAsync(cache.get('key'), UNAVAILABLE))),
+  )
+  t.true(Math.max(...frozen) < 2500, `${Math.max(...frozen)} ms`)
+  const late = open(timeouts)
+  t.true((await ended(t.throwsAsync(late.get('key'), UNAVAILABLE))) < 3500)
+  t.true((await ended(late.close())) < 1500)
+  server.thaw()
+  await works()
+  t.deepEqual((await cache.get('key'))?.data, json('{"a":1}'))
+}
