@@ -18,6 +18,12 @@ export interface DjangoSessionsOptions
   readonly engine?: string | SessionEngine
   /** The database of the Django site; only engines without one do without. */
   readonly db?: Knex
+  /** The table of sessions, if not Django's `django_session`. */
+  readonly table?: string | null
+  /** The `__qualname__` of the site's own session store, if it has one: a part of the salt. */
+  readonly storeClass?: string | null
+  /** SESSION_FILE_PATH, for the file engine; this machine's folder of temporary files unless given. */
+  readonly filePath?: string | null
   /** What `python -m django --version` prints on the site, e.g. `4.2`. */
   readonly djangoVersion: string
   /** DEFAULT_HASHING_ALGORITHM, which Django 3.1 and 3.2 know. */
@@ -67,6 +73,9 @@ export interface DjangoSessions extends Middleware {
 export function djangoSessions({
   engine: given = 'django.contrib.sessions.backends.db',
   db,
+  table,
+  storeClass,
+  filePath,
   secretKeys,
   djangoVersion,
   defaultHashingAlgorithm = 'sha256',
@@ -83,12 +92,17 @@ export function djangoSessions({
 }: DjangoSessionsOptions): DjangoSessions {
   const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
   const rules = { useTz, timeZone, cookieAge, expireAtBrowserClose, storesIsoExpiry: profile.storesIsoExpiry }
+  const cookieSettings = { ...COOKIE, ...cookie }
   const opened: OpenedSessionEngine =
     typeof given === 'string'
       ? openSessionEngine({
           ...options,
           engine: given,
           db: db ?? null,
+          table: table ?? null,
+          storeClass: storeClass ?? null,
+          filePath: filePath ?? null,
+          cookieName: cookieSettings.name,
           secretKeys,
           profile,
           rules,
@@ -102,7 +116,7 @@ export function djangoSessions({
   const middleware = createSessionMiddleware({
     ...options,
     sessions,
-    cookie: { ...COOKIE, ...cookie },
+    cookie: cookieSettings,
     profile,
     now,
   })

@@ -28,8 +28,14 @@ export {
   type VersionProfile,
   versionProfile,
 } from './django/versions.ts'
-export { type DjangoSessionsOptions, djangoSessions, type LoadOutcome } from './django-sessions.ts'
+export {
+  type DjangoSessions,
+  type DjangoSessionsOptions,
+  djangoSessions,
+  type LoadOutcome,
+} from './django-sessions.ts'
 export { createDbEngine, type DbEngineOptions } from './engines/db.ts'
+export { createFileEngine, type FileEngineOptions, UnusableSessionFolder } from './engines/file.ts'
 export { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'
 export { ConflictTimeout, SessionInterrupted } from './session/commit.ts'
 export {

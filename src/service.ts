@@ -11,8 +11,9 @@ import { createDateColumn } from './django/datetime.ts'
 import { versionProfile } from './django/versions.ts'
 import { type DjangoSessions, djangoSessions } from './django-sessions.ts'
 import { retryRead } from './engines/retrying.ts'
+import { sessionTableOf } from './session-engine.ts'
 import type { Settings } from './settings.ts'
-import { checkRecentSessions, checkTables, detectVersion } from './startup.ts'
+import { CATALOG_TABLES, checkRecentSessions, checkTables, detectVersion } from './startup.ts'
 import { createApp } from './web/app.ts'
 import { isPassing } from './web/errors.ts'
 import { errorFields, type Log } from './web/log.ts'
@@ -64,6 +65,8 @@ export async function createService(settings: Settings, options: ServiceOptions)
     if (created) log.info('demo.created', { file: database.filename })
   }
   const db = openDatabase(database)
+  const sessionDb = settings.sessionDatabase === null ? db : openDatabase(settings.sessionDatabase)
+  const tables = tablesOf(settings.session, { db, sessionDb })
   const closing = new AbortController()
   let isDraining = false
   let sessionMiddleware: DjangoSessions | null = null
@@ -73,7 +76,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
       : createMetrics({
           version,
           keyCount: settings.secretKeys?.length ?? 1,
-          pool: () => poolState(db),
+          pool: () => poolState([...tables.keys()]),
           clockSkew: () => measureClockSkew(db, database.kind, { ...(now !== undefined && { now }) }),
           log,
         })
@@ -85,7 +88,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
   async function prepare(): Promise<void> {
     for (;;) {
       try {
-        sessionMiddleware = await openSessions(settings, db, { ...options, metrics })
+        sessionMiddleware = await openSessions(settings, { db, sessionDb, tables }, { ...options, metrics })
         return
       } catch (error) {
         if (!isPassing(error)) throw error
@@ -103,7 +106,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
     ping: async () => {
       current()
       // Of a table: a Galera node that takes no statements answers a bare SELECT 1.
-      await db('django_session').select(db.raw('1')).limit(1)
+      for (const [database, [table = '']] of tables) await database(table).select(database.raw('1')).limit(1)
     },
     isDraining: () => isDraining,
     log,
@@ -126,7 +129,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
     async close() {
       closing.abort()
       await sessionMiddleware?.close()
-      await db.destroy()
+      for (const database of tables.keys()) await database.destroy()
     },
   }
 }
@@ -134,10 +137,12 @@ export async function createService(settings: Settings, options: ServiceOptions)
 /** Looks at the database, and follows the Django that it belongs to. @throws {MissingTables} {NoSessionVerifies} */
 async function openSessions(
   settings: Settings,
-  db: Knex,
+  { db, sessionDb, tables }: Databases,
   { log, metrics, now = () => new Date() }: ServiceOptions & { metrics: Metrics | null },
 ): Promise<DjangoSessions> {
-  await checkTables(db)
+  for (const [database, names] of tables) {
+    await checkTables(database, names, database === db ? 'DATABASE_URL' : 'SESSION_DATABASE_URL')
+  }
   const { defaultHashingAlgorithm, session, timeZone, environment } = settings
   const djangoVersion = settings.djangoVersion ?? (await detectVersion(db))
   const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
@@ -147,14 +152,24 @@ async function openSessions(
   const secretKeys = settings.secretKeys ?? ([demoSecretKey(fileOf(settings.database))] as const)
   const given = settings.djangoVersion !== null
   log.info('django.profile', { version: djangoVersion, given, useTz, timeZone })
-  if (!settings.allowUnverifiedSessions) {
-    const dates = createDateColumn({ database: settings.database.kind, useTz, timeZone })
-    await checkRecentSessions(db, { secretKeys, profile, dates, now })
+  const table = session.table ?? sessionTableOf(session.engine)
+  if (!settings.allowUnverifiedSessions && table !== null) {
+    const { kind } = settings.sessionDatabase ?? settings.database
+    const dates = createDateColumn({ database: kind, useTz, timeZone })
+    const { storeClass } = session
+    await checkRecentSessions(sessionDb, {
+      table,
+      secretKeys,
+      profile,
+      dates,
+      now,
+      ...(storeClass !== null && { storeClass }),
+    })
   }
   const hash = createKeyHash()
   return djangoSessions({
     ...session,
-    db,
+    db: sessionDb,
     secretKeys,
     djangoVersion,
     defaultHashingAlgorithm,
@@ -189,10 +204,37 @@ function fileOf(database: Settings['database']): string {
   throw new TypeError('only the embedded demo has a secret key of its own')
 }
 
-function poolState(db: Knex): PoolState {
-  const { pool } = db.client
-  if (pool === undefined) return { used: 0, free: 0, waiting: 0 } // closed
-  return { used: pool.numUsed(), free: pool.numFree(), waiting: pool.numPendingAcquires() }
+interface Databases {
+  readonly db: Knex
+  /** Where the sessions are; the same one unless SESSION_DATABASE_URL is set. */
+  readonly sessionDb: Knex
+  readonly tables: ReadonlyMap<Knex, readonly string[]>
+}
+
+/** The tables that each of the databases must have. */
+function tablesOf(
+  { table, engine }: Settings['session'],
+  { db, sessionDb }: Omit<Databases, 'tables'>,
+): Databases['tables'] {
+  const ofSessions = table ?? sessionTableOf(engine)
+  const names = ofSessions === null ? [] : [ofSessions]
+  if (sessionDb === db) return new Map([[db, [...names, ...CATALOG_TABLES]]])
+  return new Map<Knex, readonly string[]>([
+    [sessionDb, names],
+    [db, CATALOG_TABLES],
+  ])
+}
+
+function poolState(databases: readonly Knex[]): PoolState {
+  const state = { used: 0, free: 0, waiting: 0 }
+  for (const { client } of databases) {
+    const { pool } = client
+    if (pool === undefined) continue // closed
+    state.used += pool.numUsed()
+    state.free += pool.numFree()
+    state.waiting += pool.numPendingAcquires()
+  }
+  return state
 }
 
 /** Session keys are secrets: a log shows a short hash, keyed anew in each process. */

@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os'
 import type { Knex } from 'knex'
 import { createDateColumn } from './django/datetime.ts'
 import type { ExpiryRules } from './django/expiry.ts'
@@ -8,6 +9,7 @@ import {
   type SessionCodecOptions,
 } from './django/session-data.ts'
 import { createDbEngine, databaseKindOf } from './engines/db.ts'
+import { createFileEngine } from './engines/file.ts'
 import { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'
 import type { SessionEngine } from './session/engine.ts'
 
@@ -19,6 +21,14 @@ export interface SessionEngineOptions
   readonly engine: string
   /** The database of the sessions; engines that have none do without. */
   readonly db: Knex | null
+  /** The table of sessions, if not that of the engine. */
+  readonly table: string | null
+  /** The name of the site's own session store, if it has one: a part of the salt. */
+  readonly storeClass: string | null
+  /** SESSION_FILE_PATH, for the file engine; null for this machine's folder of temporary files. */
+  readonly filePath: string | null
+  /** SESSION_COOKIE_NAME, with which the file engine's files begin. */
+  readonly cookieName: string
   /** When a session expires, USE_TZ and TIME_ZONE among it. */
   readonly rules: ExpiryRules
   readonly now: () => Date
@@ -35,6 +45,15 @@ export interface OpenedSessionEngine {
   close(): Promise<void>
 }
 
+/** The table in which Django keeps the sessions of this engine unless told otherwise; null where it keeps none. */
+export function sessionTableOf(engine: string): string | null {
+  return TABLES.get(engine) ?? null
+}
+
+const TABLES: ReadonlyMap<string, string> = new Map([
+  ['django.contrib.sessions.backends.db', 'django_session'],
+])
+
 /**
  * The engine that Django's dotted path names, set up as Django sets it up.
  * @throws {TypeError} when the path names none that is built, or one of its settings is missing.
@@ -50,20 +69,31 @@ export function openSessionEngine(options: SessionEngineOptions): OpenedSessionE
 
 const ENGINES: ReadonlyMap<string, (options: SessionEngineOptions) => OpenedSessionEngine> = new Map([
   ['django.contrib.sessions.backends.db', openDb],
+  ['django.contrib.sessions.backends.file', openFiles],
 ])
 
 function openDb(options: SessionEngineOptions): OpenedSessionEngine {
-  const { rules, now, timeout, onRetry } = options
+  const { table, rules, now, timeout, onRetry } = options
   const db = databaseOf(options)
   const dates = createDateColumn({ database: databaseKindOf(db), ...rules })
   const codec = observedCodec(options)
-  const engine = createRetryingEngine(createDbEngine({ db, codec, dates, now }), { timeout, onRetry })
+  const engine = createRetryingEngine(
+    createDbEngine({ db, codec, dates, now, ...(table !== null && { table }) }),
+    { timeout, onRetry },
+  )
+  return { engine, close: nothingToClose }
+}
+
+function openFiles(options: SessionEngineOptions): OpenedSessionEngine {
+  const { filePath, cookieName, rules, now } = options
+  const codec = observedCodec(options)
+  const engine = createFileEngine({ path: filePath ?? tmpdir(), cookieName, codec, rules, now })
   return { engine, close: nothingToClose }
 }
 
 /** The codec of the engines that keep `session_data`. */
-function observedCodec({ onDecode, ...options }: SessionEngineOptions): SessionCodec {
-  const codec = createSessionCodec(options)
+function observedCodec({ onDecode, storeClass, ...options }: SessionEngineOptions): SessionCodec {
+  const codec = createSessionCodec({ ...options, ...(storeClass !== null && { storeClass }) })
   return {
     ...codec,
     decode(sessionData) {

@@ -8,12 +8,20 @@ import {
   type VersionProfile,
   versionProfile,
 } from './django/versions.ts'
-import { type DatabaseSettings, readDatabaseUrl } from './settings/database-settings.ts'
+import {
+  type DatabaseSettings,
+  type DatabaseUrlContext,
+  type Limits,
+  readDatabaseUrl,
+} from './settings/database-settings.ts'
 import { createEnvironment, type Environment, readEnvFile } from './settings/environment.ts'
+import { pythonTemporaryFolder } from './settings/temporary-folder.ts'
 
 /** All that the service is told from outside; frozen, all the way down. Django's names and meanings where it has one. */
 export interface Settings {
   readonly database: DatabaseSettings
+  /** Where the sessions are, if not in `database`; null for there. */
+  readonly sessionDatabase: DatabaseSettings | null
   /**
    * DJANGO_SECRET_KEY, then DJANGO_SECRET_KEY_FALLBACKS. Null only where the embedded demo is to use its own key,
    * which is made beside its file (demo/secret.ts).
@@ -50,6 +58,12 @@ export interface Settings {
 export interface SessionSettings {
   /** Django's dotted path. */
   readonly engine: string
+  /** SESSION_FILE_PATH, absolute; null for the engines that keep no files. */
+  readonly filePath: string | null
+  /** The table of sessions, if not that of the engine. */
+  readonly table: string | null
+  /** The name of the site's own session store, if it has one: a part of the salt. */
+  readonly storeClass: string | null
   /** Django's dotted path. */
   readonly serializer: string
   /** Seconds. */
@@ -102,11 +116,13 @@ export function readSettings(
   const problems: string[] = []
   const warnings: string[] = []
   const environment = createEnvironment({ ...readEnvFile(cwd, problems), ...env }, problems)
-  const database = readDatabase(environment, { cwd, problems, warnings })
+  const limits = readLimits(environment)
+  const database = readDatabase(environment, limits, { cwd, problems, warnings })
+  const sessionDatabase = readSessionDatabase(environment, limits, { cwd, problems, warnings })
   const settings = {
     secretKeys: readSecretKeys(environment, problems),
     ...readDjango(environment, problems),
-    session: readSession(environment, readVersion(environment, problems), problems),
+    session: readSession(environment, readVersion(environment, problems), { cwd, problems }),
     host: environment.text('HOST') ?? '127.0.0.1',
     port: environment.number('PORT', 3000, { min: 0, max: 65_535 }),
     shutdownDelay: environment.number('SHUTDOWN_DELAY', 0, { min: 0, max: 3600, integer: false }),
@@ -124,6 +140,7 @@ export function readSettings(
   return deepFreeze({
     ...settings,
     database,
+    sessionDatabase,
     environment: settings.environment === 'production' ? 'production' : 'development',
   })
 }
@@ -132,17 +149,37 @@ const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'
 
 const DEMO_FILE = 'var/demo.sqlite3'
 
-function readDatabase(
-  environment: Environment,
-  context: { cwd: string; problems: string[]; warnings: string[] },
-): DatabaseSettings | null {
-  const limits = {
+function readLimits(environment: Environment): Limits {
+  return {
     poolSize: environment.number('DATABASE_POOL_SIZE', 10, { min: 1, max: 1000 }),
     timeout: environment.number('DATABASE_TIMEOUT', 2, { min: 0.001, max: 3600, integer: false }),
   }
+}
+
+function readDatabase(
+  environment: Environment,
+  limits: Limits,
+  context: DatabaseUrlContext,
+): DatabaseSettings | null {
   const url = environment.text('DATABASE_URL')
   if (url !== null) return readDatabaseUrl(url, limits, context)
   return { kind: 'sqlite', filename: resolve(context.cwd, DEMO_FILE), embedded: true, ...limits }
+}
+
+/** The other database of a site whose router sends its sessions there. */
+function readSessionDatabase(
+  environment: Environment,
+  limits: Limits,
+  context: DatabaseUrlContext,
+): DatabaseSettings | null {
+  const url = environment.text('SESSION_DATABASE_URL')
+  if (url === null || NO_TABLE.has(environment.text('SESSION_ENGINE') ?? '')) return null
+  if (environment.text('DATABASE_URL') === null) {
+    context.problems.push(
+      "SESSION_DATABASE_URL is set, but DATABASE_URL is empty; set it to the Django site's other database",
+    )
+  }
+  return readDatabaseUrl(url, limits, { ...context, name: 'SESSION_DATABASE_URL' })
 }
 
 function readSecretKeys(environment: Environment, problems: string[]): Settings['secretKeys'] {
@@ -215,10 +252,14 @@ function readVersion(environment: Environment, problems: string[]): VersionProfi
 function readSession(
   environment: Environment,
   profile: VersionProfile | null,
-  problems: string[],
+  { cwd, problems }: { cwd: string; problems: string[] },
 ): SessionSettings {
+  const engine = readDottedPath(environment, 'SESSION_ENGINE', { paths: ENGINES, problems })
   return {
-    engine: readDottedPath(environment, 'SESSION_ENGINE', { paths: ENGINES, problems }),
+    engine,
+    filePath: engine === FILE_ENGINE ? readFilePath(environment, cwd) : null,
+    table: environment.text('SESSION_DB_TABLE'),
+    storeClass: environment.text('SESSION_STORE_CLASS'),
     serializer: readDottedPath(environment, 'SESSION_SERIALIZER', { paths: SERIALIZERS, problems }),
     cookieAge: environment.number('SESSION_COOKIE_AGE', 1_209_600, { min: 1, max: 3_155_760_000 }),
     expireAtBrowserClose: environment.boolean('SESSION_EXPIRE_AT_BROWSER_CLOSE', false),
@@ -237,12 +278,16 @@ interface DottedPaths {
   readonly known: readonly string[]
 }
 
+const FILE_ENGINE = 'django.contrib.sessions.backends.file'
+
+/** The engines that keep no table. */
+const NO_TABLE: ReadonlySet<string> = new Set([FILE_ENGINE])
+
 const ENGINES: DottedPaths = {
-  built: ['django.contrib.sessions.backends.db'],
+  built: ['django.contrib.sessions.backends.db', FILE_ENGINE],
   known: [
     'django.contrib.sessions.backends.cached_db',
     'django.contrib.sessions.backends.cache',
-    'django.contrib.sessions.backends.file',
     'django.contrib.sessions.backends.signed_cookies',
   ],
 }
@@ -250,6 +295,11 @@ const ENGINES: DottedPaths = {
 const SERIALIZERS: DottedPaths = {
   built: ['django.contrib.sessions.serializers.JSONSerializer'],
   known: ['django.contrib.sessions.serializers.PickleSerializer'],
+}
+
+function readFilePath(environment: Environment, cwd: string): string {
+  const path = environment.text('SESSION_FILE_PATH')
+  return path === null ? pythonTemporaryFolder(environment, cwd) : resolve(cwd, path)
 }
 
 function readDottedPath(
@@ -380,6 +430,8 @@ function readMetrics(environment: Environment): MetricsSettings | null {
 function* ignoredNames(environment: Environment): Generator<string> {
   for (const name of environment.names()) {
     if (IGNORED.has(name)) yield `${name} is ignored: the engine that needs it is not built yet`
+    else if (!isHeeded(name, environment.text('SESSION_ENGINE')))
+      yield `${name} is ignored: SESSION_ENGINE has no use for it`
     else if (name.startsWith('SESSION_COOKIE_') && !COOKIE_SETTINGS.has(name))
       yield `${name} is unknown and ignored`
   }
@@ -388,7 +440,15 @@ function* ignoredNames(environment: Environment): Generator<string> {
   }
 }
 
-const IGNORED: ReadonlySet<string> = new Set(['SESSION_CACHE_ALIAS', 'SESSION_FILE_PATH'])
+/** Whether this engine has a use for the setting; files have for the first, tables for the others. */
+function isHeeded(name: string, engine: string | null): boolean {
+  if (name === 'SESSION_FILE_PATH') return engine === FILE_ENGINE
+  if (name === 'SESSION_DB_TABLE' || name === 'SESSION_DATABASE_URL')
+    return engine === null || !NO_TABLE.has(engine)
+  return true
+}
+
+const IGNORED: ReadonlySet<string> = new Set(['SESSION_CACHE_ALIAS'])
 const COOKIE_SETTINGS: ReadonlySet<string> = new Set(
   ['NAME', 'AGE', 'DOMAIN', 'PATH', 'SECURE', 'HTTPONLY', 'SAMESITE'].map((name) => `SESSION_COOKIE_${name}`),
 )

@@ -20,17 +20,22 @@ export class NoSessionVerifies extends Error {
   readonly code: string = 'ERR_NO_SESSION_VERIFIES'
 }
 
-const TABLES = ['django_session', 'catalog_book', 'catalog_bookinstance', 'catalog_author'] as const
+/** LocalLibrary's. */
+export const CATALOG_TABLES = ['catalog_book', 'catalog_bookinstance', 'catalog_author'] as const
 const RECENT_SESSIONS = 20
 
 /** @throws {MissingTables} naming those of the site's tables that are not there; nothing is ever created. */
-export async function checkTables(db: Knex): Promise<void> {
+export async function checkTables(
+  db: Knex,
+  tables: readonly string[],
+  setting = 'DATABASE_URL',
+): Promise<void> {
   const missing: string[] = []
-  for (const table of TABLES) if (!(await db.schema.hasTable(table))) missing.push(table)
+  for (const table of tables) if (!(await db.schema.hasTable(table))) missing.push(table)
   if (missing.length === 0) return
   throw new MissingTables(
     `the database has no ${missing.length === 1 ? 'table' : 'tables'} ${missing.join(', ')}; ` +
-      'Django owns its schema, so run `manage.py migrate` there, or set DATABASE_URL to the database of the Django site',
+      `Django owns its schema, so run \`manage.py migrate\` there, or set ${setting} to the database of the Django site`,
   )
 }
 
@@ -50,9 +55,9 @@ export async function detectVersion(db: Knex): Promise<string> {
  */
 export async function checkRecentSessions(
   db: Knex,
-  { dates, now, ...options }: SessionCodecOptions & { dates: DateColumn },
+  { table, dates, now, ...options }: SessionCodecOptions & { table: string; dates: DateColumn },
 ): Promise<void> {
-  const recent: string[] = await db('django_session')
+  const recent: string[] = await db(table)
     .where('expire_date', '>', dates.toColumn(now()))
     .orderBy('expire_date', 'desc')
     .limit(RECENT_SESSIONS)

@@ -52,6 +52,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'caches/',
     'settings/cache-settings.ts',
     'type knex',
+    'node:',
   ],
   'django-sessions.ts': [
     'django/',

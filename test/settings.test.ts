@@ -17,6 +17,7 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
       poolSize: 10,
       timeout: 2,
     },
+    sessionDatabase: null,
     secretKeys: null,
     djangoVersion: null,
     defaultHashingAlgorithm: 'sha256',
@@ -24,6 +25,9 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
     timeZone: 'UTC',
     session: {
       engine: 'django.contrib.sessions.backends.db',
+      filePath: null,
+      table: null,
+      storeClass: null,
       serializer: 'django.contrib.sessions.serializers.JSONSerializer',
       cookieAge: 1_209_600,
       expireAtBrowserClose: false,
@@ -63,6 +67,9 @@ test("each variable sets what Django's setting of that name means", (t) => {
     USE_TZ: 'False',
     TIME_ZONE: 'Asia/Seoul',
     SESSION_ENGINE: 'django.contrib.sessions.backends.db',
+    SESSION_DB_TABLE: 'library_session',
+    SESSION_STORE_CLASS: 'LibrarySessions',
+    SESSION_DATABASE_URL: 'postgres://user:password@other/sessions',
     SESSION_SERIALIZER: 'django.contrib.sessions.serializers.JSONSerializer',
     SESSION_COOKIE_NAME: '__Secure-library',
     SESSION_COOKIE_AGE: '60',
@@ -89,6 +96,7 @@ test("each variable sets what Django's setting of that name means", (t) => {
   })
   t.like(settings, {
     database: { kind: 'mysql', poolSize: 3, timeout: 0.5 },
+    sessionDatabase: { kind: 'postgresql', database: 'sessions', poolSize: 3, timeout: 0.5 },
     djangoVersion: '3.2',
     defaultHashingAlgorithm: 'sha1',
     useTz: false,
@@ -106,6 +114,9 @@ test("each variable sets what Django's setting of that name means", (t) => {
   t.deepEqual(settings.secretKeys, ['the key', 'older', 'oldest'])
   t.deepEqual(settings.session, {
     engine: 'django.contrib.sessions.backends.db',
+    filePath: null,
+    table: 'library_session',
+    storeClass: 'LibrarySessions',
     serializer: 'django.contrib.sessions.serializers.JSONSerializer',
     cookieAge: 60,
     expireAtBrowserClose: true,
@@ -148,6 +159,27 @@ test('ALLOWED_HOSTS is a JSON array, or has commas or blanks between', (t) => {
 
 test('METRICS=False turns the metrics off', (t) => {
   t.is(read({ METRICS: 'False', METRICS_PORT: '9465' }).metrics, null)
+})
+
+test("the file engine's folder is SESSION_FILE_PATH, or that of Python's temporary files", (t) => {
+  const SESSION_ENGINE = 'django.contrib.sessions.backends.file'
+  const cwd = folder(t)
+  const filePath = (env: NodeJS.ProcessEnv) =>
+    readSettings({ SESSION_ENGINE, ...env }, { cwd }).session.filePath
+  t.is(filePath({ SESSION_FILE_PATH: '/var/sessions', TMPDIR: cwd }), '/var/sessions')
+  t.is(filePath({ SESSION_FILE_PATH: 'sessions' }), join(cwd, 'sessions'))
+  t.is(filePath({ TMP: '/tmp', TEMP: '/var/tmp', TMPDIR: cwd }), cwd)
+  t.is(filePath({ TMP: '/tmp', TEMP: '/var/tmp', TMPDIR: '/nowhere' }), '/var/tmp')
+  t.is(filePath({}), '/tmp')
+})
+
+test('SESSION_DATABASE_URL needs DATABASE_URL, and is told apart from it', (t) => {
+  const [needed] = problems(t, { SESSION_DATABASE_URL: 'sqlite:///sessions.sqlite3' })
+  t.regex(needed ?? '', /^SESSION_DATABASE_URL is set, but DATABASE_URL is empty/)
+  t.deepEqual(
+    problems(t, { ...MYSQL, SESSION_DATABASE_URL: 'oracle://host/x' }).map((text) => text.slice(0, 22)),
+    ['SESSION_DATABASE_URL: '],
+  )
 })
 
 test('SESSION_COOKIE_SAMESITE=False means no attribute', (t) => {
@@ -201,7 +233,7 @@ test('every problem is reported at once', (t) => {
       'DJANGO_SECRET_KEY is empty; set it to the SECRET_KEY of the Django project',
       'TIME_ZONE is empty, and USE_TZ is False; set it to the TIME_ZONE of the Django project',
       'DJANGO_VERSION: Django 1.11 is older than 2.2, the oldest supported here',
-      'SESSION_ENGINE: django.contrib.sessions.backends.cached_db is not built yet; set SESSION_ENGINE to django.contrib.sessions.backends.db, here and in Django',
+      'SESSION_ENGINE: django.contrib.sessions.backends.cached_db is not built yet; set SESSION_ENGINE to django.contrib.sessions.backends.db or django.contrib.sessions.backends.file, here and in Django',
       'SESSION_SERIALIZER: "myapp.Serializer" is unknown; set SESSION_SERIALIZER to django.contrib.sessions.serializers.JSONSerializer, here and in Django',
       'SESSION_COOKIE_AGE is "2 weeks"; set it to an integer from 1 to 3155760000',
       'SESSION_COOKIE_SECURE is "perhaps"; set it to True or False',
@@ -296,7 +328,7 @@ test('what Django would heed and this ignores is warned about', (t) => {
   t.deepEqual(warnings, [
     'DATABASE_URL: the option init_command is ignored',
     'DATABASE_URL: the option conn_max_age is ignored',
-    'SESSION_FILE_PATH is ignored: the engine that needs it is not built yet',
+    'SESSION_FILE_PATH is ignored: SESSION_ENGINE has no use for it',
     'SESSION_COOKIE_SAME_SITE is unknown and ignored',
   ])
   t.deepEqual(read({ NODE_ENV: 'production', ALLOWED_HOSTS: '*' }).warnings, [

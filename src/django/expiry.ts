@@ -67,6 +67,22 @@ export function getExpiryDate(expiry: PythonValue | undefined, rules: ExpiryRule
 }
 
 /**
+ * Seconds until a session expires whose medium knows only when it was saved; 0 or less once it has. As there, a number
+ * of seconds in `_session_expiry` is taken for what is left, whatever time has passed since: such a session ends with
+ * its cookie alone. Source: django/contrib/sessions/backends/file.py, _expiry_date and load.
+ * @throws {InvalidSessionExpiry}
+ */
+export function getExpiryAgeSince(
+  savedAt: Date,
+  expiry: PythonValue | undefined,
+  { rules, now }: { rules: ExpiryRules; now: Date },
+): number {
+  if (!isFalsy(expiry)) return getExpiryAge(expiry, rules, now)
+  const clock = clockOf(rules)
+  return Math.floor((addSeconds(clock.digits(savedAt), rules.cookieAge) - clock.digits(now)) / 1000)
+}
+
+/**
  * Whether the cookie is to last until the browser closes.
  * Source: django/contrib/sessions/backends/base.py, get_expire_at_browser_close.
  */

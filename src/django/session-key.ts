@@ -21,3 +21,11 @@ export function isValidSessionKey(key: string): boolean {
   // Python counts characters, JavaScript's length UTF-16 units.
   return key.length >= MIN_LENGTH && Array.from(key).length >= MIN_LENGTH
 }
+
+/**
+ * Whether this may be a key that Django made: nothing but letters of its alphabet. Django's file engine takes no other.
+ * Source: django/contrib/sessions/backends/file.py, _key_to_file.
+ */
+export function isGeneratedSessionKey(key: string): boolean {
+  return /^[a-z0-9]+$/.test(key)
+}

@@ -60,6 +60,14 @@ export interface Limits {
   readonly timeout: number
 }
 
+export interface DatabaseUrlContext {
+  /** The setting that holds the URL; DATABASE_URL unless given. */
+  readonly name?: string
+  readonly cwd: string
+  readonly problems: string[]
+  readonly warnings: string[]
+}
+
 /**
  * The database that a DATABASE_URL names, or null with the reasons added to `problems`, which never quote the URL.
  * Source: dj-database-url and, for the options, Django's backends (django/db/backends/…/base.py, get_connection_params).
@@ -67,12 +75,12 @@ export interface Limits {
 export function readDatabaseUrl(
   url: string,
   limits: Limits,
-  { cwd, problems, warnings }: { cwd: string; problems: string[]; warnings: string[] },
+  { name = 'DATABASE_URL', cwd, problems, warnings }: DatabaseUrlContext,
 ): DatabaseSettings | null {
   const parsed = parseDatabaseUrl(url)
   if (parsed === null) {
     problems.push(
-      'DATABASE_URL is no URL; write mysql://user:password@host:port/name, with # / ? @ : and % in the password percent-escaped',
+      `${name} is no URL; write mysql://user:password@host:port/name, with # / ? @ : and % in the password percent-escaped`,
     )
     return null
   }
@@ -85,11 +93,11 @@ export function readDatabaseUrl(
     )
     options.clear()
   }
-  for (const name of options.keys()) {
-    if (DANGEROUS_OPTION.test(name)) found.push(`its option ${name} is not supported; remove it`)
-    else warnings.push(`DATABASE_URL: the option ${name} is ignored`)
+  for (const option of options.keys()) {
+    if (DANGEROUS_OPTION.test(option)) found.push(`its option ${option} is not supported; remove it`)
+    else warnings.push(`${name}: the option ${option} is ignored`)
   }
-  problems.push(...found.map((problem) => `DATABASE_URL: ${problem}`))
+  problems.push(...found.map((problem) => `${name}: ${problem}`))
   return found.length > 0 ? null : (settings ?? null)
 }
 

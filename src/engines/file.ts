@@ -1,0 +1,251 @@
+import { randomBytes } from 'node:crypto'
+import { accessSync, constants, renameSync, statSync } from 'node:fs'
+import { type FileHandle, lstat, open, readdir, rm, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type ExpiryRules, getExpiryAgeSince, getExpiryDate, InvalidSessionExpiry } from '../django/expiry.ts'
+import { type PythonValue, parseValue, type SessionData } from '../django/json.ts'
+import { type SessionCodec, UnreadableSession } from '../django/session-data.ts'
+import { isGeneratedSessionKey } from '../django/session-key.ts'
+import { ConflictError, CreateError, type SessionEngine, UpdateError } from '../session/engine.ts'
+import { withFileLock } from './file-lock.ts'
+
+export interface FileEngineOptions {
+  /** SESSION_FILE_PATH: a folder that exists. */
+  readonly path: string
+  /** SESSION_COOKIE_NAME, with which the files' names begin. */
+  readonly cookieName: string
+  readonly codec: SessionCodec
+  readonly rules: ExpiryRules
+  readonly now?: () => Date
+}
+
+/** Django's ImproperlyConfigured: there is no such folder, or nothing can be written into it. */
+export class UnusableSessionFolder extends Error {
+  override name = 'UnusableSessionFolder'
+  readonly code: string = 'ERR_SESSION_FILE_PATH'
+}
+
+/** Larger files are no sessions: about twice what the largest session takes, in bytes. */
+const LARGEST_FILE = 64 * 1024 * 1024
+
+/**
+ * Sessions in Django's files: `sessionid<key>`, with the text that `session_data` would hold, mode 0600, replaced
+ * atomically. A file says when it was saved (its mtime), and nothing of when it expires: that follows from the data.
+ * The revision is the text. Our processes compare and replace it under a lock; Django knows none, so what it saves in
+ * the moment (about a millisecond) between our comparison and our replacement is lost, and a session that it deletes in
+ * that moment comes back, as between two requests of Django's own.
+ * Source: django/contrib/sessions/backends/file.py, the same from Django 2.2 to 6.1.
+ * @throws {UnusableSessionFolder}
+ */
+export function createFileEngine({
+  path,
+  cookieName,
+  codec,
+  rules,
+  now = () => new Date(),
+}: FileEngineOptions): SessionEngine {
+  checkFolder(path)
+  const fileOf = (sessionKey: string) => join(path, `${cookieName}${sessionKey}`)
+  // An underscore is in no session key, so neither we nor Django take such a file for a session.
+  const lockOf = (file: string) => `${file}_lock`
+
+  /** Django reads an empty file, which somebody is about to fill, as an empty session that never expires. */
+  function isExpired({ text, savedAt }: SessionFile, data: SessionData): boolean {
+    if (text === '') return false
+    try {
+      return getExpiryAgeSince(savedAt, expiryIn(data), { rules, now: now() }) <= 0
+    } catch (error) {
+      // On which Django fails: whoever saves the session will be told.
+      if (error instanceof InvalidSessionExpiry) return false
+      throw error
+    }
+  }
+
+  function expireDateOf({ savedAt }: SessionFile, data: SessionData): Date {
+    try {
+      return getExpiryDate(expiryIn(data), rules, savedAt)
+    } catch (error) {
+      if (error instanceof InvalidSessionExpiry) return getExpiryDate(undefined, rules, savedAt)
+      throw error
+    }
+  }
+
+  /** What is there, or null when it has expired. */
+  function dataOf(file: SessionFile): SessionData | null {
+    try {
+      const data = file.text === '' ? NOTHING : codec.decode(file.text).data
+      return isExpired(file, data) ? null : data
+    } catch (error) {
+      // Django takes it for a session without data.
+      if (error instanceof UnreadableSession && isExpired(file, NOTHING)) return null
+      throw error
+    }
+  }
+
+  async function write(file: string, text: string): Promise<void> {
+    const handle = await open(file, 'wx', 0o600)
+    try {
+      await handle.writeFile(text, 'latin1')
+      await handle.utimes(now(), now())
+    } catch (error) {
+      await rm(file, { force: true })
+      throw error
+    } finally {
+      await handle.close()
+    }
+  }
+
+  /** Does `change` while the file holds what `revision` saw; null for whatever it holds. */
+  function change(file: string, revision: string | null, work: () => void | Promise<void>): Promise<void> {
+    return withFileLock(lockOf(file), async (check) => {
+      if (revision !== null) {
+        const found = await read(file)
+        if (found === null) throw new UpdateError('this session was deleted')
+        if (found.text !== revision) throw new ConflictError('another request has saved this session')
+      }
+      check()
+      await work()
+    })
+  }
+
+  async function remove(sessionKey: string, revision?: string): Promise<void> {
+    const file = fileOf(sessionKey)
+    await change(file, revision ?? null, () => rm(file, { force: true }))
+  }
+
+  return {
+    async load(sessionKey) {
+      const file = isGeneratedSessionKey(sessionKey) ? await read(fileOf(sessionKey)) : null
+      const data = file === null ? null : dataOf(file)
+      if (file === null || data === null) return null
+      return { data, expireDate: expireDateOf(file, data), revision: file.text }
+    },
+
+    async exists(sessionKey) {
+      return isGeneratedSessionKey(sessionKey) && (await isThere(fileOf(sessionKey)))
+    },
+
+    async create(sessionKey, session) {
+      if (!isGeneratedSessionKey(sessionKey)) throw new TypeError('a session key of a file is of a-z and 0-9')
+      const revision = codec.encode(session.data)
+      try {
+        await write(fileOf(sessionKey), revision)
+      } catch (error) {
+        if (codeOf(error) === 'EEXIST') throw new CreateError('the session key is taken', { cause: error })
+        throw error
+      }
+      return { ...session, sessionKey, revision }
+    },
+
+    async update(sessionKey, session, revision) {
+      const text = codec.encode(session.data)
+      const file = fileOf(sessionKey)
+      const written = `${file}_out_${randomBytes(4).toString('hex')}` // as Python's mkstemp names it there
+      await write(written, text)
+      try {
+        // Synchronously: nothing of this process may come between the check and the replacement.
+        await change(file, revision, () => renameSync(written, file))
+      } catch (error) {
+        await unlink(written)
+        throw error
+      }
+      return { ...session, sessionKey, revision: text }
+    },
+
+    delete: remove,
+
+    async clearExpired() {
+      let cleared = 0
+      for (const name of await readdir(path)) {
+        const sessionKey = name.slice(cookieName.length)
+        if (!name.startsWith(cookieName) || !isGeneratedSessionKey(sessionKey)) continue
+        const file = await read(fileOf(sessionKey))
+        if (file === null || !isOver(file)) continue
+        try {
+          await remove(sessionKey, file.text)
+          cleared += 1
+        } catch (error) {
+          if (!(error instanceof UpdateError || error instanceof ConflictError)) throw error // in use after all
+        }
+      }
+      return cleared
+    },
+  }
+
+  function isOver(file: SessionFile): boolean {
+    try {
+      return dataOf(file) === null
+    } catch (error) {
+      if (error instanceof UnreadableSession) return false
+      throw error
+    }
+  }
+}
+
+interface SessionFile {
+  readonly text: string
+  readonly savedAt: Date
+}
+
+const NOTHING: SessionData = new Map()
+
+/** Source: file.py, _get_storage_path. */
+function checkFolder(path: string): void {
+  const hint = 'set SESSION_FILE_PATH to the folder in which Django keeps its sessions'
+  try {
+    if (!statSync(path).isDirectory()) throw new UnusableSessionFolder(`${path} is no folder; ${hint}`)
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
+  } catch (error) {
+    if (error instanceof UnusableSessionFolder) throw error
+    const problem = codeOf(error) === 'ENOENT' ? 'does not exist' : 'cannot be read and written'
+    throw new UnusableSessionFolder(`The folder of sessions ${path} ${problem}; ${hint}`, { cause: error })
+  }
+}
+
+/**
+ * Null when no such file is there. Unlike Django, follows no symbolic link and opens nothing but a file: the folder may
+ * be one in which everybody writes.
+ */
+async function read(file: string): Promise<SessionFile | null> {
+  const handle = await openIfThere(file)
+  if (handle === null) return null
+  try {
+    const stat = await handle.stat()
+    if (!stat.isFile()) return null
+    if (stat.size > LARGEST_FILE) throw new UnreadableSession('too-large')
+    return { text: await handle.readFile('latin1'), savedAt: new Date(Math.round(stat.mtimeMs)) }
+  } finally {
+    await handle.close()
+  }
+}
+
+async function openIfThere(file: string): Promise<FileHandle | null> {
+  try {
+    return await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  } catch (error) {
+    if (NOT_THERE.has(codeOf(error))) return null
+    throw error
+  }
+}
+
+async function isThere(file: string): Promise<boolean> {
+  try {
+    await lstat(file)
+    return true
+  } catch (error) {
+    if (NOT_THERE.has(codeOf(error))) return false
+    throw error
+  }
+}
+
+/** No such file; a symbolic link; a name longer than any file's; a socket. */
+const NOT_THERE: ReadonlySet<unknown> = new Set(['ENOENT', 'ELOOP', 'ENAMETOOLONG', 'ENXIO'])
+
+function expiryIn(data: SessionData): PythonValue | undefined {
+  const text = data.get('_session_expiry')
+  return text === undefined ? undefined : parseValue(text)
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined
+}
