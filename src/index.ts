@@ -37,6 +37,12 @@ export {
 export { createDbEngine, type DbEngineOptions } from './engines/db.ts'
 export { createFileEngine, type FileEngineOptions, UnusableSessionFolder } from './engines/file.ts'
 export { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'
+export {
+  createSignedCookiesEngine,
+  SessionCookieTooLarge,
+  SIGNED_COOKIES_SALT,
+  type SignedCookiesEngineOptions,
+} from './engines/signed-cookies.ts'
 export { ConflictTimeout, SessionInterrupted } from './session/commit.ts'
 export {
   ConflictError,

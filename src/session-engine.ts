@@ -11,6 +11,7 @@ import {
 import { createDbEngine, databaseKindOf } from './engines/db.ts'
 import { createFileEngine } from './engines/file.ts'
 import { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'
+import { createSignedCookiesEngine, SIGNED_COOKIES_SALT } from './engines/signed-cookies.ts'
 import type { SessionEngine } from './session/engine.ts'
 
 /** Django's SESSION_ENGINE, and the settings that go with it. */
@@ -70,6 +71,7 @@ export function openSessionEngine(options: SessionEngineOptions): OpenedSessionE
 const ENGINES: ReadonlyMap<string, (options: SessionEngineOptions) => OpenedSessionEngine> = new Map([
   ['django.contrib.sessions.backends.db', openDb],
   ['django.contrib.sessions.backends.file', openFiles],
+  ['django.contrib.sessions.backends.signed_cookies', openSignedCookies],
 ])
 
 function openDb(options: SessionEngineOptions): OpenedSessionEngine {
@@ -91,8 +93,24 @@ function openFiles(options: SessionEngineOptions): OpenedSessionEngine {
   return { engine, close: nothingToClose }
 }
 
-/** The codec of the engines that keep `session_data`. */
-function observedCodec({ onDecode, storeClass, ...options }: SessionEngineOptions): SessionCodec {
+function openSignedCookies(options: SessionEngineOptions): OpenedSessionEngine {
+  const { cookieName, profile, rules, now } = options
+  const codec = observedCodec({
+    ...options,
+    // In every Django, also those that keep rows in another format.
+    profile: { ...profile, reads: ['signed'], writes: 'signed' },
+    salt: SIGNED_COOKIES_SALT,
+    maxAge: rules.cookieAge,
+  })
+  return { engine: createSignedCookiesEngine({ codec, cookieName, rules, now }), close: nothingToClose }
+}
+
+/** A codec that tells what it has read. */
+function observedCodec({
+  onDecode,
+  storeClass,
+  ...options
+}: SessionEngineOptions & Pick<SessionCodecOptions, 'salt' | 'maxAge'>): SessionCodec {
   const codec = createSessionCodec({ ...options, ...(storeClass !== null && { storeClass }) })
   return {
     ...codec,

@@ -279,17 +279,14 @@ interface DottedPaths {
 }
 
 const FILE_ENGINE = 'django.contrib.sessions.backends.file'
+const SIGNED_COOKIES = 'django.contrib.sessions.backends.signed_cookies'
 
 /** The engines that keep no table. */
-const NO_TABLE: ReadonlySet<string> = new Set([FILE_ENGINE])
+const NO_TABLE: ReadonlySet<string> = new Set([FILE_ENGINE, SIGNED_COOKIES])
 
 const ENGINES: DottedPaths = {
-  built: ['django.contrib.sessions.backends.db', FILE_ENGINE],
-  known: [
-    'django.contrib.sessions.backends.cached_db',
-    'django.contrib.sessions.backends.cache',
-    'django.contrib.sessions.backends.signed_cookies',
-  ],
+  built: ['django.contrib.sessions.backends.db', FILE_ENGINE, SIGNED_COOKIES],
+  known: ['django.contrib.sessions.backends.cached_db', 'django.contrib.sessions.backends.cache'],
 }
 
 const SERIALIZERS: DottedPaths = {

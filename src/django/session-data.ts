@@ -6,6 +6,7 @@ import {
   createSigner,
   decodeBase64,
   dumps,
+  type LoadsOptions,
   loads,
   PayloadTooLarge,
   type SecretKey,
@@ -45,6 +46,10 @@ export interface SessionCodecOptions {
   readonly profile: VersionProfile
   /** The `__qualname__` of the site's session store, a part of the salt; Django's db, cached_db and file agree on it. */
   readonly storeClass?: string
+  /** The salt of the signed format, where the class's name is not in it: signed_cookies. */
+  readonly salt?: string
+  /** How old a signature may be, in seconds, of the signed format; sessions with an expiry date of their own have no limit. */
+  readonly maxAge?: number
   /** How large a session's JSON text may be, also once inflated; 16 MiB unless given. Django knows no limit. */
   readonly maxInflatedBytes?: number
   readonly now: () => Date
@@ -83,6 +88,8 @@ export function createSessionCodec({
   secretKeys,
   profile,
   storeClass = 'SessionStore',
+  salt = `django.contrib.sessions.${storeClass}`,
+  maxAge,
   maxInflatedBytes = 16 * 1024 * 1024,
   now,
 }: SessionCodecOptions): SessionCodec {
@@ -90,10 +97,10 @@ export function createSessionCodec({
     signed: createSignedFormat(
       {
         secretKeys: profile.usesFallbackKeys ? secretKeys : [secretKeys[0]],
-        salt: `django.contrib.sessions.${storeClass}`,
+        salt,
         algorithms: profile.signatureAlgorithms,
       },
-      { maxInflatedBytes, now },
+      { maxInflatedBytes, now, ...(maxAge !== undefined && { maxAge }) },
     ),
     legacy: createLegacyFormat(secretKeys[0], storeClass),
   }
@@ -132,16 +139,17 @@ interface Format {
   seal(json: string): string
 }
 
-/** Since 3.1: signing.dumps, compressed. The time stamp must be one, but no session is too old (that is expire_date's). */
-function createSignedFormat(
-  options: SignerOptions,
-  { maxInflatedBytes, now }: { maxInflatedBytes: number; now: () => Date },
-): Format {
-  const signer = createSigner(options)
+/**
+ * Since 3.1: signing.dumps, compressed. The time stamp must be one, but unless there is a `maxAge` no session is too old
+ * (that is expire_date's).
+ */
+function createSignedFormat(signing: SignerOptions, options: LoadsOptions): Format {
+  const signer = createSigner(signing)
+  const { now } = options
   return {
     open(sessionData) {
       try {
-        return loads(signer, sessionData, { maxInflatedBytes, now })
+        return loads(signer, sessionData, options)
       } catch (error) {
         if (error instanceof BadSignature && !SIGNED.test(sessionData)) throw new UnreadableSession('format')
         throw error

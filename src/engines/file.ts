@@ -2,11 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { accessSync, constants, renameSync, statSync } from 'node:fs'
 import { type FileHandle, lstat, open, readdir, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type ExpiryRules, getExpiryAgeSince, getExpiryDate, InvalidSessionExpiry } from '../django/expiry.ts'
-import { type PythonValue, parseValue, type SessionData } from '../django/json.ts'
+import { type ExpiryRules, getExpiryAgeSince, InvalidSessionExpiry } from '../django/expiry.ts'
+import type { SessionData } from '../django/json.ts'
 import { type SessionCodec, UnreadableSession } from '../django/session-data.ts'
 import { isGeneratedSessionKey } from '../django/session-key.ts'
 import { ConflictError, CreateError, type SessionEngine, UpdateError } from '../session/engine.ts'
+import { expireDateSince, expiryIn } from './expire-date-since.ts'
 import { withFileLock } from './file-lock.ts'
 
 export interface FileEngineOptions {
@@ -61,15 +62,6 @@ export function createFileEngine({
     }
   }
 
-  function expireDateOf({ savedAt }: SessionFile, data: SessionData): Date {
-    try {
-      return getExpiryDate(expiryIn(data), rules, savedAt)
-    } catch (error) {
-      if (error instanceof InvalidSessionExpiry) return getExpiryDate(undefined, rules, savedAt)
-      throw error
-    }
-  }
-
   /** What is there, or null when it has expired. */
   function dataOf(file: SessionFile): SessionData | null {
     try {
@@ -118,7 +110,7 @@ export function createFileEngine({
       const file = isGeneratedSessionKey(sessionKey) ? await read(fileOf(sessionKey)) : null
       const data = file === null ? null : dataOf(file)
       if (file === null || data === null) return null
-      return { data, expireDate: expireDateOf(file, data), revision: file.text }
+      return { data, expireDate: expireDateSince(file.savedAt, data, rules), revision: file.text }
     },
 
     async exists(sessionKey) {
@@ -240,11 +232,6 @@ async function isThere(file: string): Promise<boolean> {
 
 /** No such file; a symbolic link; a name longer than any file's; a socket. */
 const NOT_THERE: ReadonlySet<unknown> = new Set(['ENOENT', 'ELOOP', 'ENAMETOOLONG', 'ENXIO'])
-
-function expiryIn(data: SessionData): PythonValue | undefined {
-  const text = data.get('_session_expiry')
-  return text === undefined ? undefined : parseValue(text)
-}
 
 function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined

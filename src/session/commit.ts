@@ -23,6 +23,8 @@ export interface Committed {
   readonly data: SessionData
   /** Whether another request's changes were found and kept. */
   readonly merged: boolean
+  /** Whether there was no such session before; one that was moved counts as new. */
+  readonly isNew: boolean
 }
 
 /** Writes sessions without losing what another request wrote: Django's `save`, `cycle_key` and `delete`. */
@@ -110,7 +112,7 @@ export function createSessionCommits({
     for (;;) {
       try {
         const stored = await engine.create(newSessionKey(), withExpiry(data))
-        return { sessionKey: stored.sessionKey, stored, data, merged: false }
+        return { sessionKey: stored.sessionKey, stored, data, merged: false, isNew: true }
       } catch (error) {
         // The key is taken: try another one. Source: django/contrib/sessions/backends/db.py, create.
         if (!(error instanceof CreateError)) throw error
@@ -182,7 +184,7 @@ export function createSessionCommits({
       for (const { waiting, data, error } of outcomes) {
         const merged = batch.length > 1 || found !== waiting.stored
         if (error !== undefined) waiting.reject(error)
-        else waiting.resolve({ sessionKey: stored.sessionKey, stored, data, merged })
+        else waiting.resolve({ sessionKey: stored.sessionKey, stored, data, merged, isNew: false })
       }
       return stored
     } catch (error) {
@@ -230,7 +232,7 @@ export function createSessionCommits({
         if (current !== stored) {
           const data = applied(current.data, changes)
           const updated = await engine.update(moved.sessionKey, withExpiry(data), moved.stored.revision)
-          moved = { sessionKey: updated.sessionKey, stored: updated, data, merged: true }
+          moved = { sessionKey: updated.sessionKey, stored: updated, data, merged: true, isNew: true }
         }
         await engine.delete(sessionKey, current.revision)
       })

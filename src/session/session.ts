@@ -347,8 +347,7 @@ export class Session<T extends object = Record<string, unknown>> {
     })
   }
 
-  #adopt({ sessionKey, stored, data, merged }: Committed): void {
-    const isNew = this.#sessionKey !== sessionKey
+  #adopt({ sessionKey, stored, data, merged, isNew }: Committed): void {
     this.#sessionKey = sessionKey
     this.#stored = stored
     this.#data = new Map(data)

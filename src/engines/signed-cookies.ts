@@ -1,0 +1,75 @@
+import type { ExpiryRules } from '../django/expiry.ts'
+import { type SessionCodec, UnreadableSession } from '../django/session-data.ts'
+import { b62Decode, SignatureExpired } from '../django/signing.ts'
+import type { KeyedSession, NewSession, SessionEngine } from '../session/engine.ts'
+import { expireDateSince } from './expire-date-since.ts'
+
+/** The salt of the codec that this engine needs. Source: django/contrib/sessions/backends/signed_cookies.py. */
+export const SIGNED_COOKIES_SALT = 'django.contrib.sessions.backends.signed_cookies'
+
+export interface SignedCookiesEngineOptions {
+  /** Of the signed format alone, with SIGNED_COOKIES_SALT as its salt and SESSION_COOKIE_AGE as its `maxAge`. */
+  readonly codec: SessionCodec
+  /** SESSION_COOKIE_NAME: it counts for the cookie's size. */
+  readonly cookieName: string
+  readonly rules: ExpiryRules
+  readonly now?: () => Date
+}
+
+/** The session would need a larger cookie than browsers keep. Says its size, never what is in it. */
+export class SessionCookieTooLarge extends Error {
+  override name = 'SessionCookieTooLarge'
+  readonly code: string = 'ERR_SESSION_COOKIE_TOO_LARGE'
+}
+
+/** Bytes of a cookie's name and value together: a browser ignores a larger one (RFC 6265bis, 5.7). */
+const LARGEST_COOKIE = 4096
+
+/**
+ * Sessions that are their own key: the cookie holds the data, signed, for everybody to read. Nothing is kept here, so
+ * there is nothing to compare with and nothing to delete: of two requests at once the browser keeps what it gets last,
+ * whole, and whoever copied a cookie may send it until SESSION_COOKIE_AGE is over, logged out or not. As in Django,
+ * which has no limit of size, however: there browsers lose a session that has grown too large.
+ * Source: django/contrib/sessions/backends/signed_cookies.py.
+ */
+export function createSignedCookiesEngine({
+  codec,
+  cookieName,
+  rules,
+  now = () => new Date(),
+}: SignedCookiesEngineOptions): SessionEngine {
+  async function sign(session: NewSession): Promise<KeyedSession> {
+    const sessionKey = codec.encode(session.data)
+    const size = cookieName.length + sessionKey.length
+    if (size > LARGEST_COOKIE) {
+      throw new SessionCookieTooLarge(
+        `The session needs a cookie ${cookieName} of ${size} bytes, and browsers keep none above ${LARGEST_COOKIE}; ` +
+          'store less in it, or use an engine that keeps sessions on the server',
+      )
+    }
+    return { ...session, sessionKey, revision: sessionKey }
+  }
+
+  return {
+    async load(cookie) {
+      try {
+        const { data } = codec.decode(cookie)
+        return { data, expireDate: expireDateSince(signedAt(cookie, now()), data, rules), revision: cookie }
+      } catch (error) {
+        if (error instanceof UnreadableSession && error.cause instanceof SignatureExpired) return null
+        throw error
+      }
+    },
+    exists: async () => false,
+    create: (_offered, session) => sign(session),
+    update: (_cookie, session) => sign(session),
+    async delete() {},
+    clearExpired: async () => 0,
+  }
+}
+
+/** Now, for one from the future. */
+function signedAt(cookie: string, now: Date): Date {
+  const stamp = b62Decode(cookie.split(':').at(-2) ?? '')
+  return new Date(Math.min(Number(stamp) * 1000, now.getTime()))
+}
