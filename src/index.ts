@@ -1,3 +1,7 @@
+export { type Auth, type AuthOptions, createAuth, type Identity, type LoginOptions } from './auth/auth.ts'
+export type { AnonymousUser, User } from './auth/user.ts'
+export { InvalidUserModel, type UserIdType, type UserModelOptions } from './auth/user-model.ts'
+export { createVisitor, type Visitor } from './auth/visitor.ts'
 export type { CookieSettings } from './django/cookie.ts'
 export { createDateColumn, type DatabaseKind, type DateColumn } from './django/datetime.ts'
 export { type ExpiryRules, InvalidSessionExpiry } from './django/expiry.ts'
@@ -28,10 +32,14 @@ export {
   type VersionProfile,
   versionProfile,
 } from './django/versions.ts'
+export { type DjangoAuthOptions, djangoAuth } from './django-auth.ts'
 export {
   type DjangoSessions,
   type DjangoSessionsOptions,
+  type DjangoSessionsOptions,
   djangoSessions,
+  djangoSessions,
+  type LoadOutcome,
   type LoadOutcome,
 } from './django-sessions.ts'
 export { createDbEngine, type DbEngineOptions } from './engines/db.ts'
@@ -61,4 +69,5 @@ export {
   type SessionsOptions,
 } from './session/handle.ts'
 export { KeyError, Session } from './session/session.ts'
+export { createAuthMiddleware } from './web/auth.ts'
 export { createSessionMiddleware, type SessionMiddlewareOptions } from './web/session-middleware.ts'

@@ -21,6 +21,22 @@ export interface VersionProfile {
   readonly signatureAlgorithms: readonly [HashAlgorithm, ...HashAlgorithm[]]
   /** Whether SECRET_KEY_FALLBACKS are tried (4.1). */
   readonly usesFallbackKeys: boolean
+  /**
+   * The hashes under which `_auth_user_hash` verifies; the first is the one it is written with. 3.1 and 3.2 accept
+   * SHA-1 too, and leave it as it is (django/contrib/auth/base_user.py, _legacy_get_session_auth_hash; gone in 4.0).
+   */
+  readonly authHashAlgorithms: readonly [HashAlgorithm, ...HashAlgorithm[]]
+  /**
+   * Whether a `_auth_user_hash` made with one of SECRET_KEY_FALLBACKS counts (4.1.8, ticket 34384; before, it logged the
+   * visitor out). The session then gets a new key and a hash made with SECRET_KEY.
+   */
+  readonly usesFallbackAuthHashes: boolean
+  /** Whether logging out keeps `_language` in the session (until 2.2). */
+  readonly keepsLanguageAtLogout: boolean
+  /** The default of PASSWORD_HASHERS, by class name. The first hashes new passwords. */
+  readonly passwordHashers: readonly string[]
+  /** Iterations of PBKDF2PasswordHasher, which rise with each release (django/contrib/auth/hashers.py). */
+  readonly pbkdf2Iterations: number
   /** Whether an expiry may be stored as ISO 8601 text (4.1, ticket 33562). */
   readonly storesIsoExpiry: boolean
   /** Whether a response with this status saves the session: any but 500 before 4.2, any but a 5xx since (ticket 34173). */
@@ -74,6 +90,11 @@ export function versionProfile(
     hashAlgorithm,
     signatureAlgorithms: transitional && !sha1 ? (['sha256', 'sha1'] as const) : ([hashAlgorithm] as const),
     usesFallbackKeys: since(4, 1),
+    authHashAlgorithms: transitional && !sha1 ? (['sha256', 'sha1'] as const) : ([hashAlgorithm] as const),
+    usesFallbackAuthHashes: since(4, 1, 8),
+    keepsLanguageAtLogout: !since(3, 0),
+    passwordHashers: since(4, 0) ? [...PASSWORD_HASHERS, 'ScryptPasswordHasher'] : PASSWORD_HASHERS,
+    pbkdf2Iterations: PBKDF2_ITERATIONS.find(([minimum]) => since(...minimum))?.[1] ?? 150_000,
     storesIsoExpiry: since(4, 1),
     savesSession: since(4, 2) ? (status: number) => status < 500 : (status: number) => status !== 500,
     variesOnCookieDeletion: since(3, 0),
@@ -84,6 +105,29 @@ export function versionProfile(
     useTzDefault: since(5, 0),
   })
 }
+
+/** Source: django/conf/global_settings.py. */
+const PASSWORD_HASHERS = [
+  'PBKDF2PasswordHasher',
+  'PBKDF2SHA1PasswordHasher',
+  'Argon2PasswordHasher',
+  'BCryptSHA256PasswordHasher',
+]
+
+/** Newest first. Measured for 2.2, 3.2, 4.2, 5.2 and 6.1; the others are from Django's release notes. */
+const PBKDF2_ITERATIONS: readonly (readonly [minimum: readonly [number, number], iterations: number])[] = [
+  [[6, 1], 1_500_000],
+  [[6, 0], 1_200_000],
+  [[5, 2], 1_000_000],
+  [[5, 1], 870_000],
+  [[5, 0], 720_000],
+  [[4, 2], 600_000],
+  [[4, 1], 390_000],
+  [[4, 0], 320_000],
+  [[3, 2], 260_000],
+  [[3, 1], 216_000],
+  [[3, 0], 180_000],
+]
 
 /** The profile of a site that does not say its version, by what its `django_migrations` table holds. */
 export function versionFromMigrations(migrations: Iterable<{ app: string; name: string }>): string {

@@ -1,0 +1,147 @@
+import type { Knex } from 'knex'
+import { createAuthHashes } from '../django/auth-hash.ts'
+import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
+import { constantTimeCompare, type SecretKey } from '../django/signing.ts'
+import type { VersionProfile } from '../django/versions.ts'
+import type { Session } from '../session/session.ts'
+import { type Backend, backendOf, MODEL_BACKEND } from './backends.ts'
+import { type AnonymousUser, anonymousUser, createUser, encodedPasswordOf, type User } from './user.ts'
+import { userId } from './user-id.ts'
+import { type UserModelOptions, userModel } from './user-model.ts'
+import { createUserRows, type UserRow } from './user-rows.ts'
+
+export interface AuthOptions {
+  readonly db: Knex
+  readonly database: DatabaseKind
+  /** How this site writes dates, `last_login` among them. */
+  readonly dates: DateColumn
+  /** SECRET_KEY, then SECRET_KEY_FALLBACKS. */
+  readonly secretKeys: readonly [SecretKey, ...SecretKey[]]
+  readonly profile: VersionProfile
+  /** AUTHENTICATION_BACKENDS; ModelBackend unless given. */
+  readonly backends?: readonly string[]
+  readonly userModel?: UserModelOptions
+  readonly now?: () => Date
+}
+
+/** Who a session says its visitor is, and whether its `_auth_user_hash` bears that out. */
+export type Identity =
+  | { readonly user: User; readonly verdict: 'current' | 'fallback' }
+  | { readonly user: AnonymousUser; readonly verdict: 'nobody' | 'wrong' }
+
+/** Django's `django.contrib.auth` on the sessions and the user table that both sides share. */
+export interface Auth {
+  /** Who the visitor is, without a change to the session: for where no cookie can be set, as on a WebSocket. */
+  identify(session: Session): Promise<Identity>
+  /**
+   * Who the visitor is. A session whose hash does not verify is flushed (the password was changed); one whose hash was
+   * made with a fallback key gets a new key and a new hash. An unknown or inactive user is nobody, and the session stays.
+   */
+  getUser(session: Session): Promise<User | AnonymousUser>
+  /**
+   * Makes the session this user's: a new key, where nobody was logged in; a new, empty session, where somebody else was.
+   * `rotateToken` is called in Django's order, after the session has changed.
+   */
+  login(session: Session, user: User, options?: LoginOptions): Promise<void>
+  /**
+   * Keeps this session logged in after its user's password was changed in the database; all others of the user end.
+   */
+  updateSessionAuthHash(session: Session, user: User): Promise<void>
+  /** Flushes the session. */
+  logout(session: Session): Promise<void>
+}
+
+export interface LoginOptions {
+  /** Of AUTHENTICATION_BACKENDS; the one that let the user in unless given. */
+  readonly backend?: string
+  /** Gives the visitor a new CSRF token. Source: django/middleware/csrf.py, rotate_token. */
+  readonly rotateToken?: (() => unknown) | undefined
+}
+
+export const SESSION_KEY = '_auth_user_id'
+export const BACKEND_SESSION_KEY = '_auth_user_backend'
+export const HASH_SESSION_KEY = '_auth_user_hash'
+const LANGUAGE_SESSION_KEY = '_language'
+
+const nobody: Identity = { user: anonymousUser, verdict: 'nobody' }
+
+/** Source: django/contrib/auth/__init__.py. @throws {InvalidUserModel} */
+export function createAuth({
+  db,
+  database,
+  dates,
+  secretKeys,
+  profile,
+  backends: paths = [MODEL_BACKEND],
+  userModel: modelOptions,
+  now = () => new Date(),
+}: AuthOptions): Auth {
+  const model = userModel(modelOptions)
+  const rows = createUserRows({ db, database, dates, model })
+  const hashes = createAuthHashes({ secretKeys, profile })
+  const backends = new Map(paths.map((path) => [path, backendOf(path)]))
+
+  /** Source: backends.py, user_can_authenticate. */
+  function admitted(row: UserRow | null, { path, rejectsInactive }: Backend): User | null {
+    if (row === null) return null
+    const user = createUser(row, { backend: path, model, rows })
+    return user.isActive || !rejectsInactive ? user : null
+  }
+
+  async function identify(session: Session): Promise<Identity> {
+    const id = userId(session.get(SESSION_KEY), model.idType)
+    const backend = backends.get(String(session.get(BACKEND_SESSION_KEY)))
+    if (id === null || backend === undefined) return nobody
+    const user = admitted(await rows.findById(id), backend)
+    if (user === null) return nobody
+    const verdict = hashes.verify(encodedPasswordOf(user), session.get(HASH_SESSION_KEY))
+    return verdict === 'wrong' ? { user: anonymousUser, verdict } : { user, verdict }
+  }
+
+  /** Whether the session is this user's already, with the hash that login would write. */
+  function isOf(session: Session, user: User, hash: string): boolean {
+    const stored = session.get(HASH_SESSION_KEY, '')
+    return (
+      userId(session.get(SESSION_KEY), model.idType) === user.id &&
+      typeof stored === 'string' &&
+      constantTimeCompare(stored, hash)
+    )
+  }
+
+  return {
+    identify,
+
+    async getUser(session) {
+      const { user, verdict } = await identify(session)
+      if (verdict === 'wrong') await session.flush()
+      if (verdict === 'fallback') {
+        await session.cycleKey()
+        session.set(HASH_SESSION_KEY, hashes.create(encodedPasswordOf(user)))
+      }
+      return user
+    },
+
+    async login(session, user, { backend = user.backend, rotateToken } = {}) {
+      const hash = hashes.create(encodedPasswordOf(user))
+      if (!session.has(SESSION_KEY)) await session.cycleKey()
+      else if (!isOf(session, user, hash)) await session.flush()
+      session.set(SESSION_KEY, user.id)
+      session.set(BACKEND_SESSION_KEY, backend)
+      session.set(HASH_SESSION_KEY, hash)
+      await rotateToken?.()
+      if ('last_login' in user.columns) await rows.setLastLogin(user.id, now())
+    },
+
+    async updateSessionAuthHash(session, { id }) {
+      const row = await rows.findById(id)
+      await session.cycleKey()
+      if (row !== null) session.set(HASH_SESSION_KEY, hashes.create(String(row.columns.password)))
+    },
+
+    async logout(session) {
+      const language = session.get(LANGUAGE_SESSION_KEY, null)
+      await session.flush()
+      if (profile.keepsLanguageAtLogout && language !== null) session.set(LANGUAGE_SESSION_KEY, language)
+    },
+  }
+}

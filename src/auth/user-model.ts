@@ -1,0 +1,65 @@
+/** What AUTH_USER_MODEL is in the database. */
+export interface UserModel {
+  readonly table: string
+  readonly idColumn: string
+  readonly idType: UserIdType
+  /** The column of USERNAME_FIELD. */
+  readonly usernameColumn: string
+  /** The tables of the model's `groups` and `user_permissions`, and the column of both that names the user. */
+  readonly groupsTable: string
+  readonly permissionsTable: string
+  readonly userColumn: string
+}
+
+/** What the primary key is to Django: a (Big)AutoField or another integer, a UUIDField, a CharField. */
+export type UserIdType = 'integer' | 'uuid' | 'text'
+
+export interface UserModelOptions {
+  /** AUTH_USER_MODEL, e.g. `accounts.User`; `auth.User` unless given. */
+  readonly model?: string
+  /** The model's `db_table`, where it is not what Django makes of AUTH_USER_MODEL. */
+  readonly table?: string
+  /** `id` unless given. */
+  readonly idColumn?: string
+  /** `integer` unless given. */
+  readonly idType?: UserIdType
+  /** The model's USERNAME_FIELD; `username` unless given. */
+  readonly usernameField?: string
+}
+
+/** AUTH_USER_MODEL is not of the form `app_label.ModelName`. */
+export class InvalidUserModel extends Error {
+  override name = 'InvalidUserModel'
+  readonly code: string = 'ERR_AUTH_USER_MODEL'
+}
+
+/**
+ * The tables and columns of a user model, by Django's names for them.
+ * Source: django/db/models/options.py, contribute_to_class; django/db/models/fields/related.py, ManyToManyField.
+ * @throws {InvalidUserModel}
+ */
+export function userModel({
+  model = 'auth.User',
+  table,
+  idColumn = 'id',
+  idType = 'integer',
+  usernameField = 'username',
+}: UserModelOptions = {}): UserModel {
+  const [appLabel, name, ...rest] = model.split('.')
+  if (!appLabel || !name || rest.length > 0) {
+    throw new InvalidUserModel(
+      `AUTH_USER_MODEL ${JSON.stringify(model)} is no model; write app_label.ModelName, as in settings.py`,
+    )
+  }
+  const modelName = name.toLowerCase()
+  const userTable = table ?? `${appLabel}_${modelName}`
+  return {
+    table: userTable,
+    idColumn,
+    idType,
+    usernameColumn: usernameField,
+    groupsTable: `${userTable}_groups`,
+    permissionsTable: `${userTable}_user_permissions`,
+    userColumn: `${modelName}_id`,
+  }
+}

@@ -1,0 +1,134 @@
+import type { UserModel } from './user-model.ts'
+import type { UserRow, UserRows } from './user-rows.ts'
+
+/** Who is logged in: a row of the user table. Source: django/contrib/auth/models.py, AbstractUser. */
+export interface User {
+  readonly isAuthenticated: true
+  /** As `_auth_user_id` holds it, whatever the database: decimal digits, a UUID with dashes, or text. */
+  readonly id: string
+  /** As this database holds it, to compare other tables' columns with; bigint beyond ±(2^53 - 1). */
+  readonly pk: number | bigint | string
+  /** The dotted path of the backend that let the user in. */
+  readonly backend: string
+  readonly isActive: boolean
+  readonly isStaff: boolean
+  readonly isSuperuser: boolean
+  /** Every column but the password's, as the driver gives it. */
+  readonly columns: Readonly<Record<string, unknown>>
+  getUsername(): string
+  /** First and last name with a blank between; '' for a model without. */
+  getFullName(): string
+  getShortName(): string
+  /** Whether the user has the permission `app_label.codename`: superusers have every one, inactive users none. */
+  hasPerm(permission: string): Promise<boolean>
+  hasPerms(permissions: readonly string[]): Promise<boolean>
+  /** Whether the user has any permission in this app. */
+  hasModulePerms(appLabel: string): Promise<boolean>
+  /** Asked of the database once, when first needed. */
+  getAllPermissions(): Promise<ReadonlySet<string>>
+}
+
+/** Nobody. Source: django/contrib/auth/models.py, AnonymousUser. */
+export interface AnonymousUser extends Omit<User, 'isAuthenticated' | 'id' | 'pk' | 'backend'> {
+  readonly isAuthenticated: false
+  readonly id: null
+  readonly pk: null
+  readonly backend: null
+}
+
+/** The password hash of each user: nowhere else, so that no log or page can show it with the user. */
+const passwords = new WeakMap<User, string>()
+
+/** The text of the user's `password` column. */
+export function encodedPasswordOf(user: User): string {
+  const encoded = passwords.get(user)
+  if (encoded === undefined) throw new TypeError('this user was not made by getUser or authenticate')
+  return encoded
+}
+
+export interface UserOptions {
+  readonly backend: string
+  readonly model: UserModel
+  /** Where permissions are found. */
+  readonly rows: UserRows
+}
+
+export function createUser({ id, columns: row }: UserRow, { backend, model, rows }: UserOptions): User {
+  const { password, ...columns } = row
+  // Custom models may lack these columns; django/contrib/auth/base_user.py has the defaults.
+  const isActive = columns.is_active === undefined || isTrue(columns.is_active)
+  const isSuperuser = isTrue(columns.is_superuser)
+  const hasEverything = isActive && isSuperuser
+  let loading: Promise<ReadonlySet<string>> | null = null
+
+  function load(): Promise<ReadonlySet<string>> {
+    // Without PermissionsMixin there are no tables to ask either.
+    if (!isActive || columns.is_superuser === undefined) return Promise.resolve(new Set())
+    return isSuperuser ? rows.allPermissions() : rows.permissionsOf(id)
+  }
+
+  function getAllPermissions(): Promise<ReadonlySet<string>> {
+    loading ??= load()
+    return loading
+  }
+
+  const user: User = {
+    isAuthenticated: true,
+    id,
+    pk: model.idType === 'integer' ? toInteger(id) : textOf(row[model.idColumn]),
+    backend,
+    isActive,
+    isStaff: isTrue(columns.is_staff),
+    isSuperuser,
+    columns,
+    getUsername: () => textOf(columns[model.usernameColumn]),
+    getFullName: () => `${textOf(columns.first_name)} ${textOf(columns.last_name)}`.trim(),
+    getShortName: () => textOf(columns.first_name),
+    getAllPermissions,
+    hasPerm: async (permission) => hasEverything || (await getAllPermissions()).has(permission),
+    async hasPerms(permissions) {
+      if (hasEverything || permissions.length === 0) return true
+      const all = await getAllPermissions()
+      return permissions.every((permission) => all.has(permission))
+    },
+    hasModulePerms: async (appLabel) =>
+      hasEverything || [...(await getAllPermissions())].some((name) => name.startsWith(`${appLabel}.`)),
+  }
+  passwords.set(user, textOf(password))
+  return user
+}
+
+const nothing: ReadonlySet<string> = new Set()
+
+export const anonymousUser: AnonymousUser = Object.freeze({
+  isAuthenticated: false,
+  id: null,
+  pk: null,
+  backend: null,
+  isActive: false,
+  isStaff: false,
+  isSuperuser: false,
+  columns: Object.freeze({}),
+  getUsername: () => '',
+  getFullName: () => '',
+  getShortName: () => '',
+  getAllPermissions: async () => nothing,
+  hasPerm: async () => false,
+  hasPerms: async (permissions: readonly string[]) => permissions.length === 0,
+  hasModulePerms: async () => false,
+})
+
+/** The same from every driver: some give bigints as text, some rounded. */
+function toInteger(digits: string): number | bigint {
+  const integer = BigInt(digits)
+  return Number.isSafeInteger(Number(integer)) ? Number(integer) : integer
+}
+
+/** MySQL and SQLite keep booleans as numbers. */
+function isTrue(value: unknown): boolean {
+  return value === true || value === 1 || value === '1'
+}
+
+function textOf(value: unknown): string {
+  return value === null || value === undefined ? '' : String(value)
+}

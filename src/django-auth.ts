@@ -1,0 +1,35 @@
+import { type Auth, type AuthOptions, createAuth } from './auth/auth.ts'
+import { createDateColumn } from './django/datetime.ts'
+import { versionProfile } from './django/versions.ts'
+import type { DjangoSessionsOptions } from './django-sessions.ts'
+import { databaseKindOf } from './engines/db.ts'
+
+/** Django's settings, in camelCase and with Django's defaults: those of the sessions, and those of the users. */
+export interface DjangoAuthOptions
+  extends Pick<
+      DjangoSessionsOptions,
+      'db' | 'secretKeys' | 'djangoVersion' | 'defaultHashingAlgorithm' | 'useTz' | 'timeZone' | 'now'
+    >,
+    Omit<AuthOptions, 'db' | 'database' | 'dates' | 'secretKeys' | 'profile' | 'now'> {}
+
+/**
+ * Django's users on the sessions that `djangoSessions` gives: who is logged in, login and logout.
+ * @throws {UnknownDjangoVersion} {InvalidUserModel}
+ */
+export function djangoAuth({
+  db,
+  djangoVersion,
+  defaultHashingAlgorithm = 'sha256',
+  useTz = true,
+  timeZone = 'UTC',
+  ...options
+}: DjangoAuthOptions): Auth {
+  const database = databaseKindOf(db)
+  return createAuth({
+    ...options,
+    db,
+    database,
+    dates: createDateColumn({ database, useTz, timeZone }),
+    profile: versionProfile(djangoVersion, { defaultHashingAlgorithm }),
+  })
+}
