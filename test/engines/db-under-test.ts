@@ -6,7 +6,12 @@ import { versionProfile } from '../../src/django/versions.ts'
 import { createDbEngine } from '../../src/engines/db.ts'
 import { readDatabaseUrl } from '../../src/settings/database-settings.ts'
 import type { EngineUnderTest } from '../session/conformance.ts'
-import { createTestDatabase, type TestDatabase, type TestDatabaseName } from '../support/databases.ts'
+import {
+  createTestDatabase,
+  type TestDatabase,
+  type TestDatabaseName,
+  type TestTables,
+} from '../support/databases.ts'
 import type { Scope } from '../support/file-scope.ts'
 
 /** The db engine on a database of its own, set up as a Django site of this version and these settings has it. */
@@ -37,9 +42,14 @@ export const secretKey = 'a secret key of the tests, not of any site'
 export async function openDb(
   scope: Scope,
   name: TestDatabaseName,
-  { djangoVersion = '5.2', useTz = true, timeZone = 'UTC' }: SiteOptions = {},
+  {
+    djangoVersion = '5.2',
+    useTz = true,
+    timeZone = 'UTC',
+    tables = 'sessions',
+  }: SiteOptions & { readonly tables?: TestTables } = {},
 ): Promise<DbUnderTest> {
-  const database = await createTestDatabase(scope, name)
+  const database = await createTestDatabase(scope, name, { tables })
   const db = connect(database.url)
   scope.teardown(() => db.destroy())
   const clock = { now: new Date() }

@@ -1,0 +1,60 @@
+import type { Context } from 'koa'
+import type { Auth } from '../../src/auth/auth.ts'
+import { type DjangoAuthOptions, djangoAuth } from '../../src/django-auth.ts'
+import { createAuthMiddleware } from '../../src/web/auth.ts'
+import { type DbUnderTest, secretKey } from '../engines/db-under-test.ts'
+import type { Handler } from '../web/session-site.ts'
+
+export const MODEL_BACKEND = 'django.contrib.auth.backends.ModelBackend'
+
+/** Django's users on the database of a site of the tests. */
+export function authOf(site: DbUnderTest, options: Partial<DjangoAuthOptions> = {}): Auth {
+  const { db, djangoVersion, useTz, timeZone, clock } = site
+  const now = () => clock.now
+  return djangoAuth({ db, secretKeys: [secretKey], djangoVersion, useTz, timeZone, now, ...options })
+}
+
+/** A handler behind the middleware that gives `ctx.user()`. */
+export function withUser(auth: Auth, handler: Handler): Handler {
+  const middleware = createAuthMiddleware({ auth })
+  return async (ctx: Context) => {
+    let result: unknown
+    await middleware(ctx, async () => {
+      result = await handler(ctx)
+    })
+    return result
+  }
+}
+
+export interface NewUser {
+  readonly username: string
+  readonly password?: string
+  readonly is_active?: boolean
+  readonly is_staff?: boolean
+  readonly is_superuser?: boolean
+  readonly first_name?: string
+  readonly last_name?: string
+}
+
+/** Adds a row to `auth_user`; gives its id. */
+export async function addUser({ db, dates, database }: DbUnderTest, user: NewUser): Promise<number> {
+  const row = {
+    password: '!',
+    is_active: true,
+    is_staff: false,
+    is_superuser: false,
+    first_name: '',
+    last_name: '',
+    email: `${user.username}@example.com`,
+    date_joined: dates.toColumn(new Date('2026-01-01T00:00:00Z')),
+    ...user,
+  }
+  // better-sqlite3 takes no booleans.
+  const values = Object.entries(row).map(([name, value]) => [
+    name,
+    database.kind === 'sqlite' && typeof value === 'boolean' ? Number(value) : value,
+  ])
+  await db('auth_user').insert(Object.fromEntries(values))
+  const { id } = await db('auth_user').where('username', user.username).first('id')
+  return Number(id)
+}
