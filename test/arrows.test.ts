@@ -7,7 +7,7 @@ import test from 'ava'
  * package's name must begin. `type`: types only, which vanish in JavaScript. `!`: everything else.
  */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
-  'django/': ['django/', 'node:crypto', 'node:zlib', '@node-rs/argon2', '@node-rs/bcrypt'],
+  'django/': ['django/', 'node:crypto', 'node:zlib', 'node:util', '@node-rs/argon2', '@node-rs/bcrypt'],
   'session/': ['session/', 'django/', 'node:'],
   'engines/': ['engines/', 'session/engine.ts', 'django/', 'type caches/cache.ts', 'type knex', 'node:'],
   'caches/': ['caches/', 'django/', 'type settings/cache-settings.ts', 'type knex', 'node:', 'ioredis'],

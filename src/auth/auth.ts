@@ -1,6 +1,7 @@
 import type { Knex } from 'knex'
 import { createAuthHashes } from '../django/auth-hash.ts'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
+import { createPasswords, type PasswordRefusal } from '../django/passwords.ts'
 import { constantTimeCompare, type SecretKey } from '../django/signing.ts'
 import type { VersionProfile } from '../django/versions.ts'
 import type { Session } from '../session/session.ts'
@@ -9,6 +10,7 @@ import { type AnonymousUser, anonymousUser, createUser, encodedPasswordOf, type 
 import { userId } from './user-id.ts'
 import { type UserModelOptions, userModel } from './user-model.ts'
 import { createUserRows, type UserRow } from './user-rows.ts'
+import { normalizeUsername } from './username.ts'
 
 export interface AuthOptions {
   readonly db: Knex
@@ -21,7 +23,23 @@ export interface AuthOptions {
   /** AUTHENTICATION_BACKENDS; ModelBackend unless given. */
   readonly backends?: readonly string[]
   readonly userModel?: UserModelOptions
+  /** PASSWORD_HASHERS; those of Django's own settings unless given. */
+  readonly passwordHashers?: readonly string[]
   readonly now?: () => Date
+  /** Called for a password that is stored in a way that is not verified here: that user cannot log in here. */
+  readonly onPasswordRefused?: (userId: string, refusal: PasswordRefusal) => void
+}
+
+export interface Credentials {
+  /** As the visitor typed it. */
+  readonly username: string
+  readonly password: string
+}
+
+/** None of AUTHENTICATION_BACKENDS takes a name and a password here. */
+export class NoPasswordBackend extends Error {
+  override name = 'NoPasswordBackend'
+  readonly code: string = 'ERR_NO_PASSWORD_BACKEND'
 }
 
 /** Who a session says its visitor is, and whether its `_auth_user_hash` bears that out. */
@@ -38,6 +56,12 @@ export interface Auth {
    * made with a fallback key gets a new key and a new hash. An unknown or inactive user is nobody, and the session stays.
    */
   getUser(session: Session): Promise<User | AnonymousUser>
+  /**
+   * The user with this name and password, or null; it takes as long where there is no such user. The name is what
+   * Django's login form makes of it (no blanks around it, NFKC); whether its case counts is for the database to say.
+   * @throws {NoPasswordBackend} {PasswordsBusy}
+   */
+  authenticate(credentials: Credentials): Promise<User | null>
   /**
    * Makes the session this user's: a new key, where nobody was logged in; a new, empty session, where somebody else was.
    * `rotateToken` is called in Django's order, after the session has changed.
@@ -65,7 +89,7 @@ const LANGUAGE_SESSION_KEY = '_language'
 
 const nobody: Identity = { user: anonymousUser, verdict: 'nobody' }
 
-/** Source: django/contrib/auth/__init__.py. @throws {InvalidUserModel} */
+/** Source: django/contrib/auth/__init__.py; backends.py, ModelBackend. @throws {InvalidUserModel} */
 export function createAuth({
   db,
   database,
@@ -74,11 +98,17 @@ export function createAuth({
   profile,
   backends: paths = [MODEL_BACKEND],
   userModel: modelOptions,
+  passwordHashers,
   now = () => new Date(),
+  onPasswordRefused = () => {},
 }: AuthOptions): Auth {
   const model = userModel(modelOptions)
   const rows = createUserRows({ db, database, dates, model })
   const hashes = createAuthHashes({ secretKeys, profile })
+  const passwords = createPasswords({
+    profile,
+    ...(passwordHashers !== undefined && { hashers: passwordHashers }),
+  })
   const backends = new Map(paths.map((path) => [path, backendOf(path)]))
 
   /** Source: backends.py, user_can_authenticate. */
@@ -119,6 +149,25 @@ export function createAuth({
         session.set(HASH_SESSION_KEY, hashes.create(encodedPasswordOf(user)))
       }
       return user
+    },
+
+    async authenticate({ username, password }) {
+      const willing = [...backends.values()].filter(({ takesPasswords }) => takesPasswords)
+      if (willing.length === 0) {
+        throw new NoPasswordBackend(
+          `none of AUTHENTICATION_BACKENDS takes passwords here; ${MODEL_BACKEND} does, where it is one of them`,
+        )
+      }
+      const name = normalizeUsername(username)
+      const row = name === null ? null : await rows.findByUsername(name)
+      if (row === null) {
+        await passwords.pretend(password)
+        return null
+      }
+      const { isCorrect, refusal } = await passwords.check(password, String(row.columns.password))
+      if (refusal !== null) onPasswordRefused(row.id, refusal)
+      if (!isCorrect) return null
+      return willing.map((backend) => admitted(row, backend)).find((user) => user !== null) ?? null
     },
 
     async login(session, user, { backend = user.backend, rotateToken } = {}) {

@@ -123,7 +123,7 @@ function httpDate(time: number): string {
 }
 
 /** Python's `str.strip()`. JavaScript's `trim` takes a BOM for a blank, and U+001C to U+001F and U+0085 for none. */
-function strip(text: string): string {
+export function strip(text: string): string {
   let start = 0
   let end = text.length
   while (start < end && BLANKS.includes(text.charAt(start))) start++

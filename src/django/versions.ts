@@ -35,8 +35,8 @@ export interface VersionProfile {
   readonly keepsLanguageAtLogout: boolean
   /** The default of PASSWORD_HASHERS, by class name. The first hashes new passwords. */
   readonly passwordHashers: readonly string[]
-  /** Iterations of PBKDF2PasswordHasher, which rise with each release (django/contrib/auth/hashers.py). */
-  readonly pbkdf2Iterations: number
+  /** What one run of a hasher costs where a new password is hashed (django/contrib/auth/hashers.py). */
+  readonly hashingCost: HashingCost
   /** Whether an expiry may be stored as ISO 8601 text (4.1, ticket 33562). */
   readonly storesIsoExpiry: boolean
   /** Whether a response with this status saves the session: any but 500 before 4.2, any but a 5xx since (ticket 34173). */
@@ -53,6 +53,16 @@ export interface VersionProfile {
   readonly truncatesMaxAge: boolean
   /** The default of the setting USE_TZ (True since 5.0). */
   readonly useTzDefault: boolean
+}
+
+export interface HashingCost {
+  /** Of PBKDF2 with SHA-1 and SHA-256 alike; they rise with each release. */
+  readonly pbkdf2Iterations: number
+  /** `memoryCost` in KiB. */
+  readonly argon2: { readonly timeCost: number; readonly memoryCost: number; readonly parallelism: number }
+  readonly scrypt: { readonly N: number; readonly r: number; readonly p: number }
+  /** The logarithm to base 2 of the number of rounds. */
+  readonly bcryptRounds: number
 }
 
 export type SessionFormat = 'legacy' | 'signed'
@@ -94,7 +104,14 @@ export function versionProfile(
     usesFallbackAuthHashes: since(4, 1, 8),
     keepsLanguageAtLogout: !since(3, 0),
     passwordHashers: since(4, 0) ? [...PASSWORD_HASHERS, 'ScryptPasswordHasher'] : PASSWORD_HASHERS,
-    pbkdf2Iterations: PBKDF2_ITERATIONS.find(([minimum]) => since(...minimum))?.[1] ?? 150_000,
+    hashingCost: {
+      pbkdf2Iterations: PBKDF2_ITERATIONS.find(([minimum]) => since(...minimum))?.[1] ?? 150_000,
+      argon2: since(3, 2)
+        ? { timeCost: 2, memoryCost: 102_400, parallelism: 8 }
+        : { timeCost: 2, memoryCost: 512, parallelism: 2 },
+      scrypt: { N: 2 ** 14, r: 8, p: since(5, 1) ? 5 : 1 },
+      bcryptRounds: 12,
+    },
     storesIsoExpiry: since(4, 1),
     savesSession: since(4, 2) ? (status: number) => status < 500 : (status: number) => status !== 500,
     variesOnCookieDeletion: since(3, 0),

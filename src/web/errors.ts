@@ -8,6 +8,7 @@ const PASSING: readonly (string | number)[] = [
   'ERR_CACHE_UNAVAILABLE',
   'ERR_DATABASE_TIMEOUT',
   'ERR_NOT_READY',
+  'ERR_PASSWORDS_BUSY',
   'ERR_REQUEST_TIMEOUT',
   'ERR_SESSION_CONFLICT_TIMEOUT',
   // Node: the network

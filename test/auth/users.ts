@@ -1,3 +1,4 @@
+import { pbkdf2Sync, randomUUID } from 'node:crypto'
 import type { Context } from 'koa'
 import type { Auth } from '../../src/auth/auth.ts'
 import { type DjangoAuthOptions, djangoAuth } from '../../src/django-auth.ts'
@@ -24,6 +25,12 @@ export function withUser(auth: Auth, handler: Handler): Handler {
     })
     return result
   }
+}
+
+/** What Django's PBKDF2PasswordHasher makes of a password, at no cost. */
+export function hashed(password: string): string {
+  const salt = randomUUID()
+  return `pbkdf2_sha256$1$${salt}$${pbkdf2Sync(password, salt, 1, 32, 'sha256').toString('base64')}`
 }
 
 export interface NewUser {

@@ -4,7 +4,7 @@ import { createAuthHashes } from '../../src/django/auth-hash.ts'
 import { type PythonValue, parseValue, stringifyValue } from '../../src/django/json.ts'
 import { createSessionCodec, UnreadableSession } from '../../src/django/session-data.ts'
 import { versionProfile } from '../../src/django/versions.ts'
-import { addUser, authOf, MODEL_BACKEND, withUser } from '../auth/users.ts'
+import { addUser, authOf, hashed, MODEL_BACKEND, withUser } from '../auth/users.ts'
 import { type DbUnderTest, openDb, secretKey } from '../engines/db-under-test.ts'
 import { fileScope, type Scope } from '../support/file-scope.ts'
 import { type Answer, type Handler, keyIn, serve } from './session-site.ts'
@@ -27,6 +27,7 @@ type Data = Record<string, PythonValue>
 
 const NEW_KEY = 'the key that comes'
 const OLD_KEY = secretKey
+const PASSWORD = 'correct horse'
 
 /** Where we differ on purpose; all else is exactly Django's. */
 const UNLIKE_DJANGO: Readonly<Record<string, Partial<Measured>>> = {
@@ -194,8 +195,8 @@ for (const version of ['2.2', '3.2', '4.2', '5.2', '6.1']) {
 async function openSite(scope: Scope, version: string): Promise<Site> {
   const db = await openDb(scope, 'sqlite', { djangoVersion: version, tables: 'library' })
   const ids = {
-    ann: await addUser(db, { username: 'ann', password: 'as if hashed 1' }),
-    bob: await addUser(db, { username: 'bob', password: 'as if hashed 2' }),
+    ann: await addUser(db, { username: 'ann', password: hashed(PASSWORD) }),
+    bob: await addUser(db, { username: 'bob', password: hashed(PASSWORD) }),
   }
   return { db, sessionKey: undefined, otherKey: undefined, ids }
 }
@@ -209,25 +210,15 @@ async function ask(
   const login =
     (name: 'ann' | 'bob'): Handler =>
     async (ctx) => {
-      const session = await ctx.session.load()
-      const stored = await db.db('auth_user').where('id', ids[name]).first('password')
-      const hash = createAuthHashes({ secretKeys, profile: versionProfile(db.djangoVersion) })
-      const { user } = await auth.identify({
-        get: (key: string) =>
-          ({
-            _auth_user_id: String(ids[name]),
-            _auth_user_backend: MODEL_BACKEND,
-            _auth_user_hash: hash.create(stored.password),
-          })[key],
-      } as unknown as typeof session)
-      if (user.isAuthenticated) await ctx.login(user)
+      const user = await auth.authenticate({ username: name, password: PASSWORD })
+      if (user !== null) await ctx.login(user)
       return null
     }
   const change = () =>
     db
       .db('auth_user')
       .where('id', ids.ann)
-      .update({ password: `changed ${Math.random()}` })
+      .update({ password: hashed('another') })
   const operations: Record<Operation, Handler> = {
     async whoami(ctx) {
       const user = await ctx.user()

@@ -1,0 +1,182 @@
+import { createHash, pbkdf2, randomBytes, type ScryptOptions, scrypt } from 'node:crypto'
+import { promisify } from 'node:util'
+import { constantTimeCompare } from './signing.ts'
+import type { HashingCost } from './versions.ts'
+
+/** One of Django's ways to store a password, as text of at most 128 characters that begins with the way's name. */
+export interface PasswordHasher {
+  readonly algorithm: string
+  /** What the text says; null when no hasher wrote it. */
+  read(encoded: string): StoredPassword | null
+  /** One run, at the cost of a new password. */
+  run(password: string): Promise<void>
+}
+
+export interface StoredPassword {
+  /** Whether its parameters ask for more work than any Django does; then it is not verified. */
+  readonly isTooCostly: boolean
+  /** Null when its parameters, salt or hash are such as no hasher writes after all. */
+  verify(password: string): Promise<boolean | null>
+  /** The work that this hash is cheaper by than a new one. Source: harden_runtime. */
+  harden(password: string): Promise<void>
+}
+
+/** Source: django/contrib/auth/hashers.py; by class name. All run outside the event loop. */
+export function passwordHashers(cost: HashingCost): ReadonlyMap<string, PasswordHasher> {
+  return new Map([
+    ['PBKDF2PasswordHasher', pbkdf2Hasher('pbkdf2_sha256', { digest: 'sha256', bytes: 32, cost })],
+    ['PBKDF2SHA1PasswordHasher', pbkdf2Hasher('pbkdf2_sha1', { digest: 'sha1', bytes: 20, cost })],
+    ['Argon2PasswordHasher', argon2Hasher(cost)],
+    ['BCryptSHA256PasswordHasher', bcryptHasher('bcrypt_sha256', { prepare: sha256Hex, cost })],
+    ['BCryptPasswordHasher', bcryptHasher('bcrypt', { prepare: (password) => password, cost })],
+    ['ScryptPasswordHasher', scryptHasher(cost)],
+  ])
+}
+
+/** About ten times the work of Django's own parameters: a row must not be able to keep a processor for minutes. */
+const LIMITS = {
+  pbkdf2Iterations: 15_000_000,
+  argon2MemoryKib: 1024 ** 2,
+  /** KiB × passes. */
+  argon2Work: 4 * 1024 ** 2,
+  argon2Parallelism: 64,
+  bcryptRounds: 16,
+  scryptMemoryBytes: 256 * 1024 ** 2,
+  /** N × r × p. */
+  scryptWork: 2 ** 23,
+} as const
+
+const SALT_BYTES = 16
+
+function pbkdf2Hasher(
+  algorithm: string,
+  { digest, bytes, cost }: { digest: 'sha1' | 'sha256'; bytes: number; cost: HashingCost },
+): PasswordHasher {
+  const derive = async (password: string, salt: string, iterations: number) =>
+    (await promisify(pbkdf2)(password, salt, iterations, bytes, digest)).toString('base64')
+  const run = async (password: string, iterations: number, salt = randomSalt()) =>
+    void (await derive(password, salt, iterations))
+  return {
+    algorithm,
+    read(encoded) {
+      const [, iterationsText = '', salt = '', hash = ''] =
+        /^\w+\$([1-9]\d{0,9})\$([^$]+)\$([\w+/]+=*)$/.exec(encoded) ?? []
+      if (hash === '') return null
+      const iterations = Number(iterationsText)
+      const missing = cost.pbkdf2Iterations - iterations
+      return {
+        isTooCostly: iterations > LIMITS.pbkdf2Iterations,
+        verify: async (password) => constantTimeCompare(hash, await derive(password, salt, iterations)),
+        harden: async (password) => (missing > 0 ? run(password, missing, salt) : undefined),
+      }
+    },
+    run: (password) => run(password, cost.pbkdf2Iterations),
+  }
+}
+
+function argon2Hasher({ argon2: cost }: HashingCost): PasswordHasher {
+  // When first needed: many a site has no such password, and the code is native.
+  const load = () => import('@node-rs/argon2')
+  return {
+    algorithm: 'argon2',
+    read(encoded) {
+      const { variety, version, memory, time, lanes, rest } = ARGON2.exec(encoded)?.groups ?? {}
+      if (rest === undefined) return null
+      const [memoryCost, timeCost, parallelism] = [Number(memory), Number(time), Number(lanes)]
+      // Before version 1.3 nothing was said of the version (phc-winner-argon2, src/encoding.c).
+      const phc = `$${variety}$v=${version ?? 16}$m=${memory},t=${time},p=${lanes}$${rest}`
+      return {
+        isTooCostly:
+          memoryCost > LIMITS.argon2MemoryKib ||
+          memoryCost * timeCost > LIMITS.argon2Work ||
+          parallelism > LIMITS.argon2Parallelism,
+        verify: async (password) => nullIfInvalid((await load()).verify(phc, password)),
+        harden: nothingToHarden,
+      }
+    },
+    async run(password) {
+      await (await load()).hash(password, { ...cost })
+    },
+  }
+}
+
+const ARGON2 =
+  /^argon2\$(?<variety>argon2(?:id|i|d))(?:\$v=(?<version>16|19))?\$m=(?<memory>[1-9]\d{0,9}),t=(?<time>[1-9]\d{0,9}),p=(?<lanes>[1-9]\d{0,7})\$(?<rest>[\w+/]+\$[\w+/]+)$/
+
+/** The library throws for text that it cannot read, e.g. base64 with bits left over. */
+async function nullIfInvalid(verifying: Promise<boolean>): Promise<boolean | null> {
+  try {
+    return await verifying
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'InvalidArg') return null
+    throw error
+  }
+}
+
+function bcryptHasher(
+  algorithm: string,
+  { prepare, cost }: { prepare: (password: string) => string; cost: HashingCost },
+): PasswordHasher {
+  const load = () => import('@node-rs/bcrypt')
+  const run = async (password: string, rounds: number) =>
+    void (await (await load()).hash(prepare(password), { cost: rounds }))
+  return {
+    algorithm,
+    read(encoded) {
+      const [, crypt = '', roundsText] = /^\w+\$(\$2[aby]\$(\d\d)\$[\w./]{53})$/.exec(encoded) ?? []
+      const rounds = Number(roundsText)
+      if (!(rounds >= 4 && rounds <= 31)) return null
+      return {
+        isTooCostly: rounds > LIMITS.bcryptRounds,
+        // Python's bcrypt refuses a NUL, which ended the password in others.
+        verify: async (password) =>
+          !prepare(password).includes('\0') && (await load()).verify(prepare(password), crypt),
+        async harden(password) {
+          // 2^12 rounds less 2^rounds, as Django does them in many runs.
+          for (let missing = rounds; missing < cost.bcryptRounds; missing += 1) await run(password, missing)
+        },
+      }
+    },
+    run: (password) => run(password, cost.bcryptRounds),
+  }
+}
+
+function sha256Hex(password: string): string {
+  return createHash('sha256').update(password).digest('hex')
+}
+
+function scryptHasher({ scrypt: cost }: HashingCost): PasswordHasher {
+  const derive = async (password: string, salt: string, options: ScryptOptions) =>
+    (await deriveScrypt(password, salt, options)).toString('base64')
+  return {
+    algorithm: 'scrypt',
+    read(encoded) {
+      const [, workFactor, salt = '', blockSize, parallelism, hash = ''] =
+        /^\w+\$([1-9]\d{0,9})\$([^$]+)\$([1-9]\d{0,9})\$([1-9]\d{0,9})\$([\w+/]+=*)$/.exec(encoded) ?? []
+      const [N, r, p] = [Number(workFactor), Number(blockSize), Number(parallelism)]
+      if (hash === '' || N < 2 || !Number.isInteger(Math.log2(N))) return null
+      return {
+        isTooCostly: 128 * N * r > LIMITS.scryptMemoryBytes || N * r * p > LIMITS.scryptWork,
+        verify: async (password) => constantTimeCompare(hash, await derive(password, salt, { N, r, p })),
+        harden: nothingToHarden,
+      }
+    },
+    async run(password) {
+      await derive(password, randomSalt(), cost)
+    },
+  }
+}
+
+function deriveScrypt(password: string, salt: string, options: ScryptOptions): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
+  const maxmem = 2 * LIMITS.scryptMemoryBytes // and room for the p blocks
+  scrypt(password, salt, 64, { ...options, maxmem }, (error, key) => (error ? reject(error) : resolve(key)))
+  return promise
+}
+
+function randomSalt(): string {
+  return randomBytes(SALT_BYTES).toString('hex')
+}
+
+/** Django knows no way either. */
+async function nothingToHarden(): Promise<void> {}
