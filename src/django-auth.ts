@@ -1,3 +1,4 @@
+import type { Knex } from 'knex'
 import { type Auth, type AuthOptions, createAuth } from './auth/auth.ts'
 import { createDateColumn } from './django/datetime.ts'
 import { versionProfile } from './django/versions.ts'
@@ -8,9 +9,12 @@ import { databaseKindOf } from './engines/db.ts'
 export interface DjangoAuthOptions
   extends Pick<
       DjangoSessionsOptions,
-      'db' | 'secretKeys' | 'djangoVersion' | 'defaultHashingAlgorithm' | 'useTz' | 'timeZone' | 'now'
+      'secretKeys' | 'djangoVersion' | 'defaultHashingAlgorithm' | 'useTz' | 'timeZone' | 'now'
     >,
-    Omit<AuthOptions, 'db' | 'database' | 'dates' | 'secretKeys' | 'profile' | 'now'> {}
+    Omit<AuthOptions, 'db' | 'database' | 'dates' | 'secretKeys' | 'profile' | 'now'> {
+  /** The database of the users. */
+  readonly db: Knex
+}
 
 /**
  * Django's users on the sessions that `djangoSessions` gives: who is logged in, login and logout.

@@ -6,14 +6,19 @@ import { type HashAlgorithm, versionProfile } from './django/versions.ts'
 import type { SessionEngine } from './session/engine.ts'
 import { createSessions, type SessionsOptions } from './session/handle.ts'
 import { type OpenedSessionEngine, openSessionEngine, type SessionEngineOptions } from './session-engine.ts'
-import { createSessionMiddleware, type SessionMiddlewareOptions } from './web/session-middleware.ts'
+import { createSessionMiddleware } from './web/session-middleware.ts'
+import {
+  createSessionRequests,
+  type SessionRequests,
+  type SessionRequestsOptions,
+} from './web/session-requests.ts'
 
 /** Django's settings, in camelCase and with Django's defaults, and the hooks of the parts. */
 export interface DjangoSessionsOptions
   extends Pick<SessionCodecOptions, 'secretKeys' | 'maxInflatedBytes'>,
     Pick<SessionsOptions, 'onUnreadable' | 'onConflict' | 'conflictTimeout'>,
     Pick<SessionEngineOptions, 'onRetry'>,
-    Pick<SessionMiddlewareOptions, 'saveEveryRequest' | 'onLostChange'> {
+    Pick<SessionRequestsOptions, 'saveEveryRequest' | 'onLostChange'> {
   /** SESSION_ENGINE, Django's dotted path; `django.contrib.sessions.backends.db` unless given. Or an engine of your own. */
   readonly engine?: string | SessionEngine
   /** The database of the Django site; only engines without one do without. */
@@ -70,7 +75,13 @@ export interface DjangoSessions extends Middleware {
  * @throws {UnknownDjangoVersion}
  * @throws {TypeError} when the engine is none that is built, or lacks one of its settings.
  */
-export function djangoSessions({
+export function djangoSessions(options: DjangoSessionsOptions): DjangoSessions {
+  const { requests, close } = openSessionRequests(options)
+  return Object.assign(createSessionMiddleware({ requests }), { close })
+}
+
+/** The sessions of `djangoSessions` for any server; `close` ends what was opened for them. @throws as `djangoSessions`. */
+export function openSessionRequests({
   engine: given = 'django.contrib.sessions.backends.db',
   db,
   table,
@@ -89,7 +100,7 @@ export function djangoSessions({
   onLoad = () => {},
   onDecode = () => {},
   ...options
-}: DjangoSessionsOptions): DjangoSessions {
+}: DjangoSessionsOptions): { readonly requests: SessionRequests; close(): Promise<void> } {
   const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
   const rules = { useTz, timeZone, cookieAge, expireAtBrowserClose, storesIsoExpiry: profile.storesIsoExpiry }
   const cookieSettings = { ...COOKIE, ...cookie }
@@ -113,14 +124,14 @@ export function djangoSessions({
       : { engine: given, close: async () => {} }
   const engine = observedEngine(opened.engine, onLoad)
   const sessions = createSessions({ ...options, conflictTimeout, engine, rules, now })
-  const middleware = createSessionMiddleware({
+  const requests = createSessionRequests({
     ...options,
     sessions,
     cookie: cookieSettings,
     profile,
     now,
   })
-  return Object.assign(middleware, { close: () => opened.close() })
+  return { requests, close: () => opened.close() }
 }
 
 function observedEngine(engine: SessionEngine, onLoad: (outcome: LoadOutcome) => void): SessionEngine {

@@ -70,4 +70,11 @@ export {
 } from './session/handle.ts'
 export { KeyError, Session } from './session/session.ts'
 export { createAuthMiddleware } from './web/auth.ts'
-export { createSessionMiddleware, type SessionMiddlewareOptions } from './web/session-middleware.ts'
+export { createSessionMiddleware } from './web/session-middleware.ts'
+export {
+  createSessionRequests,
+  type SessionHeaders,
+  type SessionRequest,
+  type SessionRequests,
+  type SessionRequestsOptions,
+} from './web/session-requests.ts'

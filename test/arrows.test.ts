@@ -54,15 +54,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'type knex',
     'node:',
   ],
-  'django-sessions.ts': [
-    'django/',
-    'session/',
-    'session-engine.ts',
-    'web/session-middleware.ts',
-    'type knex',
-    'type koa',
-  ],
-  'django-auth.ts': ['django/', 'auth/', 'engines/db.ts', 'type django-sessions.ts'],
+  'django-sessions.ts': ['django/', 'session/', 'session-engine.ts', 'web/session-', 'type knex', 'type koa'],
+  'django-auth.ts': ['django/', 'auth/', 'engines/db.ts', 'type django-sessions.ts', 'type knex'],
   'service.ts': ['!cli/'],
   'index.ts': ['django', 'session', 'engines/', 'web/', 'auth/'],
 }

@@ -1,0 +1,127 @@
+import {
+  type CookieSettings,
+  deletedSessionCookie,
+  readCookie,
+  sessionCookie,
+  varyOnCookie,
+} from '../django/cookie.ts'
+import type { VersionProfile } from '../django/versions.ts'
+import { SessionInterrupted } from '../session/commit.ts'
+import type { SessionHandle, Sessions } from '../session/handle.ts'
+import type { Session } from '../session/session.ts'
+
+export interface SessionRequestsOptions {
+  readonly sessions: Sessions
+  readonly cookie: CookieSettings
+  readonly profile: VersionProfile
+  /** SESSION_SAVE_EVERY_REQUEST. */
+  readonly saveEveryRequest?: boolean
+  readonly now?: () => Date
+  /** Called with the keys of values that were changed inside but will not be saved; Django loses them silently. */
+  readonly onLostChange?: (keys: readonly string[]) => void
+}
+
+/** Django's SessionMiddleware without a framework around it: what each adapter is made of. */
+export interface SessionRequests {
+  /** The session of the request with this Cookie header, as Node gives it. */
+  open(cookieHeader: string | undefined): SessionRequest
+}
+
+export interface SessionRequest {
+  readonly session: SessionHandle
+  /**
+   * To be called once, when the status is known and no header is sent: saves the session, and gives the headers that
+   * it needs. Where it throws, the response must be an error, so that nobody gets a 200 whose session was not saved.
+   * @throws {SessionInterrupted} with the status 400.
+   */
+  respond(status: number): Promise<SessionHeaders>
+}
+
+export interface SessionHeaders {
+  /** A Set-Cookie header, beside those that are there. */
+  readonly setCookie: string | null
+  /** What the Vary header becomes from what it is ('' for none); null where it stays. */
+  readonly vary: ((existing: string) => string) | null
+}
+
+/** Source: django/contrib/sessions/middleware.py, process_request and process_response. */
+export function createSessionRequests({
+  sessions,
+  cookie,
+  profile,
+  saveEveryRequest = false,
+  now = () => new Date(),
+  onLostChange,
+}: SessionRequestsOptions): SessionRequests {
+  const vary = (existing: string): string => varyOnCookie(existing, profile)
+
+  async function processResponse(
+    handle: SessionHandle,
+    { sent, status }: { sent: string | undefined; status: number },
+  ): Promise<SessionHeaders> {
+    const maySave = profile.savesSession(status)
+    try {
+      await handle.loaded?.settled()
+    } catch (error) {
+      if (maySave) throw error
+      // The visitor is told of a failure already, and keeps the cookie: logging out, say, can be tried again.
+      return { setCookie: null, vary }
+    }
+    // Sampled before a save may load: an unknown key that nobody looked at is not "empty" yet.
+    const { accessed, modified, isEmpty, isUnreadable } = handle
+    if (sent !== undefined && isEmpty) {
+      // Unlike Django, the cookie of a row that does not verify stays unless the session was flushed: Django may be
+      // able to read it.
+      if (isUnreadable && !modified) return { setCookie: null, vary }
+      const setCookie = deletedSessionCookie(cookie, profile)
+      return { setCookie, vary: profile.variesOnCookieDeletion ? vary : null }
+    }
+    const saves = (modified || saveEveryRequest) && !isEmpty
+    if (!modified && !saves && onLostChange !== undefined) warnOfLostChanges(handle, onLostChange)
+    if (!saves || !maySave) return { setCookie: null, vary: accessed ? vary : null }
+    const session = await handle.load()
+    if (handle.isUnreadable && !modified) return { setCookie: null, vary }
+    maxAgeOf(session) // an expiry on which Django fails too: then nothing is saved
+    await session.save()
+    const options = { maxAge: maxAgeOf(session), now: now(), profile }
+    return {
+      setCookie: sessionCookie(cookie, session.sessionKey ?? '', options),
+      vary: accessed || profile.variesOnCookieSet ? vary : null,
+    }
+  }
+
+  return {
+    open(cookieHeader) {
+      const sent = readCookie(cookieHeader, cookie.name)
+      const session = sessions.open(sent)
+      return {
+        session,
+        async respond(status) {
+          try {
+            return await processResponse(session, { sent, status })
+          } catch (error) {
+            throw asBadRequest(error)
+          }
+        },
+      }
+    },
+  }
+}
+
+/**
+ * The same error; one of a session that was deleted meanwhile is a BadRequest, as in
+ * django/contrib/sessions/exceptions.py, by the names that Koa, Express and Fastify ask for where they answer it.
+ */
+export function asBadRequest(error: unknown): unknown {
+  if (!(error instanceof SessionInterrupted)) return error
+  return Object.assign(error, { status: 400, statusCode: 400, expose: true })
+}
+
+function maxAgeOf(session: Session): number | null {
+  return session.getExpireAtBrowserClose() ? null : session.getExpiryAge()
+}
+
+function warnOfLostChanges(handle: SessionHandle, onLostChange: (keys: readonly string[]) => void): void {
+  const keys = handle.loaded?.nestedChanges() ?? []
+  if (keys.length > 0) onLostChange(keys)
+}
