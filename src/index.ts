@@ -1,4 +1,12 @@
-export { type Auth, type AuthOptions, createAuth, type Identity, type LoginOptions } from './auth/auth.ts'
+export {
+  type Auth,
+  type AuthOptions,
+  type Credentials,
+  createAuth,
+  type Identity,
+  type LoginOptions,
+  NoPasswordBackend,
+} from './auth/auth.ts'
 export type { AnonymousUser, User } from './auth/user.ts'
 export { InvalidUserModel, type UserIdType, type UserModelOptions } from './auth/user-model.ts'
 export { createVisitor, type Visitor } from './auth/visitor.ts'
@@ -17,6 +25,7 @@ export {
   stringifyObject,
   stringifyValue,
 } from './django/json.ts'
+export { type PasswordRefusal, PasswordsBusy } from './django/passwords.ts'
 export {
   createSessionCodec,
   type DecodedSession,
@@ -42,6 +51,14 @@ export {
   type LoadOutcome,
   type LoadOutcome,
 } from './django-sessions.ts'
+export { type DjangoSessionsOptions, djangoSessions, type LoadOutcome } from './django-sessions.ts'
+export {
+  type Authenticated,
+  type DjangoRequest,
+  type DjangoSite,
+  type DjangoSiteOptions,
+  openDjangoSite,
+} from './django-site.ts'
 export { createDbEngine, type DbEngineOptions } from './engines/db.ts'
 export { createFileEngine, type FileEngineOptions, UnusableSessionFolder } from './engines/file.ts'
 export { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'

@@ -55,6 +55,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'node:',
   ],
   'django-sessions.ts': ['django/', 'session/', 'session-engine.ts', 'web/session-', 'type knex', 'type koa'],
+  'django-site.ts': ['django-sessions.ts', 'django-auth.ts', 'auth/', 'type session/', 'type web/'],
+  'adapters/': ['type django-site.ts', 'web/held-response.ts', 'type web/', 'type fastify', 'node:'],
   'django-auth.ts': ['django/', 'auth/', 'engines/db.ts', 'type django-sessions.ts', 'type knex'],
   'service.ts': ['!cli/'],
   'index.ts': ['django', 'session', 'engines/', 'web/', 'auth/'],

@@ -1,0 +1,35 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { DjangoRequest, DjangoSite } from '../django-site.ts'
+import { holdResponse } from '../web/held-response.ts'
+
+declare global {
+  namespace Express {
+    interface Request {
+      /** The visitor's Django session, and who the visitor is: `const user = await request.django.user()`. */
+      readonly django: DjangoRequest
+    }
+  }
+}
+
+/**
+ * Express middleware that gives each request the visitor's Django session and user as `request.django`. The session is
+ * saved before the response is sent; where that fails, Express' error handlers answer.
+ * Connect and `node:http` take it too.
+ */
+export function djangoExpress(
+  site: Pick<DjangoSite, 'open'>,
+): (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => void {
+  return function djangoMiddleware(request, response, next) {
+    const { respond, ...django } = site.open(request.headers.cookie)
+    Object.assign(request, { django })
+
+    async function setHeaders(status: number): Promise<void> {
+      const { setCookie, vary } = await respond(status)
+      if (setCookie !== null) response.appendHeader('Set-Cookie', setCookie)
+      if (vary !== null) response.setHeader('Vary', vary(String(response.getHeader('Vary') ?? '')))
+    }
+
+    holdResponse(response, setHeaders, next)
+    next()
+  }
+}

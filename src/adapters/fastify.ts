@@ -1,0 +1,44 @@
+import type { FastifyInstance } from 'fastify'
+import type { DjangoRequest, DjangoSite } from '../django-site.ts'
+import type { SessionRequest } from '../web/session-requests.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The visitor's Django session, and who the visitor is: `const user = await request.django.user()`. */
+    readonly django: DjangoRequest
+  }
+}
+
+/**
+ * A Fastify plugin that gives each request the visitor's Django session and user as `request.django`. The session is
+ * saved before the response is sent; where that fails, Fastify's error handler answers.
+ * `await fastify.register(djangoFastify, { site })`
+ */
+export async function djangoFastify(
+  fastify: FastifyInstance,
+  { site }: { site: Pick<DjangoSite, 'open'> },
+): Promise<void> {
+  const responders = new WeakMap<object, SessionRequest['respond']>()
+  fastify.decorateRequest('django')
+
+  fastify.addHook('onRequest', async function openDjangoSession(request) {
+    const { respond, ...django } = site.open(request.headers.cookie)
+    Object.assign(request, { django })
+    responders.set(request, respond)
+  })
+
+  fastify.addHook('onSend', async function saveDjangoSession(request, reply) {
+    const respond = responders.get(request)
+    responders.delete(request) // once: the answer to a failed save is sent as well
+    if (respond === undefined) return
+    const { setCookie, vary } = await respond(reply.statusCode)
+    if (setCookie !== null) reply.header('Set-Cookie', setCookie)
+    if (vary !== null) reply.header('Vary', vary(String(reply.getHeader('Vary') ?? '')))
+  })
+}
+
+// For the whole application, not only for what is registered inside this plugin; as the package fastify-plugin does it.
+Object.assign(djangoFastify, {
+  [Symbol.for('skip-override')]: true,
+  [Symbol.for('fastify.display-name')]: 'django',
+})
