@@ -14,10 +14,11 @@ declare module 'fastify' {
  * saved before the response is sent; where that fails, Fastify's error handler answers.
  * `await fastify.register(djangoFastify, { site })`
  */
-export async function djangoFastify(
+export function djangoFastify(
   fastify: FastifyInstance,
   { site }: { site: Pick<DjangoSite, 'open'> },
-): Promise<void> {
+  done: () => void,
+): void {
   const responders = new WeakMap<object, SessionRequest['respond']>()
   fastify.decorateRequest('django')
 
@@ -35,6 +36,7 @@ export async function djangoFastify(
     if (setCookie !== null) reply.header('Set-Cookie', setCookie)
     if (vary !== null) reply.header('Vary', vary(String(reply.getHeader('Vary') ?? '')))
   })
+  done()
 }
 
 // For the whole application, not only for what is registered inside this plugin; as the package fastify-plugin does it.

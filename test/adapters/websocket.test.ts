@@ -1,0 +1,107 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import test from 'ava'
+import { WebSocket, WebSocketServer } from 'ws'
+import { createAuthHashes } from '../../src/django/auth-hash.ts'
+import { stringifyValue } from '../../src/django/json.ts'
+import { versionProfile } from '../../src/django/versions.ts'
+import type { DjangoSite } from '../../src/django-site.ts'
+import { addUser, hashed, MODEL_BACKEND } from '../auth/users.ts'
+import { type DbUnderTest, openDb, secretKey } from '../engines/db-under-test.ts'
+import type { Scope } from '../support/file-scope.ts'
+import { siteOf } from './sites.ts'
+
+const KEY = 'abcdefgh0123456789abcdefgh012345'
+
+/** Says whom it talks to, to whoever is logged in; nobody else is let in. */
+async function serve(t: Scope, site: DjangoSite): Promise<string> {
+  const server = createServer()
+  const sockets = new WebSocketServer({ noServer: true })
+  server.on('upgrade', async (request, socket, head) => {
+    const { session, user } = await site.authenticate(request)
+    if (!user.isAuthenticated) {
+      socket.end('HTTP/1.1 401 Unauthorized\r\n\r\n')
+      return
+    }
+    sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      webSocket.send(JSON.stringify([user.getUsername(), session.get('cart', null)]))
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    for (const client of sockets.clients) client.terminate()
+    server.close()
+  })
+  return `ws://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+/** The first message, or the status of a refusal. */
+async function connect(t: Scope, url: string, cookie?: string): Promise<string | number> {
+  const socket = new WebSocket(url, { headers: cookie === undefined ? {} : { Cookie: cookie } })
+  t.teardown(() => socket.terminate())
+  return new Promise((resolve, reject) => {
+    socket.on('message', (data) => resolve(String(data)))
+    socket.on('unexpected-response', (_request, response) => resolve(Number(response.statusCode)))
+    socket.on('error', reject)
+  })
+}
+
+async function logIn(
+  db: DbUnderTest,
+  secretKeys: readonly [string, ...string[]] = [secretKey],
+): Promise<void> {
+  const password = hashed('secret')
+  const id = await addUser(db, { username: 'ann', password })
+  const hashes = createAuthHashes({ secretKeys, profile: versionProfile(db.djangoVersion) })
+  const values = {
+    cart: [1],
+    _auth_user_id: String(id),
+    _auth_user_backend: MODEL_BACKEND,
+    _auth_user_hash: hashes.create(password),
+  }
+  const data = new Map(Object.entries(values).map(([name, value]) => [name, stringifyValue(value)]))
+  await db.engine.create(KEY, { data, expireDate: new Date('2999-01-01') })
+}
+
+test('a WebSocket is opened for who is logged in, and refused to others', async (t) => {
+  const db = await openDb(t, 'sqlite', { tables: 'library' })
+  await logIn(db)
+  const url = await serve(t, siteOf(db))
+  t.is(await connect(t, url, `theme=dark; sessionid=${KEY}`), '["ann",[1]]')
+  t.is(await connect(t, url), 401)
+  t.is(await connect(t, url, 'sessionid=abcdefgh0123456789abcdefgh000000'), 401)
+})
+
+test('a session whose password was changed opens no WebSocket, and is left to the next page', async (t) => {
+  const db = await openDb(t, 'sqlite', { tables: 'library' })
+  await logIn(db)
+  await db.db('auth_user').update({ password: hashed('another') })
+  const before = await db.rows()
+  t.is(await connect(t, await serve(t, siteOf(db)), `sessionid=${KEY}`), 401)
+  t.deepEqual(await db.rows(), before)
+})
+
+test('a hash of a fallback key opens a WebSocket, and the session keeps its key: no cookie could be set', async (t) => {
+  const db = await openDb(t, 'sqlite', { tables: 'library' })
+  await logIn(db)
+  const before = await db.rows()
+  const site = siteOf(db, { secretKeys: ['the key that comes', secretKey] })
+  t.is(await connect(t, await serve(t, site), `sessionid=${KEY}`), '["ann",[1]]')
+  t.deepEqual(await db.rows(), before)
+})
+
+test('a Cookie header alone will do, and what is set is there after save', async (t) => {
+  const db = await openDb(t, 'sqlite', { tables: 'library' })
+  await logIn(db)
+  const site = siteOf(db)
+  const { session, user } = await site.authenticate(`sessionid=${KEY}`)
+  t.true(user.isAuthenticated)
+  session.set('cart', [1, 2])
+  await session.save()
+  const again = await site.authenticate({ headers: { cookie: `sessionid=${KEY}` } })
+  t.deepEqual(again.session.get('cart'), [1, 2])
+  const nobody = await site.authenticate(undefined)
+  t.false(nobody.user.isAuthenticated)
+})
