@@ -35,6 +35,7 @@ export {
 } from './django/session-data.ts'
 export { isValidSessionKey, newSessionKey } from './django/session-key.ts'
 export {
+  type CsrfRules,
   type HashAlgorithm,
   type SessionFormat,
   UnknownDjangoVersion,
@@ -45,13 +46,9 @@ export { type DjangoAuthOptions, djangoAuth } from './django-auth.ts'
 export {
   type DjangoSessions,
   type DjangoSessionsOptions,
-  type DjangoSessionsOptions,
   djangoSessions,
-  djangoSessions,
-  type LoadOutcome,
   type LoadOutcome,
 } from './django-sessions.ts'
-export { type DjangoSessionsOptions, djangoSessions, type LoadOutcome } from './django-sessions.ts'
 export {
   type Authenticated,
   type DjangoRequest,
@@ -87,6 +84,22 @@ export {
 } from './session/handle.ts'
 export { KeyError, Session } from './session/session.ts'
 export { createAuthMiddleware } from './web/auth.ts'
+export {
+  type Csrf,
+  CsrfFailure,
+  type CsrfMiddlewareOptions,
+  type CsrfSettings,
+  createCsrfMiddleware,
+  protect,
+} from './web/csrf.ts'
+export {
+  type Form,
+  type FormLimits,
+  RequestDataTooBig,
+  readForm,
+  TooManyFieldsSent,
+  UnreadablePost,
+} from './web/form.ts'
 export { createSessionMiddleware } from './web/session-middleware.ts'
 export {
   createSessionRequests,

@@ -1,7 +1,7 @@
 import { InvalidSessionExpiry } from './expiry.ts'
 import type { VersionProfile } from './versions.ts'
 
-/** The SESSION_COOKIE_… settings. */
+/** The SESSION_COOKIE_… settings, or CSRF_COOKIE_…. */
 export interface CookieSettings {
   readonly name: string
   readonly domain: string | null
@@ -34,17 +34,17 @@ export function readCookie(header: string | undefined, name: string): string | u
 }
 
 /**
- * The text of the Set-Cookie header that carries the session; attributes in the order of Python's Morsel.
+ * The text of the Set-Cookie header with this value; attributes in the order of Python's Morsel.
  * `maxAge` is in seconds, null until the browser closes.
  * Source: django/http/response.py, set_cookie; Python's http/cookies.py, Morsel.OutputString.
  * @throws {InvalidSessionExpiry} when the cookie would expire outside the years 1 to 9999.
  */
-export function sessionCookie(
+export function setCookie(
   settings: CookieSettings,
   value: string,
   { maxAge, now, profile }: { maxAge: number | null; now: Date; profile: VersionProfile },
 ): string {
-  return setCookie(settings, value, profile, {
+  return cookieText(settings, value, profile, {
     expires: maxAge === null ? null : httpDate(now.getTime() + maxAge * 1000),
     maxAge: maxAge !== null && profile.truncatesMaxAge ? Math.trunc(maxAge) : maxAge,
     httpOnly: settings.httpOnly,
@@ -53,12 +53,12 @@ export function sessionCookie(
 }
 
 /**
- * The text of the Set-Cookie header that makes the browser forget the session.
+ * The text of the Set-Cookie header that makes the browser forget the cookie.
  * Source: django/http/response.py, delete_cookie.
  */
-export function deletedSessionCookie(settings: CookieSettings, profile: VersionProfile): string {
+export function deleteCookie(settings: CookieSettings, profile: VersionProfile): string {
   const { name, sameSite } = settings
-  return setCookie(settings, '', profile, {
+  return cookieText(settings, '', profile, {
     expires: httpDate(0),
     maxAge: 0,
     httpOnly: false,
@@ -88,7 +88,7 @@ interface Attributes {
   readonly secure: boolean
 }
 
-function setCookie(
+function cookieText(
   { name, domain, path, sameSite }: CookieSettings,
   value: string,
   { allowsSameSiteNone }: VersionProfile,
@@ -96,7 +96,7 @@ function setCookie(
 ): string {
   if (sameSite === 'None' && !allowsSameSiteNone) {
     throw new UnsupportedSameSite(
-      "SESSION_COOKIE_SAMESITE is 'None', which this version of Django (before 3.1) refuses",
+      `the cookie ${name} is SameSite=None, which this version of Django (before 3.1) refuses`,
     )
   }
   // Morsel sorts by its own names (domain, expires, httponly, max-age, …) and leaves out what is empty.
@@ -119,7 +119,7 @@ function httpDate(time: number): string {
   const date = new Date(Math.floor(time / 1000) * 1000)
   const year = date.getUTCFullYear()
   if (year >= 1 && year <= 9999) return date.toUTCString()
-  throw new InvalidSessionExpiry('the session cookie expires out of range: Python knows the years 1 to 9999')
+  throw new InvalidSessionExpiry('the cookie expires out of range: Python knows the years 1 to 9999')
 }
 
 /** Python's `str.strip()`. JavaScript's `trim` takes a BOM for a blank, and U+001C to U+001F and U+0085 for none. */

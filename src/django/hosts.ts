@@ -26,8 +26,11 @@ export function validateHost(domain: string, allowedHosts: readonly string[]): b
   return allowedHosts.some((pattern) => pattern === '*' || isSameDomain(domain, pattern.toLowerCase()))
 }
 
-/** Source: is_same_domain. */
-function isSameDomain(domain: string, pattern: string): boolean {
+/**
+ * Whether a pattern in lower case is this domain, or begins with a dot and is that of one above it or its own.
+ * Source: is_same_domain.
+ */
+export function isSameDomain(domain: string, pattern: string): boolean {
   if (pattern === '') return false
   return domain === pattern || (pattern.startsWith('.') && `.${domain}`.endsWith(pattern))
 }

@@ -53,6 +53,25 @@ export interface VersionProfile {
   readonly truncatesMaxAge: boolean
   /** The default of the setting USE_TZ (True since 5.0). */
   readonly useTzDefault: boolean
+  readonly csrf: CsrfRules
+}
+
+/** Source: django/middleware/csrf.py of each release. */
+export interface CsrfRules {
+  /** Whether the cookie and the session hold the secret behind a mask, 64 characters (before 4.1), or bare, 32. */
+  readonly storesMasked: boolean
+  /** Whether a cookie without a mask is replaced by one with it in any response (4.0 only). */
+  readonly masksBareCookie: boolean
+  /**
+   * Whether a malformed cookie or token is refused by what is wrong with it, and such a cookie replaced in any response
+   * (4.0). Before, a random one stood in for it, so that nothing matched.
+   */
+  readonly namesMalformed: boolean
+  /**
+   * Whether the Origin header is looked at before the Referer, and CSRF_TRUSTED_ORIGINS are origins such as
+   * `https://*.example.com` (4.0), not hosts such as `.example.com`.
+   */
+  readonly checksOrigin: boolean
 }
 
 export interface HashingCost {
@@ -120,6 +139,12 @@ export function versionProfile(
     allowsSameSiteNone: since(3, 1),
     truncatesMaxAge: since(3, 2),
     useTzDefault: since(5, 0),
+    csrf: Object.freeze({
+      storesMasked: !since(4, 1),
+      masksBareCookie: since(4, 0) && !since(4, 1),
+      namesMalformed: since(4, 0),
+      checksOrigin: since(4, 0),
+    }),
   })
 }
 

@@ -1,5 +1,6 @@
 import Koa, { type Context, type Middleware } from 'koa'
 import { DisallowedHost } from './allowed-hosts.ts'
+import { CsrfFailure } from './csrf.ts'
 import { errorFields, type Log } from './log.ts'
 import type { Views } from './views.ts'
 
@@ -43,6 +44,10 @@ const PASSING: readonly (string | number)[] = [
 const STATUS_OF_CODE: ReadonlyMap<unknown, number> = new Map([
   ['ERR_DISALLOWED_HOST', 400], // django/core/handlers/exception.py, response_for_exception: SuspiciousOperation
   ['ERR_SESSION_INTERRUPTED', 400], // django/contrib/sessions/exceptions.py, SessionInterrupted
+  ['ERR_CSRF', 403], // django/views/csrf.py, csrf_failure
+  ['ERR_REQUEST_DATA_TOO_BIG', 400], // response_for_exception again: these are SuspiciousOperation, too,
+  ['ERR_TOO_MANY_FIELDS', 400],
+  ['ERR_UNREADABLE_POST', 400], // or a MultiPartParserError
   ['ERR_INVALID_URL', 400], // Node, for a request line such as "GET http://[ HTTP/1.1"
   ...PASSING.map((code) => [code, 503] as const),
 ])
@@ -50,6 +55,7 @@ const STATUS_OF_CODE: ReadonlyMap<unknown, number> = new Map([
 /** What a visitor reads; never the cause. */
 const TEXTS: Readonly<Record<number, readonly [title: string, message: string]>> = {
   400: ['Bad request', 'The server could not understand this request.'],
+  403: ['Not allowed', 'You may not see this page, or not do this.'],
   404: [
     'Page not found',
     'There is nothing at this address. It may have moved, or the link may be misspelt.',
@@ -64,6 +70,13 @@ const TEXTS: Readonly<Record<number, readonly [title: string, message: string]>>
 
 /** Where an error's code says more than its status. */
 const TEXT_OF_CODE: ReadonlyMap<unknown, readonly [title: string, message: string]> = new Map([
+  [
+    'ERR_CSRF',
+    [
+      'Please send it again',
+      'The library could not tell that this came from one of its own pages. Go back, reload the page and send the form again; your browser must accept cookies.',
+    ],
+  ],
   ['ERR_DISALLOWED_HOST', ['Bad request', 'The library does not answer under this name.']],
   [
     'ERR_SESSION_INTERRUPTED',
@@ -112,6 +125,7 @@ export function createErrorPages({ views, log }: { views: Views; log: Log }): Mi
       if (status >= 500) log.error('http.failure', { requestId, status, ...errorFields(error) })
       if (error instanceof DisallowedHost)
         log.warn('security.disallowed_host', { requestId, host: error.host, hint: 'see ALLOWED_HOSTS' })
+      if (error instanceof CsrfFailure) log.warn('security.csrf', { requestId, reason: error.reason })
       for (const name of BODY_HEADERS) ctx.remove(name)
       if (error instanceof Koa.HttpError && error.headers !== undefined) ctx.set(error.headers)
       return show(ctx, status, TEXT_OF_CODE.get(codeOf(error)))

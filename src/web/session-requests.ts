@@ -1,10 +1,4 @@
-import {
-  type CookieSettings,
-  deletedSessionCookie,
-  readCookie,
-  sessionCookie,
-  varyOnCookie,
-} from '../django/cookie.ts'
+import { type CookieSettings, deleteCookie, readCookie, setCookie, varyOnCookie } from '../django/cookie.ts'
 import type { VersionProfile } from '../django/versions.ts'
 import { SessionInterrupted } from '../session/commit.ts'
 import type { SessionHandle, Sessions } from '../session/handle.ts'
@@ -73,8 +67,7 @@ export function createSessionRequests({
       // Unlike Django, the cookie of a row that does not verify stays unless the session was flushed: Django may be
       // able to read it.
       if (isUnreadable && !modified) return { setCookie: null, vary }
-      const setCookie = deletedSessionCookie(cookie, profile)
-      return { setCookie, vary: profile.variesOnCookieDeletion ? vary : null }
+      return { setCookie: deleteCookie(cookie, profile), vary: profile.variesOnCookieDeletion ? vary : null }
     }
     const saves = (modified || saveEveryRequest) && !isEmpty
     if (!modified && !saves && onLostChange !== undefined) warnOfLostChanges(handle, onLostChange)
@@ -85,7 +78,7 @@ export function createSessionRequests({
     await session.save()
     const options = { maxAge: maxAgeOf(session), now: now(), profile }
     return {
-      setCookie: sessionCookie(cookie, session.sessionKey ?? '', options),
+      setCookie: setCookie(cookie, session.sessionKey ?? '', options),
       vary: accessed || profile.variesOnCookieSet ? vary : null,
     }
   }

@@ -2,10 +2,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import test from 'ava'
 import {
   type CookieSettings,
-  deletedSessionCookie,
+  deleteCookie,
   readCookie,
-  sessionCookie,
   varyOnCookie,
+  setCookie as writeCookie,
 } from '../../src/django/cookie.ts'
 import { versionProfile } from '../../src/django/versions.ts'
 
@@ -65,7 +65,7 @@ const quotesTheSame = test.macro<[string, number]>({
     const bare = { ...LAX, path: '', httpOnly: false, sameSite: null }
     for (const { input, results } of table.values) {
       t.is(
-        sessionCookie(bare, input, { maxAge: null, now: NOW, profile }),
+        writeCookie(bare, input, { maxAge: null, now: NOW, profile }),
         results[index] ?? '',
         JSON.stringify(input),
       )
@@ -93,22 +93,22 @@ const sendsTheSame = test.macro<[string, MiddlewareCase]>({
     const maxAge = atBrowserClose ? null : (AGES[op] ?? Number(settings.SESSION_COOKIE_AGE ?? 1209600))
 
     if (status.startsWith('500') && cookie.sameSite === 'None') {
-      t.throws(() => sessionCookie(cookie, 'k', { maxAge, now: NOW, profile }), {
+      t.throws(() => writeCookie(cookie, 'k', { maxAge, now: NOW, profile }), {
         code: 'ERR_COOKIE_SAMESITE',
       })
-      t.throws(() => deletedSessionCookie(cookie, profile), { code: 'ERR_COOKIE_SAMESITE' })
+      t.throws(() => deleteCookie(cookie, profile), { code: 'ERR_COOKIE_SAMESITE' })
       return
     }
     const text = setCookie[0]?.trim() ?? ''
     if (text.includes('=""')) {
-      t.is(deletedSessionCookie(cookie, profile), text)
+      t.is(deleteCookie(cookie, profile), text)
       return
     }
     const [, key = ''] = /^[^=]+=(\w{32});/.exec(text) ?? []
     const [, expires] = /expires=([^;]+)/.exec(text) ?? []
     // The measured site's clock is what its cookie says, to the second.
     const now = expires === undefined ? NOW : new Date(Math.ceil(Date.parse(expires) - (maxAge ?? 0) * 1000))
-    t.is(sessionCookie(cookie, key, { maxAge, now, profile }), text)
+    t.is(writeCookie(cookie, key, { maxAge, now, profile }), text)
   },
 })
 
@@ -155,7 +155,7 @@ test('cookies that no row can own are deleted with the text Django sends', (t) =
   for (const file of readdirSync(new URL('../measured/', import.meta.url))) {
     const version = /^keys-([\d.]+)-/.exec(file)?.[1]
     if (version === undefined) continue
-    const deletion = deletedSessionCookie(LAX, versionProfile(version)).replace(/expires=[^;]+/, 'expires=..')
+    const deletion = deleteCookie(LAX, versionProfile(version)).replace(/expires=[^;]+/, 'expires=..')
     for (const [name, row] of Object.entries(
       readJson<Record<string, Partial<MiddlewareCase>>>(`measured/${file}`),
     )) {
@@ -183,16 +183,16 @@ test('a header made of blanks is read in linear time', (t) => {
 test('the deletion is marked Secure only where browsers insist on it', (t) => {
   const profile = versionProfile('5.2')
   const { name, ...rest } = { ...LAX, secure: true }
-  t.false(deletedSessionCookie({ name, ...rest }, profile).includes('Secure'))
+  t.false(deleteCookie({ name, ...rest }, profile).includes('Secure'))
   for (const prefixed of ['__Host-sid', '__Secure-sid']) {
-    t.regex(deletedSessionCookie({ name: prefixed, ...rest }, profile), /; Secure$/)
+    t.regex(deleteCookie({ name: prefixed, ...rest }, profile), /; Secure$/)
   }
-  t.regex(deletedSessionCookie({ ...LAX, sameSite: 'None' }, profile), /; SameSite=None; Secure$/)
+  t.regex(deleteCookie({ ...LAX, sameSite: 'None' }, profile), /; SameSite=None; Secure$/)
 })
 
 test('Max-Age is a whole number since 3.2, and expires is the second in which the cookie ends', (t) => {
   const cookie = (maxAge: number, version: string) =>
-    sessionCookie(LAX, 'abcdefgh', { maxAge, now: NOW, profile: versionProfile(version) })
+    writeCookie(LAX, 'abcdefgh', { maxAge, now: NOW, profile: versionProfile(version) })
   t.is(cookie(0.9, '2.2').match(/Max-Age=[^;]+/)?.[0], 'Max-Age=0.9')
   t.is(cookie(0.9, '3.2').match(/Max-Age=[^;]+/)?.[0], 'Max-Age=0')
   t.is(cookie(-0.9, '3.2').match(/Max-Age=[^;]+/)?.[0], 'Max-Age=0')

@@ -56,6 +56,20 @@ for (const [version, rules] of Object.entries(table)) {
   })
 }
 
+// From csrf.py of each release.
+const csrfTable: Record<string, ReturnType<typeof versionProfile>['csrf']> = {
+  '2.2': { storesMasked: true, masksBareCookie: false, namesMalformed: false, checksOrigin: false },
+  '3.2': { storesMasked: true, masksBareCookie: false, namesMalformed: false, checksOrigin: false },
+  '4.0': { storesMasked: true, masksBareCookie: true, namesMalformed: true, checksOrigin: true },
+  '4.1': { storesMasked: false, masksBareCookie: false, namesMalformed: true, checksOrigin: true },
+  '6.1': { storesMasked: false, masksBareCookie: false, namesMalformed: true, checksOrigin: true },
+}
+for (const [version, rules] of Object.entries(csrfTable)) {
+  test(`the CSRF rules of Django ${version} are known`, (t) => {
+    t.deepEqual(versionProfile(version).csrf, rules)
+  })
+}
+
 test("DEFAULT_HASHING_ALGORITHM='sha1' makes 3.1 and 3.2 write as 3.0 did, and read SHA-1 only", (t) => {
   for (const version of ['3.1', '3.2.25']) {
     t.like(

@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import test from 'ava'
 import fc from 'fast-check'
-import { readCookie, sessionCookie } from '../../src/django/cookie.ts'
+import { readCookie, setCookie } from '../../src/django/cookie.ts'
 import { createDateColumn, readIsoDate } from '../../src/django/datetime.ts'
 import {
   type ExpiryRules,
@@ -145,7 +145,7 @@ fuzz(
     // Node gives a character for each byte.
     const value = readCookie(Buffer.from(any, isUtf8 ? 'utf8' : 'latin1').toString('latin1'), 'sessionid')
     if (value === undefined || !isValidSessionKey(value)) return
-    const cookie = sessionCookie(COOKIE, value, { maxAge: 60, now: now(), profile: versionProfile('6.1') })
+    const cookie = setCookie(COOKIE, value, { maxAge: 60, now: now(), profile: versionProfile('6.1') })
     if (/\p{Cc}|[\xa0-\xff]/u.test(cookie)) throw new Error('a control character in a header')
     if ((cookie.match(/;/g) ?? []).length !== 5) throw new Error('an attribute of the client')
   },

@@ -1,6 +1,6 @@
 /** Gives one reader texts of 300,000 characters that ask much of it; posts the name of each text it is done with. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { readCookie, sessionCookie, varyOnCookie } from '../../src/django/cookie.ts'
+import { readCookie, setCookie, varyOnCookie } from '../../src/django/cookie.ts'
 import { createDateColumn } from '../../src/django/datetime.ts'
 import { getExpiryAge } from '../../src/django/expiry.ts'
 import { splitDomainPort } from '../../src/django/hosts.ts'
@@ -125,7 +125,7 @@ export const readers: Readonly<Record<string, (text: string) => unknown>> = {
   'a quoted cookie': (text) => readCookie(`sessionid="${text}"`, 'sessionid'),
   'a session key': (text) =>
     isValidSessionKey(text) &&
-    sessionCookie({ ...cookie, sameSite: null }, text, { maxAge: 60, now: now(), profile }),
+    setCookie({ ...cookie, sameSite: null }, text, { maxAge: 60, now: now(), profile }),
   'a Vary header': (text) => varyOnCookie(text, profile),
   'a Host header': splitDomainPort,
   'a Host header with a port': (text) => splitDomainPort(`a:${text}`),
