@@ -25,6 +25,7 @@ export {
   stringifyObject,
   stringifyValue,
 } from './django/json.ts'
+export { MESSAGE_LEVELS, type Message } from './django/messages.ts'
 export { type PasswordRefusal, PasswordsBusy } from './django/passwords.ts'
 export {
   createSessionCodec,
@@ -37,6 +38,8 @@ export { isValidSessionKey, newSessionKey } from './django/session-key.ts'
 export {
   type CsrfRules,
   type HashAlgorithm,
+  type MessagesCookieFormat,
+  type MessagesRules,
   type SessionFormat,
   UnknownDjangoVersion,
   type VersionProfile,
@@ -100,7 +103,16 @@ export {
   TooManyFieldsSent,
   UnreadablePost,
 } from './web/form.ts'
-export { createSessionMiddleware } from './web/session-middleware.ts'
+export {
+  type AddOptions,
+  createMessagesMiddleware,
+  type MessageStorage,
+  type Messages,
+  type MessagesMiddlewareOptions,
+  type MessagesSettings,
+  type ShownMessage,
+} from './web/messages.ts'
+export { createSessionMiddleware, type SessionMiddlewareOptions } from './web/session-middleware.ts'
 export {
   createSessionRequests,
   type SessionHeaders,

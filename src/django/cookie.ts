@@ -101,7 +101,7 @@ function cookieText(
   }
   // Morsel sorts by its own names (domain, expires, httponly, max-age, …) and leaves out what is empty.
   return [
-    `${name}=${quote(value)}`,
+    `${name}=${quoteCookieValue(value)}`,
     domain ? `Domain=${domain}` : '',
     expires === null ? '' : `expires=${expires}`,
     httpOnly ? 'HttpOnly' : '',
@@ -144,8 +144,11 @@ function unquote(value: string): string {
     )
 }
 
-/** Source: Python's http/cookies.py, _quote. A session key of MySQL may be any text that its collation equates. */
-function quote(value: string): string {
+/**
+ * A value as it stands in a Set-Cookie header. A session key of MySQL may be any text that its collation equates.
+ * Source: Python's http/cookies.py, _quote.
+ */
+export function quoteCookieValue(value: string): string {
   if (/^[\w!#$%&'*+\-.^`|~:]+$/.test(value)) return value
   return `"${value.replace(/[^\w!#$%&'*+\-.^`|~: ()/<=>?@[\]{}\u0100-\uffff]/g, escaped)}"`
 }

@@ -54,6 +54,7 @@ export interface VersionProfile {
   /** The default of the setting USE_TZ (True since 5.0). */
   readonly useTzDefault: boolean
   readonly csrf: CsrfRules
+  readonly messages: MessagesRules
 }
 
 /** Source: django/middleware/csrf.py of each release. */
@@ -83,6 +84,19 @@ export interface HashingCost {
   /** The logarithm to base 2 of the number of rounds. */
   readonly bcryptRounds: number
 }
+
+/** Source: django/contrib/messages/storage/cookie.py and session.py of each release. */
+export interface MessagesRules {
+  /** The formats of the cookie that it reads; the first is the one it writes (3.1 and 3.2 each brought one). */
+  readonly cookieFormats: readonly [MessagesCookieFormat, ...MessagesCookieFormat[]]
+  /** Whether the list in the session has blanks after its commas (3.2). */
+  readonly spacesSession: boolean
+  /** Whether extra tags that are '' are written (4.1; before, such a message has none). */
+  readonly writesEmptyTags: boolean
+}
+
+/** `hash`: `hash$json`; `signed-json`: the JSON text with a time stamp, signed; `signed`: `signing.dumps`. */
+export type MessagesCookieFormat = 'hash' | 'signed-json' | 'signed'
 
 export type SessionFormat = 'legacy' | 'signed'
 
@@ -145,6 +159,11 @@ export function versionProfile(
       namesMalformed: since(4, 0),
       checksOrigin: since(4, 0),
     }),
+    messages: Object.freeze({
+      cookieFormats: messagesCookieFormats(since),
+      spacesSession: since(3, 2),
+      writesEmptyTags: since(4, 1),
+    }),
   })
 }
 
@@ -170,6 +189,12 @@ const PBKDF2_ITERATIONS: readonly (readonly [minimum: readonly [number, number],
   [[3, 1], 216_000],
   [[3, 0], 180_000],
 ]
+function messagesCookieFormats(since: (...minimum: number[]) => boolean): MessagesRules['cookieFormats'] {
+  if (!since(3, 1)) return ['hash']
+  if (!since(3, 2)) return ['signed-json', 'hash']
+  if (!since(4, 0)) return ['signed', 'signed-json', 'hash']
+  return since(4, 1) ? ['signed'] : ['signed', 'signed-json']
+}
 
 /** The profile of a site that does not say its version, by what its `django_migrations` table holds. */
 export function versionFromMigrations(migrations: Iterable<{ app: string; name: string }>): string {

@@ -246,11 +246,13 @@ export function createSessionCommits({
   return { create, update, move, remove: (sessionKey) => engine.delete(sessionKey) }
 }
 
-/** Sets `key` to a function of its old value. */
+/** Sets `key` to a function of its old value; removes it where that gives undefined. */
 export function computed(key: string, next: (stored: PythonValue | undefined) => unknown): Change {
   return (data) => {
     const stored = data.get(key)
-    data.set(key, stringifyValue(next(stored === undefined ? undefined : parseValue(stored))))
+    const value = next(stored === undefined ? undefined : parseValue(stored))
+    if (value === undefined) data.delete(key)
+    else data.set(key, stringifyValue(value))
   }
 }
 

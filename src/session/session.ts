@@ -160,9 +160,9 @@ export class Session<T extends object = Record<string, unknown>> {
   }
 
   /**
-   * Sets a value that depends on the old one, e.g. a counter. `next` is called now, and again at the save with what the
-   * row holds by then, so nothing is counted twice or lost; it must be a function of its argument alone.
-   * After `save`, `get(key)` gives the value that was stored.
+   * Sets a value that depends on the old one, e.g. a counter; where `next` gives undefined, the key is removed. `next`
+   * is called now, and again at the save with what the row holds by then, so nothing is counted twice or lost; it must
+   * be a function of its argument alone. After `save`, `get(key)` gives the value that was stored.
    */
   compute<K extends keyof T & string>(key: K, next: (stored: PythonValue | undefined) => T[K]): T[K]
   compute(key: string, next: (stored: PythonValue | undefined) => Settable): unknown {

@@ -21,7 +21,8 @@ export function createViews(globals: Record<string, unknown>): Views {
     lstripBlocks: true,
   })
   for (const [name, value] of Object.entries(globals)) environment.addGlobal(name, value)
-  for (const template of ['base_generic.html', ...TEMPLATES]) environment.getTemplate(template, true)
+  for (const template of ['base_generic.html', 'messages.html', ...TEMPLATES])
+    environment.getTemplate(template, true)
   return {
     render: (template, context) => environment.render(template, context),
   }

@@ -70,6 +70,21 @@ for (const [version, rules] of Object.entries(csrfTable)) {
   })
 }
 
+// From storage/cookie.py and storage/session.py of each release.
+const messagesTable: Record<string, ReturnType<typeof versionProfile>['messages']> = {
+  '3.0': { cookieFormats: ['hash'], spacesSession: false, writesEmptyTags: false },
+  '3.1': { cookieFormats: ['signed-json', 'hash'], spacesSession: false, writesEmptyTags: false },
+  '3.2': { cookieFormats: ['signed', 'signed-json', 'hash'], spacesSession: true, writesEmptyTags: false },
+  '4.0': { cookieFormats: ['signed', 'signed-json'], spacesSession: true, writesEmptyTags: false },
+  '4.1': { cookieFormats: ['signed'], spacesSession: true, writesEmptyTags: true },
+  '6.1': { cookieFormats: ['signed'], spacesSession: true, writesEmptyTags: true },
+}
+for (const [version, rules] of Object.entries(messagesTable)) {
+  test(`the rules for messages of Django ${version} are known`, (t) => {
+    t.deepEqual(versionProfile(version).messages, rules)
+  })
+}
+
 test("DEFAULT_HASHING_ALGORITHM='sha1' makes 3.1 and 3.2 write as 3.0 did, and read SHA-1 only", (t) => {
   for (const version of ['3.1', '3.2.25']) {
     t.like(
