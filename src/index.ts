@@ -91,7 +91,6 @@ export {
   type Csrf,
   CsrfFailure,
   type CsrfMiddlewareOptions,
-  type CsrfSettings,
   createCsrfMiddleware,
   protect,
 } from './web/csrf.ts'
@@ -109,10 +108,9 @@ export {
   type MessageStorage,
   type Messages,
   type MessagesMiddlewareOptions,
-  type MessagesSettings,
   type ShownMessage,
 } from './web/messages.ts'
-export { createSessionMiddleware, type SessionMiddlewareOptions } from './web/session-middleware.ts'
+export { createSessionMiddleware } from './web/session-middleware.ts'
 export {
   createSessionRequests,
   type SessionHeaders,

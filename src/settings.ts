@@ -8,13 +8,16 @@ import {
   type VersionProfile,
   versionProfile,
 } from './django/versions.ts'
+import { readCookieSettings } from './settings/cookie-settings.ts'
+import { type CsrfSettings, readCsrfSettings } from './settings/csrf-settings.ts'
 import {
   type DatabaseSettings,
   type DatabaseUrlContext,
   type Limits,
   readDatabaseUrl,
 } from './settings/database-settings.ts'
-import { createEnvironment, type Environment, readEnvFile } from './settings/environment.ts'
+import { createEnvironment, type Environment, readEnvFile, readList } from './settings/environment.ts'
+import { type MessagesSettings, readMessagesSettings } from './settings/messages-settings.ts'
 import { pythonTemporaryFolder } from './settings/temporary-folder.ts'
 
 /** All that the service is told from outside; frozen, all the way down. Django's names and meanings where it has one. */
@@ -35,6 +38,8 @@ export interface Settings {
   readonly useTz: boolean | null
   readonly timeZone: string
   readonly session: SessionSettings
+  readonly csrf: CsrfSettings
+  readonly messages: MessagesSettings
   readonly host: string
   /** 0 for any that is free. */
   readonly port: number
@@ -119,10 +124,15 @@ export function readSettings(
   const limits = readLimits(environment)
   const database = readDatabase(environment, limits, { cwd, problems, warnings })
   const sessionDatabase = readSessionDatabase(environment, limits, { cwd, problems, warnings })
+  const secretKeys = readSecretKeys(environment, problems)
+  const django = readDjango(environment, problems)
+  const profile = readVersion(environment, problems)
   const settings = {
-    secretKeys: readSecretKeys(environment, problems),
-    ...readDjango(environment, problems),
-    session: readSession(environment, readVersion(environment, problems), { cwd, problems }),
+    secretKeys,
+    ...django,
+    session: readSession(environment, profile, { cwd, problems }),
+    csrf: readCsrfSettings(environment, { profile, problems, warnings }),
+    messages: readMessagesSettings(environment, problems),
     host: environment.text('HOST') ?? '127.0.0.1',
     port: environment.number('PORT', 3000, { min: 0, max: 65_535 }),
     shutdownDelay: environment.number('SHUTDOWN_DELAY', 0, { min: 0, max: 3600, integer: false }),
@@ -264,12 +274,22 @@ function readSession(
     cookieAge: environment.number('SESSION_COOKIE_AGE', 1_209_600, { min: 1, max: 3_155_760_000 }),
     expireAtBrowserClose: environment.boolean('SESSION_EXPIRE_AT_BROWSER_CLOSE', false),
     saveEveryRequest: environment.boolean('SESSION_SAVE_EVERY_REQUEST', false),
-    cookie: readCookie(environment, profile, problems),
+    cookie: readCookieSettings(environment, 'SESSION_COOKIE', { defaults: COOKIE, profile, problems }),
     maxInflatedBytes: environment.number('SESSION_MAX_INFLATED_BYTES', 16 * 1024 ** 2, {
       min: 1024,
       max: 1024 ** 3,
     }),
   }
+}
+
+/** Django's SESSION_COOKIE_… */
+const COOKIE: CookieSettings = {
+  name: 'sessionid',
+  domain: null,
+  path: '/',
+  secure: false,
+  httpOnly: true,
+  sameSite: 'Lax',
 }
 
 /** Django's dotted paths: those that are built, the default first, and those that are only known. */
@@ -317,64 +337,6 @@ function either(choices: readonly string[]): string {
   return choices.join(', ').replace(/, (?=[^,]*$)/, ' or ')
 }
 
-function readCookie(
-  environment: Environment,
-  profile: VersionProfile | null,
-  problems: string[],
-): CookieSettings {
-  const cookie = {
-    name: environment.text('SESSION_COOKIE_NAME') ?? 'sessionid',
-    domain: environment.text('SESSION_COOKIE_DOMAIN'),
-    path: environment.text('SESSION_COOKIE_PATH') ?? '/',
-    secure: environment.boolean('SESSION_COOKIE_SECURE', false),
-    httpOnly: environment.boolean('SESSION_COOKIE_HTTPONLY', true),
-    sameSite: readSameSite(environment),
-  }
-  problems.push(...cookieProblems(cookie, profile))
-  return cookie
-}
-
-// Django's setting is the text 'None', or False for no attribute at all.
-function readSameSite(environment: Environment): CookieSettings['sameSite'] {
-  const choices = ['Lax', 'Strict', 'None', 'False', 'false'] as const
-  const sameSite = environment.oneOf('SESSION_COOKIE_SAMESITE', choices, 'Lax')
-  return sameSite === 'False' || sameSite === 'false' ? null : sameSite
-}
-
-/** Cookies that Python refuses to write, or browsers to keep (RFC 6265bis, 4.1.3 and 5.7). */
-function* cookieProblems(
-  { name, domain, path, secure, sameSite }: CookieSettings,
-  profile: VersionProfile | null,
-): Generator<string> {
-  if (!COOKIE_NAME.test(name) || COOKIE_ATTRIBUTES.has(name.toLowerCase())) {
-    yield `SESSION_COOKIE_NAME ${JSON.stringify(name)} is no name for a cookie; use letters, digits, - and _`
-  }
-  if (domain !== null && !/^[\w.-]+$/.test(domain)) {
-    yield `SESSION_COOKIE_DOMAIN ${JSON.stringify(domain)} is no domain; give a host's name alone, e.g. .example.com`
-  }
-  if (!/^\/[\x21-\x3a\x3c-\x7e]*$/.test(path)) {
-    yield `SESSION_COOKIE_PATH ${JSON.stringify(path)} is no path; begin it with / and use neither blanks nor ;`
-  }
-  if (sameSite === 'None' && !secure) {
-    yield 'SESSION_COOKIE_SAMESITE is None, which browsers take only from secure cookies; set SESSION_COOKIE_SECURE=True'
-  }
-  if (sameSite === 'None' && profile?.allowsSameSiteNone === false) {
-    yield `SESSION_COOKIE_SAMESITE is None, which Django ${profile.version} cannot send; set it as in settings.py`
-  }
-  if (/^__(Secure|Host)-/i.test(name) && !secure) {
-    yield `SESSION_COOKIE_NAME ${name} asks for a secure cookie; set SESSION_COOKIE_SECURE=True`
-  }
-  if (/^__Host-/i.test(name) && (domain !== null || path !== '/')) {
-    yield `SESSION_COOKIE_NAME ${name} allows no SESSION_COOKIE_DOMAIN, and no SESSION_COOKIE_PATH but /; unset them`
-  }
-}
-
-/** Source: Python's http/cookies.py, _LegalChars and Morsel._reserved. */
-const COOKIE_NAME = /^[\w!#$%&'*+.^`|~:-]+$/
-const COOKIE_ATTRIBUTES: ReadonlySet<string> = new Set(
-  'expires path comment domain max-age secure httponly version samesite partitioned'.split(' '),
-)
-
 /** Blanks or commas between, or a JSON array. Empty means what Django makes of it, without and with DEBUG. */
 function readAllowedHosts(environment: Environment, problems: string[]): readonly string[] {
   const hosts = readList(environment.text('ALLOWED_HOSTS') ?? '')
@@ -395,16 +357,6 @@ function readAllowedHosts(environment: Environment, problems: string[]): readonl
 }
 
 const HOST_PATTERN = /^(?:\*|\.?[\w.-]+|\[[\da-f.:]+\])$/i
-
-function readList(text: string): string[] {
-  try {
-    const list: unknown = JSON.parse(text)
-    if (Array.isArray(list)) return list.map(String)
-  } catch {
-    // no JSON, then
-  }
-  return text.split(/[\s,]+/).filter((item) => item !== '')
-}
 
 function readHsts(environment: Environment): HstsSettings | null {
   const hsts = {
@@ -429,7 +381,7 @@ function* ignoredNames(environment: Environment): Generator<string> {
     if (IGNORED.has(name)) yield `${name} is ignored: the engine that needs it is not built yet`
     else if (!isHeeded(name, environment.text('SESSION_ENGINE')))
       yield `${name} is ignored: SESSION_ENGINE has no use for it`
-    else if (name.startsWith('SESSION_COOKIE_') && !COOKIE_SETTINGS.has(name))
+    else if (/^(?:SESSION_COOKIE|CSRF|MESSAGE)_/.test(name) && !KNOWN.has(name))
       yield `${name} is unknown and ignored`
   }
   if (environment.text('DATABASE_URL') === null && environment.text('NODE_ENV') === 'production') {
@@ -446,9 +398,14 @@ function isHeeded(name: string, engine: string | null): boolean {
 }
 
 const IGNORED: ReadonlySet<string> = new Set(['SESSION_CACHE_ALIAS'])
-const COOKIE_SETTINGS: ReadonlySet<string> = new Set(
-  ['NAME', 'AGE', 'DOMAIN', 'PATH', 'SECURE', 'HTTPONLY', 'SAMESITE'].map((name) => `SESSION_COOKIE_${name}`),
-)
+const KNOWN: ReadonlySet<string> = new Set([
+  ...['NAME', 'AGE', 'DOMAIN', 'PATH', 'SECURE', 'HTTPONLY', 'SAMESITE'].flatMap((name) => [
+    `SESSION_COOKIE_${name}`,
+    `CSRF_COOKIE_${name}`,
+  ]),
+  ...['CSRF_USE_SESSIONS', 'CSRF_HEADER_NAME', 'CSRF_TRUSTED_ORIGINS'],
+  ...['MESSAGE_STORAGE', 'MESSAGE_LEVEL', 'MESSAGE_TAGS'],
+])
 
 function deepFreeze<T extends object>(value: T): T {
   for (const part of Object.values(value)) if (typeof part === 'object' && part !== null) deepFreeze(part)

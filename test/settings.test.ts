@@ -42,6 +42,21 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
       },
       maxInflatedBytes: 16_777_216,
     },
+    csrf: {
+      useSessions: false,
+      cookie: {
+        name: 'csrftoken',
+        domain: null,
+        path: '/',
+        secure: false,
+        httpOnly: false,
+        sameSite: 'Lax',
+      },
+      cookieAge: 31_449_600,
+      headerName: 'HTTP_X_CSRFTOKEN',
+      trustedOrigins: [],
+    },
+    messages: { storage: 'fallback', level: 20, tags: {} },
     host: '127.0.0.1',
     port: 3000,
     shutdownDelay: 0,
@@ -287,6 +302,18 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
     { SESSION_COOKIE_NAME: '__Host-id', SESSION_COOKIE_SECURE: '1', SESSION_COOKIE_PATH: '/catalog' },
     /no SESSION_COOKIE_PATH but \//,
   ],
+  'a CSRF cookie with a blank in its name': [
+    { CSRF_COOKIE_NAME: 'csrf token' },
+    /^CSRF_COOKIE_NAME .* is no name/,
+  ],
+  'a CSRF cookie that browsers drop': [{ CSRF_COOKIE_SAMESITE: 'None' }, /set CSRF_COOKIE_SECURE=True/],
+  'a header that is written as in HTTP': [{ CSRF_HEADER_NAME: 'X-CSRFToken' }, /e\.g\. HTTP_X_CSRFTOKEN/],
+  'an unknown storage of messages': [
+    { MESSAGE_STORAGE: 'own.Storage' },
+    /set it to django\.contrib\.messages/,
+  ],
+  'tags that are no JSON': [{ MESSAGE_TAGS: '40=danger' }, /^MESSAGE_TAGS is no JSON object/],
+  'tags of what are no levels': [{ MESSAGE_TAGS: '{"error": "danger"}' }, /^MESSAGE_TAGS is no JSON object/],
   'an unknown time zone': [{ USE_TZ: 'True', TIME_ZONE: 'Asia/Soul' }, /is no time zone/],
   'a time zone without USE_TZ': [{ TIME_ZONE: 'Asia/Seoul' }, /^USE_TZ is empty/],
   'what is no version': [{ DJANGO_VERSION: 'latest' }, /is no Django version/],
@@ -323,6 +350,7 @@ test('what Django would heed and this ignores is warned about', (t) => {
     DATABASE_URL: `${MYSQL.DATABASE_URL}?init_command=SET%20x&conn_max_age=60`,
     SESSION_FILE_PATH: '/tmp',
     SESSION_COOKIE_SAME_SITE: 'Lax',
+    CSRF_FAILURE_VIEW: 'catalog.views.failure',
     SESSION_MANAGER: "the desktop's own",
   })
   t.deepEqual(warnings, [
@@ -330,9 +358,64 @@ test('what Django would heed and this ignores is warned about', (t) => {
     'DATABASE_URL: the option conn_max_age is ignored',
     'SESSION_FILE_PATH is ignored: SESSION_ENGINE has no use for it',
     'SESSION_COOKIE_SAME_SITE is unknown and ignored',
+    'CSRF_FAILURE_VIEW is unknown and ignored',
   ])
   t.deepEqual(read({ NODE_ENV: 'production', ALLOWED_HOSTS: '*' }).warnings, [
     'DATABASE_URL is empty: the embedded demo is served, in production',
+  ])
+})
+
+test('CSRF_… and MESSAGE_… are what they are in Django', (t) => {
+  const { csrf, messages, warnings } = read({
+    ...MYSQL,
+    DJANGO_VERSION: '5.2',
+    CSRF_USE_SESSIONS: 'True',
+    CSRF_COOKIE_NAME: 'xsrf',
+    CSRF_COOKIE_AGE: 'None',
+    CSRF_COOKIE_DOMAIN: '.example.com',
+    CSRF_COOKIE_PATH: '/catalog/',
+    CSRF_COOKIE_SECURE: 'True',
+    CSRF_COOKIE_HTTPONLY: 'True',
+    CSRF_COOKIE_SAMESITE: 'Strict',
+    CSRF_HEADER_NAME: 'HTTP_X_XSRF_TOKEN',
+    CSRF_TRUSTED_ORIGINS: '["https://example.com", "https://*.example.org"]',
+    MESSAGE_STORAGE: 'django.contrib.messages.storage.session.SessionStorage',
+    MESSAGE_LEVEL: '10',
+    MESSAGE_TAGS: '{"40": "danger", "50": ""}',
+  })
+  t.deepEqual(csrf, {
+    useSessions: true,
+    cookie: {
+      name: 'xsrf',
+      domain: '.example.com',
+      path: '/catalog/',
+      secure: true,
+      httpOnly: true,
+      sameSite: 'Strict',
+    },
+    cookieAge: null,
+    headerName: 'HTTP_X_XSRF_TOKEN',
+    trustedOrigins: ['https://example.com', 'https://*.example.org'],
+  })
+  t.deepEqual(messages, { storage: 'session', level: 10, tags: { 40: 'danger', 50: '' } })
+  t.deepEqual(warnings, [])
+})
+
+test('CSRF_TRUSTED_ORIGINS have schemes since Django 4.0, and none before', (t) => {
+  const trusted = (DJANGO_VERSION: string, CSRF_TRUSTED_ORIGINS: string) => ({
+    ...MYSQL,
+    DJANGO_VERSION,
+    CSRF_TRUSTED_ORIGINS,
+  })
+  for (const version of ['4.0', '6.1', '']) {
+    t.deepEqual(problems(t, trusted(version, '.example.com,https://fine.org')), [
+      'CSRF_TRUSTED_ORIGINS ".example.com" has no scheme, which it needs since Django 4.0; write https://*.example.com, or set DJANGO_VERSION to an older one',
+    ])
+  }
+  const { csrf, warnings } = read(trusted('3.2', '.example.com https://useless.org'))
+  t.deepEqual(csrf.trustedOrigins, ['.example.com', 'https://useless.org'])
+  t.deepEqual(warnings, [
+    'CSRF_TRUSTED_ORIGINS "https://useless.org" has a scheme, and Django 3.2 compares hosts: it matches nothing',
   ])
 })
 

@@ -58,6 +58,17 @@ export function createEnvironment(
   }
 }
 
+/** A JSON array, or words with blanks or commas between. */
+export function readList(text: string): string[] {
+  try {
+    const list: unknown = JSON.parse(text)
+    if (Array.isArray(list)) return list.map(String)
+  } catch {
+    // no JSON, then
+  }
+  return text.split(/[\s,]+/).filter((item) => item !== '')
+}
+
 /** The variables of the file `.env` in this folder; none when there is no such file. */
 export function readEnvFile(folder: string, problems: string[]): Record<string, string | undefined> {
   const content = readIfThere(join(folder, '.env'))

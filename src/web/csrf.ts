@@ -51,23 +51,19 @@ export class CsrfFailure extends Error {
 
 const LOGGED_LENGTH = 300
 
-/** The CSRF_… settings. */
-export interface CsrfSettings {
-  /** CSRF_USE_SESSIONS: the secret is kept in the session, not in a cookie. */
-  readonly useSessions: boolean
-  readonly cookie: CookieSettings
-  /** CSRF_COOKIE_AGE, seconds; null until the browser closes. */
-  readonly cookieAge: number | null
-  /** CSRF_HEADER_NAME, as Django has it: HTTP_X_CSRFTOKEN. */
-  readonly headerName: string
-  /** CSRF_TRUSTED_ORIGINS. */
-  readonly trustedOrigins: readonly string[]
-}
-
-export interface CsrfMiddlewareOptions extends Partial<Omit<CsrfSettings, 'cookie'>> {
+/** Django's CSRF_… settings, with Django's defaults, and what else decides. */
+export interface CsrfMiddlewareOptions {
   readonly profile: VersionProfile
+  /** CSRF_USE_SESSIONS: the secret is kept in the session, not in a cookie. */
+  readonly useSessions?: boolean
   /** CSRF_COOKIE_NAME, _DOMAIN, … */
   readonly cookie?: Partial<CookieSettings>
+  /** CSRF_COOKIE_AGE, seconds; null until the browser closes. */
+  readonly cookieAge?: number | null
+  /** CSRF_HEADER_NAME, as Django has it: HTTP_X_CSRFTOKEN. */
+  readonly headerName?: string
+  /** CSRF_TRUSTED_ORIGINS: origins such as `https://*.example.com`; before Django 4.0 hosts such as `.example.com`. */
+  readonly trustedOrigins?: readonly string[]
   /** SESSION_COOKIE_DOMAIN, which counts with `useSessions`. */
   readonly sessionCookieDomain?: string | null
   /** Reads a field of the form that was sent; `readForm` unless given, for sites that have parsed the body already. */
@@ -76,7 +72,7 @@ export interface CsrfMiddlewareOptions extends Partial<Omit<CsrfSettings, 'cooki
 }
 
 /** Django's CSRF_COOKIE_… */
-export const CSRF_COOKIE: CookieSettings = {
+const CSRF_COOKIE: CookieSettings = {
   name: 'csrftoken',
   domain: null,
   path: '/',
@@ -86,7 +82,7 @@ export const CSRF_COOKIE: CookieSettings = {
 }
 
 /** 52 weeks: Django's CSRF_COOKIE_AGE. */
-export const CSRF_COOKIE_AGE = 31_449_600
+const CSRF_COOKIE_AGE = 31_449_600
 
 /**
  * Gives each request `ctx.csrf`, and the visitor the cookie that belongs to its tokens: Django's CsrfViewMiddleware but

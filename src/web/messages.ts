@@ -50,17 +50,14 @@ export interface ShownMessage extends Message {
 
 export type MessageStorage = 'cookie' | 'session' | 'fallback'
 
-/** The MESSAGE_… settings. */
-export interface MessagesSettings {
+/** Django's MESSAGE_… settings, with Django's defaults, and what else decides. */
+export interface MessagesMiddlewareOptions {
   /** MESSAGE_STORAGE. `fallback`: in the cookie, and what finds no room there in the session. */
-  readonly storage: MessageStorage
+  readonly storage?: MessageStorage
   /** MESSAGE_LEVEL. */
-  readonly level: number
+  readonly level?: number
   /** MESSAGE_TAGS: level to tag, besides Django's. */
-  readonly tags: Readonly<Record<number, string>>
-}
-
-export interface MessagesMiddlewareOptions extends Partial<MessagesSettings> {
+  readonly tags?: Readonly<Record<number, string>>
   readonly secretKeys: MessagesCookieOptions['secretKeys']
   readonly profile: VersionProfile
   /** SESSION_COOKIE_DOMAIN, _SECURE, _HTTPONLY and _SAMESITE, which count for the cookie of messages, too. */
