@@ -1,7 +1,7 @@
 """LocalLibrary's settings, as `startproject` makes them, with what tests vary taken from the environment.
 
 SECRET_KEY, DATABASE_URL, TIME_ZONE and DEFAULT_HASHING_ALGORITHM are plain text; SECRET_KEY_FALLBACKS and
-ALLOWED_HOSTS are JSON lists; USE_TZ and each SESSION_… setting are JSON, or plain text where that is no JSON
+ALLOWED_HOSTS are JSON lists; USE_TZ and each setting that begins as in VARIED are JSON, or plain text where that is no JSON
 (so SESSION_COOKIE_SAMESITE=Strict is the text, SESSION_COOKIE_DOMAIN=null is None). Empty is unset.
 """
 
@@ -102,8 +102,9 @@ LOGGING = {
     'loggers': {'django': {'handlers': ['console'], 'level': 'WARNING', 'propagate': False}},
 }
 
+VARIED = ('SESSION_', 'CSRF_', 'MESSAGE_', 'SECURE_', 'USE_X_')
 for name, value in given.items():
-    if name.startswith('SESSION_'):
+    if name.startswith(VARIED):
         globals()[name] = from_json(value)
 if 'DEFAULT_HASHING_ALGORITHM' in given:
     DEFAULT_HASHING_ALGORITHM = given['DEFAULT_HASHING_ALGORITHM']

@@ -1,5 +1,10 @@
 from django.urls import path
 
-from . import views
+from . import forms, views
 
-urlpatterns = [path('session', views.session)]
+urlpatterns = [
+    path('session', views.session),
+    path('form', forms.form),
+    path('messages', forms.messages),
+    path('rotate', forms.rotate),
+]

@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict'
+import Koa, { type Context } from 'koa'
+import Router from 'koa-router'
+import { versionProfile } from '../../src/django/versions.ts'
+import { djangoSessions } from '../../src/django-sessions.ts'
+import { readSettings } from '../../src/settings.ts'
+import { createCsrfMiddleware, protect } from '../../src/web/csrf.ts'
+import { createErrorPages } from '../../src/web/errors.ts'
+import { readForm } from '../../src/web/form.ts'
+import { createMessagesMiddleware } from '../../src/web/messages.ts'
+import { createViews } from '../../src/web/views.ts'
+import { connect } from '../engines/db-under-test.ts'
+import type { Scope } from '../support/file-scope.ts'
+import { listen, type RecordedLog, recordLog } from '../support/library.ts'
+import { secretKey, serviceEnvironment } from './sites.ts'
+import type { Visitor } from './visitor.ts'
+
+/** [level, text, extra tags, safe] */
+export type Added = readonly [level: number, text: string, extraTags: string, isSafe: boolean]
+
+/** [level, text, tags, safe] */
+export type Shown = readonly [level: number, text: string, tags: string, isSafe: boolean]
+
+export interface FormsSite {
+  readonly url: string
+  readonly log: RecordedLog
+}
+
+/** A Koa site with test/django-site's `/_test/form`, `/_test/messages` and `/_test/rotate`, told of Django's settings. */
+export async function startForms(
+  t: Scope,
+  {
+    databaseUrl,
+    version,
+    settings = {},
+    onShown = async () => {},
+  }: {
+    databaseUrl: string
+    version: string
+    settings?: Readonly<Record<string, string>>
+    /** Runs while a page that shows messages is made, after it has them. */
+    onShown?: (ctx: Context) => Promise<unknown>
+  },
+): Promise<FormsSite> {
+  const db = connect(databaseUrl)
+  t.teardown(() => db.destroy())
+  const env = serviceEnvironment({ version, databaseUrl, settings })
+  const { csrf, messages, session, trustedProxy } = readSettings(env, { cwd: '/nowhere' })
+  const profile = versionProfile(version)
+  const secretKeys = [secretKey] as const
+  const log = recordLog()
+  const views = createViews({ stylesUrl: '', iconUrl: '', version: '' })
+  const errorPages = createErrorPages({ views, log })
+  const app = new Koa({ proxy: trustedProxy })
+  app.use(errorPages)
+  app.use(djangoSessions({ db, secretKeys, djangoVersion: version, ...session }))
+  app.use(createCsrfMiddleware({ ...csrf, profile, sessionCookieDomain: session.cookie.domain }))
+  app.use(createMessagesMiddleware({ ...messages, profile, secretKeys, sessionCookie: session.cookie }))
+  app.use(errorPages)
+  const router = new Router({ prefix: '/_test' })
+  router.get('/form', (ctx) => {
+    ctx.type = 'html'
+    ctx.body = `<form method="post"><input type="hidden" name="csrfmiddlewaretoken" value="${ctx.csrf.getToken()}"></form>`
+  })
+  router.post('/form', protect, async (ctx) => {
+    const form = await readForm(ctx)
+    const added = JSON.parse(form.get('messages') ?? '[]') as readonly Added[]
+    for (const [level, text, extraTags, isSafe] of added) ctx.messages.add(level, text, { extraTags, isSafe })
+    ctx.body = 'done'
+  })
+  router.get('/messages', async (ctx) => {
+    const shown = await ctx.messages.take()
+    await onShown(ctx)
+    ctx.type = 'json'
+    ctx.body = JSON.stringify(shown.map(({ level, text, tags, isSafe }) => [level, text, tags, isSafe]))
+  })
+  router.get('/rotate', (ctx) => {
+    ctx.csrf.rotateToken()
+    ctx.body = 'done'
+  })
+  app.use(router.routes())
+  return { url: await listen(t, app.callback()), log }
+}
+
+/** The token in the form that this site shows. */
+export async function tokenOf(visitor: Visitor, site: string, init?: RequestInit): Promise<string> {
+  const page = await (await visitor.fetch(`${site}/_test/form`, init)).text()
+  const [, token] = / name="csrfmiddlewaretoken" value="([a-zA-Z0-9]{64})"/.exec(page) ?? []
+  assert(token, page)
+  return token
+}
+
+/** Sends the form; gives the status. */
+export async function send(
+  visitor: Visitor,
+  site: string,
+  {
+    token,
+    messages = [],
+    headers = {},
+  }: { token?: string; messages?: readonly Added[]; headers?: Record<string, string> } = {},
+): Promise<number> {
+  const body = new URLSearchParams({ messages: JSON.stringify(messages) })
+  if (token !== undefined) body.set('csrfmiddlewaretoken', token)
+  const response = await visitor.fetch(`${site}/_test/form`, { method: 'POST', body, headers })
+  await response.text()
+  return response.status
+}
+
+/** Adds messages through a form of the site's own. */
+export async function add(visitor: Visitor, site: string, ...messages: readonly Added[]): Promise<void> {
+  assert.equal(await send(visitor, site, { token: await tokenOf(visitor, site), messages }), 200)
+}
+
+/** What the site shows of messages. */
+export async function shownBy(visitor: Visitor, site: string): Promise<Shown[]> {
+  const response = await visitor.fetch(`${site}/_test/messages`)
+  const text = await response.text()
+  assert.equal(response.status, 200, text)
+  return JSON.parse(text)
+}
