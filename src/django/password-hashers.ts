@@ -119,7 +119,7 @@ function bcryptHasher(
 ): PasswordHasher {
   const load = () => import('@node-rs/bcrypt')
   const run = async (password: string, rounds: number) =>
-    void (await (await load()).hash(prepare(password), { cost: rounds }))
+    void (await (await load()).hash(prepare(password), rounds))
   return {
     algorithm,
     read(encoded) {

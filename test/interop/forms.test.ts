@@ -157,14 +157,14 @@ for (const version of djangoVersions) {
       )
 
       function cookiesOf(visitor: Visitor): string[] {
-        return ['sessionid', 'csrftoken', 'xsrf-id', 'messages']
-          .filter((cookie) => visitor.cookie(cookie) !== undefined)
-          .toSorted()
+        return ['csrftoken', 'messages', 'sessionid', 'xsrf-id'].filter(
+          (cookie) => visitor.cookie(cookie) !== undefined,
+        )
       }
 
       async function sessionKeys(visitor: Visitor): Promise<string[]> {
         const text = await (await visitor.fetch(`${django}/_test/session`)).text()
-        return Object.keys(JSON.parse(text)).toSorted()
+        return Object.keys(JSON.parse(text)).toSorted((a, b) => a.localeCompare(b))
       }
     })
   }
