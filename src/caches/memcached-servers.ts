@@ -47,25 +47,46 @@ export function rendezvous(names: readonly string[]): ServerOfKey {
   }
 }
 
-/** libmemcached's defaults, pylibmc's: the key's hash modulo the number of servers. Source: libhashkit/one_at_a_time.cc. */
+/** libmemcached's default, hence pylibmc's: the key's hash modulo the number of servers. */
 export function oneAtATimeModulo(count: number): ServerOfKey {
+  return (key) => oneAtATime(key) % count
+}
+
+/**
+ * libmemcached's consistent hashing, `ketama` in pylibmc: each server is in a hundred places of a circle, and has the keys
+ * up to each of them. The default port is left out of its name.
+ * Source: libmemcached/hosts.cc, update_continuum; 1.0.16 was asked.
+ */
+export function ketama(names: readonly string[]): ServerOfKey {
+  const circle = names
+    .flatMap((name, index) => {
+      const host = name.replace(/:11211$/, '')
+      return Array.from({ length: 100 }, (_, point) => ({ place: oneAtATime(`${host}-${point}`), index }))
+    })
+    .sort((a, b) => a.place - b.place)
   return (key) => {
-    let hash = 0
-    for (const byte of new Int8Array(Buffer.from(key))) {
-      hash = (hash + byte) | 0 // C's char, which is signed
-      hash = (hash + (hash << 10)) | 0
-      hash ^= hash >>> 6
-    }
-    hash = (hash + (hash << 3)) | 0
-    hash ^= hash >>> 11
-    hash = (hash + (hash << 15)) | 0
-    return (hash >>> 0) % count
+    const hash = oneAtATime(key)
+    const { index } = circle.find(({ place }) => place >= hash) ?? circle[0] ?? { index: 0 }
+    return index
   }
 }
 
 /** python-memcached. Source: memcache.py, cmemcache_hash and _get_server. */
 export function crc32Modulo(count: number): ServerOfKey {
   return (key) => ((crc32(key) >>> 16) & 0x7fff || 1) % count
+}
+
+/** Bob Jenkins' hash. Source: libhashkit/one_at_a_time.cc. */
+function oneAtATime(key: string): number {
+  let hash = 0
+  for (const byte of new Int8Array(Buffer.from(key))) {
+    hash = (hash + byte) | 0 // C's char, which is signed
+    hash = (hash + (hash << 10)) | 0
+    hash ^= hash >>> 6
+  }
+  hash = (hash + (hash << 3)) | 0
+  hash ^= hash >>> 11
+  return (hash + (hash << 15)) >>> 0
 }
 
 /** MurmurHash3, 32 bits, seed 0. Source: pymemcache/client/murmur3.py. */

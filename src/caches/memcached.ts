@@ -10,6 +10,7 @@ import { createFaultIgnoringCache } from './ignoring-faults.ts'
 import { createMemcachedClient, type MemcachedClient, type MemcachedItem } from './memcached-client.ts'
 import {
   crc32Modulo,
+  ketama,
   type MemcachedServer,
   oneAtATimeModulo,
   parseMemcachedLocation,
@@ -59,7 +60,7 @@ export function createMemcachedCache(
       'KEY_PREFIX is too long for memcached, or has a blank or a control character; Django would refuse each key',
     )
   }
-  const serverOf = backend.distribute(servers)
+  const serverOf = backend.distribute(servers, settings.options)
   const clients = servers.map(({ address }) =>
     createMemcachedClient({ address, connectTimeout, commandTimeout, maxBytes: maxInflatedBytes }),
   )
@@ -169,7 +170,7 @@ function revisionOf({ value, flags }: { value: Buffer | null; flags: number }): 
 }
 
 interface Backend {
-  distribute(servers: readonly MemcachedServer[]): ServerOfKey
+  distribute(servers: readonly MemcachedServer[], options: CacheSettings['options']): ServerOfKey
   /** Whether it reads what another client has compressed. */
   readonly inflates: boolean
   /** The OPTIONS that change neither keys nor values. */
@@ -189,7 +190,10 @@ const backends: ReadonlyMap<string, Backend> = new Map([
   [
     'django.core.cache.backends.memcached.PyLibMCCache',
     {
-      distribute: (servers) => oneAtATimeModulo(servers.length),
+      distribute: (servers, { behaviors }) =>
+        behaviorsOf(behaviors).ketama
+          ? ketama(servers.map(({ name }) => name))
+          : oneAtATimeModulo(servers.length),
       inflates: true,
       harmless: /^(?:binary|behaviors)$/,
     },
@@ -205,9 +209,9 @@ const backends: ReadonlyMap<string, Backend> = new Map([
   ],
 ])
 
-/** libmemcached's settings that move keys between servers, where they are not as by default. */
+/** libmemcached's settings that move keys between servers, and their defaults; `ketama` is followed. */
 const MOVES_KEYS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
-  ...['ketama', 'ketama_weighted', 'ketama_hash', 'auto_eject', 'num_replicas', '_sort_hosts'].map(
+  ...['ketama_weighted', 'ketama_hash', 'auto_eject', 'remove_failed', 'num_replicas', '_sort_hosts'].map(
     (name) => [name, 0] as const,
   ),
   ['hash', 'default'],
@@ -223,12 +227,15 @@ function checkOptions(
     if (!harmless.test(name) && !/^(?:MAX_ENTRIES|CULL_FREQUENCY)$/.test(name))
       throw new UnsupportedCache(`OPTIONS.${name} is not supported with memcached`)
   }
-  const { behaviors } = options
-  if (typeof behaviors !== 'object' || behaviors === null || servers.length === 1) return
-  for (const [name, value] of Object.entries(behaviors)) {
-    if (MOVES_KEYS.has(name) && Number(value) !== 0 && value !== MOVES_KEYS.get(name))
+  if (servers.length === 1) return
+  for (const [name, value] of Object.entries(behaviorsOf(options.behaviors))) {
+    if (MOVES_KEYS.has(name) && value !== MOVES_KEYS.get(name) && value !== false && value !== null)
       throw new UnsupportedCache(
         `OPTIONS.behaviors.${name} is not supported with several servers: it decides which of them has a key`,
       )
   }
+}
+
+function behaviorsOf(behaviors: unknown): Readonly<Record<string, unknown>> {
+  return typeof behaviors === 'object' && behaviors !== null ? { ...behaviors } : {}
 }

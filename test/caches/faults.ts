@@ -39,7 +39,7 @@ export async function outlives(
   const refused = await Promise.all(
     Array.from({ length: 50 }, () => ended(t.throwsAsync(cache.get('key'), UNAVAILABLE))),
   )
-  t.true(Math.max(...refused) < 1500, `${Math.max(...refused)} ms`)
+  t.true(Math.max(...refused) < 2500, `${Math.max(...refused)} ms`)
   await t.throwsAsync(cache.add('key', json('{}'), 100), UNAVAILABLE)
   await t.throwsAsync(cache.replace('key', json('{}'), 100, 'any'), UNAVAILABLE)
   await t.throwsAsync(cache.delete('key'), UNAVAILABLE)
@@ -56,10 +56,10 @@ export async function outlives(
   const frozen = await Promise.all(
     Array.from({ length: 20 }, () => ended(t.throwsAsync(cache.get('key'), UNAVAILABLE))),
   )
-  t.true(Math.max(...frozen) < 2500, `${Math.max(...frozen)} ms`)
+  t.true(Math.max(...frozen) < 4000, `${Math.max(...frozen)} ms`)
   const late = open(timeouts)
-  t.true((await ended(t.throwsAsync(late.get('key'), UNAVAILABLE))) < 3500)
-  t.true((await ended(late.close())) < 1500)
+  t.true((await ended(t.throwsAsync(late.get('key'), UNAVAILABLE))) < 5000)
+  t.true((await ended(late.close())) < 2500)
   server.thaw()
   await works()
   t.deepEqual((await cache.get('key'))?.data, json('{"a":1}'))
