@@ -40,8 +40,15 @@ export interface CacheProgram {
 export function serverFolder(name: string): string {
   const folder = mkdtempSync(join(tmpdir(), `${name}-`))
   chmodSync(folder, 0o755)
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  if (folders.size === 0) process.once('exit', removeFolders)
+  folders.add(folder)
   return folder
+}
+
+const folders = new Set<string>()
+
+function removeFolders(): void {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
 }
 
 /** Starts a server that keeps nothing on disk. @throws Error with its last words when it does not start. */
