@@ -5,6 +5,8 @@ import type { Cache } from '../../src/caches/cache.ts'
 import { createRedisCache, type RedisCacheOptions } from '../../src/caches/redis.ts'
 import { parseObject } from '../../src/django/json.ts'
 import type { CacheSettings } from '../../src/settings/cache-settings.ts'
+import { djangoVersions } from '../support/django.ts'
+import { startDjangoCaches } from '../support/django-cache.ts'
 import { fileScope } from '../support/file-scope.ts'
 import { startRedis, startRedisCluster, startRedisSentinels } from '../support/redis.ts'
 import { testCacheContract } from './contract.ts'
@@ -228,22 +230,26 @@ test('IGNORE_EXCEPTIONS makes a cache that is down an empty one', async (t) => {
   await t.notThrowsAsync(cache.delete('key'))
 })
 
-test('sentinels lead to the new leader after a failover', async (t) => {
+test('sentinels lead to the new leader after a failover, us and django-redis alike', async (t) => {
   const { service, sentinels, servers, stop } = await startRedisSentinels()
   t.teardown(stop)
-  const cache = open(
-    t,
-    {
-      backend: DJANGO_REDIS,
-      location: [`redis://${service}/0`],
-      options: {
-        CLIENT_CLASS: 'django_redis.client.SentinelClient',
-        CONNECTION_FACTORY: 'django_redis.pool.SentinelConnectionFactory',
-        SENTINELS: sentinels.map(({ port }) => ['127.0.0.1', port]),
-      },
+  const changes = {
+    backend: DJANGO_REDIS,
+    location: [`redis://${service}/0`],
+    options: {
+      CLIENT_CLASS: 'django_redis.client.SentinelClient',
+      CONNECTION_FACTORY: 'django_redis.pool.SentinelConnectionFactory',
+      SENTINELS: sentinels.map(({ port }) => ['127.0.0.1', port]),
     },
-    { connectTimeout: 2000, commandTimeout: 2000 },
+  }
+  const cache = open(t, changes, { connectTimeout: 2000, commandTimeout: 2000 })
+  const version = djangoVersions.at(-1) ?? ''
+  const { backend: BACKEND, location, options: OPTIONS } = changes
+  const django = startDjangoCaches(t, version, { default: { BACKEND, LOCATION: location[0], OPTIONS } })(
+    'default',
   )
+  await django.set('theirs', "{'n': 1}", 1000)
+  t.deepEqual((await cache.get('theirs'))?.data, json('{"n":1}'))
   const [leader, replica] = servers
   const added = await cache.add('key', json('{"a":1}'), 1000)
   t.is(await leader?.command('EXISTS', ':1:key'), '1')
@@ -266,4 +272,8 @@ test('sentinels lead to the new leader after a failover', async (t) => {
   t.true(slowest < 6000, `${slowest} ms`)
   t.is(await replica?.command('EXISTS', ':1:key'), '1')
   t.deepEqual((await cache.get('key'))?.data, json('{"a":2}'))
+
+  t.is(await django.set('theirs', "{'n': 2}", 1000), 'True')
+  t.deepEqual((await cache.get('theirs'))?.data, json('{"n":2}'))
+  t.is(await django.get('key'), "{'a': 2}")
 })
