@@ -10,6 +10,10 @@ export {
 export type { AnonymousUser, User } from './auth/user.ts'
 export { InvalidUserModel, type UserIdType, type UserModelOptions } from './auth/user-model.ts'
 export { createVisitor, type Visitor } from './auth/visitor.ts'
+export type { Cache, CachedSession } from './caches/cache.ts'
+export { CacheUnavailable, UnsupportedCache } from './caches/cache-errors.ts'
+export { createMemcachedCache, type MemcachedCacheOptions } from './caches/memcached.ts'
+export { createRedisCache, type RedisCacheOptions } from './caches/redis.ts'
 export type { CookieSettings } from './django/cookie.ts'
 export { createDateColumn, type DatabaseKind, type DateColumn } from './django/datetime.ts'
 export { type ExpiryRules, InvalidSessionExpiry } from './django/expiry.ts'
@@ -86,6 +90,7 @@ export {
   type SessionsOptions,
 } from './session/handle.ts'
 export { KeyError, Session } from './session/session.ts'
+export type { CacheSettings } from './settings/cache-settings.ts'
 export { createAuthMiddleware } from './web/auth.ts'
 export {
   type Csrf,

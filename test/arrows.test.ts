@@ -62,7 +62,15 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'adapters/': ['type django-site.ts', 'web/held-response.ts', 'type web/', 'type fastify', 'node:'],
   'django-auth.ts': ['django/', 'auth/', 'engines/db.ts', 'type django-sessions.ts', 'type knex'],
   'service.ts': ['!cli/'],
-  'index.ts': ['django', 'session', 'engines/', 'web/', 'auth/'],
+  'index.ts': [
+    'django',
+    'session',
+    'engines/',
+    'caches/',
+    'type settings/cache-settings.ts',
+    'web/',
+    'auth/',
+  ],
 }
 
 const src = new URL('../src/', import.meta.url)
