@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import nunjucks from 'nunjucks'
 
-const TEMPLATES = ['index.html', 'error.html'] as const
+const TEMPLATES = ['index.html', 'error.html', 'messages.html'] as const
 
 export interface Views {
   /** The page as HTML, every value in it escaped. @throws for a value that the template needs and did not get. */
@@ -21,8 +21,7 @@ export function createViews(globals: Record<string, unknown>): Views {
     lstripBlocks: true,
   })
   for (const [name, value] of Object.entries(globals)) environment.addGlobal(name, value)
-  for (const template of ['base_generic.html', 'messages.html', ...TEMPLATES])
-    environment.getTemplate(template, true)
+  for (const template of ['base_generic.html', ...TEMPLATES]) environment.getTemplate(template, true)
   return {
     render: (template, context) => environment.render(template, context),
   }

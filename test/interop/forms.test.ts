@@ -118,8 +118,8 @@ for (const version of djangoVersions) {
         )
         await add(visitor, first, ...MESSAGES.slice(0, 2))
         await add(visitor, second, ...MESSAGES.slice(2))
-        t.deepEqual(cookiesOf(visitor), [...cookies].toSorted())
-        t.deepEqual(await sessionKeys(visitor), inSession)
+        t.deepEqual(cookiesOf(visitor), cookies)
+        t.deepEqual(new Set(await sessionKeys(visitor)), new Set(inSession))
         t.deepEqual(await shownBy(visitor, second), expected)
         for (const there of [second, first]) t.deepEqual(await shownBy(visitor, there), [])
         await add(visitor, second, ...MESSAGES)
@@ -157,14 +157,14 @@ for (const version of djangoVersions) {
       )
 
       function cookiesOf(visitor: Visitor): string[] {
-        return ['csrftoken', 'messages', 'sessionid', 'xsrf-id'].filter(
+        return ['sessionid', 'csrftoken', 'xsrf-id', 'messages'].filter(
           (cookie) => visitor.cookie(cookie) !== undefined,
         )
       }
 
       async function sessionKeys(visitor: Visitor): Promise<string[]> {
         const text = await (await visitor.fetch(`${django}/_test/session`)).text()
-        return Object.keys(JSON.parse(text)).toSorted((a, b) => a.localeCompare(b))
+        return Object.keys(JSON.parse(text))
       }
     })
   }

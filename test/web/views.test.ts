@@ -16,6 +16,19 @@ test('values are escaped', (t) => {
   t.false(page.includes('<script>'))
 })
 
+test('a message is escaped unless Django marked it as safe', (t) => {
+  const messages = [
+    { text: '<b>"5 > 4"</b>', tags: 'big info', isSafe: false },
+    { text: '<b>bold</b>', tags: '', isSafe: true },
+  ]
+  const list = views.render('messages.html', { messages }).replace(/\s+</g, '<')
+  t.is(
+    list,
+    '<ul class="messages"><li class="big info">&lt;b&gt;&quot;5 &gt; 4&quot;&lt;/b&gt;</li><li class=""><b>bold</b></li></ul>\n',
+  )
+  t.is(views.render('messages.html', { messages: [] }).trim(), '')
+})
+
 test('a value that the template needs and does not get is an error, not an empty page', (t) => {
   t.throws(() => views.render('index.html', { counts }), { message: /undefined/ })
 })
