@@ -55,11 +55,13 @@ export function readSessionMessages(stored: unknown): Message[] {
 
 /** Those of `messages` that are not among `others`: one for one, as far as they are equal. */
 export function messagesExcept(messages: readonly Message[], others: readonly Message[]): Message[] {
-  const left = others.map(identityOf)
+  const counts = new Map<string, number>()
+  for (const other of others.map(identityOf)) counts.set(other, (counts.get(other) ?? 0) + 1)
   return messages.filter((message) => {
-    const at = left.indexOf(identityOf(message))
-    if (at !== -1) left.splice(at, 1)
-    return at === -1
+    const identity = identityOf(message)
+    const count = counts.get(identity) ?? 0
+    counts.set(identity, count - 1)
+    return count <= 0
   })
 }
 

@@ -25,10 +25,13 @@ export function urlsplit(url: string): SplitUrl | null {
   return { scheme: scheme.slice(0, -1).toLowerCase(), netloc, rest }
 }
 
-/** Brackets come in pairs, if at all, and around an address only. Source: urlsplit, _check_bracketed_netloc. */
+/** Brackets come in pairs, if at all, and around an address only. Source: _check_bracketed_netloc. */
 function isBracketed(netloc: string): boolean {
   if (!/[[\]]/.test(netloc)) return true
-  return /^(?:.*@)?\[(?:[\da-f:.]*:[\da-f:.]*(?:%.+)?|v[\da-f]+\..+)\](?::.*)?$/i.test(netloc)
+  const host = netloc.slice(netloc.lastIndexOf('@') + 1)
+  const [, address] = /^\[([^\]]*)\](?::|$)/.exec(host) ?? []
+  if (address === undefined) return false
+  return (address.includes(':') && /^[\da-f:.]+(?:%|$)/i.test(address)) || /^v[\da-f]+\../i.test(address)
 }
 
 /** Characters that a browser might take for `/`, `?`, `#`, `@` or `:`. Source: _checknetloc. */

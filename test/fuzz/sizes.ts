@@ -1,10 +1,12 @@
 /** Gives one reader texts of 300,000 characters that ask much of it; posts the name of each text it is done with. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { readCookie, setCookie, varyOnCookie } from '../../src/django/cookie.ts'
+import { checkCsrfToken, createOriginCheck, readCsrfCookie, readCsrfSession } from '../../src/django/csrf.ts'
 import { createDateColumn } from '../../src/django/datetime.ts'
 import { getExpiryAge } from '../../src/django/expiry.ts'
 import { splitDomainPort } from '../../src/django/hosts.ts'
 import { canonicalize, encodeJson, parseObject, parseValue } from '../../src/django/json.ts'
+import { createMessagesCookie, readSessionMessages } from '../../src/django/messages.ts'
 import { createSessionCodec } from '../../src/django/session-data.ts'
 import { isValidSessionKey } from '../../src/django/session-key.ts'
 import { b62Decode, createSigner, decodeBase64, dumps, saltedHmac, sign } from '../../src/django/signing.ts'
@@ -95,6 +97,24 @@ const rules = {
   timeZone: 'UTC',
   storesIsoExpiry: true,
 }
+const csrfTokens = (text: string) => ({
+  received: readCsrfCookie('a'.repeat(64), profile.csrf),
+  field: text,
+  header: text,
+  headerName: 'HTTP_X_CSRFTOKEN',
+})
+const checkOrigin = createOriginCheck({
+  rules: versionProfile('6.1').csrf,
+  trustedOrigins: ['https://*.wild.org'],
+})
+const https = { method: 'POST', isSecure: true, host: 'example.com', port: '443' }
+const messages = createMessagesCookie({ secretKeys: ['secret'], profile, now })
+const hashedMessages = createMessagesCookie({ secretKeys: ['secret'], profile: versionProfile('2.2'), now })
+const messagesHmac = saltedHmac('django.contrib.messages', 'secret', 'sha1')
+const messagesSigner = createSigner({
+  secretKeys: ['django.http.cookiessecret'],
+  salt: 'django.contrib.messages',
+})
 const cookie = { name: 'sessionid', domain: null, path: '/', secure: false, httpOnly: true, sameSite: null }
 
 export const readers: Readonly<Record<string, (text: string) => unknown>> = {
@@ -127,6 +147,21 @@ export const readers: Readonly<Record<string, (text: string) => unknown>> = {
     isValidSessionKey(text) &&
     setCookie({ ...cookie, sameSite: null }, text, { maxAge: 60, now: now(), profile }),
   'a Vary header': (text) => varyOnCookie(text, profile),
+  'a CSRF cookie': (text) => readCsrfCookie(text, profile.csrf),
+  'a CSRF secret in the session': (text) => readCsrfSession(text, profile.csrf),
+  'a CSRF token': (text) => checkCsrfToken(csrfTokens(text), profile.csrf),
+  'an Origin header': (origin) => checkOrigin({ ...https, origin, referer: undefined }),
+  'an Origin header with a scheme': (text) =>
+    checkOrigin({ ...https, origin: `https://${text}`, referer: undefined }),
+  'a Referer header': (referer) => checkOrigin({ ...https, origin: undefined, referer }),
+  'a Referer header with a scheme': (text) =>
+    checkOrigin({ ...https, origin: undefined, referer: `https://[${text}` }),
+  'a cookie of messages': (text) => messages.read(text),
+  'a signed cookie of messages': (text) => messages.read(sign(messagesSigner, text, { now })),
+  'a hashed cookie of messages': (text) =>
+    hashedMessages.read(`${messagesHmac().update(text).digest('hex')}$${text}`),
+  'messages in the session': readSessionMessages,
+  'messages in a list in the session': (text) => readSessionMessages(`[["__json_message",0,20,"${text}"]]`),
   'a Host header': splitDomainPort,
   'a Host header with a port': (text) => splitDomainPort(`a:${text}`),
 }

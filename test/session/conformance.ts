@@ -1175,6 +1175,28 @@ function merging(checkEvery: Check): void {
     ])
   })
 
+  check(
+    'a computation that gives undefined removes the key, unless there is something new by then',
+    async (t, bed) => {
+      const take = (session: Session) =>
+        session.compute('list', (old) => {
+          const left = (old as number[]).filter((item) => item > 2)
+          return left.length > 0 ? left : undefined
+        })
+      const { stored } = await race(
+        bed,
+        { list: '[1,2]', gone: '[1]' },
+        (session) => session.set('list', [1, 2, 3]),
+        (session) => {
+          t.is(take(session), undefined)
+          t.false(session.has('list'))
+          session.compute('gone', () => undefined)
+        },
+      )
+      t.deepEqual(stored, [['list', '[3]']])
+    },
+  )
+
   check('deleting and popping concern their own keys only', async (t, bed) => {
     const { stored } = await race(
       bed,
