@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import type { RequestListener } from 'node:http'
+import type { IncomingMessage, RequestListener } from 'node:http'
+import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Knex } from 'knex'
 import { createCatalog } from './catalog.ts'
@@ -19,9 +20,12 @@ import { isPassing } from './web/errors.ts'
 import { errorFields, type Log } from './web/log.ts'
 import { createMetrics, type Metrics, type PoolState } from './web/metrics.ts'
 import { limitTime } from './web/time-limit.ts'
+import { createUpstream, type Upstream } from './web/upstream.ts'
 
 export interface Service {
   readonly listener: RequestListener
+  /** Passes WebSockets on to Django; null where there is none behind us. */
+  readonly onUpgrade: ((request: IncomingMessage, socket: Socket, head: Buffer) => void) | null
   /** Answers `/metrics`, on another port; null where the settings want none. */
   readonly metricsListener: RequestListener | null
   /**
@@ -98,6 +102,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
     }
   }
 
+  const upstream = openUpstream(settings, log, metrics)
   const timeout = database.timeout * 1000
   const catalog = createCatalog({ db })
   const app = createApp({
@@ -115,12 +120,14 @@ export async function createService(settings: Settings, options: ServiceOptions)
     environment,
     version,
     hsts: hsts ?? undefined,
+    upstream,
     onRequest: metrics?.onRequest,
   })
   const ready = prepare()
   ready.catch(() => {}) // Whoever awaits it hears of it, maybe later than this.
   return {
     listener: app.callback(),
+    onUpgrade: upstream?.upgrade ?? null,
     metricsListener: metrics?.listener ?? null,
     ready,
     drain() {
@@ -129,9 +136,27 @@ export async function createService(settings: Settings, options: ServiceOptions)
     async close() {
       closing.abort()
       await sessionMiddleware?.close()
+      upstream?.close()
       for (const database of tables.keys()) await database.destroy()
     },
   }
+}
+
+/** Null where nothing is to be passed on. */
+function openUpstream(
+  { upstream, allowedHosts, trustedProxy }: Settings,
+  log: Log,
+  metrics: Metrics | null,
+): Upstream | null {
+  if (upstream === null) return null
+  return createUpstream({
+    url: upstream.url,
+    timeout: upstream.timeout * 1000,
+    allowedHosts,
+    trustedProxy,
+    log,
+    onRequest: metrics?.onRequest,
+  })
 }
 
 /** Looks at the database, and follows the Django that it belongs to. @throws {MissingTables} {NoSessionVerifies} */

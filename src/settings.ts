@@ -19,6 +19,7 @@ import {
 import { createEnvironment, type Environment, readEnvFile, readList } from './settings/environment.ts'
 import { type MessagesSettings, readMessagesSettings } from './settings/messages-settings.ts'
 import { pythonTemporaryFolder } from './settings/temporary-folder.ts'
+import { readUpstream, type UpstreamSettings } from './settings/upstream-settings.ts'
 
 /** All that the service is told from outside; frozen, all the way down. Django's names and meanings where it has one. */
 export interface Settings {
@@ -49,6 +50,8 @@ export interface Settings {
   /** Whether a proxy in front may say, by `X-Forwarded-…`, who asked and how. */
   readonly trustedProxy: boolean
   readonly allowedHosts: readonly string[]
+  /** The Django behind us, to which goes what is not served here; null for none. */
+  readonly upstream: UpstreamSettings | null
   /** SECURE_HSTS_…; null where SECURE_HSTS_SECONDS is 0. */
   readonly hsts: HstsSettings | null
   /** Where Prometheus asks; null for nowhere. */
@@ -139,6 +142,7 @@ export function readSettings(
     logLevel: environment.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
     trustedProxy: environment.boolean('TRUSTED_PROXY', false),
     allowedHosts: readAllowedHosts(environment, problems),
+    upstream: readUpstream(environment, problems),
     hsts: readHsts(environment),
     metrics: readMetrics(environment),
     allowUnverifiedSessions: environment.boolean('ALLOW_UNVERIFIED_SESSIONS', false),

@@ -26,6 +26,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'nunjucks',
     'prom-client',
     'raw-body',
+    'httpxy',
     'node:',
   ],
   'cli/': [
@@ -36,6 +37,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'django/',
     'log.ts',
     'web/log.ts',
+    'web/upstream-upgrade.ts',
     'commander',
     'close-with-grace',
     'node:',

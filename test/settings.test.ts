@@ -62,6 +62,7 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
     shutdownDelay: 0,
     logLevel: 'info',
     trustedProxy: false,
+    upstream: null,
     allowedHosts: ['.localhost', '127.0.0.1', '[::1]'],
     hsts: null,
     metrics: { host: '127.0.0.1', port: 9464, isPortGiven: false },

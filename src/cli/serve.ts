@@ -5,15 +5,19 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import { createLog } from '../log.ts'
-import { createService } from '../service.ts'
+import { createService, type Service } from '../service.ts'
 import { readSettings, type Settings } from '../settings.ts'
 import { errorFields, type Log } from '../web/log.ts'
+import { isWebSocket } from '../web/upstream-upgrade.ts'
 
 /** How long running requests may take to finish after SIGTERM, in milliseconds. */
 const GRACE = 10_000
 
 /** For a client that sends slowly, in milliseconds. */
 const TIME_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000 }
+
+/** Beyond Django's time, in milliseconds: whoever waits for it is to read that it took too long. */
+const UPSTREAM_GRACE = 5000
 
 /**
  * Serves until SIGTERM or SIGINT: then `/health/ready` says 503, and after SHUTDOWN_DELAY it stops listening, lets
@@ -25,7 +29,7 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   for (const warning of settings.warnings) log.warn('settings.warning', { warning })
 
   const service = await createService(settings, { log, version: ownVersion() })
-  const server = createServer(TIME_LIMITS, service.listener)
+  const server = createPagesServer(service, settings)
   const running = new Set<ServerResponse>()
   let isStopping = false
   server.prependListener('request', (_, response) => {
@@ -81,6 +85,18 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   }
   log.info('service.ready')
   if (settings.database.kind === 'sqlite' && settings.database.embedded) greet(settings, url)
+}
+
+/**
+ * Where Django is behind us, large files may be on their way for long: there a silence ends a connection, as between us
+ * and Django, and not the time that the whole request takes.
+ */
+function createPagesServer({ listener, onUpgrade }: Service, { upstream }: Settings): Server {
+  if (onUpgrade === null || upstream === null) return createServer(TIME_LIMITS, listener)
+  const limits = { ...TIME_LIMITS, requestTimeout: 0, shouldUpgradeCallback: isWebSocket }
+  const server = createServer(limits, listener).on('upgrade', onUpgrade)
+  server.timeout = upstream.timeout * 1000 + UPSTREAM_GRACE
+  return server
 }
 
 /** Gives the URL, without a slash at the end. */

@@ -27,11 +27,22 @@ export interface AllowedHostsOptions {
  * Lets pass the requests for our own hosts; throws DisallowedHost for others.
  * Source: django/middleware/common.py, process_request.
  */
-export function createAllowedHosts({ allowedHosts, trustedProxy }: AllowedHostsOptions): Middleware {
-  return function checkHost({ req }, next) {
-    for (const host of [rawHost(req, trustedProxy), ...targetHost(req)])
-      if (!isAllowedHost(host, allowedHosts)) throw new DisallowedHost(host)
+export function createAllowedHosts(options: AllowedHostsOptions): Middleware {
+  const checkHost = createHostCheck(options)
+  return function allowedHosts({ req }, next) {
+    checkHost(req)
     return next()
+  }
+}
+
+/** The same for any request of an HTTP server. @throws {DisallowedHost} */
+export function createHostCheck({
+  allowedHosts,
+  trustedProxy,
+}: AllowedHostsOptions): (request: IncomingMessage) => void {
+  return function checkHost(request) {
+    for (const host of [rawHost(request, trustedProxy), ...targetHost(request)])
+      if (!isAllowedHost(host, allowedHosts)) throw new DisallowedHost(host)
   }
 }
 

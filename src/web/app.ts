@@ -11,6 +11,7 @@ import { createHome } from './home.ts'
 import { errorFields, type Log } from './log.ts'
 import { createRequestLog, type FinishedRequest } from './request-log.ts'
 import { createSecurityHeaders, type HstsOptions } from './security-headers.ts'
+import type { Upstream } from './upstream.ts'
 import { createViews } from './views.ts'
 
 export interface AppOptions {
@@ -30,6 +31,8 @@ export interface AppOptions {
   readonly version?: string
   /** Django's SECURE_HSTS_…; none unless given. */
   readonly hsts?: HstsOptions | undefined
+  /** Answers what is not served here. */
+  readonly upstream?: Upstream | null
   /** Called for each request that is over, for metrics. */
   readonly onRequest?: ((request: FinishedRequest) => void) | undefined
 }
@@ -49,6 +52,7 @@ export function createApp({
   environment,
   version = '',
   hsts,
+  upstream = null,
   onRequest,
 }: AppOptions): Koa {
   const assets = readAssets()
@@ -79,6 +83,8 @@ export function createApp({
   // address, and the page that refuses a host needs its style sheet.
   app.use(sessionless.allowedMethods()).use(sessionless.routes()).use(endIfMatched)
   app.use(createAllowedHosts({ allowedHosts, trustedProxy }))
+  // Before the session: that of a page of Django is Django's to load and to save.
+  if (upstream !== null) app.use(unlessServedBy(router, upstream.middleware))
   app.use(sessionMiddleware)
   // And this one those of the pages, so that the session layer sees a status and not an exception: a 404 still saves
   // the session and a 500 does not.
@@ -90,6 +96,13 @@ export function createApp({
 /** A known path with another method goes no further: no session for it either. `allowedMethods` says 405. */
 const endIfMatched: Middleware = async function endIfMatched(ctx, next) {
   if (ctx.matched.length === 0) await next()
+}
+
+/** For a path, or a method of it, that this router does not know. */
+function unlessServedBy(router: Router, elsewhere: Middleware): Middleware {
+  return function unlessServed(ctx, next) {
+    return router.match(ctx.path, ctx.method).route ? next() : elsewhere(ctx, next)
+  }
 }
 
 /** LocalLibrary's `path('', RedirectView.as_view(url='catalog/', permanent=True))`, which drops the query string. */

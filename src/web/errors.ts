@@ -49,6 +49,9 @@ const STATUS_OF_CODE: ReadonlyMap<unknown, number> = new Map([
   ['ERR_TOO_MANY_FIELDS', 400],
   ['ERR_UNREADABLE_POST', 400], // or a MultiPartParserError
   ['ERR_INVALID_URL', 400], // Node, for a request line such as "GET http://[ HTTP/1.1"
+  ['ERR_UNKNOWN_UPGRADE', 400],
+  ['ERR_UPSTREAM_UNAVAILABLE', 502],
+  ['ERR_UPSTREAM_TIMEOUT', 504],
   ...PASSING.map((code) => [code, 503] as const),
 ])
 
@@ -65,8 +68,13 @@ const TEXTS: Readonly<Record<number, readonly [title: string, message: string]>>
     'Something went wrong',
     'The library made a mistake and could not show this page. It has been noted.',
   ],
+  502: ['Back in a moment', 'This part of the library cannot be reached just now. Please try again shortly.'],
   503: ['Back in a moment', 'The library cannot be reached just now. Please try again shortly.'],
+  504: ['Back in a moment', 'This part of the library took too long to answer. Please try again shortly.'],
 }
+
+/** Those of TEXTS that waiting may mend. */
+const PASSING_STATUSES: ReadonlySet<number> = new Set([502, 503, 504])
 
 /** Where an error's code says more than its status. */
 const TEXT_OF_CODE: ReadonlyMap<unknown, readonly [title: string, message: string]> = new Map([
@@ -110,7 +118,8 @@ export function createErrorPages({ views, log }: { views: Views; log: Log }): Mi
     ctx.type = 'html'
     // Unlike Django, which says nothing of an error's lifetime: a shared cache may keep a 404 or 405 on its own account.
     ctx.set('Cache-Control', 'no-store')
-    if (status === 503 && !ctx.res.hasHeader('Retry-After')) ctx.set('Retry-After', RETRY_AFTER_SECONDS)
+    if (PASSING_STATUSES.has(status) && !ctx.res.hasHeader('Retry-After'))
+      ctx.set('Retry-After', RETRY_AFTER_SECONDS)
     const reference = status >= 500 ? ctx.state.requestId : undefined
     ctx.body = views.render('error.html', { status, title, message, reference })
   }
@@ -130,7 +139,8 @@ export function createErrorPages({ views, log }: { views: Views; log: Log }): Mi
       if (error instanceof Koa.HttpError && error.headers !== undefined) ctx.set(error.headers)
       return show(ctx, status, TEXT_OF_CODE.get(codeOf(error)))
     }
-    if (ctx.status >= 400 && ctx.body === undefined) show(ctx, ctx.status)
+    // Where Koa does not respond, someone else has: the server behind us.
+    if (ctx.status >= 400 && ctx.body === undefined && ctx.respond !== false) show(ctx, ctx.status)
   }
 }
 
@@ -144,8 +154,8 @@ function textOf(status: number): readonly [string, string] {
   return text ?? ['Error', '']
 }
 
-/** By the error itself or, where it says nothing that we know, by its cause. */
-function statusOf(error: unknown): number {
+/** The status for an error: by itself or, where it says nothing that we know, by its cause. */
+export function statusOf(error: unknown): number {
   if (!(error instanceof Error)) return 500
   if (error instanceof Koa.HttpError) return error.status
   const known = STATUS_OF_CODE.get(codeOf(error)) ?? STATUS_OF_CODE.get('errno' in error ? error.errno : null)

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import type { Context, Middleware } from 'koa'
 import type { Session } from '../session/session.ts'
 import type { Log } from './log.ts'
@@ -27,7 +28,7 @@ export interface RequestLogOptions {
 export function createRequestLog({ log, onRequest = () => {} }: RequestLogOptions): Middleware {
   return function requestLog(ctx, next) {
     const started = performance.now()
-    const requestId = plainWord(ctx.get('X-Request-Id')) ?? randomUUID()
+    const requestId = requestIdOf(ctx.req)
     ctx.state.requestId = requestId
     ctx.set('X-Request-Id', requestId)
     ctx.res.once('close', () => {
@@ -57,8 +58,10 @@ export function createRequestLog({ log, onRequest = () => {} }: RequestLogOption
   }
 }
 
-function plainWord(text: string): string | undefined {
-  return /^[\w.-]{1,128}$/.test(text) ? text : undefined
+/** What a proxy in front calls this request, or a new id. */
+export function requestIdOf({ headers }: IncomingMessage): string {
+  const id = String(headers['x-request-id'] ?? '')
+  return /^[\w.-]{1,128}$/.test(id) ? id : randomUUID()
 }
 
 /** Without the query string, where reset tokens and search words are. */
@@ -70,8 +73,8 @@ function pathOf(ctx: Context): string | undefined {
   }
 }
 
-/** koa-router's: also where the path is known and the method is not. */
-function routeOf({ matched }: Context): string | null {
+/** koa-router's name, also where the path is known and the method is not; or what another part calls itself. */
+function routeOf({ matched, state }: Context): string | null {
   const route: { readonly name: string | null } | undefined = matched?.at(-1)
-  return route?.name ?? null
+  return route?.name ?? state.route ?? null
 }

@@ -1,0 +1,179 @@
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
+import test from 'ava'
+import { freePorts, runCommand, startCommand, startService } from './support/service.ts'
+import { openSocket, sendRaw, startBack } from './web/behind.ts'
+
+const hello: Parameters<typeof startBack>[1] = (_, response) => void response.end('from the back')
+
+test('one setting puts the service before another server, whatever becomes of the database', async (t) => {
+  const back = await startBack(t, hello)
+  const env = { ...freePorts, DJANGO_UPSTREAM: back.url }
+  const away = { DATABASE_URL: 'mysql://nobody@127.0.0.1:1/nothing', DJANGO_SECRET_KEY: 'x' }
+  const service = startCommand(t, ['serve'], { env: { ...env, ...away } })
+  const { origin } = new URL(String((await service.next('service.listening')).url))
+  t.is(await (await fetch(`${origin}/admin/`)).text(), 'from the back')
+  t.is((await fetch(`${origin}/catalog/`)).status, 503)
+  t.is(await service.stop(), 0)
+})
+
+test('without the setting, what is not served is not found', async (t) => {
+  const { url } = await startService(t)
+  t.is((await fetch(`${url}/admin/`)).status, 404)
+})
+
+test('a WebSocket reaches the server behind and speaks both ways', async (t) => {
+  const back = await startSocketServer(t)
+  const service = await startService(t, { env: { DJANGO_UPSTREAM: back.url } })
+  const socket = new WebSocket(`${service.url.replace('http', 'ws')}/ws/loans/?book=1`)
+  const messages: string[] = []
+  socket.addEventListener('message', ({ data }) => messages.push(data))
+  await once(socket, 'open')
+  socket.send('one')
+  socket.send('이')
+  while (messages.length < 2) await once(socket, 'message')
+  t.deepEqual(messages, ['echo one', 'echo 이'])
+  t.like(back.requests[0]?.headers, {
+    host: new URL(service.url).host,
+    upgrade: 'websocket',
+    connection: 'Upgrade',
+    'x-forwarded-for': '127.0.0.1',
+    'x-forwarded-proto': 'http',
+  })
+  t.is(back.requests[0]?.url, '/ws/loans/?book=1')
+  t.like(await service.next('http.request'), { method: 'GET', path: '/ws/loans/', status: 101 })
+  const closed = once(socket, 'close')
+  back.sockets[0]?.destroy()
+  await closed
+  t.is(await service.stop(), 0)
+})
+
+test('a WebSocket that is left open does not keep the service from ending', async (t) => {
+  const back = await startSocketServer(t)
+  const service = await startService(t, { env: { DJANGO_UPSTREAM: back.url } })
+  const socket = new WebSocket(`${service.url.replace('http', 'ws')}/ws/`)
+  await once(socket, 'open')
+  const closed = once(socket, 'close')
+  const started = performance.now()
+  t.is(await service.stop(), 0)
+  await closed
+  t.true(performance.now() - started < 8000)
+})
+
+test('a WebSocket that the server behind does not want, or cannot hear of, is answered', async (t) => {
+  const back = await startBack(t, (_, response) => {
+    response.writeHead(403, { 'Content-Type': 'text/plain' }).end('members only')
+  })
+  const { url, next } = await startService(t, { env: { DJANGO_UPSTREAM: back.url } })
+  const ask = (host: string) =>
+    sendRaw(
+      url,
+      `GET /ws/ HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
+    )
+  t.regex(await ask('127.0.0.1'), /^HTTP\/1\.1 403 Forbidden\r\n[\s\S]*members only/)
+  t.regex(await ask('evil.example'), /^HTTP\/1\.1 400 Bad Request\r\n/)
+  t.like(await next('security.disallowed_host'), { host: 'evil.example' })
+  t.is(back.heads.length, 1)
+  back.server.close()
+  await once(back.server, 'close')
+  t.regex(await ask('127.0.0.1'), /^HTTP\/1\.1 502 Bad Gateway\r\n/)
+  t.like(await next('http.failure'), { status: 502, code: 'ERR_UPSTREAM_UNAVAILABLE' })
+})
+
+test('a client that offers another protocol gets what it asked for in this one', async (t) => {
+  const back = await startBack(t, async (request, response) => void response.end(await text(request)))
+  const { url } = await startService(t, { env: { DJANGO_UPSTREAM: back.url } })
+  const offer =
+    'Host: 127.0.0.1\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk'
+  t.regex(await sendRaw(url, `GET /catalog/ HTTP/1.1\r\n${offer}\r\n\r\n`), /Local Library Home/)
+  const answer = await sendRaw(url, `POST /x HTTP/1.1\r\n${offer}\r\nContent-Length: 4\r\n\r\nbody`)
+  t.regex(answer, /body/)
+  t.notRegex(back.heads[0] ?? '', /upgrade|h2c|http2/i)
+})
+
+test('a shutdown lets a download of the server behind come to its end', async (t) => {
+  const next = Promise.withResolvers<void>()
+  const back = await startBack(t, async (_, response) => {
+    response.write('half, ')
+    await next.promise
+    response.end('whole')
+  })
+  const service = await startService(t, { env: { DJANGO_UPSTREAM: back.url } })
+  const [response] = (await once(httpRequest(`${service.url}/download`).end(), 'response')) as [
+    IncomingMessage,
+  ]
+  const ended = service.stop()
+  await service.next('service.stopping')
+  next.resolve()
+  t.is(await text(response), 'half, whole')
+  t.is(await ended, 0)
+})
+
+test('a client that falls silent in its upload reads of it', async (t) => {
+  const back = await startBack(t, (request) => void request.resume().on('error', () => {}))
+  const { url } = await startService(t, { env: { DJANGO_UPSTREAM: back.url, DJANGO_UPSTREAM_TIMEOUT: '1' } })
+  const silent = openSocket(url)
+  silent.write('POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nhalf')
+  const [answer] = (await once(silent, 'data')) as [Buffer]
+  t.regex(answer.toString(), /^HTTP\/1\.1 504 /)
+  silent.destroy()
+})
+
+test('an upstream that is none, or the service itself, is a problem of the settings', async (t) => {
+  for (const [url, port] of [
+    ['localhost:8000', '0'],
+    ['http://127.0.0.1:8000/django', '0'],
+    ['http://user:hunter2@127.0.0.1:8000', '0'],
+    ['ftp://127.0.0.1', '0'],
+    ['unix:relative', '0'],
+    ['http://localhost:4567', '4567'],
+  ] as const) {
+    const { status, stderr } = await runCommand(t, ['serve'], { env: { DJANGO_UPSTREAM: url, PORT: port } })
+    t.is(status, 1, url)
+    t.regex(stderr, /^SettingsError: DJANGO_UPSTREAM is /, url)
+    t.notRegex(stderr, /hunter2/)
+  }
+})
+
+interface SocketServer {
+  readonly url: string
+  readonly requests: IncomingMessage[]
+  readonly sockets: Socket[]
+}
+
+/** Answers each short text message of a WebSocket with another (RFC 6455). */
+async function startSocketServer(t: Parameters<typeof startBack>[0]): Promise<SocketServer> {
+  const back: { requests: IncomingMessage[]; sockets: Socket[] } = { requests: [], sockets: [] }
+  const server: Server = createServer().on('upgrade', (request, socket) => {
+    back.requests.push(request)
+    back.sockets.push(socket as Socket)
+    const key = `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`
+    const accept = createHash('sha1').update(key).digest('base64')
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+    )
+    socket.on('error', () => {})
+    socket.on('data', (frames: Buffer) => {
+      for (let rest = frames; rest.length > 6; ) {
+        const length = (rest[1] ?? 0) & 0x7f
+        const mask = rest.subarray(2, 6)
+        const message = rest.subarray(6, 6 + length).map((byte, index) => byte ^ (mask[index % 4] ?? 0))
+        if (((rest[0] ?? 0) & 0xf) === 1) {
+          const answer = Buffer.from(`echo ${Buffer.from(message)}`)
+          socket.write(Buffer.concat([Buffer.from([0x81, answer.length]), answer]))
+        }
+        rest = rest.subarray(6 + length)
+      }
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.close()
+    for (const socket of back.sockets) socket.destroy()
+  })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, ...back }
+}
