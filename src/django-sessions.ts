@@ -55,7 +55,8 @@ export type LoadOutcome = 'found' | 'missing' | 'unreadable' | 'failed'
 
 const TWO_WEEKS = 1_209_600
 
-const COOKIE: CookieSettings = {
+/** Django's defaults. */
+export const SESSION_COOKIE: CookieSettings = {
   name: 'sessionid',
   domain: null,
   path: '/',
@@ -103,7 +104,7 @@ export function openSessionRequests({
 }: DjangoSessionsOptions): { readonly requests: SessionRequests; close(): Promise<void> } {
   const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
   const rules = { useTz, timeZone, cookieAge, expireAtBrowserClose, storesIsoExpiry: profile.storesIsoExpiry }
-  const cookieSettings = { ...COOKIE, ...cookie }
+  const cookieSettings = { ...SESSION_COOKIE, ...cookie }
   const opened: OpenedSessionEngine =
     typeof given === 'string'
       ? openSessionEngine({

@@ -3,6 +3,7 @@ import type { IncomingMessage, RequestListener } from 'node:http'
 import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Knex } from 'knex'
+import { createLoginTries } from './auth/login-tries.ts'
 import { createCatalog } from './catalog.ts'
 import { measureClockSkew } from './clock-skew.ts'
 import { openDatabase } from './database.ts'
@@ -10,11 +11,11 @@ import { ensureDemoDatabase } from './demo/demo-database.ts'
 import { demoSecretKey } from './demo/secret.ts'
 import { createDateColumn } from './django/datetime.ts'
 import { versionProfile } from './django/versions.ts'
-import { type DjangoSessions, djangoSessions } from './django-sessions.ts'
 import { retryRead } from './engines/retrying.ts'
 import { sessionTableOf } from './session-engine.ts'
 import type { Settings } from './settings.ts'
 import { CATALOG_TABLES, checkRecentSessions, checkTables, detectVersion } from './startup.ts'
+import { openVisitors, type Visitors } from './visitors.ts'
 import { createApp } from './web/app.ts'
 import { isPassing } from './web/errors.ts'
 import { errorFields, type Log } from './web/log.ts'
@@ -56,13 +57,16 @@ export class NotReady extends Error {
 /** Milliseconds that a request may take beyond the database's time-out. */
 const REQUEST_GRACE = 1000
 
+/** Milliseconds more for a login: a password is slow to check by design, and waits for those before it. */
+const LOGIN_GRACE = 10_000
+
 /** Milliseconds between two looks at a database that is away. */
 const RETRY_INTERVAL = 500
 
 /** The whole service on the database that the settings name. */
 export async function createService(settings: Settings, options: ServiceOptions): Promise<Service> {
   const { log } = options
-  const { database, trustedProxy, allowedHosts, hsts, environment } = settings
+  const { database, trustedProxy, allowedHosts, hsts, environment, login } = settings
   const { now, version = '' } = options
   if (database.kind === 'sqlite' && database.embedded) {
     const { created } = await ensureDemoDatabase(database.filename)
@@ -73,7 +77,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
   const tables = tablesOf(settings.session, { db, sessionDb })
   const closing = new AbortController()
   let isDraining = false
-  let sessionMiddleware: DjangoSessions | null = null
+  let visitors: Visitors | null = null
   const metrics =
     settings.metrics === null
       ? null
@@ -84,15 +88,15 @@ export async function createService(settings: Settings, options: ServiceOptions)
           clockSkew: () => measureClockSkew(db, database.kind, { ...(now !== undefined && { now }) }),
           log,
         })
-  const current = (): DjangoSessions => {
-    if (sessionMiddleware === null) throw new NotReady('the database has not been reached since the start')
-    return sessionMiddleware
+  const current = (): Visitors => {
+    if (visitors === null) throw new NotReady('the database has not been reached since the start')
+    return visitors
   }
 
   async function prepare(): Promise<void> {
     for (;;) {
       try {
-        sessionMiddleware = await openSessions(settings, { db, sessionDb, tables }, { ...options, metrics })
+        visitors = await openSite(settings, { db, sessionDb, tables }, { ...options, metrics })
         return
       } catch (error) {
         if (!isPassing(error)) throw error
@@ -106,7 +110,10 @@ export async function createService(settings: Settings, options: ServiceOptions)
   const timeout = database.timeout * 1000
   const catalog = createCatalog({ db })
   const app = createApp({
-    sessionMiddleware: limitTime((ctx, next) => current()(ctx, next), { timeout: timeout + REQUEST_GRACE }),
+    sessionMiddleware: limitTime((ctx, next) => current().middleware(ctx, next), {
+      timeout: ({ method, path }) =>
+        timeout + REQUEST_GRACE + (method === 'POST' && path === login.loginUrl ? LOGIN_GRACE : 0),
+    }),
     catalog: { counts: () => retryRead(catalog.counts, { timeout, onRetry: metrics?.onRetry }) },
     ping: async () => {
       current()
@@ -120,6 +127,16 @@ export async function createService(settings: Settings, options: ServiceOptions)
     environment,
     version,
     hsts: hsts ?? undefined,
+    login: login.isServed
+      ? {
+          ...login,
+          tries: createLoginTries(login.tries),
+          authenticate: (credentials) => current().auth.authenticate(credentials),
+          logsOutOnGet: () => current().profile.logsOutOnGet,
+        }
+      : null,
+    loginUrl: login.loginUrl,
+    djangoBaseUrl: login.djangoBaseUrl,
     upstream,
     onRequest: metrics?.onRequest,
   })
@@ -135,7 +152,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
     },
     async close() {
       closing.abort()
-      await sessionMiddleware?.close()
+      await visitors?.close()
       upstream?.close()
       for (const database of tables.keys()) await database.destroy()
     },
@@ -160,15 +177,16 @@ function openUpstream(
 }
 
 /** Looks at the database, and follows the Django that it belongs to. @throws {MissingTables} {NoSessionVerifies} */
-async function openSessions(
+async function openSite(
   settings: Settings,
   { db, sessionDb, tables }: Databases,
   { log, metrics, now = () => new Date() }: ServiceOptions & { metrics: Metrics | null },
-): Promise<DjangoSessions> {
+): Promise<Visitors> {
   for (const [database, names] of tables) {
     await checkTables(database, names, database === db ? 'DATABASE_URL' : 'SESSION_DATABASE_URL')
   }
-  const { defaultHashingAlgorithm, session, timeZone, environment } = settings
+  const { defaultHashingAlgorithm, session, csrf, messages, timeZone, environment } = settings
+  const { passwordHashers, ...auth } = settings.auth
   const djangoVersion = settings.djangoVersion ?? (await detectVersion(db))
   const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
   const useTz = settings.useTz ?? true
@@ -192,7 +210,7 @@ async function openSessions(
     })
   }
   const hash = createKeyHash()
-  return djangoSessions({
+  return openVisitors({
     ...session,
     db: sessionDb,
     secretKeys,
@@ -201,6 +219,14 @@ async function openSessions(
     useTz,
     timeZone,
     now,
+    csrf,
+    messages,
+    auth: {
+      ...auth,
+      db,
+      ...(passwordHashers !== null && { passwordHashers }),
+      onPasswordRefused: (userId, refusal) => log.warn('auth.password_refused', { userId, refusal }),
+    },
     conflictTimeout: settings.database.timeout * 1000,
     onUnreadable(sessionKey, { reason, message }) {
       log.warn('session.unreadable', { keyHash: hash(sessionKey), reason, message })

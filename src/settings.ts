@@ -8,6 +8,7 @@ import {
   type VersionProfile,
   versionProfile,
 } from './django/versions.ts'
+import { type AuthSettings, readAuthSettings } from './settings/auth-settings.ts'
 import { readCookieSettings } from './settings/cookie-settings.ts'
 import { type CsrfSettings, readCsrfSettings } from './settings/csrf-settings.ts'
 import {
@@ -17,6 +18,7 @@ import {
   readDatabaseUrl,
 } from './settings/database-settings.ts'
 import { createEnvironment, type Environment, readEnvFile, readList } from './settings/environment.ts'
+import { type LoginSettings, readLoginSettings } from './settings/login-settings.ts'
 import { type MessagesSettings, readMessagesSettings } from './settings/messages-settings.ts'
 import { pythonTemporaryFolder } from './settings/temporary-folder.ts'
 import { readUpstream, type UpstreamSettings } from './settings/upstream-settings.ts'
@@ -41,6 +43,8 @@ export interface Settings {
   readonly session: SessionSettings
   readonly csrf: CsrfSettings
   readonly messages: MessagesSettings
+  readonly auth: AuthSettings
+  readonly login: LoginSettings
   readonly host: string
   /** 0 for any that is free. */
   readonly port: number
@@ -136,6 +140,8 @@ export function readSettings(
     session: readSession(environment, profile, { cwd, problems }),
     csrf: readCsrfSettings(environment, { profile, problems, warnings }),
     messages: readMessagesSettings(environment, problems),
+    auth: readAuthSettings(environment, problems),
+    login: readLoginSettings(environment, problems),
     host: environment.text('HOST') ?? '127.0.0.1',
     port: environment.number('PORT', 3000, { min: 0, max: 65_535 }),
     shutdownDelay: environment.number('SHUTDOWN_DELAY', 0, { min: 0, max: 3600, integer: false }),

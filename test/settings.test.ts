@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
@@ -62,6 +62,19 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
     shutdownDelay: 0,
     logLevel: 'info',
     trustedProxy: false,
+    auth: {
+      userModel: { model: 'auth.User', idColumn: 'id', idType: 'integer', usernameField: 'username' },
+      backends: ['django.contrib.auth.backends.ModelBackend'],
+      passwordHashers: null,
+    },
+    login: {
+      isServed: true,
+      loginUrl: '/accounts/login/',
+      loginRedirectUrl: '/',
+      logoutRedirectUrl: null,
+      djangoBaseUrl: '',
+      tries: { byName: 10, byAddress: 50, window: 900 },
+    },
     upstream: null,
     allowedHosts: ['.localhost', '127.0.0.1', '[::1]'],
     hsts: null,
@@ -223,9 +236,13 @@ test('.env.example names every setting, and shows the defaults', (t) => {
     '',
   )
   t.deepEqual(read(parseEnv(example)), read({}))
-  const source = readFileSync(new URL('../src/settings.ts', import.meta.url), 'utf8')
+  const folder = new URL('../src/', import.meta.url)
+  const files = readdirSync(new URL('settings/', folder)).map((name) => `settings/${name}`)
+  const source = ['settings.ts', ...files]
+    .map((name) => readFileSync(new URL(name, folder), 'utf8'))
+    .join('\n')
   const documented = Object.keys(parseEnv(example))
-  for (const [, name = ''] of source.matchAll(/environment\.\w+\('([A-Z_]+)'/g))
+  for (const [, name = ''] of source.matchAll(/(?:environment\.\w+|\b(?:url|count))\('([A-Z_]+)'/g))
     t.true(documented.includes(name), name)
 })
 
@@ -334,6 +351,17 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
     { SESSION_SERIALIZER: 'django.contrib.sessions.serializers.PickleSerializer' },
     /PickleSerializer is not built yet; set SESSION_SERIALIZER to django/,
   ],
+  'a user model without its app': [{ AUTH_USER_MODEL: 'User' }, /^AUTH_USER_MODEL "User" is no model/],
+  'a CSRF cookie named as an attribute': [
+    { CSRF_COOKIE_NAME: 'Path' },
+    /^CSRF_COOKIE_NAME "Path" is no name for a cookie/,
+  ],
+  'a login URL by name': [{ LOGIN_URL: 'login' }, /^LOGIN_URL "login" is no path and no URL/],
+  'a login page of ours elsewhere': [
+    { LOGIN_URL: 'https://sso.example.com/', SERVE_LOGIN: 'True' },
+    /^LOGIN_URL is no plain path of this site/,
+  ],
+  'a base URL that is a path': [{ DJANGO_BASE_URL: '/django' }, /^DJANGO_BASE_URL "\/django" is no URL/],
   'an unknown engine': [{ SESSION_ENGINE: 'redis_sessions.session' }, /"redis_sessions.session" is unknown/],
 }
 

@@ -31,6 +31,8 @@ export interface VersionProfile {
    * visitor out). The session then gets a new key and a hash made with SECRET_KEY.
    */
   readonly usesFallbackAuthHashes: boolean
+  /** Whether the logout page logs out on a GET (until 5.0). Source: django/contrib/auth/views.py, LogoutView. */
+  readonly logsOutOnGet: boolean
   /** Whether logging out keeps `_language` in the session (until 2.2). */
   readonly keepsLanguageAtLogout: boolean
   /** The default of PASSWORD_HASHERS, by class name. The first hashes new passwords. */
@@ -135,6 +137,7 @@ export function versionProfile(
     usesFallbackKeys: since(4, 1),
     authHashAlgorithms: transitional && !sha1 ? (['sha256', 'sha1'] as const) : ([hashAlgorithm] as const),
     usesFallbackAuthHashes: since(4, 1, 8),
+    logsOutOnGet: !since(5, 0),
     keepsLanguageAtLogout: !since(3, 0),
     passwordHashers: since(4, 0) ? [...PASSWORD_HASHERS, 'ScryptPasswordHasher'] : PASSWORD_HASHERS,
     hashingCost: {

@@ -5,16 +5,20 @@ import type { Catalog } from '../catalog.ts'
 import { LOCAL_HOSTS } from '../django/hosts.ts'
 import { createAllowedHosts } from './allowed-hosts.ts'
 import { readAssets } from './assets.ts'
+import { protect } from './csrf.ts'
 import { createErrorPages } from './errors.ts'
+import { createFrames } from './frame.ts'
 import { createHealth } from './health.ts'
 import { createHome } from './home.ts'
 import { errorFields, type Log } from './log.ts'
+import { createLogin, type LoginOptions, type LoginPages } from './login.ts'
 import { createRequestLog, type FinishedRequest } from './request-log.ts'
 import { createSecurityHeaders, type HstsOptions } from './security-headers.ts'
 import type { Upstream } from './upstream.ts'
 import { createViews } from './views.ts'
 
 export interface AppOptions {
+  /** Gives each request `ctx.session`, `ctx.csrf`, `ctx.user` and `ctx.messages`. */
   readonly sessionMiddleware: Middleware
   readonly catalog: Catalog
   /** A cheap question to the database, for `/health/ready`. */
@@ -31,6 +35,12 @@ export interface AppOptions {
   readonly version?: string
   /** Django's SECURE_HSTS_…; none unless given. */
   readonly hsts?: HstsOptions | undefined
+  /** What the login and logout pages need; null where they are served elsewhere. */
+  readonly login?: LoginOptions | null
+  /** LOGIN_URL. */
+  readonly loginUrl?: string
+  /** What stands before the paths that are served elsewhere; '' for the same origin. */
+  readonly djangoBaseUrl?: string
   /** Answers what is not served here. */
   readonly upstream?: Upstream | null
   /** Called for each request that is over, for metrics. */
@@ -52,14 +62,15 @@ export function createApp({
   environment,
   version = '',
   hsts,
+  login = null,
+  loginUrl = '/accounts/login/',
+  djangoBaseUrl = '',
   upstream = null,
   onRequest,
 }: AppOptions): Koa {
   const assets = readAssets()
   const views = createViews({ stylesUrl: assets.styles.url, iconUrl: assets.icon.url, version })
   const health = createHealth({ ping, isDraining, log })
-  const errorPages = createErrorPages({ views, log })
-
   // The names are what metrics tell routes by.
   const sessionless = new Router(ROUTER_OPTIONS)
     .get('health_live', '/health/live', health.live)
@@ -68,17 +79,21 @@ export function createApp({
     .get('asset', assets.icon.url, assets.icon.serve)
 
   const router = new Router(ROUTER_OPTIONS)
+  const isServed = (method: string, path: string) => router.match(path, method).route
+  const frames = createFrames({ isServed, djangoBaseUrl, loginUrl })
+  const frame = frames.forVisitor
+  router
     .get('redirect', '/', redirectHome)
     .get('redirect', '/catalog', appendSlash)
-    .get('home', '/catalog/', createHome({ catalog, views }))
-
-  const app = new Koa({ proxy: trustedProxy, env: environment })
+    .get('home', '/catalog/', createHome({ catalog, views, frame }))
+  if (login !== null) addLogin(router, loginUrl, createLogin({ ...login, views, frame, log }))
+  const app = new Koa({ proxy: trustedProxy, maxIpsCount: 1, env: environment })
   app.on('error', (error: unknown) => log.warn('http.broken', errorFields(error)))
   app.use(createRequestLog({ log, onRequest }))
-  app.use(createSecurityHeaders({ hsts }))
+  app.use(createSecurityHeaders({ hsts, formActions: originsOf(djangoBaseUrl) }))
   // Twice, since Django wraps every middleware in such a page (django/core/handlers/exception.py). This one answers
   // the failures of the session layer itself, e.g. a session that was deleted meanwhile (400).
-  app.use(errorPages)
+  app.use(createErrorPages({ views, log, bareFrame: frames.bare }))
   // Before the hosts are checked, since nothing there depends on the host: orchestrators and load balancers ask by
   // address, and the page that refuses a host needs its style sheet.
   app.use(sessionless.allowedMethods()).use(sessionless.routes()).use(endIfMatched)
@@ -88,9 +103,25 @@ export function createApp({
   app.use(sessionMiddleware)
   // And this one those of the pages, so that the session layer sees a status and not an exception: a 404 still saves
   // the session and a 500 does not.
-  app.use(errorPages)
+  app.use(createErrorPages({ views, log, bareFrame: frames.bare, frame }))
   app.use(router.allowedMethods()).use(router.routes())
   return app
+}
+
+function addLogin(router: Router, path: string, pages: LoginPages): void {
+  router
+    .get('login', path, pages.showLogin)
+    .post('login', path, protect, pages.login)
+    .get('logout', LOGOUT_PATH, pages.getLogout)
+    .post('logout', LOGOUT_PATH, protect, pages.logout)
+  for (const full of [path, LOGOUT_PATH])
+    if (full.length > 1 && full.endsWith('/')) router.get('redirect', full.slice(0, -1), appendSlash)
+}
+
+const LOGOUT_PATH = '/accounts/logout/'
+
+function originsOf(url: string): string[] {
+  return url === '' ? [] : [new URL(url).origin]
 }
 
 /** A known path with another method goes no further: no session for it either. `allowedMethods` says 405. */
@@ -112,7 +143,7 @@ const redirectHome: Middleware = function redirectHome(ctx) {
 
 /** Source: django/middleware/common.py, get_full_path_with_slash. */
 const appendSlash: Middleware = function appendSlash(ctx) {
-  redirectPermanently(ctx, `/catalog/${ctx.search}`)
+  redirectPermanently(ctx, `${ctx.path}/${ctx.search}`)
 }
 
 function redirectPermanently(ctx: Koa.Context, location: string): void {

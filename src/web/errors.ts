@@ -1,6 +1,8 @@
 import Koa, { type Context, type Middleware } from 'koa'
+import { TooManyTries } from '../auth/login-tries.ts'
 import { DisallowedHost } from './allowed-hosts.ts'
 import { CsrfFailure } from './csrf.ts'
+import type { Frame } from './frame.ts'
 import { errorFields, type Log } from './log.ts'
 import type { Views } from './views.ts'
 
@@ -50,6 +52,7 @@ const STATUS_OF_CODE: ReadonlyMap<unknown, number> = new Map([
   ['ERR_UNREADABLE_POST', 400], // or a MultiPartParserError
   ['ERR_INVALID_URL', 400], // Node, for a request line such as "GET http://[ HTTP/1.1"
   ['ERR_UNKNOWN_UPGRADE', 400],
+  ['ERR_TOO_MANY_TRIES', 429],
   ['ERR_UPSTREAM_UNAVAILABLE', 502],
   ['ERR_UPSTREAM_TIMEOUT', 504],
   ...PASSING.map((code) => [code, 503] as const),
@@ -64,6 +67,7 @@ const TEXTS: Readonly<Record<number, readonly [title: string, message: string]>>
     'There is nothing at this address. It may have moved, or the link may be misspelt.',
   ],
   405: ['Method not allowed', 'This page cannot be asked for in this way.'],
+  429: ['Please wait', 'This was tried too often. Please wait some minutes before you try again.'],
   500: [
     'Something went wrong',
     'The library made a mistake and could not show this page. It has been noted.',
@@ -107,13 +111,38 @@ const BODY_HEADERS = [
   'Location',
 ]
 
+export interface ErrorPagesOptions {
+  readonly views: Views
+  readonly log: Log
+  /** The frame that needs neither the session nor the database. */
+  readonly bareFrame: (ctx: Context) => Frame
+  /** The visitor's frame, where they can be asked. */
+  readonly frame?: (ctx: Context) => Frame | Promise<Frame>
+}
+
 /**
  * Answers what failed below it, and what nobody answered, with a page in the site's frame. All other headers set so
  * far stay, the session's cookie and Vary with them (Koa's own handling would drop them). A 5xx is logged here, and a
  * host that is not ours, as Django does in the logger django.security.DisallowedHost.
  */
-export function createErrorPages({ views, log }: { views: Views; log: Log }): Middleware {
-  function show(ctx: Context, status: number, [title, message] = textOf(status)): void {
+export function createErrorPages({
+  views,
+  log,
+  bareFrame,
+  frame: frameOf = bareFrame,
+}: ErrorPagesOptions): Middleware {
+  async function frameFor(ctx: Context, status: number): Promise<Frame> {
+    if (status >= 500) return bareFrame(ctx) // What failed may fail again.
+    try {
+      return await frameOf(ctx)
+    } catch (error) {
+      log.warn('http.bare_frame', { requestId: ctx.state.requestId, ...errorFields(error) })
+      return bareFrame(ctx)
+    }
+  }
+
+  async function show(ctx: Context, status: number, [title, message] = textOf(status)): Promise<void> {
+    const frame = await frameFor(ctx, status)
     ctx.status = status
     ctx.type = 'html'
     // Unlike Django, which says nothing of an error's lifetime: a shared cache may keep a 404 or 405 on its own account.
@@ -121,7 +150,7 @@ export function createErrorPages({ views, log }: { views: Views; log: Log }): Mi
     if (PASSING_STATUSES.has(status) && !ctx.res.hasHeader('Retry-After'))
       ctx.set('Retry-After', RETRY_AFTER_SECONDS)
     const reference = status >= 500 ? ctx.state.requestId : undefined
-    ctx.body = views.render('error.html', { status, title, message, reference })
+    ctx.body = views.render('error.html', { status, title, message, reference, frame })
   }
 
   return async function errorPages(ctx, next) {
@@ -135,12 +164,16 @@ export function createErrorPages({ views, log }: { views: Views; log: Log }): Mi
       if (error instanceof DisallowedHost)
         log.warn('security.disallowed_host', { requestId, host: error.host, hint: 'see ALLOWED_HOSTS' })
       if (error instanceof CsrfFailure) log.warn('security.csrf', { requestId, reason: error.reason })
+      if (error instanceof TooManyTries) {
+        log.warn('auth.login_limited', { requestId, by: error.by })
+        ctx.set('Retry-After', String(error.retryAfter))
+      }
       for (const name of BODY_HEADERS) ctx.remove(name)
       if (error instanceof Koa.HttpError && error.headers !== undefined) ctx.set(error.headers)
       return show(ctx, status, TEXT_OF_CODE.get(codeOf(error)))
     }
     // Where Koa does not respond, someone else has: the server behind us.
-    if (ctx.status >= 400 && ctx.body === undefined && ctx.respond !== false) show(ctx, ctx.status)
+    if (ctx.status >= 400 && ctx.body === undefined && ctx.respond !== false) await show(ctx, ctx.status)
   }
 }
 

@@ -1,6 +1,7 @@
-import type { Middleware } from 'koa'
+import type { Context, Middleware } from 'koa'
 import type { Catalog } from '../catalog.ts'
 import type { PythonValue } from '../django/json.ts'
+import type { Frame } from './frame.ts'
 import type { Views } from './views.ts'
 
 /** What LocalLibrary keeps in a visitor's session, as far as this page knows. */
@@ -13,15 +14,27 @@ export interface LibrarySession {
  * a page that cannot be shown for want of the counts does not.
  * Source: the MDN tutorial's catalog/views.py, index.
  */
-export function createHome({ catalog, views }: { catalog: Catalog; views: Views }): Middleware {
+export function createHome({
+  catalog,
+  views,
+  frame: frameOf,
+}: {
+  catalog: Catalog
+  views: Views
+  frame: (ctx: Context) => Promise<Frame>
+}): Middleware {
   // No Cache-Control: Django sends none here. `Vary: Cookie` keeps shared caches from mixing up visitors, and without
   // an expiry or a validator browsers ask again.
   return async function home(ctx) {
-    const [session, counts] = await Promise.all([ctx.session.load<LibrarySession>(), catalog.counts()])
+    const [session, counts, frame] = await Promise.all([
+      ctx.session.load<LibrarySession>(),
+      catalog.counts(),
+      frameOf(ctx),
+    ])
     session.compute('num_visits', oneMore)
     await session.save()
     ctx.type = 'html'
-    ctx.body = views.render('index.html', { counts, numVisits: session.get('num_visits') })
+    ctx.body = views.render('index.html', { counts, numVisits: session.get('num_visits'), frame })
   }
 }
 

@@ -16,15 +16,28 @@ export interface HstsOptions {
  * host name is Django's too, and a browser keeps the last such header it saw: one of ours would replace Django's.
  * Source: django/middleware/security.py, process_response.
  */
-export function createSecurityHeaders({ hsts }: { hsts?: HstsOptions | undefined } = {}): Middleware {
-  const overHttp = headers({ strictTransportSecurity: false })
-  const overHttps = hsts === undefined ? overHttp : headers({ strictTransportSecurity: hsts })
+export function createSecurityHeaders({
+  hsts,
+  formActions = [],
+}: {
+  hsts?: HstsOptions | undefined
+  /** Origins besides ours to which our forms are sent, or the answer to one leads. */
+  formActions?: readonly string[]
+} = {}): Middleware {
+  const overHttp = headers({ strictTransportSecurity: false, formActions })
+  const overHttps = hsts === undefined ? overHttp : headers({ strictTransportSecurity: hsts, formActions })
   return function securityHeaders(ctx, next) {
     return (ctx.secure ? overHttps : overHttp)(ctx, next)
   }
 }
 
-function headers({ strictTransportSecurity }: { strictTransportSecurity: HstsOptions | false }): Middleware {
+function headers({
+  strictTransportSecurity,
+  formActions,
+}: {
+  strictTransportSecurity: HstsOptions | false
+  formActions: readonly string[]
+}): Middleware {
   return helmet({
     contentSecurityPolicy: {
       useDefaults: false,
@@ -32,7 +45,7 @@ function headers({ strictTransportSecurity }: { strictTransportSecurity: HstsOpt
         defaultSrc: ["'none'"],
         styleSrc: ["'self'"],
         imgSrc: ["'self'"],
-        formAction: ["'self'"],
+        formAction: ["'self'", ...formActions],
         baseUri: ["'none'"],
         frameAncestors: ["'none'"],
       },

@@ -1,4 +1,4 @@
-import type { Middleware } from 'koa'
+import type { Context, Middleware } from 'koa'
 
 /** The page took longer than a visitor is to wait. Whether what it did was saved is not known. */
 export class RequestTimeout extends Error {
@@ -10,12 +10,16 @@ export class RequestTimeout extends Error {
  * Answers within `timeout` milliseconds, whatever becomes of the rest: each wait for the database has an end of its
  * own, but one request waits several times, and behind others in a queue.
  */
-export function limitTime(middleware: Middleware, { timeout }: { timeout: number }): Middleware {
+export function limitTime(
+  middleware: Middleware,
+  { timeout }: { timeout: number | ((ctx: Context) => number) },
+): Middleware {
   return function timeLimit(ctx, next) {
+    const milliseconds = typeof timeout === 'number' ? timeout : timeout(ctx)
     return within(
-      timeout,
+      milliseconds,
       Promise.resolve(middleware(ctx, next)),
-      () => new RequestTimeout(`the page was not made within ${timeout} ms`),
+      () => new RequestTimeout(`the page was not made within ${milliseconds} ms`),
     )
   }
 }

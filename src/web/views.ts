@@ -1,11 +1,12 @@
 import { fileURLToPath } from 'node:url'
 import nunjucks from 'nunjucks'
+import type { Frame } from './frame.ts'
 
-const TEMPLATES = ['index.html', 'error.html', 'messages.html'] as const
+const TEMPLATES = ['index.html', 'error.html', 'login.html', 'logged_out.html', 'messages.html'] as const
 
 export interface Views {
   /** The page as HTML, every value in it escaped. @throws for a value that the template needs and did not get. */
-  render(template: (typeof TEMPLATES)[number], context: Record<string, unknown>): string
+  render(template: (typeof TEMPLATES)[number], context: Record<string, unknown> & { frame: Frame }): string
 }
 
 /**

@@ -11,6 +11,7 @@ import { createMessagesMiddleware } from '../../src/web/messages.ts'
 import { createViews } from '../../src/web/views.ts'
 import { connect } from '../engines/db-under-test.ts'
 import type { Scope } from '../support/file-scope.ts'
+import { bareFrame } from '../support/frame.ts'
 import { listen, type RecordedLog, recordLog } from '../support/library.ts'
 import { secretKey, serviceEnvironment } from './sites.ts'
 import type { Visitor } from './visitor.ts'
@@ -50,7 +51,7 @@ export async function startForms(
   const secretKeys = [secretKey] as const
   const log = recordLog()
   const views = createViews({ stylesUrl: '', iconUrl: '', version: '' })
-  const errorPages = createErrorPages({ views, log })
+  const errorPages = createErrorPages({ views, log, bareFrame })
   const app = new Koa({ proxy: trustedProxy })
   app.use(errorPages)
   app.use(djangoSessions({ db, secretKeys, djangoVersion: version, ...session }))

@@ -7,8 +7,8 @@ import { createCatalog } from '../../src/catalog.ts'
 import { openDatabase } from '../../src/database.ts'
 import { createSessionCodec, type SessionCodec } from '../../src/django/session-data.ts'
 import { versionProfile } from '../../src/django/versions.ts'
-import { type DjangoSessionsOptions, djangoSessions } from '../../src/django-sessions.ts'
 import { readSettings } from '../../src/settings.ts'
+import { openVisitors, type Visitors, type VisitorsOptions } from '../../src/visitors.ts'
 import { type AppOptions, createApp } from '../../src/web/app.ts'
 import type { Log, LogFields } from '../../src/web/log.ts'
 import { createTestDatabase, type TestDatabaseName } from './databases.ts'
@@ -49,22 +49,23 @@ export async function startLibrary(
     app,
   }: {
     database?: TestDatabaseName
-    session?: Partial<DjangoSessionsOptions>
-    app?: (db: Knex) => Partial<AppOptions>
+    session?: Partial<VisitorsOptions>
+    app?: (db: Knex, visitors: Visitors) => Partial<AppOptions>
   } = {},
 ): Promise<Library> {
   const db = await openLibrary(t, database)
   const log = recordLog()
   const secretKeys = [SECRET_KEY] as const
+  const visitors = openVisitors({ db, secretKeys, djangoVersion: DJANGO_VERSION, ...session })
   const koa = createApp({
-    sessionMiddleware: djangoSessions({ db, secretKeys, djangoVersion: DJANGO_VERSION, ...session }),
+    sessionMiddleware: visitors.middleware,
     catalog: createCatalog({ db }),
     ping: async () => void (await db.raw('SELECT 1')),
     log,
     trustedProxy: false,
     environment: 'production',
     version: '1.2.3',
-    ...app?.(db),
+    ...app?.(db, visitors),
   })
   const profile = versionProfile(DJANGO_VERSION)
   const codec = createSessionCodec({ secretKeys, profile, now: () => new Date() })
@@ -74,6 +75,7 @@ export async function startLibrary(
 /** Serves on a free port until the test ends; gives the URL, without a slash at the end. */
 export async function listen(t: Scope, listener: RequestListener): Promise<string> {
   const server = createServer(listener).listen(0, '127.0.0.1')
+  server.keepAliveTimeout = 60_000 // A test waits long on a busy machine, and fetch does not try a POST again.
   await once(server, 'listening')
   t.teardown(async () => {
     server.closeAllConnections()

@@ -6,6 +6,7 @@ import { createAllowedHosts } from '../../src/web/allowed-hosts.ts'
 import { createErrorPages } from '../../src/web/errors.ts'
 import { createViews } from '../../src/web/views.ts'
 import type { Scope } from '../support/file-scope.ts'
+import { bareFrame } from '../support/frame.ts'
 import { type Library, listen, type RecordedLog, recordLog, startLibrary } from '../support/library.ts'
 
 const ALLOWED = ['library.example.com', '.example.org']
@@ -155,7 +156,9 @@ async function serveHosts(
 ): Promise<{ url: string; log: RecordedLog }> {
   const log = recordLog()
   const app = new Koa({ proxy: trustedProxy })
-  app.use(createErrorPages({ views: createViews({ stylesUrl: '', iconUrl: '', version: '' }), log }))
+  app.use(
+    createErrorPages({ views: createViews({ stylesUrl: '', iconUrl: '', version: '' }), log, bareFrame }),
+  )
   app.use(createAllowedHosts({ allowedHosts, trustedProxy }))
   app.use((ctx) => {
     ctx.body = 'passed'

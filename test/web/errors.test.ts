@@ -7,13 +7,14 @@ import { createErrorPages } from '../../src/web/errors.ts'
 import { createViews } from '../../src/web/views.ts'
 import { createTestDatabase, type TestDatabaseName, testDatabases } from '../support/databases.ts'
 import type { Scope } from '../support/file-scope.ts'
+import { bareFrame } from '../support/frame.ts'
 import { listen, openUrl, type RecordedLog, recordLog, startLibrary } from '../support/library.ts'
 
 test('an unknown page is a 404 in the frame of the site, without a session', async (t) => {
   const { url } = await startLibrary(t)
   const response = await fetch(`${url}/catalog/book/1`)
   t.is(response.status, 404)
-  t.is(response.headers.get('Vary'), null)
+  t.is(response.headers.get('Vary'), 'Cookie') // It says who is logged in.
   t.is(response.headers.get('Set-Cookie'), null)
   t.is(response.headers.get('Cache-Control'), 'no-store')
   const page = await response.text()
@@ -288,7 +289,7 @@ test('a page with a body of its own is left as it is, whatever its status', asyn
 async function serve(t: Scope, handler: Middleware): Promise<{ url: string; log: RecordedLog }> {
   const log = recordLog()
   const views = createViews({ stylesUrl: '/styles.css', iconUrl: '/icon.svg', version: '' })
-  const app = new Koa().use(createErrorPages({ views, log })).use(handler)
+  const app = new Koa().use(createErrorPages({ views, log, bareFrame })).use(handler)
   return { url: await listen(t, app.callback()), log }
 }
 

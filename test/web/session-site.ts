@@ -4,6 +4,7 @@ import { createErrorPages } from '../../src/web/errors.ts'
 import { createViews } from '../../src/web/views.ts'
 import { type DbUnderTest, secretKey } from '../engines/db-under-test.ts'
 import type { Scope } from '../support/file-scope.ts'
+import { bareFrame } from '../support/frame.ts'
 import { listen, recordLog } from '../support/library.ts'
 
 export type Handler = (ctx: Context) => unknown
@@ -25,7 +26,11 @@ export async function serve(
   const app = new Koa()
   app.on('error', onError)
   const errorPages: Middleware = hasErrorPages
-    ? createErrorPages({ views: createViews({ stylesUrl: '', iconUrl: '', version: '' }), log: recordLog() })
+    ? createErrorPages({
+        views: createViews({ stylesUrl: '', iconUrl: '', version: '' }),
+        log: recordLog(),
+        bareFrame,
+      })
     : (_ctx, next) => next()
   app.use(errorPages)
   app.use(

@@ -1,5 +1,6 @@
 import test from 'ava'
 import { createViews } from '../../src/web/views.ts'
+import { testFrame as frame } from '../support/frame.ts'
 
 const views = createViews({ stylesUrl: '/styles.css', iconUrl: '/icon.svg', version: '1.2.3' })
 const counts = { books: 0, copies: 0, copiesAvailable: 0, authors: 0 }
@@ -10,6 +11,7 @@ test('values are escaped', (t) => {
     title: '<script>"&',
     message: "'<b>'",
     reference: '',
+    frame,
   })
   t.true(page.includes('<h1>&lt;script&gt;&quot;&amp;</h1>'))
   t.true(page.includes('&#39;&lt;b&gt;&#39;'))
@@ -30,7 +32,7 @@ test('a message is escaped unless Django marked it as safe', (t) => {
 })
 
 test('a value that the template needs and does not get is an error, not an empty page', (t) => {
-  t.throws(() => views.render('index.html', { counts }), { message: /undefined/ })
+  t.throws(() => views.render('index.html', { counts, frame }), { message: /undefined/ })
 })
 
 for (const [numVisits, text] of [
@@ -42,22 +44,28 @@ for (const [numVisits, text] of [
   [1.5, '1.5 times.'],
 ] as const) {
   test(`${typeof numVisits} ${numVisits} is shown as "${text}"`, (t) => {
-    t.true(views.render('index.html', { counts, numVisits }).includes(`You have visited this page ${text}`))
+    t.true(
+      views.render('index.html', { counts, numVisits, frame }).includes(`You have visited this page ${text}`),
+    )
   })
 }
 
 test('numbers are shown as Django shows them, without separators', (t) => {
-  const page = views.render('index.html', { counts: { ...counts, books: 1234567 }, numVisits: 7654321 })
+  const page = views.render('index.html', {
+    counts: { ...counts, books: 1234567 },
+    numVisits: 7654321,
+    frame,
+  })
   t.true(page.includes('<dd>1234567</dd>'))
   t.true(page.includes('this page 7654321 times.'))
 })
 
 test('only the page that one is on is marked in the navigation', (t) => {
   const current = '<a href="/catalog/" aria-current="page">Home</a>'
-  t.true(views.render('index.html', { counts, numVisits: 1 }).includes(current))
+  t.true(views.render('index.html', { counts, numVisits: 1, frame }).includes(current))
   t.false(
     views
-      .render('error.html', { status: 404, title: 'x', message: 'y', reference: '' })
+      .render('error.html', { status: 404, title: 'x', message: 'y', reference: '', frame })
       .includes('aria-current'),
   )
 })
