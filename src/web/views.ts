@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import nunjucks from 'nunjucks'
 import type { Frame } from './frame.ts'
 
-const TEMPLATES = ['index.html', 'error.html', 'login.html', 'logged_out.html', 'messages.html'] as const
+const TEMPLATES = ['index.html', 'error.html', 'login.html', 'logged_out.html'] as const
 
 export interface Views {
   /** The page as HTML, every value in it escaped. @throws for a value that the template needs and did not get. */

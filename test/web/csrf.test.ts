@@ -9,6 +9,7 @@ import { readForm } from '../../src/web/form.ts'
 import { createViews } from '../../src/web/views.ts'
 import { createVisitor, type Visitor } from '../interop/visitor.ts'
 import type { Scope } from '../support/file-scope.ts'
+import { bareFrame } from '../support/frame.ts'
 import { listen, openLibrary, type RecordedLog, recordLog } from '../support/library.ts'
 
 const SECRET_KEY = 'a key of this test'
@@ -123,7 +124,7 @@ test('the session is saved with a refusal, as Django saves it with any 403', asy
   const db = await openLibrary(t)
   const profile = versionProfile('5.2')
   const app = new Koa()
-  const errorPages = createErrorPages({ views: views(), log: recordLog() })
+  const errorPages = createErrorPages({ views: views(), log: recordLog(), bareFrame })
   app.use(errorPages).use(djangoSessions({ db, secretKeys: [SECRET_KEY], djangoVersion: '5.2' }))
   app.use(createCsrfMiddleware({ profile, useSessions: true })).use(errorPages)
   app.use(async (ctx, next) => {
@@ -144,7 +145,7 @@ async function start(
   options: Partial<CsrfMiddlewareOptions> = {},
 ): Promise<{ url: string; log: RecordedLog; visitor: Visitor }> {
   const log = recordLog()
-  const errorPages = createErrorPages({ views: views(), log })
+  const errorPages = createErrorPages({ views: views(), log, bareFrame })
   const app = new Koa()
   app.use(errorPages)
   app.use(createCsrfMiddleware({ profile: versionProfile('5.2'), ...options }))

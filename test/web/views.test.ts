@@ -19,16 +19,19 @@ test('values are escaped', (t) => {
 })
 
 test('a message is escaped unless Django marked it as safe', (t) => {
+  const level = { level: 20, levelTag: 'info', extraTags: '' }
   const messages = [
-    { text: '<b>"5 > 4"</b>', tags: 'big info', isSafe: false },
-    { text: '<b>bold</b>', tags: '', isSafe: true },
+    { ...level, text: '<b>"5 > 4"</b>', tags: 'big info', isSafe: false },
+    { ...level, text: '<b>bold</b>', tags: '', isSafe: true },
   ]
-  const list = views.render('messages.html', { messages }).replace(/\s+</g, '<')
-  t.is(
-    list,
-    '<ul class="messages"><li class="big info">&lt;b&gt;&quot;5 &gt; 4&quot;&lt;/b&gt;</li><li class=""><b>bold</b></li></ul>\n',
+  const error = { status: 400, title: '', message: '', reference: '' }
+  const page = views.render('error.html', { ...error, frame: { ...frame, messages } }).replace(/\s+</g, '<')
+  t.true(
+    page.includes(
+      '<ul class="messages" role="status"><li class="message big info">&lt;b&gt;&quot;5 &gt; 4&quot;&lt;/b&gt;</li><li class="message"><b>bold</b></li></ul>',
+    ),
   )
-  t.is(views.render('messages.html', { messages: [] }).trim(), '')
+  t.false(views.render('error.html', { ...error, frame }).includes('class="messages"'))
 })
 
 test('a value that the template needs and does not get is an error, not an empty page', (t) => {
