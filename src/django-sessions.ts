@@ -3,6 +3,7 @@ import type { Middleware } from 'koa'
 import type { CookieSettings } from './django/cookie.ts'
 import { type DecodedSession, type SessionCodecOptions, UnreadableSession } from './django/session-data.ts'
 import { type HashAlgorithm, versionProfile } from './django/versions.ts'
+import type { SessionColumns } from './engines/session-columns.ts'
 import type { SessionEngine } from './session/engine.ts'
 import { createSessions, type SessionsOptions } from './session/handle.ts'
 import { type OpenedSessionEngine, openSessionEngine, type SessionEngineOptions } from './session-engine.ts'
@@ -27,6 +28,8 @@ export interface DjangoSessionsOptions
   readonly table?: string | null
   /** The `__qualname__` of the site's own session store, if it has one: a part of the salt. */
   readonly storeClass?: string | null
+  /** What else the site's table holds, where it is neither django-qsessions' nor django-user-sessions'. */
+  readonly columns?: SessionColumns | null
   /** SESSION_FILE_PATH, for the file engine; this machine's folder of temporary files unless given. */
   readonly filePath?: string | null
   /** What `python -m django --version` prints on the site, e.g. `4.2`. */
@@ -87,6 +90,7 @@ export function openSessionRequests({
   db,
   table,
   storeClass,
+  columns,
   filePath,
   secretKeys,
   djangoVersion,
@@ -113,6 +117,7 @@ export function openSessionRequests({
           db: db ?? null,
           table: table ?? null,
           storeClass: storeClass ?? null,
+          columns: columns ?? null,
           filePath: filePath ?? null,
           cookieName: cookieSettings.name,
           secretKeys,
@@ -138,9 +143,9 @@ export function openSessionRequests({
 function observedEngine(engine: SessionEngine, onLoad: (outcome: LoadOutcome) => void): SessionEngine {
   return {
     ...engine,
-    async load(sessionKey) {
+    async load(...parameters) {
       try {
-        const stored = await engine.load(sessionKey)
+        const stored = await engine.load(...parameters)
         onLoad(stored === null ? 'missing' : 'found')
         return stored
       } catch (error) {

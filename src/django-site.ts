@@ -3,6 +3,7 @@ import type { AnonymousUser, User } from './auth/user.ts'
 import { createVisitor, type Visitor } from './auth/visitor.ts'
 import { type DjangoAuthOptions, djangoAuth } from './django-auth.ts'
 import { type DjangoSessionsOptions, openSessionRequests } from './django-sessions.ts'
+import type { SessionClient } from './session/engine.ts'
 import type { SessionHandle } from './session/handle.ts'
 import type { Session } from './session/session.ts'
 import type { SessionRequest, SessionRequests } from './web/session-requests.ts'
@@ -17,7 +18,10 @@ export interface DjangoSite {
   readonly requests: SessionRequests
   readonly auth: Auth
   /** What an adapter hangs on each request, and what it asks before the response is sent. */
-  open(cookieHeader: string | undefined): DjangoRequest & Pick<SessionRequest, 'respond'>
+  open(
+    cookieHeader: string | undefined,
+    client?: SessionClient,
+  ): DjangoRequest & Pick<SessionRequest, 'respond'>
   /**
    * Who sends this request, or one with this Cookie header: for a WebSocket's upgrade, or a server of your own. Nothing
    * is written, since no cookie could be set: a session whose hash no longer verifies is nobody's, but stays.
@@ -51,8 +55,8 @@ export function openDjangoSite(options: DjangoSiteOptions): DjangoSite {
     requests,
     auth,
     close,
-    open(cookieHeader) {
-      const request = requests.open(cookieHeader)
+    open(cookieHeader, client) {
+      const request = requests.open(cookieHeader, client)
       return { ...request, ...createVisitor(auth, request.session), authenticate: auth.authenticate }
     },
     async authenticate(request) {

@@ -63,9 +63,14 @@ export {
   type DjangoSiteOptions,
   openDjangoSite,
 } from './django-site.ts'
-export { createDbEngine, type DbEngineOptions } from './engines/db.ts'
+export { createDbEngine, type DbEngineOptions, UnfilledColumn } from './engines/db.ts'
 export { createFileEngine, type FileEngineOptions, UnusableSessionFolder } from './engines/file.ts'
 export { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'
+export {
+  createQsessionsColumns,
+  createUserSessionsColumns,
+  type SessionColumns,
+} from './engines/session-columns.ts'
 export {
   createSignedCookiesEngine,
   SessionCookieTooLarge,
@@ -78,6 +83,7 @@ export {
   CreateError,
   type KeyedSession,
   type NewSession,
+  type SessionClient,
   type SessionEngine,
   type StoredSession,
   UpdateError,

@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os'
 import type { Knex } from 'knex'
-import { createDateColumn } from './django/datetime.ts'
+import { createDateColumn, type DateColumn } from './django/datetime.ts'
 import type { ExpiryRules } from './django/expiry.ts'
 import {
   createSessionCodec,
@@ -11,6 +11,11 @@ import {
 import { createDbEngine, databaseKindOf } from './engines/db.ts'
 import { createFileEngine } from './engines/file.ts'
 import { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'
+import {
+  createQsessionsColumns,
+  createUserSessionsColumns,
+  type SessionColumns,
+} from './engines/session-columns.ts'
 import { createSignedCookiesEngine, SIGNED_COOKIES_SALT } from './engines/signed-cookies.ts'
 import type { SessionEngine } from './session/engine.ts'
 
@@ -26,6 +31,8 @@ export interface SessionEngineOptions
   readonly table: string | null
   /** The name of the site's own session store, if it has one: a part of the salt. */
   readonly storeClass: string | null
+  /** What else the table holds, where the engine does not know it. */
+  readonly columns: SessionColumns | null
   /** SESSION_FILE_PATH, for the file engine; null for this machine's folder of temporary files. */
   readonly filePath: string | null
   /** SESSION_COOKIE_NAME, with which the file engine's files begin. */
@@ -53,6 +60,8 @@ export function sessionTableOf(engine: string): string | null {
 
 const TABLES: ReadonlyMap<string, string> = new Map([
   ['django.contrib.sessions.backends.db', 'django_session'],
+  ['qsessions.backends.db', 'qsessions_session'],
+  ['user_sessions.backends.db', 'user_sessions_session'],
 ])
 
 /**
@@ -69,18 +78,32 @@ export function openSessionEngine(options: SessionEngineOptions): OpenedSessionE
 }
 
 const ENGINES: ReadonlyMap<string, (options: SessionEngineOptions) => OpenedSessionEngine> = new Map([
-  ['django.contrib.sessions.backends.db', openDb],
+  ['django.contrib.sessions.backends.db', (options) => openDb(options)],
+  ['qsessions.backends.db', (options) => openDb(options, createQsessionsColumns)],
+  ['user_sessions.backends.db', (options) => openDb(options, createUserSessionsColumns)],
   ['django.contrib.sessions.backends.file', openFiles],
   ['django.contrib.sessions.backends.signed_cookies', openSignedCookies],
 ])
 
-function openDb(options: SessionEngineOptions): OpenedSessionEngine {
-  const { table, rules, now, timeout, onRetry } = options
+function openDb(
+  options: SessionEngineOptions,
+  createColumns: ((dates: DateColumn) => SessionColumns) | null = null,
+): OpenedSessionEngine {
+  const { rules, now, timeout, onRetry } = options
+  const table = options.table ?? sessionTableOf(options.engine)
   const db = databaseOf(options)
   const dates = createDateColumn({ database: databaseKindOf(db), ...rules })
   const codec = observedCodec(options)
+  const columns = options.columns ?? createColumns?.(dates) ?? null
   const engine = createRetryingEngine(
-    createDbEngine({ db, codec, dates, now, ...(table !== null && { table }) }),
+    createDbEngine({
+      db,
+      codec,
+      dates,
+      now,
+      ...(table !== null && { table }),
+      ...(columns !== null && { columns }),
+    }),
     { timeout, onRetry },
   )
   return { engine, close: nothingToClose }

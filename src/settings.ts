@@ -315,7 +315,13 @@ const SIGNED_COOKIES = 'django.contrib.sessions.backends.signed_cookies'
 const NO_TABLE: ReadonlySet<string> = new Set([FILE_ENGINE, SIGNED_COOKIES])
 
 const ENGINES: DottedPaths = {
-  built: ['django.contrib.sessions.backends.db', FILE_ENGINE, SIGNED_COOKIES],
+  built: [
+    'django.contrib.sessions.backends.db',
+    FILE_ENGINE,
+    SIGNED_COOKIES,
+    'qsessions.backends.db',
+    'user_sessions.backends.db',
+  ],
   known: ['django.contrib.sessions.backends.cached_db', 'django.contrib.sessions.backends.cache'],
 }
 

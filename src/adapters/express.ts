@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { DjangoRequest, DjangoSite } from '../django-site.ts'
 import { holdResponse } from '../web/held-response.ts'
+import { clientOf } from '../web/session-client.ts'
 
 declare global {
   namespace Express {
@@ -20,7 +21,10 @@ export function djangoExpress(
   site: Pick<DjangoSite, 'open'>,
 ): (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => void {
   return function djangoMiddleware(request, response, next) {
-    const { respond, ...django } = site.open(request.headers.cookie)
+    const { respond, ...django } = site.open(
+      request.headers.cookie,
+      clientOf(request, () => addressOf(request)),
+    )
     Object.assign(request, { django })
 
     async function setHeaders(status: number): Promise<void> {
@@ -32,4 +36,9 @@ export function djangoExpress(
     holdResponse(response, setHeaders, next)
     next()
   }
+}
+
+/** As Express has it, which knows of proxies; else the socket's. */
+function addressOf(request: IncomingMessage): string | undefined {
+  return 'ip' in request && typeof request.ip === 'string' ? request.ip : request.socket.remoteAddress
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { DjangoRequest, DjangoSite } from '../django-site.ts'
+import { clientOf } from '../web/session-client.ts'
 import type { SessionRequest } from '../web/session-requests.ts'
 
 declare module 'fastify' {
@@ -23,7 +24,10 @@ export function djangoFastify(
   fastify.decorateRequest('django')
 
   fastify.addHook('onRequest', async function openDjangoSession(request) {
-    const { respond, ...django } = site.open(request.headers.cookie)
+    const { respond, ...django } = site.open(
+      request.headers.cookie,
+      clientOf(request.raw, () => request.ip),
+    )
     Object.assign(request, { django })
     responders.set(request, respond)
   })

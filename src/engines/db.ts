@@ -9,6 +9,7 @@ import {
   type SessionEngine,
   UpdateError,
 } from '../session/engine.ts'
+import type { ColumnValues, SessionColumns } from './session-columns.ts'
 
 export interface DbEngineOptions {
   readonly db: Knex
@@ -18,10 +19,18 @@ export interface DbEngineOptions {
   readonly now?: () => Date
   /** Django's table of sessions. */
   readonly table?: string
+  /** What else that table holds. */
+  readonly columns?: SessionColumns
+}
+
+/** A column of the site's own table holds nothing, and must hold something. */
+export class UnfilledColumn extends Error {
+  override name = 'UnfilledColumn'
+  readonly code: string = 'ERR_SESSION_COLUMN'
 }
 
 /** A row as each driver can give it without loss: text only. */
-interface SessionRow {
+type SessionRow = ColumnValues & {
   readonly session_key: string
   readonly session_data: string
   readonly expire_date: string
@@ -48,14 +57,25 @@ export function createDbEngine({
   dates,
   now = () => new Date(),
   table = 'django_session',
+  columns,
 }: DbEngineOptions): SessionEngine {
   const dialect = dialects[databaseKindOf(db)]
   const rows = (): Knex.QueryBuilder => db(table)
   const expiryAsText = db.raw(dialect.dateAsText)
-  const row = ({ data, expireDate }: NewSession) => ({
-    session_data: codec.encode(data),
-    expire_date: dates.toColumn(expireDate),
+  const prepare = (session: NewSession): NewSession => columns?.prepare?.(session) ?? session
+  const row = (session: NewSession, isNew: boolean) => ({
+    session_data: codec.encode(session.data),
+    expire_date: dates.toColumn(session.expireDate),
+    ...safe(columns?.values(session, { isNew, now: now() })),
   })
+  /** A visitor may have written these values, the name of a browser say. */
+  const safe = (values: ColumnValues = {}): Record<string, unknown> =>
+    Object.fromEntries(
+      Object.entries(values).map(([column, value]) => {
+        const isDangerous = typeof value === 'string' && NEEDS_ESCAPES.test(value) && dialect.hexText !== null
+        return [column, isDangerous ? db.raw(dialect.hexText, [Buffer.from(value).toString('hex')]) : value]
+      }),
+    )
   const isUnchanged = (query: Knex.QueryBuilder, revision: string): Knex.QueryBuilder =>
     dialect.digestEquals !== null && (revision.length >= DIGEST_FROM || NEEDS_ESCAPES.test(revision))
       ? query.whereRaw(dialect.digestEquals, [sha256(revision)])
@@ -75,35 +95,40 @@ export function createDbEngine({
   return {
     exists,
 
-    async load(sessionKey) {
+    async load(sessionKey, client) {
       if (NEEDS_ESCAPES.test(sessionKey)) return null // no row has such a key
       const found: SessionRow | undefined = await rows()
-        .select('session_key', 'session_data', expiryAsText)
+        .select('session_key', 'session_data', expiryAsText, ...(columns?.read ?? []))
         .where('session_key', sessionKey)
         .where('expire_date', '>', dates.toColumn(now()))
         .first()
       // Unlike Django, whose query finds the row of `abc…` for `ABC…` under MySQL's collations.
       if (found === undefined || found.session_key !== sessionKey) return null
+      const { data } = codec.decode(found.session_data)
       return {
-        data: codec.decode(found.session_data).data,
+        data,
         expireDate: dates.fromColumn(found.expire_date),
         revision: found.session_data,
+        ...(client !== undefined &&
+          columns?.isOutdated?.({ data, row: found }, client) === true && { isOutdated: true }),
       }
     },
 
-    async create(sessionKey, session) {
-      const stored = row(session)
+    async create(sessionKey, given) {
+      const session = prepare(given)
+      const stored = row(session, true)
       try {
         await rows().insert({ session_key: sessionKey, ...stored })
       } catch (error) {
         if (isDuplicateKey(error)) throw new CreateError('the session key is taken', { cause: error })
-        throw error
+        throw isUnfilled(error) ? new UnfilledColumn(unfilledText(table), { cause: error }) : error
       }
       return { ...session, sessionKey, revision: stored.session_data }
     },
 
-    async update(sessionKey, session, revision) {
-      const stored = row(session)
+    async update(sessionKey, given, revision) {
+      const session = prepare(given)
+      const stored = row(session, false)
       const updated = await isUnchanged(rows().where('session_key', sessionKey), revision).update(stored)
       if (updated === 0) throw await whyNothingMatched(sessionKey)
       return { ...session, sessionKey, revision: stored.session_data }
@@ -143,6 +168,8 @@ interface Dialect {
   readonly dateAsText: string
   readonly textEquals: string
   readonly digestEquals: string | null
+  /** Text from its bytes in hexadecimal; null where a driver sends values apart from the statement. */
+  readonly hexText: string | null
 }
 
 /**
@@ -154,16 +181,19 @@ const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
     dateAsText: 'CAST(expire_date AS CHAR) AS expire_date',
     textEquals: 'session_data = CAST(? AS BINARY)',
     digestEquals: 'SHA2(session_data, 256) = ?',
+    hexText: 'CONVERT(UNHEX(?) USING utf8mb4)',
   },
   postgresql: {
     dateAsText: 'expire_date::text AS expire_date',
     textEquals: 'session_data = ? COLLATE "C"',
     digestEquals: null, // sha256() came with PostgreSQL 11, and Django 2.2 runs on older ones
+    hexText: null,
   },
   sqlite: {
     dateAsText: 'expire_date',
     textEquals: 'session_data = ? COLLATE BINARY',
     digestEquals: null,
+    hexText: null,
   },
 }
 
@@ -172,11 +202,35 @@ function sha256(text: string): string {
 }
 
 function isDuplicateKey(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return DUPLICATE_KEY.has(codeOf(error))
+}
+
+/** A column that takes no NULL was given none, or nothing where it has no default. */
+function isUnfilled(error: unknown): boolean {
+  return UNFILLED.has(codeOf(error))
+}
+
+function unfilledText(table: string): string {
   return (
-    code === 'ER_DUP_ENTRY' ||
-    code === '23505' ||
-    code === 'SQLITE_CONSTRAINT_PRIMARYKEY' ||
-    code === 'SQLITE_CONSTRAINT_UNIQUE'
+    `a column of ${table} must be filled, and only the site knows with what; give it a default in the database, ` +
+    'or its value by `columns` (djangoSessions, createDbEngine)'
   )
+}
+
+const DUPLICATE_KEY: ReadonlySet<unknown> = new Set([
+  'ER_DUP_ENTRY',
+  '23505',
+  'SQLITE_CONSTRAINT_PRIMARYKEY',
+  'SQLITE_CONSTRAINT_UNIQUE',
+])
+
+const UNFILLED: ReadonlySet<unknown> = new Set([
+  'ER_NO_DEFAULT_FOR_FIELD',
+  'ER_BAD_NULL_ERROR',
+  '23502',
+  'SQLITE_CONSTRAINT_NOTNULL',
+])
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined
 }

@@ -6,6 +6,7 @@ import {
   ConflictError,
   CreateError,
   type NewSession,
+  type SessionClient,
   type SessionEngine,
   type StoredSession,
   UpdateError,
@@ -29,9 +30,14 @@ export interface Committed {
 
 /** Writes sessions without losing what another request wrote: Django's `save`, `cycle_key` and `delete`. */
 export interface SessionCommits {
-  create(data: SessionData): Promise<Committed>
+  create(data: SessionData, client?: SessionClient): Promise<Committed>
   /** @throws {SessionInterrupted} when the session was deleted meanwhile. */
-  update(sessionKey: string, stored: StoredSession, changes: readonly Change[]): Promise<Committed>
+  update(
+    sessionKey: string,
+    stored: StoredSession,
+    changes: readonly Change[],
+    client?: SessionClient,
+  ): Promise<Committed>
   /**
    * Under a new key, with the changes; the old session is removed.
    * @throws {SessionInterrupted} when the session was deleted meanwhile.
@@ -40,6 +46,7 @@ export interface SessionCommits {
     sessionKey: string | null,
     stored: StoredSession | null,
     changes: readonly Change[],
+    client?: SessionClient,
   ): Promise<Committed>
   remove(sessionKey: string): Promise<void>
 }
@@ -100,19 +107,20 @@ export function createSessionCommits({
 }: SessionCommitsOptions): SessionCommits {
   const queues = new Map<string, Waiting[]>()
 
-  const withExpiry = (data: SessionData): NewSession => {
+  const withExpiry = (data: SessionData, client?: SessionClient): NewSession => {
     const expiry = data.get('_session_expiry')
     return {
       data,
       expireDate: getExpiryDate(expiry === undefined ? undefined : parseValue(expiry), rules, now()),
+      client,
     }
   }
 
-  async function create(data: SessionData): Promise<Committed> {
+  async function create(data: SessionData, client?: SessionClient): Promise<Committed> {
     for (;;) {
       try {
-        const stored = await engine.create(newSessionKey(), withExpiry(data))
-        return { sessionKey: stored.sessionKey, stored, data, merged: false, isNew: true }
+        const stored = await engine.create(newSessionKey(), withExpiry(data, client))
+        return { sessionKey: stored.sessionKey, stored, data: stored.data, merged: false, isNew: true }
       } catch (error) {
         // The key is taken: try another one. Source: django/contrib/sessions/backends/db.py, create.
         if (!(error instanceof CreateError)) throw error
@@ -179,9 +187,11 @@ export function createSessionCommits({
         found = current
         outcomes = applyInTurn(current.data, batch)
         const data = outcomes.at(-1)?.data ?? current.data
-        return engine.update(sessionKey, withExpiry(data), current.revision)
+        // Of several requests the last one's client, as its changes are the last.
+        return engine.update(sessionKey, withExpiry(data, batch.at(-1)?.client), current.revision)
       })
-      for (const { waiting, data, error } of outcomes) {
+      for (const [at, { waiting, data: own, error }] of outcomes.entries()) {
+        const data = at === outcomes.length - 1 ? stored.data : own
         const merged = batch.length > 1 || found !== waiting.stored
         if (error !== undefined) waiting.reject(error)
         else waiting.resolve({ sessionKey: stored.sessionKey, stored, data, merged, isNew: false })
@@ -204,9 +214,14 @@ export function createSessionCommits({
     queues.delete(sessionKey)
   }
 
-  function update(sessionKey: string, stored: StoredSession, changes: readonly Change[]): Promise<Committed> {
+  function update(
+    sessionKey: string,
+    stored: StoredSession,
+    changes: readonly Change[],
+    client?: SessionClient,
+  ): Promise<Committed> {
     return new Promise((resolve, reject) => {
-      const waiting: Waiting = { stored, changes, resolve, reject }
+      const waiting: Waiting = { stored, changes, client, resolve, reject }
       const queue = queues.get(sessionKey)
       if (queue !== undefined) {
         queue.push(waiting)
@@ -222,8 +237,9 @@ export function createSessionCommits({
     sessionKey: string | null,
     stored: StoredSession | null,
     changes: readonly Change[],
+    client?: SessionClient,
   ): Promise<Committed> {
-    let moved = await create(applied(stored?.data ?? new Map<string, string>(), changes))
+    let moved = await create(applied(stored?.data ?? new Map<string, string>(), changes), client)
     if (sessionKey === null || stored === null) return moved
     try {
       // Unlike Django, which may lose what was saved under the old key since it was loaded, and which brings a session
@@ -231,8 +247,10 @@ export function createSessionCommits({
       await swap(sessionKey, stored, async (current) => {
         if (current !== stored) {
           const data = applied(current.data, changes)
-          const updated = await engine.update(moved.sessionKey, withExpiry(data), moved.stored.revision)
-          moved = { sessionKey: updated.sessionKey, stored: updated, data, merged: true, isNew: true }
+          const { revision } = moved.stored
+          const updated = await engine.update(moved.sessionKey, withExpiry(data, client), revision)
+          const { sessionKey } = updated
+          moved = { sessionKey, stored: updated, data: updated.data, merged: true, isNew: true }
         }
         await engine.delete(sessionKey, current.revision)
       })
@@ -265,6 +283,7 @@ export function removed(key: string): Change {
 interface Waiting {
   readonly stored: StoredSession
   readonly changes: readonly Change[]
+  readonly client: SessionClient | undefined
   readonly resolve: (committed: Committed) => void
   readonly reject: (error: unknown) => void
 }

@@ -1,14 +1,26 @@
 import type { SessionData } from '../django/json.ts'
 
+/** Whose request it is, as far as some sites keep it with the session. */
+export interface SessionClient {
+  /** The User-Agent header; '' for none. */
+  readonly userAgent: string
+  /** Such as 192.0.2.1 or 2001:db8::1; null where it is not known. */
+  readonly ip: string | null
+}
+
 /** A session to be stored: its data, and when it expires. */
 export interface NewSession {
   readonly data: SessionData
   readonly expireDate: Date
+  /** Whose request stores it; absent where nobody says. */
+  readonly client?: SessionClient | undefined
 }
 
 export interface StoredSession extends NewSession {
   /** What a later `update` compares with; opaque. */
   readonly revision: string
+  /** Whether it is to be saved although nobody changed it: its engine keeps the client, which is another one now. */
+  readonly isOutdated?: boolean
 }
 
 /** A stored session and the key the browser should hold. */
@@ -20,12 +32,16 @@ export interface KeyedSession extends StoredSession {
 export interface SessionEngine {
   /**
    * The live session under this key, or null when there is none. Never writes: a row per unknown cookie is a DoS.
+   * `client` is who asks, where that is known.
    * @throws {UnreadableSession} when there is one that does not verify.
    */
-  load(sessionKey: string): Promise<StoredSession | null>
+  load(sessionKey: string, client?: SessionClient): Promise<StoredSession | null>
   /** Whether the key is taken, by a live session or an expired one. */
   exists(sessionKey: string): Promise<boolean>
-  /** Stores a new session. @throws {CreateError} when the key is taken. */
+  /**
+   * Stores a new session. What it gives is what is there now: some engines add to the data.
+   * @throws {CreateError} when the key is taken.
+   */
   create(sessionKey: string, session: NewSession): Promise<KeyedSession>
   /**
    * Replaces the session that `revision` saw.

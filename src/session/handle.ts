@@ -2,7 +2,7 @@ import type { ExpiryRules } from '../django/expiry.ts'
 import { UnreadableSession } from '../django/session-data.ts'
 import { isValidSessionKey, newSessionKey as randomSessionKey } from '../django/session-key.ts'
 import { createSessionCommits } from './commit.ts'
-import type { SessionEngine, StoredSession } from './engine.ts'
+import type { SessionClient, SessionEngine, StoredSession } from './engine.ts'
 import { Session } from './session.ts'
 
 /** What became of a request's session, for a log line. */
@@ -43,8 +43,11 @@ export interface SessionsOptions {
 
 /** Everything that requests share: the engine, and the queue of commits of each session. */
 export interface Sessions {
-  /** The session of the browser that sent this key; a key that Django would not accept counts as none. */
-  open(sessionKey: string | undefined): SessionHandle
+  /**
+   * The session of the browser that sent this key; a key that Django would not accept counts as none. `client` is for
+   * engines that keep it, and is looked at by them only.
+   */
+  open(sessionKey: string | undefined, options?: { client?: SessionClient | undefined }): SessionHandle
 }
 
 export function createSessions({
@@ -57,7 +60,10 @@ export function createSessions({
 }: SessionsOptions): Sessions {
   const commits = createSessionCommits({ engine, rules, now, newSessionKey, ...options })
 
-  function open(sent: string | undefined): SessionHandle {
+  function open(
+    sent: string | undefined,
+    { client }: { client?: SessionClient | undefined } = {},
+  ): SessionHandle {
     const sentKey = sent !== undefined && isValidSessionKey(sent) ? sent : null
     let loading: Promise<Session> | null = null
     let session: Session | null = null
@@ -66,13 +72,14 @@ export function createSessions({
     async function read(): Promise<Session> {
       const stored = sentKey === null ? null : await loadOrNull(sentKey)
       // An unknown or expired key is never adopted, so nobody can choose another visitor's key.
-      session = new Session({ stored, sessionKey: stored === null ? null : sentKey, commits, rules, now })
+      const sessionKey = stored === null ? null : sentKey
+      session = new Session({ stored, sessionKey, client, commits, rules, now })
       return session
     }
 
     async function loadOrNull(sessionKey: string): Promise<StoredSession | null> {
       try {
-        return await engine.load(sessionKey)
+        return await engine.load(sessionKey, client)
       } catch (error) {
         if (!(error instanceof UnreadableSession)) throw error
         // Unlike Django, which empties such a row and writes over it: it may be readable with another key.

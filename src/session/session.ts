@@ -14,7 +14,7 @@ import {
   type SessionCommits,
   SessionInterrupted,
 } from './commit.ts'
-import type { StoredSession } from './engine.ts'
+import type { SessionClient, StoredSession } from './engine.ts'
 
 /** The key is not in the session. Source: Python's KeyError, which Django's `del session[key]` raises. */
 export class KeyError extends Error {
@@ -26,6 +26,8 @@ export interface SessionOptions {
   /** What the engine holds under `sessionKey`; null for a new session. */
   readonly stored: StoredSession | null
   readonly sessionKey: string | null
+  /** Whose request it is, for engines that keep that. */
+  readonly client?: SessionClient | undefined
   readonly commits: SessionCommits
   readonly rules: ExpiryRules
   readonly now: () => Date
@@ -47,8 +49,9 @@ export class Session<T extends object = Record<string, unknown>> {
   /** Whether this request looked at the session. */
   accessed = true
   /** Whether this request changed it; set it to true after a change inside a stored object. */
-  modified = false
+  modified: boolean
 
+  readonly #client: SessionClient | undefined
   readonly #commits: SessionCommits
   readonly #rules: ExpiryRules
   readonly #now: () => Date
@@ -66,7 +69,9 @@ export class Session<T extends object = Record<string, unknown>> {
   #writes: Promise<void> = Promise.resolve()
   readonly #removals: Promise<void>[] = []
 
-  constructor({ stored, sessionKey, commits, rules, now }: SessionOptions) {
+  constructor({ stored, sessionKey, client, commits, rules, now }: SessionOptions) {
+    this.modified = stored?.isOutdated ?? false
+    this.#client = client
     this.#stored = stored
     this.#sessionKey = sessionKey
     this.#data = new Map(stored?.data)
@@ -255,7 +260,9 @@ export class Session<T extends object = Record<string, unknown>> {
   cycleKey(): Promise<void> {
     this.accessed = true
     this.modified = true
-    return this.#commit((changes) => this.#commits.move(this.#sessionKey, this.#stored, changes))
+    return this.#commit((changes) =>
+      this.#commits.move(this.#sessionKey, this.#stored, changes, this.#client),
+    )
   }
 
   /**
@@ -267,10 +274,10 @@ export class Session<T extends object = Record<string, unknown>> {
     return this.#commit(async (changes) => {
       if (this.#sessionKey === null || this.#stored === null) {
         this.modified = true // django/contrib/sessions/backends/db.py, create
-        return this.#commits.create(new Map(this.#data)) // as it is now: more may change while this is written
+        return this.#commits.create(new Map(this.#data), this.#client) // as it is now: more may change while this is written
       }
       if (this.#isSaved && changes.length === 0) return null
-      return this.#commits.update(this.#sessionKey, this.#stored, changes)
+      return this.#commits.update(this.#sessionKey, this.#stored, changes, this.#client)
     })
   }
 

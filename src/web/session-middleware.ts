@@ -1,5 +1,6 @@
 import type { Middleware, ParameterizedContext } from 'koa'
 import type { SessionHandle } from '../session/handle.ts'
+import { clientOf } from './session-client.ts'
 import { asBadRequest, type SessionRequest, type SessionRequests } from './session-requests.ts'
 
 declare module 'koa' {
@@ -16,7 +17,10 @@ declare module 'koa' {
  */
 export function createSessionMiddleware({ requests }: { requests: SessionRequests }): Middleware {
   return async function sessionMiddleware(ctx, next) {
-    const request = requests.open(ctx.get('Cookie'))
+    const request = requests.open(
+      ctx.get('Cookie'),
+      clientOf(ctx.req, () => ctx.ip),
+    )
     ctx.session = request.session
     try {
       await next()

@@ -1,6 +1,7 @@
 import { type CookieSettings, deleteCookie, readCookie, setCookie, varyOnCookie } from '../django/cookie.ts'
 import type { VersionProfile } from '../django/versions.ts'
 import { SessionInterrupted } from '../session/commit.ts'
+import type { SessionClient } from '../session/engine.ts'
 import type { SessionHandle, Sessions } from '../session/handle.ts'
 import type { Session } from '../session/session.ts'
 
@@ -17,8 +18,8 @@ export interface SessionRequestsOptions {
 
 /** Django's SessionMiddleware without a framework around it: what each adapter is made of. */
 export interface SessionRequests {
-  /** The session of the request with this Cookie header, as Node gives it. */
-  open(cookieHeader: string | undefined): SessionRequest
+  /** The session of the request with this Cookie header, as Node gives it; `client` for engines that keep it. */
+  open(cookieHeader: string | undefined, client?: SessionClient): SessionRequest
 }
 
 export interface SessionRequest {
@@ -84,9 +85,9 @@ export function createSessionRequests({
   }
 
   return {
-    open(cookieHeader) {
+    open(cookieHeader, client) {
       const sent = readCookie(cookieHeader, cookie.name)
-      const session = sessions.open(sent)
+      const session = sessions.open(sent, { client })
       return {
         session,
         async respond(status) {

@@ -1,8 +1,9 @@
 """LocalLibrary's settings, as `startproject` makes them, with what tests vary taken from the environment.
 
-SECRET_KEY, DATABASE_URL, TIME_ZONE and DEFAULT_HASHING_ALGORITHM are plain text; SECRET_KEY_FALLBACKS and
-ALLOWED_HOSTS are JSON lists; USE_TZ and each setting that begins as in VARIED are JSON, or plain text where that is no JSON
-(so SESSION_COOKIE_SAMESITE=Strict is the text, SESSION_COOKIE_DOMAIN=null is None). Empty is unset.
+SECRET_KEY, DATABASE_URL, TIME_ZONE and DEFAULT_HASHING_ALGORITHM are plain text; SECRET_KEY_FALLBACKS, ALLOWED_HOSTS and
+EXTRA_APPS are JSON lists; USE_TZ and each setting that begins as in VARIED are JSON, or plain text where that is no JSON
+(so SESSION_COOKIE_SAMESITE=Strict is the text, SESSION_COOKIE_DOMAIN=null is None). SESSION_MIDDLEWARE stands in for
+Django's own; SESSION_DATABASE_URL is where a router keeps the sessions. Empty is unset.
 """
 
 import json
@@ -53,11 +54,11 @@ INSTALLED_APPS = [
     'django.contrib.messages',
     'django.contrib.staticfiles',
     'catalog.apps.CatalogConfig',
-]
+] + json.loads(given.get('EXTRA_APPS', '[]'))
 
 MIDDLEWARE = [
     'django.middleware.security.SecurityMiddleware',
-    'django.contrib.sessions.middleware.SessionMiddleware',
+    given.get('SESSION_MIDDLEWARE', 'django.contrib.sessions.middleware.SessionMiddleware'),
     'django.middleware.common.CommonMiddleware',
     'django.middleware.csrf.CsrfViewMiddleware',
     'django.contrib.auth.middleware.AuthenticationMiddleware',
@@ -83,6 +84,9 @@ TEMPLATES = [
 ]
 
 DATABASES = {'default': database(given.get('DATABASE_URL', 'sqlite:'))}
+if 'SESSION_DATABASE_URL' in given:
+    DATABASES['sessions'] = database(given['SESSION_DATABASE_URL'])
+    DATABASE_ROUTERS = ['locallibrary.routers.SessionsElsewhere']
 DEFAULT_AUTO_FIELD = 'django.db.models.BigAutoField'
 
 LANGUAGE_CODE = 'en-us'

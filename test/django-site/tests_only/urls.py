@@ -7,4 +7,5 @@ urlpatterns = [
     path('form', forms.form),
     path('messages', forms.messages),
     path('rotate', forms.rotate),
+    path('rows/<app>', views.rows),
 ]

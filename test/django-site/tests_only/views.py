@@ -2,7 +2,8 @@
 
 import json
 
-from django.http import HttpResponse
+from django.apps import apps
+from django.http import HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
@@ -18,3 +19,13 @@ def session(request):
         request.session.flush()
     data = dict(request.session.items())
     return HttpResponse(json.dumps(data, separators=(',', ':')), content_type='application/json')
+
+
+@require_http_methods(['GET'])
+def rows(request, app):
+    """The sessions of an app's own model, by key: each of its columns, and its data."""
+    sessions = apps.get_model(app, 'Session').objects.all()
+    return JsonResponse({session.pk: dict(
+        ((field.attname, getattr(session, field.attname)) for field in session._meta.concrete_fields),
+        data=session.get_decoded(),
+    ) for session in sessions})

@@ -1,0 +1,24 @@
+import type { IncomingMessage } from 'node:http'
+import { isIP } from 'node:net'
+import type { SessionClient } from '../session/engine.ts'
+
+/**
+ * Who sends this request, found out only when an engine asks. `ip` gives the address, as the framework has it; what is
+ * none (a proxy may pass on anything) counts as not known.
+ */
+export function clientOf(request: IncomingMessage, ip: () => string | undefined): SessionClient {
+  return {
+    get userAgent() {
+      return request.headers['user-agent'] ?? ''
+    },
+    get ip() {
+      return addressOf(ip() ?? '')
+    },
+  }
+}
+
+/** An IPv4 visitor of a socket that listens on IPv6 too has the address that Django's server would see. */
+function addressOf(text: string): string | null {
+  const address = text.replace(/^::ffff:(?=[\d.]+$)/i, '').replace(/%.*$/, '')
+  return isIP(address) === 0 ? null : address
+}

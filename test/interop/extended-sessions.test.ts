@@ -1,0 +1,229 @@
+import test, { type ExecutionContext } from 'ava'
+import type { Session } from '../../src/session/session.ts'
+import { createTestDatabase, runSql, type TestDatabaseName, testDatabases } from '../support/databases.ts'
+import { djangoShell, djangoVersions, startDjango } from '../support/django.ts'
+import type { Scope } from '../support/file-scope.ts'
+import { inCi } from '../support/places.ts'
+import { startService } from '../support/service.ts'
+import { secretKey, serviceEnvironment, startKoa, takeTurn } from './sites.ts'
+import { createVisitor } from './visitor.ts'
+
+const MIGRATE = `
+from django.core.management import call_command
+call_command('migrate', run_syncdb=True, verbosity=0, interactive=False)
+from django.contrib.auth import get_user_model
+get_user_model().objects.create(username='reader')
+`
+
+/** What browsers of the tests call themselves: a name that would end an SQL string, and one that no column holds. */
+const FIREFOX = `Fire'fox "5\\0" \\' -- é`
+const ENDLESS = `Endless/${'x'.repeat(400)}`
+
+interface Package {
+  readonly app: string
+  readonly engine: string
+  readonly versions: readonly string[]
+  readonly agentLength: number
+  /** Its columns that are a time: when it was saved last, and when it was created. */
+  readonly savedAt: string
+  readonly createdAt: string | null
+}
+
+const packages: readonly Package[] = [
+  {
+    app: 'qsessions',
+    engine: 'qsessions.backends.db',
+    versions: djangoVersions.filter((version) => version !== '2.2'), // none for it
+    agentLength: 300,
+    savedAt: 'updated_at',
+    createdAt: 'created_at',
+  },
+  {
+    app: 'user_sessions',
+    engine: 'user_sessions.backends.db',
+    versions: djangoVersions.filter((version) => version !== '6.1'), // needs pkg_resources, gone from Python 3.12 on
+    agentLength: 200,
+    savedAt: 'last_activity',
+    createdAt: null,
+  },
+]
+
+for (const [at, pack] of packages.entries()) {
+  for (const [turn, version] of pack.versions.entries()) {
+    // A server after the other, SQLite among them: each Django once, each server with each package.
+    const database = testDatabases[(at + turn) % testDatabases.length] ?? 'sqlite'
+    test(`${pack.app} of Django ${version} finds our rows to be its own, and we find its, on ${database}`, (t) =>
+      meet(t, { pack, version, database }))
+  }
+}
+
+async function meet(
+  t: ExecutionContext,
+  { pack, version, database }: { pack: Package; version: string; database: TestDatabaseName },
+): Promise<void> {
+  await takeTurn(t)
+  t.timeout(110_000)
+  const { url: databaseUrl } = await createTestDatabase(t, database, { tables: 'none' })
+  const settings = {
+    EXTRA_APPS: JSON.stringify([pack.app]),
+    SESSION_ENGINE: pack.engine,
+    SESSION_MIDDLEWARE: `${pack.app}.middleware.SessionMiddleware`,
+  }
+  const env = { SECRET_KEY: secretKey, DATABASE_URL: databaseUrl, ...settings }
+  await djangoShell(version, { env, script: MIGRATE })
+  const { url: django } = await startDjango(t, { version, secretKey, databaseUrl, settings })
+  const koa = await startKoa(t, { databaseUrl, version, engine: pack.engine, during: cycleIfAsked })
+  const visitor = createVisitor()
+  const key = () => visitor.cookie() ?? ''
+  const post = (site: string, body: object, agent = FIREFOX) =>
+    visitor.fetch(site, { method: 'POST', body: JSON.stringify(body), headers: { 'User-Agent': agent } })
+  const get = (site: string, agent = FIREFOX) => visitor.fetch(site, { headers: { 'User-Agent': agent } })
+  const theirs = `${django}/_test/session`
+  const ours = `${koa}/`
+  const expected = { user_id: 1, user_agent: FIREFOX, ip: '127.0.0.1' }
+
+  // What we save their model shows, and they find nothing to save in it.
+  const start = Date.now()
+  await post(ours, { _auth_user_id: '1', a: 1 })
+  let row = await sessionOf(key())
+  t.like(row, { ...expected, data: { _auth_user_id: '1', a: 1 } })
+  const createdAt = row[pack.createdAt ?? '']
+  if (pack.createdAt !== null) t.true(Math.abs(Date.parse(String(createdAt)) - start) < 60_000)
+  t.deepEqual((await get(theirs)).headers.getSetCookie(), [])
+  t.deepEqual((await get(ours)).headers.getSetCookie(), [])
+
+  // What they save we go on with, and neither loses what the other keeps.
+  await post(theirs, { b: 2 })
+  t.deepEqual((await get(ours)).headers.getSetCookie(), [])
+  await post(ours, { c: 3 })
+  row = await sessionOf(key())
+  t.like(row, { ...expected, data: { a: 1, b: 2, c: 3 } })
+  if (pack.createdAt !== null) t.is(row[pack.createdAt], createdAt)
+  t.deepEqual(await (await get(theirs)).json(), await (await get(ours)).json())
+
+  // Another browser under the same key is noted by whoever sees it.
+  t.is((await get(ours, ENDLESS)).headers.getSetCookie().length, 1)
+  t.is((await sessionOf(key())).user_agent, ENDLESS.slice(0, pack.agentLength))
+  t.deepEqual((await get(theirs, ENDLESS)).headers.getSetCookie(), [])
+  t.is((await get(theirs)).headers.getSetCookie().length, 1)
+  t.deepEqual((await get(ours)).headers.getSetCookie(), [])
+
+  // A new key takes all of it along, and begins anew where theirs does.
+  const before = key()
+  await post(ours, { cycle: true })
+  await get(ours)
+  t.not(key(), before)
+  row = await sessionOf(key())
+  t.like(row, { ...expected, data: { a: 1, b: 2, c: 3 } })
+  if (pack.createdAt !== null) t.not(row[pack.createdAt], createdAt)
+  t.is(Number((await runSql(databaseUrl, `SELECT COUNT(*) AS n FROM ${pack.app}_session`))[0]?.n), 1)
+
+  // Who is no user any more is none in the row.
+  await post(ours, { _auth_user_id: null })
+  t.is((await sessionOf(key())).user_id, null)
+
+  // Logging out on either side.
+  await post(ours, { a: 1 })
+  const loggedOut = key()
+  await visitor.fetch(theirs, { method: 'DELETE' })
+  visitor.setCookie(loggedOut)
+  t.deepEqual(await (await get(ours)).json(), {})
+  await post(ours, { d: 4 })
+  t.not(key(), loggedOut)
+  const gone = key()
+  await visitor.fetch(ours, { method: 'DELETE' })
+  t.is(visitor.cookie(), undefined)
+  t.deepEqual(
+    await runSql(databaseUrl, `SELECT user_id FROM ${pack.app}_session WHERE session_key = '${gone}'`),
+    [],
+  )
+
+  /** The row as their own model reads it. */
+  async function sessionOf(sessionKey: string): Promise<Record<string, unknown>> {
+    const response = await fetch(`${django}/_test/rows/${pack.app}`)
+    const rows = (await response.json()) as Record<string, Record<string, unknown>>
+    const row = rows[sessionKey] ?? {}
+    const age = Date.now() - Date.parse(String(row[pack.savedAt]))
+    t.true(Math.abs(age) < 60_000, `saved ${age} ms ago`)
+    return row
+  }
+}
+
+for (const version of djangoVersions) {
+  test(`Django ${version} and ours count together in a table, under a class name, of the site's own`, async (t) => {
+    await takeTurn(t)
+    t.timeout(110_000)
+    const database = testDatabases[djangoVersions.indexOf(version) % testDatabases.length] ?? 'sqlite'
+    const { url: databaseUrl } = await createTestDatabase(t, database, { tables: 'none' })
+    const settings = { EXTRA_APPS: '["account_sessions"]', SESSION_ENGINE: 'account_sessions.store' }
+    const env = { SECRET_KEY: secretKey, DATABASE_URL: databaseUrl, ...settings }
+    await djangoShell(version, { env, script: MIGRATE })
+    const { url: django } = await startDjango(t, { version, secretKey, databaseUrl, settings })
+    const ours = await startOurs(t, {
+      version,
+      databaseUrl,
+      settings: { SESSION_DB_TABLE: 'library_session', SESSION_STORE_CLASS: 'AccountStore' },
+    })
+    const visitor = createVisitor()
+    for (const [at, site] of [django, ours, django].entries()) t.is(await visitor.visit(site), at + 1)
+
+    // What only the site fills stays as it is when we save.
+    await visitor.fetch(`${django}/_test/session`, { method: 'POST', body: '{"_auth_user_id": "1"}' })
+    await runSql(databaseUrl, "UPDATE library_session SET note = 'kept'")
+    t.is(await visitor.visit(ours), 4)
+    const rows = await runSql(databaseUrl, 'SELECT session_key, account_id, note FROM library_session')
+    t.deepEqual(
+      rows.map((row) => ({ ...row })),
+      [{ session_key: visitor.cookie(), account_id: 1, note: 'kept' }],
+    )
+    t.deepEqual(await runSql(databaseUrl, 'SELECT * FROM django_session'), [])
+
+    // A new row of ours has what the site's own columns have by default.
+    const other = createVisitor()
+    for (const [at, site] of [ours, django].entries()) t.is(await other.visit(site), at + 1)
+  })
+}
+
+for (const version of [djangoVersions.at(0), djangoVersions.at(-1)]) {
+  test(`Django ${version} and ours count together where the sessions are in a database of their own`, async (t) => {
+    await takeTurn(t)
+    t.timeout(110_000)
+    if (version === undefined) return t.fail('there is no Django')
+    const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'none' })
+    const sessions = await createTestDatabase(t, testDatabases[0] ?? 'sqlite', { tables: 'none' })
+    const settings = { SESSION_DATABASE_URL: sessions.url }
+    const env = { SECRET_KEY: secretKey, DATABASE_URL: databaseUrl, ...settings }
+    const script = `${MIGRATE}\ncall_command('migrate', database='sessions', verbosity=0, interactive=False)`
+    await djangoShell(version, { env, script })
+    const { url: django } = await startDjango(t, { version, secretKey, databaseUrl, settings })
+    const ours = await startOurs(t, { version, databaseUrl, settings })
+    t.is((await fetch(`${ours}/health/ready`)).status, 200)
+    const visitor = createVisitor()
+    for (const [at, site] of [django, ours, ours, django].entries()) t.is(await visitor.visit(site), at + 1)
+    const rows = await runSql(sessions.url, 'SELECT session_key FROM django_session')
+    t.deepEqual(
+      rows.map(({ session_key }) => session_key),
+      [visitor.cookie()],
+    )
+  })
+}
+
+test('each package meets each Django that it runs on', (t) => {
+  if (inCi)
+    t.deepEqual(
+      packages.map(({ versions }) => versions.length),
+      [4, 4],
+    )
+  else t.true(djangoVersions.length > 0)
+})
+
+async function startOurs(
+  t: Scope,
+  site: { version: string; databaseUrl: string; settings: Readonly<Record<string, string>> },
+): Promise<string> {
+  return (await startService(t, { env: serviceEnvironment(site) })).url
+}
+
+async function cycleIfAsked(session: Session): Promise<void> {
+  if (session.pop('cycle', false) === true) await session.cycleKey()
+}
