@@ -32,7 +32,7 @@ class Server(ThreadedWSGIServer):
 
 django.setup()
 if '--migrate' in sys.argv:
-    call_command('migrate', verbosity=0, interactive=False)
+    call_command('migrate', run_syncdb=True, verbosity=0, interactive=False)
 server = Server(('127.0.0.1', 0), QuietRequestHandler, ipv6=False)
 server.set_app(StaticFiles(get_wsgi_application()))
 threading.Thread(target=server.serve_forever, daemon=True).start()

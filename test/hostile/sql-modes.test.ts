@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs'
 import test from 'ava'
 import knex from 'knex'
+import { createDateColumn } from '../../src/django/datetime.ts'
 import { createSessionCodec } from '../../src/django/session-data.ts'
 import { versionProfile } from '../../src/django/versions.ts'
+import { createDbEngine } from '../../src/engines/db.ts'
+import { createQsessionsColumns } from '../../src/engines/session-columns.ts'
 import { runScript, testDatabases } from '../support/databases.ts'
 import { fileScope } from '../support/file-scope.ts'
 import { type DatabaseServer, startMariadb } from '../support/servers.ts'
@@ -57,4 +60,27 @@ if (testDatabases.includes('mariadb')) {
       }
     })
   }
+
+  test('no user agent is SQL there either, on any Knex', async (t) => {
+    const db = knex({ client: 'mysql2', connection: `${server.url}/django` })
+    t.teardown(() => db.destroy())
+    await db.raw('CREATE TABLE qsessions_session LIKE django_session')
+    await db.raw(
+      'ALTER TABLE qsessions_session ADD user_id integer, ADD user_agent varchar(300), ADD ip char(39), ADD updated_at datetime(6), ADD created_at datetime(6)',
+    )
+    const now = () => new Date()
+    const codec = createSessionCodec({ secretKeys: [SECRET_KEY], profile: versionProfile('5.2'), now })
+    const dates = createDateColumn({ database: 'mysql', useTz: true, timeZone: 'UTC' })
+    const columns = createQsessionsColumns(dates)
+    const engine = createDbEngine({ db, codec, dates, table: 'qsessions_session', columns })
+    const expireDate = new Date('2999-01-01')
+    for (const [at, userAgent] of injections.entries()) {
+      const session = { data: new Map(), expireDate, client: { userAgent, ip: null } }
+      const { revision } = await engine.create(`abcdefgh${at}`, session)
+      await engine.update(`abcdefgh${at}`, session, revision)
+      const row = await db('qsessions_session').where('session_key', `abcdefgh${at}`).first()
+      t.is(row.user_agent, userAgent)
+    }
+    t.is((await db('qsessions_session').select()).length, injections.length)
+  })
 }
