@@ -266,7 +266,7 @@ test('every problem is reported at once', (t) => {
       'DJANGO_SECRET_KEY is empty; set it to the SECRET_KEY of the Django project',
       'TIME_ZONE is empty, and USE_TZ is False; set it to the TIME_ZONE of the Django project',
       'DJANGO_VERSION: Django 1.11 is older than 2.2, the oldest supported here',
-      'SESSION_ENGINE: django.contrib.sessions.backends.cached_db is not built yet; set SESSION_ENGINE to django.contrib.sessions.backends.db, django.contrib.sessions.backends.file or django.contrib.sessions.backends.signed_cookies, here and in Django',
+      'SESSION_ENGINE: django.contrib.sessions.backends.cached_db is not built yet; set SESSION_ENGINE to django.contrib.sessions.backends.db, django.contrib.sessions.backends.file, django.contrib.sessions.backends.signed_cookies, qsessions.backends.db or user_sessions.backends.db, here and in Django',
       'SESSION_SERIALIZER: "myapp.Serializer" is unknown; set SESSION_SERIALIZER to django.contrib.sessions.serializers.JSONSerializer, here and in Django',
       'SESSION_COOKIE_AGE is "2 weeks"; set it to an integer from 1 to 3155760000',
       'SESSION_COOKIE_SECURE is "perhaps"; set it to True or False',

@@ -34,10 +34,11 @@ const PASSING: readonly (string | number)[] = [
     1047,
     '25006',
     'SQLITE_READONLY',
+    'EROFS',
   ],
   'ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION',
   // The disk is full
-  ...['ER_DISK_FULL', 'ER_RECORD_FILE_FULL', '53100', 'SQLITE_FULL'],
+  ...['ER_DISK_FULL', 'ER_RECORD_FILE_FULL', '53100', 'SQLITE_FULL', 'ENOSPC', 'EDQUOT'],
   // SQLite
   ...['SQLITE_BUSY', 'SQLITE_BUSY_SNAPSHOT', 'SQLITE_LOCKED'],
 ]
