@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import type { ExpiryRules } from '../../src/django/expiry.ts'
-import { stringifyValue } from '../../src/django/json.ts'
+import { canonicalize, stringifyValue } from '../../src/django/json.ts'
 import { UnreadableSession } from '../../src/django/session-data.ts'
 import { isValidSessionKey } from '../../src/django/session-key.ts'
 import {
@@ -41,10 +41,14 @@ export interface EngineTraits {
   /** Time is the clock that the tests set. Off: the medium has its own, and the tests wait. */
   readonly followsClock: boolean
   /**
-   * Whatever expiry date a session was stored with is kept, to the millisecond. Off: the medium knows when it was saved,
-   * and the date follows, to the second, from that and the data (SESSION_COOKIE_AGE, `_session_expiry`).
+   * Whatever expiry date a session was stored with is kept. Off: the medium knows at most when it was saved, and the date
+   * follows, to the second, from that and the data (SESSION_COOKIE_AGE, `_session_expiry`).
    */
   readonly keepsExpireDate: boolean
+  /** That date is kept to the millisecond. Off: to the second. */
+  readonly keepsMilliseconds: boolean
+  /** JSON text is kept to the letter. Off: the values are, and come back as Python prints them (pickles). */
+  readonly keepsText: boolean
   /** A session whose `_session_expiry` is over is gone. Off: SESSION_COOKIE_AGE alone ends it, and the cookie's age. */
   readonly obeysExpiry: boolean
 }
@@ -55,6 +59,8 @@ const EVERY_TRAIT: EngineTraits = {
   keepsExpired: true,
   followsClock: true,
   keepsExpireDate: true,
+  keepsMilliseconds: true,
+  keepsText: true,
   obeysExpiry: true,
 }
 
@@ -75,7 +81,11 @@ export function conformance(
   openEngine: () => Promise<EngineUnderTest>,
   { lacks = [] }: { lacks?: readonly (keyof EngineTraits)[] } = {},
 ): void {
-  const traits: EngineTraits = { ...EVERY_TRAIT, ...Object.fromEntries(lacks.map((trait) => [trait, false])) }
+  const traits: EngineTraits = {
+    ...EVERY_TRAIT,
+    ...(lacks.includes('keepsExpireDate') && { keepsMilliseconds: false }),
+    ...Object.fromEntries(lacks.map((trait) => [trait, false])),
+  }
   const leftOut: string[] = []
   let opened: Promise<EngineUnderTest> | undefined
   const check: Check = (behaviour, body, { needs } = {}) => {
@@ -155,7 +165,7 @@ function testBed(subject: EngineUnderTest, traits: EngineTraits): TestBed {
       const entries = Array.isArray(data) ? data : Object.entries(data)
       const { now } = clock
       // Where only the time of saving is known, it was saved at such a time.
-      if (expireDate !== undefined && !traits.keepsExpireDate) {
+      if (expireDate !== undefined && !traits.keepsExpireDate && traits.followsClock) {
         clock.now = new Date(expireDate.getTime() - rules.cookieAge * 1000)
       }
       const session = { data: new Map(entries), expireDate: expireDate ?? later(clock, 3600) }
@@ -184,7 +194,7 @@ function testBed(subject: EngineUnderTest, traits: EngineTraits): TestBed {
       else await t.throwsAsync(engine.load(sessionKey), { instanceOf: UnreadableSession })
     },
     expires(t, actual, expected, message) {
-      if (traits.keepsExpireDate) t.deepEqual(actual, expected, message)
+      if (traits.keepsMilliseconds) t.deepEqual(actual, expected, message)
       else t.true(Math.abs(Number(actual) - expected.getTime()) < 1000, `${message} ${actual?.toISOString()}`)
     },
     sameKey(t, session, sessionKey) {
@@ -196,6 +206,11 @@ function testBed(subject: EngineUnderTest, traits: EngineTraits): TestBed {
 
 function later({ now }: { now: Date }, seconds: number): Date {
   return new Date(now.getTime() + seconds * 1000)
+}
+
+/** A key and its JSON text, as they come back from the medium. */
+function asKept({ keepsText }: EngineTraits): (item: [string, string]) => [string, string] {
+  return ([key, text]) => [key, keepsText ? text : canonicalize(text)]
 }
 
 const KEY = 'abcdefgh0123456789abcdefgh012345'
@@ -350,7 +365,7 @@ function engineContract(check: Check): void {
       t.is(await engine.clearExpired(), 1, 'one millisecond after it is cleared')
       t.false(await engine.exists(key))
     },
-    { needs: 'keepsExpireDate' },
+    { needs: 'keepsMilliseconds' },
   )
 
   check(
@@ -389,7 +404,7 @@ function engineContract(check: Check): void {
     for (const key of keys) await isUnknown(t, key)
   })
 
-  check('values come back to the letter', async (t, { stored, make }) => {
+  check('values come back to the letter', async (t, { stored, make, traits }) => {
     const data: [string, string][] = [
       ['10', '1.0'],
       ['2', '1e22'],
@@ -399,7 +414,7 @@ function engineContract(check: Check): void {
       ['홍길동', '"\\ud64d\\uae38\\ub3d9 \\ud83d\\ude00 \\ud83d"'],
       ['quote \' " \\ % ? :b', 'null'],
     ]
-    t.deepEqual(await stored(await make(data)), data)
+    t.deepEqual(await stored(await make(data)), data.map(asKept(traits)))
   })
 
   check(
@@ -412,7 +427,8 @@ function engineContract(check: Check): void {
       const key = await make({ noise: noise(7), list: `[${incompressible}]` })
       const seen = await engine.load(key)
       if (seen === null) return t.fail()
-      t.true(seen.revision.length > 50_000, `${seen.revision.length} characters are stored`)
+      const isDigest = seen.revision.length <= 64
+      t.true(isDigest || seen.revision.length > 50_000, `${seen.revision.length} characters are stored`)
       const updated = await engine.update(
         key,
         { ...seen, data: new Map([...seen.data, ['a', '1']]) },
@@ -621,7 +637,7 @@ function dictionary(check: Check): void {
     )
   })
 
-  check('what nobody sets is written back to the letter', async (t, { request, make, stored }) => {
+  check('what nobody sets is written back to the letter', async (t, { request, make, stored, traits }) => {
     const data: [string, string][] = [
       ['10', '1.0'],
       ['2', '1e22'],
@@ -635,7 +651,7 @@ function dictionary(check: Check): void {
     for (const name of session.keys()) session.get(name)
     session.set('1', 'one')
     await session.save()
-    t.deepEqual(await stored(session.sessionKey), [...data, ['1', '"one"']])
+    t.deepEqual(await stored(session.sessionKey), [...data.map(asKept(traits)), ['1', '"one"']])
   })
 
   check('the test cookie works once it came back, and is deleted once', async (t, { request, make }) => {
@@ -1297,7 +1313,8 @@ function merging(checkEvery: Check): void {
       ['x', '1'],
     ])
     t.is(right.getExpiryAge(), 60)
-    t.deepEqual((await bed.engine.load(right.sessionKey ?? ''))?.expireDate, later(bed.clock, 60))
+    const loaded = await bed.engine.load(right.sessionKey ?? '')
+    bed.expires(t, loaded?.expireDate, later(bed.clock, 60))
   })
 
   check('cycleKey carries along what another request saved under the old key', async (t, bed) => {

@@ -1,0 +1,197 @@
+import { createHash } from 'node:crypto'
+import type { Knex } from 'knex'
+import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
+import type { SessionData } from '../django/json.ts'
+import { UnreadableSession } from '../django/session-data.ts'
+import type { CacheSettings } from '../settings/cache-settings.ts'
+import type { Cache } from './cache.ts'
+import { cacheKey } from './cache-key.ts'
+import { createValueFormat, pickleSerializer } from './values.ts'
+
+export interface DatabaseCacheOptions {
+  readonly db: Knex
+  readonly database: DatabaseKind
+  /** How this site writes `expires`. */
+  readonly dates: DateColumn
+  readonly now?: () => Date
+  /** How large a pickle may be. */
+  readonly maxInflatedBytes?: number
+}
+
+/** A row as each driver can give it without loss: text only. */
+interface CacheRow {
+  readonly cache_key: string
+  readonly value: string
+  readonly expires: string
+}
+
+/** Characters above which MySQL compares a digest instead of the text. */
+const DIGEST_FROM = 4096
+const CLEAR_BATCH = 1000
+
+/** See engines/db.ts: no such key reaches SQL. */
+const NEEDS_ESCAPES = /[\0'"\\]/
+
+/**
+ * Django's DatabaseCache: base64 of a pickle in a table of the site's database, which `manage.py createcachetable` made
+ * and LOCATION names. The revision is the stored text, compared
+ * in binary by the statement itself, so no write of another process or of Django is lost between a read and a write.
+ * Culling (MAX_ENTRIES) is left to Django: it does so whenever it sets something.
+ * Source: django/core/cache/backends/db.py.
+ */
+export function createDatabaseCache(
+  settings: CacheSettings,
+  {
+    db,
+    database,
+    dates,
+    now = () => new Date(),
+    maxInflatedBytes: maxBytes = 16 * 1024 * 1024,
+  }: DatabaseCacheOptions,
+): Cache {
+  const [table = ''] = settings.location
+  const dialect = dialects[database]
+  const rows = (): Knex.QueryBuilder => db(table)
+  const expiresAsText = db.raw(dialect.dateAsText)
+  const keyOf = (key: string): string => cacheKey(settings, key)
+  const format = createValueFormat({ serializer: pickleSerializer, compressor: null, maxBytes })
+  const row = (data: SessionData, timeout: number) => ({
+    value: format.encode(data).toString('base64'),
+    expires: dates.toColumn(expiryOf(timeout, now())),
+  })
+  const isUnchanged = (query: Knex.QueryBuilder, revision: string): Knex.QueryBuilder =>
+    dialect.digestEquals !== null && revision.length >= DIGEST_FROM
+      ? query.whereRaw(dialect.digestEquals, [createHash('sha256').update(revision).digest('hex')])
+      : query.whereRaw(dialect.textEquals, [revision])
+
+  /** Also what has expired. */
+  async function find(key: string): Promise<CacheRow | null> {
+    if (NEEDS_ESCAPES.test(key)) return null
+    const cacheKey = keyOf(key)
+    const found: CacheRow | undefined = await rows()
+      .select('cache_key', 'value', expiresAsText)
+      .where('cache_key', cacheKey)
+      .first()
+    // Unlike Django, which takes any spelling that a collation of MySQL takes for the same.
+    return found?.cache_key === cacheKey ? found : null
+  }
+
+  async function findLive(key: string): Promise<{ row: CacheRow; expireDate: Date } | null> {
+    const found = await find(key)
+    if (found === null) return null
+    const expireDate = dates.fromColumn(found.expires)
+    if (expireDate >= now()) return { row: found, expireDate }
+    // As Django does (get_many), but only what is still expired.
+    await rows().where('cache_key', keyOf(key)).where('expires', '<', dates.toColumn(now())).delete()
+    return null
+  }
+
+  async function whyNothingMatched(key: string): Promise<'missing' | 'changed'> {
+    return (await findLive(key)) === null ? 'missing' : 'changed'
+  }
+
+  return {
+    async get(key) {
+      const found = await findLive(key)
+      if (found === null) return null
+      const { row, expireDate } = found
+      return { data: format.decode(fromBase64(row.value)), expireDate, revision: row.value }
+    },
+
+    async add(key, data, timeout) {
+      const stored = row(data, timeout)
+      const found = await find(key)
+      if (found === null) {
+        try {
+          await rows().insert({ cache_key: keyOf(key), ...stored })
+        } catch (error) {
+          if (isDuplicateKey(error)) return null
+          throw error
+        }
+        return { revision: stored.value }
+      }
+      if (dates.fromColumn(found.expires) >= now()) return null
+      const expired = rows().where('cache_key', keyOf(key)).where('expires', '<', dates.toColumn(now()))
+      const updated = await isUnchanged(expired, found.value).update(stored)
+      return updated === 0 ? null : { revision: stored.value }
+    },
+
+    async replace(key, data, timeout, revision) {
+      if (NEEDS_ESCAPES.test(key)) return 'missing'
+      const stored = row(data, timeout)
+      const live = rows().where('cache_key', keyOf(key)).where('expires', '>=', dates.toColumn(now()))
+      const updated = await isUnchanged(live, revision).update(stored)
+      return updated === 0 ? whyNothingMatched(key) : { revision: stored.value }
+    },
+
+    async delete(key) {
+      if (!NEEDS_ESCAPES.test(key)) await rows().where('cache_key', keyOf(key)).delete()
+    },
+
+    async remove(key, revision) {
+      if (NEEDS_ESCAPES.test(key)) return 'missing'
+      const removed = await isUnchanged(rows().where('cache_key', keyOf(key)), revision).delete()
+      return removed === 0 ? whyNothingMatched(key) : 'removed'
+    },
+
+    /** Whatever it is that has expired, as Django's culling does; in small steps, so that nobody's insert waits long. */
+    async clearExpired() {
+      const limit = dates.toColumn(now())
+      for (let cleared = 0; ; ) {
+        const keys: string[] = await rows().where('expires', '<', limit).limit(CLEAR_BATCH).pluck('cache_key')
+        if (keys.length === 0) return cleared
+        cleared += await rows().whereIn('cache_key', keys).where('expires', '<', limit).delete()
+      }
+    },
+
+    async close() {}, // the Knex is its caller's
+  }
+}
+
+/** Django cuts to whole seconds, and takes 0 for "already expired" (base.py, get_backend_timeout; db.py, _base_set). */
+function expiryOf(timeout: number, now: Date): Date {
+  const seconds = now.getTime() / 1000 + (timeout === 0 ? -1 : timeout)
+  return new Date(Math.floor(seconds) * 1000)
+}
+
+/** Django 6.1 refuses what is not base64; before, it skipped it. @throws {UnreadableSession} */
+function fromBase64(value: string): Buffer {
+  const bytes = Buffer.from(value, 'base64')
+  if (bytes.toString('base64') !== value) throw new UnreadableSession('payload')
+  return bytes
+}
+
+interface Dialect {
+  readonly dateAsText: string
+  readonly textEquals: string
+  readonly digestEquals: string | null
+}
+
+/** Equality to the byte, as in engines/db.ts. */
+const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
+  mysql: {
+    dateAsText: 'CAST(expires AS CHAR) AS expires',
+    textEquals: 'value = CAST(? AS BINARY)',
+    digestEquals: 'SHA2(value, 256) = ?',
+  },
+  postgresql: {
+    dateAsText: 'expires::text AS expires',
+    textEquals: 'value = ? COLLATE "C"',
+    digestEquals: null,
+  },
+  sqlite: {
+    dateAsText: 'expires',
+    textEquals: 'value = ? COLLATE BINARY',
+    digestEquals: null,
+  },
+}
+
+function isDuplicateKey(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return (
+    code === 'ER_DUP_ENTRY' ||
+    code === '23505' ||
+    code === 'SQLITE_CONSTRAINT_PRIMARYKEY' ||
+    code === 'SQLITE_CONSTRAINT_UNIQUE'
+  )
+}

@@ -1,0 +1,58 @@
+import type { Knex } from 'knex'
+import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
+import type { CacheSettings } from '../settings/cache-settings.ts'
+import type { Cache } from './cache.ts'
+import { UnsupportedCache } from './cache-errors.ts'
+import { createDatabaseCache } from './database.ts'
+import { createFileBasedCache } from './file-based.ts'
+import { createMemcachedCache } from './memcached.ts'
+import { createRedisCache } from './redis.ts'
+
+export interface OpenCacheOptions {
+  /** For DatabaseCache; null where there is no database. */
+  readonly database: { readonly db: Knex; readonly kind: DatabaseKind; readonly dates: DateColumn } | null
+  readonly now: () => Date
+  /** Milliseconds that an operation may take, connecting included. */
+  readonly timeout: number
+  readonly maxInflatedBytes?: number | undefined
+}
+
+/**
+ * The cache that an entry of CACHES describes.
+ * @throws {UnsupportedCache} when it asks for what we do not do.
+ */
+export function openCache(settings: CacheSettings, options: OpenCacheOptions): Cache {
+  const { database, now, timeout, maxInflatedBytes } = options
+  const common = { now, ...(maxInflatedBytes !== undefined && { maxInflatedBytes }) }
+  const timeouts = { connectTimeout: timeout / 2, commandTimeout: timeout / 2 }
+  const [, kind = ''] = /\.(\w+)\.\w+$/.exec(settings.backend) ?? []
+  switch (kind) {
+    case 'redis':
+    case 'cache': // django_redis.cache.RedisCache
+      return createRedisCache(heedingFaults(settings), { ...common, ...timeouts })
+    case 'memcached':
+      return createMemcachedCache(heedingFaults(settings), { ...common, ...timeouts })
+    case 'filebased':
+      return createFileBasedCache(settings, { ...common, timeout })
+    case 'db':
+      if (database === null)
+        throw new UnsupportedCache('DatabaseCache needs a database; give its Knex as `db`')
+      return createDatabaseCache(settings, {
+        ...common,
+        db: database.db,
+        database: database.kind,
+        dates: database.dates,
+      })
+    default:
+      throw new UnsupportedCache(`BACKEND ${JSON.stringify(settings.backend)} is not supported for sessions`)
+  }
+}
+
+/**
+ * Unlike Django, where these options make a cache that is away look empty: its visitors would be logged out, and what
+ * could not be removed from it would be forgotten.
+ */
+function heedingFaults(settings: CacheSettings): CacheSettings {
+  const { IGNORE_EXCEPTIONS, ignore_exc, ...options } = settings.options
+  return { ...settings, options }
+}

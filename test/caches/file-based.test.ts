@@ -1,0 +1,156 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { deflateSync } from 'node:zlib'
+import test from 'ava'
+import { createFileBasedCache } from '../../src/caches/file-based.ts'
+import { withFileLock } from '../../src/caches/file-lock.ts'
+import { parseObject } from '../../src/django/json.ts'
+import { pickleObject } from '../../src/django/pickle.ts'
+import { type UnreadableReason, UnreadableSession } from '../../src/django/session-data.ts'
+import { cacheSettings } from '../engines/cache-under-test.ts'
+import { fileScope } from '../support/file-scope.ts'
+import { temporaryFolder } from '../support/service.ts'
+import { testCacheContract } from './contract.ts'
+
+const file = fileScope(test)
+const shared = join(temporaryFolder(file), 'cache')
+const open = (folder: string, options: Parameters<typeof createFileBasedCache>[1] = {}) =>
+  createFileBasedCache(cacheSettings('filebased.FileBasedCache', folder), { timeout: 30_000, ...options })
+
+testCacheContract(test, 'FileBasedCache', () => ({ open: () => open(shared), tellsExpiry: true }))
+
+const DATA = parseObject('{"a":1}')
+
+test('a file is what Django makes: its name, its owner alone, a pickled time and a compressed pickle', async (t) => {
+  const folder = join(temporaryFolder(t), 'deep', 'cache')
+  const now = () => new Date('2026-11-23T08:25:12.500Z')
+  await open(folder, { now }).add('key', DATA, 60)
+  const name = '489087976349f36d5c25c049476d6176.djcache' // hashlib.md5(b':1:key').hexdigest()
+  t.deepEqual(readdirSync(folder), [name])
+  t.is(statSync(folder).mode & 0o777, 0o700)
+  t.is(statSync(join(folder, name)).mode & 0o777, 0o600)
+  const content = readFileSync(join(folder, name))
+  // pickle.dumps(1795422372.5, 5)
+  t.is(content.subarray(0, 21).toString('hex'), '8005950a000000000000004741dac0fe292000002e')
+  t.deepEqual(content.subarray(21, 23), deflateSync('').subarray(0, 2), 'a zlib stream of the default level')
+})
+
+test('no key leads out of the folder', async (t) => {
+  const folder = join(temporaryFolder(t), 'cache')
+  const cache = open(folder)
+  for (const key of ['../../escaped', '/etc/passwd', 'a\0b', '..', '', 'x'.repeat(10_000)]) {
+    t.is(await cache.get(key), null)
+    await cache.add(key, DATA, 60)
+    t.truthy(await cache.get(key))
+  }
+  t.deepEqual(readdirSync(join(folder, '..')), ['cache'])
+  t.true(readdirSync(folder).every((name) => /^[0-9a-f]{32}\.djcache$/.test(name)))
+})
+
+test('what is no cache file, or holds what nobody may unpickle, is unreadable and stays', async (t) => {
+  const folder = join(temporaryFolder(t), 'cache')
+  const cache = open(folder, { maxInflatedBytes: 2000 })
+  await cache.add('key', DATA, 60)
+  const [name = ''] = readdirSync(folder)
+  const path = join(folder, name)
+  const head = readFileSync(path).subarray(0, 21)
+  const evil = Buffer.from("cposix\nsystem\n(S'touch hacked'\ntR.")
+  const contents: Record<string, [Buffer, UnreadableReason]> = {
+    'no pickle': [Buffer.from('hello'), 'payload'],
+    'a pickled text for a time': [Buffer.from('80055801000000782e', 'hex'), 'payload'],
+    'no zlib stream': [Buffer.concat([head, Buffer.from('hello')]), 'payload'],
+    'a pickle that runs code': [Buffer.concat([head, deflateSync(evil)]), 'payload'],
+    'too much, once inflated': [
+      Buffer.concat([head, deflateSync(pickleObject(parseObject(`{"a":"${'a'.repeat(5000)}"}`)))]),
+      'too-large',
+    ],
+    'a cut file': [head.subarray(0, 15), 'payload'],
+  }
+  for (const [what, [content, reason]] of Object.entries(contents)) {
+    writeFileSync(path, content)
+    const error = await t.throwsAsync(cache.get('key'), { instanceOf: UnreadableSession }, what)
+    t.is(error?.reason, reason, what)
+    t.is(await cache.clearExpired(), 0)
+    t.deepEqual(readFileSync(path), content)
+  }
+  t.false(existsSync('hacked'))
+  writeFileSync(path, '')
+  t.is(await cache.get('key'), null, 'an empty file has expired, as for Django')
+})
+
+test('clearing removes expired files, and nothing else in the folder', async (t) => {
+  const folder = join(temporaryFolder(t), 'cache')
+  const clock = { now: new Date() }
+  const cache = open(folder, { now: () => clock.now })
+  t.is(await cache.clearExpired(), 0, 'there is no folder yet')
+  await cache.add('live', DATA, 60)
+  for (const key of ['a', 'b', 'c']) await cache.add(key, DATA, 10)
+  mkdirSync(join(folder, 'folder'))
+  writeFileSync(join(folder, 'other.txt'), '')
+  clock.now = new Date(clock.now.getTime() + 20_000)
+  t.is(await cache.clearExpired(), 3)
+  t.is(await cache.clearExpired(), 0)
+  t.truthy(await cache.get('live'))
+  t.is(readdirSync(folder).length, 3)
+})
+
+test('processes that count at once lose nothing', async (t) => {
+  const folder = join(temporaryFolder(t), 'cache')
+  const cache = open(folder)
+  await cache.add('key', parseObject('{"n":0}'), 1000)
+  const script = `
+    import { createFileBasedCache } from ${JSON.stringify(new URL('../../src/caches/file-based.ts', import.meta.url).href)}
+    const cache = createFileBasedCache(${JSON.stringify(cacheSettings('filebased.FileBasedCache', folder))}, { timeout: 30000 })
+    for (let counted = 0; counted < 30; ) {
+      const { data, revision } = await cache.get('key')
+      const next = new Map([['n', String(Number(data.get('n')) + 1)]])
+      if (typeof (await cache.replace('key', next, 1000, revision)) === 'object') counted += 1
+    }`
+  const processes = [1, 2, 3].map(() =>
+    spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' }),
+  )
+  const exits = await Promise.all(processes.map((each) => once(each, 'exit')))
+  t.deepEqual(
+    exits.map(([code]) => code),
+    [0, 0, 0],
+  )
+  t.is((await cache.get('key'))?.data.get('n'), '90')
+  t.deepEqual(
+    readdirSync(folder).filter((name) => !name.endsWith('.djcache')),
+    [],
+    'no lock and no temporary file is left',
+  )
+})
+
+test('a lock whose process has died holds nobody up for long, and one that is held does', async (t) => {
+  const lock = join(temporaryFolder(t), 'lock')
+  writeFileSync(lock, '')
+  await t.throwsAsync(
+    withFileLock(lock, async () => {}, { timeout: 50 }),
+    { code: 'ERR_FILE_LOCK_TIMEOUT' },
+  )
+  const longAgo = new Date(Date.now() - 60_000)
+  utimesSync(lock, longAgo, longAgo)
+  let running = 0
+  let most = 0
+  const body = async () => {
+    running += 1
+    most = Math.max(most, running)
+    await delay(2)
+    running -= 1
+  }
+  await Promise.all(Array.from({ length: 20 }, () => withFileLock(lock, body, { timeout: 30_000 })))
+  t.is(most, 1, 'one at a time, also when several find the old lock')
+  t.false(existsSync(lock))
+})
