@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import type { Middleware } from 'koa'
+import type { Cache } from './caches/cache.ts'
 import type { CookieSettings } from './django/cookie.ts'
 import { type DecodedSession, type SessionCodecOptions, UnreadableSession } from './django/session-data.ts'
 import { type HashAlgorithm, versionProfile } from './django/versions.ts'
@@ -7,6 +8,7 @@ import type { SessionColumns } from './engines/session-columns.ts'
 import type { SessionEngine } from './session/engine.ts'
 import { createSessions, type SessionsOptions } from './session/handle.ts'
 import { type OpenedSessionEngine, openSessionEngine, type SessionEngineOptions } from './session-engine.ts'
+import type { CacheSettings } from './settings/cache-settings.ts'
 import { createSessionMiddleware } from './web/session-middleware.ts'
 import {
   createSessionRequests,
@@ -18,7 +20,7 @@ import {
 export interface DjangoSessionsOptions
   extends Pick<SessionCodecOptions, 'secretKeys' | 'maxInflatedBytes'>,
     Pick<SessionsOptions, 'onUnreadable' | 'onConflict' | 'conflictTimeout'>,
-    Pick<SessionEngineOptions, 'onRetry'>,
+    Pick<SessionEngineOptions, 'onRetry' | 'onCacheFailure'>,
     Pick<SessionRequestsOptions, 'saveEveryRequest' | 'onLostChange'> {
   /** SESSION_ENGINE, Django's dotted path; `django.contrib.sessions.backends.db` unless given. Or an engine of your own. */
   readonly engine?: string | SessionEngine
@@ -32,6 +34,8 @@ export interface DjangoSessionsOptions
   readonly columns?: SessionColumns | null
   /** SESSION_FILE_PATH, for the file engine; this machine's folder of temporary files unless given. */
   readonly filePath?: string | null
+  /** For the engines with a cache: the entry of CACHES that SESSION_CACHE_ALIAS names, or a cache of your own. */
+  readonly cache?: CacheSettings | Cache
   /** What `python -m django --version` prints on the site, e.g. `4.2`. */
   readonly djangoVersion: string
   /** DEFAULT_HASHING_ALGORITHM, which Django 3.1 and 3.2 know. */
@@ -92,6 +96,7 @@ export function openSessionRequests({
   storeClass,
   columns,
   filePath,
+  cache,
   secretKeys,
   djangoVersion,
   defaultHashingAlgorithm = 'sha256',
@@ -120,6 +125,7 @@ export function openSessionRequests({
           columns: columns ?? null,
           filePath: filePath ?? null,
           cookieName: cookieSettings.name,
+          cache: cache ?? null,
           secretKeys,
           profile,
           rules,

@@ -12,6 +12,8 @@ export { InvalidUserModel, type UserIdType, type UserModelOptions } from './auth
 export { createVisitor, type Visitor } from './auth/visitor.ts'
 export type { Cache, CachedSession } from './caches/cache.ts'
 export { CacheUnavailable, UnsupportedCache } from './caches/cache-errors.ts'
+export { createDatabaseCache, type DatabaseCacheOptions } from './caches/database.ts'
+export { createFileBasedCache, type FileBasedCacheOptions } from './caches/file-based.ts'
 export { createMemcachedCache, type MemcachedCacheOptions } from './caches/memcached.ts'
 export { createRedisCache, type RedisCacheOptions } from './caches/redis.ts'
 export type { CookieSettings } from './django/cookie.ts'
@@ -63,6 +65,8 @@ export {
   type DjangoSiteOptions,
   openDjangoSite,
 } from './django-site.ts'
+export { type CacheEngineOptions, createCacheEngine } from './engines/cache.ts'
+export { type CachedDbEngineOptions, createCachedDbEngine } from './engines/cached-db.ts'
 export { createDbEngine, type DbEngineOptions, UnfilledColumn } from './engines/db.ts'
 export { createFileEngine, type FileEngineOptions, UnusableSessionFolder } from './engines/file.ts'
 export { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'
@@ -77,6 +81,7 @@ export {
   SIGNED_COOKIES_SALT,
   type SignedCookiesEngineOptions,
 } from './engines/signed-cookies.ts'
+export type { CacheFailure } from './engines/stale-entries.ts'
 export { ConflictTimeout, SessionInterrupted } from './session/commit.ts'
 export {
   ConflictError,

@@ -12,6 +12,7 @@ import { demoSecretKey } from './demo/secret.ts'
 import { createDateColumn } from './django/datetime.ts'
 import { versionProfile } from './django/versions.ts'
 import { retryRead } from './engines/retrying.ts'
+import type { CacheFailure } from './engines/stale-entries.ts'
 import { sessionTableOf } from './session-engine.ts'
 import type { Settings } from './settings.ts'
 import { CATALOG_TABLES, checkRecentSessions, checkTables, detectVersion } from './startup.ts'
@@ -74,7 +75,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
   }
   const db = openDatabase(database)
   const sessionDb = settings.sessionDatabase === null ? db : openDatabase(settings.sessionDatabase)
-  const tables = tablesOf(settings.session, { db, sessionDb })
+  const tables = tablesOf(settings, { db, sessionDb })
   const closing = new AbortController()
   let isDraining = false
   let visitors: Visitors | null = null
@@ -210,8 +211,10 @@ async function openSite(
     })
   }
   const hash = createKeyHash()
+  const logCacheFailure = createCacheFailureLog(log)
   return openVisitors({
     ...session,
+    ...(settings.cache !== null && { cache: settings.cache }),
     db: sessionDb,
     secretKeys,
     djangoVersion,
@@ -231,6 +234,10 @@ async function openSite(
     onUnreadable(sessionKey, { reason, message }) {
       log.warn('session.unreadable', { keyHash: hash(sessionKey), reason, message })
       metrics?.onUnreadable(reason)
+    },
+    onCacheFailure(failure) {
+      logCacheFailure(failure)
+      metrics?.onCacheFailure(failure)
     },
     ...(metrics !== null && {
       onLoad: metrics.onLoad,
@@ -264,11 +271,12 @@ interface Databases {
 
 /** The tables that each of the databases must have. */
 function tablesOf(
-  { table, engine }: Settings['session'],
+  { session: { table, engine }, cache }: Settings,
   { db, sessionDb }: Omit<Databases, 'tables'>,
 ): Databases['tables'] {
   const ofSessions = table ?? sessionTableOf(engine)
   const names = ofSessions === null ? [] : [ofSessions]
+  if (cache?.backend === 'django.core.cache.backends.db.DatabaseCache') names.push(...cache.location)
   if (sessionDb === db) return new Map([[db, [...names, ...CATALOG_TABLES]]])
   return new Map<Knex, readonly string[]>([
     [sessionDb, names],
@@ -286,6 +294,20 @@ function poolState(databases: readonly Knex[]): PoolState {
     state.waiting += pool.numPendingAcquires()
   }
   return state
+}
+
+/** Milliseconds between two lines about one kind of failure: a cache that is away fails many times a second. */
+const CACHE_LOG_INTERVAL = 10_000
+
+function createCacheFailureLog(log: Log): (failure: CacheFailure) => void {
+  const loggedAt = new Map<string, number>()
+  return ({ error, owed, givenUp }) => {
+    const kind = error instanceof Error ? error.name : ''
+    const now = performance.now()
+    if (now - (loggedAt.get(kind) ?? Number.NEGATIVE_INFINITY) < CACHE_LOG_INTERVAL) return
+    loggedAt.set(kind, now)
+    log.warn('session.cache_failed', { owed, givenUp, ...errorFields(error) })
+  }
 }
 
 /** Session keys are secrets: a log shows a short hash, keyed anew in each process. */

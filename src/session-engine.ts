@@ -1,5 +1,7 @@
 import { tmpdir } from 'node:os'
 import type { Knex } from 'knex'
+import type { Cache } from './caches/cache.ts'
+import { openCache } from './caches/open-cache.ts'
 import { createDateColumn, type DateColumn } from './django/datetime.ts'
 import type { ExpiryRules } from './django/expiry.ts'
 import {
@@ -7,7 +9,10 @@ import {
   type DecodedSession,
   type SessionCodec,
   type SessionCodecOptions,
+  UnreadableSession,
 } from './django/session-data.ts'
+import { createCacheEngine } from './engines/cache.ts'
+import { type CachedDbEngineOptions, createCachedDbEngine } from './engines/cached-db.ts'
 import { createDbEngine, databaseKindOf } from './engines/db.ts'
 import { createFileEngine } from './engines/file.ts'
 import { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'
@@ -18,11 +23,13 @@ import {
 } from './engines/session-columns.ts'
 import { createSignedCookiesEngine, SIGNED_COOKIES_SALT } from './engines/signed-cookies.ts'
 import type { SessionEngine } from './session/engine.ts'
+import type { CacheSettings } from './settings/cache-settings.ts'
 
 /** Django's SESSION_ENGINE, and the settings that go with it. */
 export interface SessionEngineOptions
   extends Pick<SessionCodecOptions, 'secretKeys' | 'profile' | 'maxInflatedBytes'>,
-    Pick<RetryingEngineOptions, 'onRetry'> {
+    Pick<RetryingEngineOptions, 'onRetry'>,
+    Pick<CachedDbEngineOptions, 'onCacheFailure'> {
   /** SESSION_ENGINE: Django's dotted path. */
   readonly engine: string
   /** The database of the sessions; engines that have none do without. */
@@ -37,6 +44,8 @@ export interface SessionEngineOptions
   readonly filePath: string | null
   /** SESSION_COOKIE_NAME, with which the file engine's files begin. */
   readonly cookieName: string
+  /** The entry of CACHES that SESSION_CACHE_ALIAS names, or a cache of your own; engines that have none do without. */
+  readonly cache: CacheSettings | Cache | null
   /** When a session expires, USE_TZ and TIME_ZONE among it. */
   readonly rules: ExpiryRules
   readonly now: () => Date
@@ -62,6 +71,7 @@ const TABLES: ReadonlyMap<string, string> = new Map([
   ['django.contrib.sessions.backends.db', 'django_session'],
   ['qsessions.backends.db', 'qsessions_session'],
   ['user_sessions.backends.db', 'user_sessions_session'],
+  ['django.contrib.sessions.backends.cached_db', 'django_session'],
 ])
 
 /**
@@ -83,6 +93,8 @@ const ENGINES: ReadonlyMap<string, (options: SessionEngineOptions) => OpenedSess
   ['user_sessions.backends.db', (options) => openDb(options, createUserSessionsColumns)],
   ['django.contrib.sessions.backends.file', openFiles],
   ['django.contrib.sessions.backends.signed_cookies', openSignedCookies],
+  ['django.contrib.sessions.backends.cached_db', openCachedDb],
+  ['django.contrib.sessions.backends.cache', openCacheAlone],
 ])
 
 function openDb(
@@ -126,6 +138,68 @@ function openSignedCookies(options: SessionEngineOptions): OpenedSessionEngine {
     maxAge: rules.cookieAge,
   })
   return { engine: createSignedCookiesEngine({ codec, cookieName, rules, now }), close: nothingToClose }
+}
+
+/** Milliseconds that a request waits at most for a cache that it can do without. */
+const REMOVAL_TIMEOUT = 500
+
+function openCachedDb(options: SessionEngineOptions): OpenedSessionEngine {
+  const opened = openDb(options)
+  const cache = cacheOf(options)
+  const timeout = Math.min(options.timeout / 4, REMOVAL_TIMEOUT)
+  const { onCacheFailure } = options
+  const engine = createCachedDbEngine({
+    engine: opened.engine,
+    cache,
+    timeout,
+    ...(onCacheFailure !== undefined && { onCacheFailure }),
+  })
+  return {
+    engine,
+    async close() {
+      await engine.close()
+      await cache.close()
+      await opened.close()
+    },
+  }
+}
+
+function openCacheAlone(options: SessionEngineOptions): OpenedSessionEngine {
+  const { rules, now, timeout, onRetry } = options
+  const cache = observedCache(cacheOf(options), options)
+  // A table is repeated as any other; what is no database's refusal is not.
+  const engine = createRetryingEngine(createCacheEngine({ cache, rules, now }), { timeout, onRetry })
+  return { engine, close: () => cache.close() }
+}
+
+/** @throws {TypeError} when there is none. @throws {UnsupportedCache} */
+function cacheOf({ engine, cache, db, rules, now, timeout, maxInflatedBytes }: SessionEngineOptions): Cache {
+  if (cache === null) throw new TypeError(`the session engine ${engine} needs a cache; give it as \`cache\``)
+  if ('get' in cache) return cache
+  const kind = db === null ? null : databaseKindOf(db)
+  const database =
+    db === null || kind === null ? null : { db, kind, dates: createDateColumn({ database: kind, ...rules }) }
+  return openCache(cache, { database, now, timeout, maxInflatedBytes })
+}
+
+/** A cache that tells of its failures. */
+function observedCache(cache: Cache, { onCacheFailure = () => {} }: SessionEngineOptions): Cache {
+  const observed = async <R>(answer: Promise<R>): Promise<R> => {
+    try {
+      return await answer
+    } catch (error) {
+      if (!(error instanceof UnreadableSession)) onCacheFailure({ error, owed: 0, givenUp: 0 })
+      throw error
+    }
+  }
+  return {
+    ...cache,
+    get: (...parameters) => observed(cache.get(...parameters)),
+    add: (...parameters) => observed(cache.add(...parameters)),
+    replace: (...parameters) => observed(cache.replace(...parameters)),
+    delete: (...parameters) => observed(cache.delete(...parameters)),
+    remove: (...parameters) => observed(cache.remove(...parameters)),
+  }
 }
 
 /** A codec that tells what it has read. */

@@ -9,6 +9,7 @@ import {
   versionProfile,
 } from './django/versions.ts'
 import { type AuthSettings, readAuthSettings } from './settings/auth-settings.ts'
+import { type CacheSettings, readCache } from './settings/cache-settings.ts'
 import { readCookieSettings } from './settings/cookie-settings.ts'
 import { type CsrfSettings, readCsrfSettings } from './settings/csrf-settings.ts'
 import {
@@ -45,6 +46,8 @@ export interface Settings {
   readonly messages: MessagesSettings
   readonly auth: AuthSettings
   readonly login: LoginSettings
+  /** The entry of CACHES that SESSION_CACHE_ALIAS names; null where the session engine needs none. */
+  readonly cache: CacheSettings | null
   readonly host: string
   /** 0 for any that is free. */
   readonly port: number
@@ -134,10 +137,14 @@ export function readSettings(
   const secretKeys = readSecretKeys(environment, problems)
   const django = readDjango(environment, problems)
   const profile = readVersion(environment, problems)
+  const session = readSession(environment, profile, { cwd, problems })
   const settings = {
     secretKeys,
     ...django,
-    session: readSession(environment, profile, { cwd, problems }),
+    session,
+    cache: CACHED.has(session.engine)
+      ? readCache(environment, { engine: session.engine, profile, problems, warnings })
+      : null,
     csrf: readCsrfSettings(environment, { profile, problems, warnings }),
     messages: readMessagesSettings(environment, problems),
     auth: readAuthSettings(environment, problems),
@@ -308,21 +315,28 @@ interface DottedPaths {
   readonly known: readonly string[]
 }
 
+const CACHED_DB = 'django.contrib.sessions.backends.cached_db'
+const CACHE = 'django.contrib.sessions.backends.cache'
 const FILE_ENGINE = 'django.contrib.sessions.backends.file'
 const SIGNED_COOKIES = 'django.contrib.sessions.backends.signed_cookies'
 
-/** The engines that keep no table. */
-const NO_TABLE: ReadonlySet<string> = new Set([FILE_ENGINE, SIGNED_COOKIES])
+/** The engines that keep no table of sessions. */
+const NO_TABLE: ReadonlySet<string> = new Set([CACHE, FILE_ENGINE, SIGNED_COOKIES])
+
+/** The engines that need a cache. */
+const CACHED: ReadonlySet<string> = new Set([CACHED_DB, CACHE])
 
 const ENGINES: DottedPaths = {
   built: [
     'django.contrib.sessions.backends.db',
+    CACHED_DB,
+    CACHE,
     FILE_ENGINE,
     SIGNED_COOKIES,
     'qsessions.backends.db',
     'user_sessions.backends.db',
   ],
-  known: ['django.contrib.sessions.backends.cached_db', 'django.contrib.sessions.backends.cache'],
+  known: [],
 }
 
 const SERIALIZERS: DottedPaths = {
@@ -394,8 +408,7 @@ function readMetrics(environment: Environment): MetricsSettings | null {
 
 function* ignoredNames(environment: Environment): Generator<string> {
   for (const name of environment.names()) {
-    if (IGNORED.has(name)) yield `${name} is ignored: the engine that needs it is not built yet`
-    else if (!isHeeded(name, environment.text('SESSION_ENGINE')))
+    if (!isHeeded(name, environment.text('SESSION_ENGINE')))
       yield `${name} is ignored: SESSION_ENGINE has no use for it`
     else if (/^(?:SESSION_COOKIE|CSRF|MESSAGE)_/.test(name) && !KNOWN.has(name))
       yield `${name} is unknown and ignored`
@@ -413,7 +426,6 @@ function isHeeded(name: string, engine: string | null): boolean {
   return true
 }
 
-const IGNORED: ReadonlySet<string> = new Set(['SESSION_CACHE_ALIAS'])
 const KNOWN: ReadonlySet<string> = new Set([
   ...['NAME', 'AGE', 'DOMAIN', 'PATH', 'SECURE', 'HTTPONLY', 'SAMESITE'].flatMap((name) => [
     `SESSION_COOKIE_${name}`,

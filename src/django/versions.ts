@@ -57,6 +57,11 @@ export interface VersionProfile {
   readonly useTzDefault: boolean
   readonly csrf: CsrfRules
   readonly messages: MessagesRules
+  /**
+   * Whether it ships this BACKEND of CACHES, a dotted path; true for another's. RedisCache came with 4.0,
+   * PyMemcacheCache with 3.2, MemcachedCache went with 4.1.
+   */
+  hasCacheBackend(backend: string): boolean
 }
 
 /** Source: django/middleware/csrf.py of each release. */
@@ -167,6 +172,11 @@ export function versionProfile(
       spacesSession: since(3, 2),
       writesEmptyTags: since(4, 1),
     }),
+    hasCacheBackend(backend: string) {
+      if (backend === 'django.core.cache.backends.redis.RedisCache') return since(4, 0)
+      if (backend === 'django.core.cache.backends.memcached.PyMemcacheCache') return since(3, 2)
+      return backend !== 'django.core.cache.backends.memcached.MemcachedCache' || !since(4, 1)
+    },
   })
 }
 

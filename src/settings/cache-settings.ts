@@ -1,3 +1,7 @@
+import { isAbsolute } from 'node:path'
+import type { VersionProfile } from '../django/versions.ts'
+import type { Environment } from './environment.ts'
+
 /** One entry of Django's CACHES, normalised: a LOCATION is a list, defaults are filled in. */
 export interface CacheSettings {
   /** BACKEND: Django's dotted path, or django-redis'. */
@@ -10,4 +14,152 @@ export interface CacheSettings {
   readonly version: number
   /** OPTIONS, verbatim. */
   readonly options: Readonly<Record<string, unknown>>
+}
+
+/**
+ * The entry of CACHES, a JSON object in Django's own shape, that SESSION_CACHE_ALIAS names; null with the reasons added to
+ * `problems`, which quote neither LOCATION nor OPTIONS: both may hold a password. TIMEOUT is taken and not heeded, since
+ * a session brings its own. Source: django/core/cache/__init__.py and the backends' `__init__`.
+ */
+export function readCache(
+  environment: Environment,
+  {
+    engine,
+    profile,
+    problems,
+    warnings,
+  }: { engine: string; profile: VersionProfile | null; problems: string[]; warnings: string[] },
+): CacheSettings | null {
+  const alias = environment.text('SESSION_CACHE_ALIAS') ?? 'default'
+  const text = environment.text('CACHES')
+  if (text === null) {
+    problems.push(
+      `CACHES is empty, and ${engine} needs it; set it to the CACHES of the Django project, as JSON`,
+    )
+    return null
+  }
+  const caches = parseRecord(text)
+  if (caches === null) {
+    problems.push(
+      'CACHES is no JSON object; write {"default": {"BACKEND": "…", "LOCATION": "…"}} with double quotes, as Django has it',
+    )
+    return null
+  }
+  const entry = caches[alias]
+  if (!isRecord(entry)) {
+    const names = Object.keys(caches).map((name) => JSON.stringify(name))
+    problems.push(
+      `CACHES has no entry ${JSON.stringify(alias)}; set SESSION_CACHE_ALIAS to one of its names (${names.join(', ') || 'it is empty'}), as in Django`,
+    )
+    return null
+  }
+  const found: string[] = []
+  const cache = readEntry(entry, profile, found)
+  const where = `CACHES[${JSON.stringify(alias)}]`
+  problems.push(...found.map((problem) => `${where}: ${problem}`))
+  for (const name of Object.keys(entry))
+    if (!KNOWN.has(name)) warnings.push(`${where}: ${name} is unknown and ignored`)
+  return found.length > 0 ? null : cache
+}
+
+function readEntry(
+  entry: Readonly<Record<string, unknown>>,
+  profile: VersionProfile | null,
+  problems: string[],
+): CacheSettings {
+  const { BACKEND, LOCATION = '', KEY_PREFIX = '', VERSION = 1, OPTIONS = {}, KEY_FUNCTION } = entry
+  const backend = typeof BACKEND === 'string' ? BACKEND : ''
+  const refusal = whyRefused(BACKEND, profile)
+  if (refusal !== null) problems.push(refusal)
+  if (typeof KEY_PREFIX !== 'string') problems.push('KEY_PREFIX is no text; set it as in Django')
+  if (!Number.isSafeInteger(VERSION)) problems.push('VERSION is no integer; set it as in Django')
+  if (!isRecord(OPTIONS)) problems.push('OPTIONS is no JSON object; set it as in Django')
+  if (KEY_FUNCTION !== undefined && KEY_FUNCTION !== null) {
+    problems.push(
+      'KEY_FUNCTION is not supported: it is Python code; remove it in Django too, or use a cache of its own for sessions',
+    )
+  }
+  return {
+    backend,
+    location: readLocation(LOCATION, backend, problems),
+    keyPrefix: typeof KEY_PREFIX === 'string' ? KEY_PREFIX : '',
+    version: Number(VERSION),
+    options: isRecord(OPTIONS) ? OPTIONS : {},
+  }
+}
+
+const DJANGO = 'django.core.cache.backends.'
+
+/** What separates the servers in a LOCATION that is one text; null where it is a name with any character in it. */
+const SEPARATORS: ReadonlyMap<string, RegExp | null> = new Map([
+  [`${DJANGO}redis.RedisCache`, /[;,]/], // RedisCache.__init__
+  ['django_redis.cache.RedisCache', /,/], // django_redis/client/default.py, DefaultClient.__init__
+  [`${DJANGO}memcached.PyMemcacheCache`, /[;,]/], // BaseMemcachedCache.__init__
+  [`${DJANGO}memcached.PyLibMCCache`, /[;,]/],
+  [`${DJANGO}memcached.MemcachedCache`, /[;,]/],
+  [`${DJANGO}db.DatabaseCache`, null],
+  [`${DJANGO}filebased.FileBasedCache`, null],
+])
+
+/** Backends that keep nothing which two processes could share. */
+const UNSHARED: ReadonlyMap<string, string> = new Map([
+  [
+    `${DJANGO}locmem.LocMemCache`,
+    "in the memory of one process, which Django's other processes and this service do not see",
+  ],
+  [`${DJANGO}dummy.DummyCache`, 'nowhere'],
+])
+
+function whyRefused(backend: unknown, profile: VersionProfile | null): string | null {
+  const choices = [...SEPARATORS.keys()].filter((name) => profile?.hasCacheBackend(name) ?? true)
+  const advice = `set BACKEND to one of ${choices.join(', ')}, here and in Django`
+  if (typeof backend !== 'string' || backend === '') return `BACKEND is empty; ${advice}`
+  const place = UNSHARED.get(backend)
+  if (place !== undefined) return `${backend} keeps sessions ${place}; ${advice}`
+  if (!SEPARATORS.has(backend)) return `its BACKEND ${JSON.stringify(backend)} is unknown; ${advice}`
+  if (profile?.hasCacheBackend(backend) === false)
+    return `Django ${profile.version} has no ${backend}; ${advice}`
+  return null
+}
+
+function readLocation(location: unknown, backend: string, problems: string[]): readonly string[] {
+  const separator = SEPARATORS.get(backend)
+  const listed: unknown[] = Array.isArray(location) ? location : [location]
+  const texts = listed.filter((one) => typeof one === 'string')
+  if (texts.length < listed.length) {
+    problems.push('LOCATION is neither a text nor a list of texts; set it as in Django')
+    return []
+  }
+  const locations =
+    Array.isArray(location) || !separator ? texts : texts.flatMap((one) => one.split(separator))
+  if (separator === null) problems.push(...locationProblems(backend, locations))
+  else if (locations.length === 0 || locations.some((one) => one.trim() === ''))
+    problems.push('LOCATION is empty, or one of its servers is; set it to the servers, as in Django')
+  return locations.map((one) => (separator === null ? one : one.trim()))
+}
+
+function* locationProblems(backend: string, locations: readonly string[]): Generator<string> {
+  const isFolder = backend === `${DJANGO}filebased.FileBasedCache`
+  const [location = ''] = locations
+  if (locations.length !== 1 || location === '')
+    yield `LOCATION is not one ${isFolder ? 'folder' : 'table'}; set it as in Django`
+  else if (isFolder && !isAbsolute(location))
+    yield 'LOCATION is a relative folder, which is another one in each program; write it from / on, here and in Django'
+}
+
+const KNOWN: ReadonlySet<string> = new Set(
+  'BACKEND LOCATION KEY_PREFIX VERSION TIMEOUT OPTIONS KEY_FUNCTION'.split(' '),
+)
+
+function parseRecord(text: string): Readonly<Record<string, unknown>> | null {
+  try {
+    const value: unknown = JSON.parse(text)
+    return isRecord(value) ? value : null
+  } catch {
+    return null // the parser's own words quote the text
+  }
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -10,6 +10,7 @@ import type { Views } from './views.ts'
 const PASSING: readonly (string | number)[] = [
   'ERR_CACHE_UNAVAILABLE',
   'ERR_DATABASE_TIMEOUT',
+  'ERR_FILE_LOCK_TIMEOUT',
   'ERR_NOT_READY',
   'ERR_PASSWORDS_BUSY',
   'ERR_REQUEST_TIMEOUT',

@@ -34,6 +34,7 @@ export interface Metrics {
   onUnreadable(reason: UnreadableReason): void
   onConflict(): void
   onRetry(): void
+  onCacheFailure(failure: { readonly givenUp: number }): void
   /** Answers `/metrics`, for a port of its own: behind a proxy on the same machine every visitor is at 127.0.0.1. */
   readonly listener: RequestListener
 }
@@ -68,6 +69,14 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const unreadable = counter('django_session_unreadable_total', 'Sessions that cannot be read.', 'reason')
   const conflicts = counter('django_session_conflicts_total', 'Writes that found that another came first.')
   const retries = counter('django_session_retries_total', 'Statements repeated because the database asked.')
+  const cacheFailures = counter(
+    'django_session_cache_failures_total',
+    'Operations on the cache of sessions that failed.',
+  )
+  const givenUp = counter(
+    'django_session_cache_removals_given_up_total',
+    'Copies in the cache that could not be removed: Django serves them until they expire.',
+  )
   for (const outcome of ['found', 'missing', 'unreadable', 'failed'] as const) loads.inc({ outcome }, 0)
   for (const outcome of SAVED) saves.inc({ outcome }, 0)
   for (const reason of REASONS) unreadable.inc({ reason }, 0)
@@ -95,6 +104,10 @@ export function createMetrics(options: MetricsOptions): Metrics {
     onUnreadable: (reason) => unreadable.inc({ reason }),
     onConflict: () => conflicts.inc(),
     onRetry: () => retries.inc(),
+    onCacheFailure(failure) {
+      if (failure.givenUp > 0) givenUp.inc(failure.givenUp)
+      else cacheFailures.inc()
+    },
     listener: listenerOf(registry, options.log),
   }
 }

@@ -119,3 +119,9 @@ test('a site without DJANGO_VERSION is told by its migrations', (t) => {
   t.is(versionFromMigrations(auth('0001_initial', '0012_alter_user_first_name_max_length')), '6.1')
   t.is(versionFromMigrations([{ app: 'sessions', name: '0001_initial' }]), '6.1')
 })
+
+test('each version has the caches that it ships, and others are not its affair', (t) => {
+  const { hasCacheBackend } = versionProfile('3.2')
+  t.false(hasCacheBackend('django.core.cache.backends.redis.RedisCache'))
+  t.true(hasCacheBackend('django_redis.cache.RedisCache'))
+})
