@@ -4,6 +4,8 @@ import type { Knex } from 'knex'
 import type { Cache } from '../../src/caches/cache.ts'
 import { createDatabaseCache } from '../../src/caches/database.ts'
 import { createFileBasedCache } from '../../src/caches/file-based.ts'
+import { createMemcachedCache } from '../../src/caches/memcached.ts'
+import { createRedisCache } from '../../src/caches/redis.ts'
 import { createDateColumn } from '../../src/django/datetime.ts'
 import { createCacheEngine } from '../../src/engines/cache.ts'
 import type { CacheSettings } from '../../src/settings/cache-settings.ts'
@@ -15,6 +17,8 @@ import {
   type TestDatabaseName,
 } from '../support/databases.ts'
 import type { Scope } from '../support/file-scope.ts'
+import { startMemcached } from '../support/memcached.ts'
+import { startRedis } from '../support/redis.ts'
 import { temporaryFolder } from '../support/service.ts'
 import { connect, type SiteOptions } from './db-under-test.ts'
 
@@ -86,6 +90,56 @@ export async function openFileBasedCache(scope: Scope): Promise<FileBasedCacheUn
     count: async () => files().length,
   }
 }
+
+/** Redis' or memcached's server, with a cache of Django's own BACKEND of this name. */
+export async function openRedisCache(scope: Scope): Promise<CacheUnderTest> {
+  const server = await startRedis()
+  scope.teardown(() => server.stop())
+  const clock = { now: new Date() }
+  const settings = cacheSettings('redis.RedisCache', server.location)
+  const cache = createRedisCache(settings, { ...PATIENT, now: () => clock.now })
+  scope.teardown(() => cache.close())
+  return {
+    ...underTest(cache, clock),
+    async empty() {
+      await server.command('FLUSHALL')
+    },
+    count: async () => Number(await server.command('DBSIZE')),
+  }
+}
+
+export async function openMemcachedCache(scope: Scope): Promise<CacheUnderTest> {
+  const server = await startMemcached()
+  scope.teardown(() => server.stop())
+  const clock = { now: new Date() }
+  const settings = cacheSettings('memcached.PyMemcacheCache', server.location)
+  const cache = createMemcachedCache(settings, { ...PATIENT, now: () => clock.now })
+  scope.teardown(() => cache.close())
+  // memcached lists no keys that one could rely on, so it is asked for each that was ever there.
+  const keys = new Set<string>()
+  const noted: Cache = {
+    ...cache,
+    add(key, ...parameters) {
+      keys.add(key)
+      return cache.add(key, ...parameters)
+    },
+  }
+  return {
+    ...underTest(noted, clock),
+    async empty() {
+      for (const key of keys) await cache.delete(key)
+      keys.clear()
+    },
+    async count() {
+      let live = 0
+      for (const key of keys) if ((await cache.get(key)) !== null) live += 1
+      return live
+    },
+  }
+}
+
+/** A busy machine of the tests may take longer than any visitor would wait. */
+const PATIENT = { connectTimeout: 30_000, commandTimeout: 30_000 }
 
 /** An entry of CACHES with Django's own BACKEND of this name. */
 export function cacheSettings(backend: string, ...location: string[]): CacheSettings {
