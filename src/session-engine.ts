@@ -15,7 +15,7 @@ import { createCacheEngine } from './engines/cache.ts'
 import { type CachedDbEngineOptions, createCachedDbEngine } from './engines/cached-db.ts'
 import { createDbEngine, databaseKindOf } from './engines/db.ts'
 import { createFileEngine } from './engines/file.ts'
-import { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'
+import { createRetryingEngine, type RetryingEngineOptions, retryRead } from './engines/retrying.ts'
 import {
   createQsessionsColumns,
   createUserSessionsColumns,
@@ -147,10 +147,11 @@ function openCachedDb(options: SessionEngineOptions): OpenedSessionEngine {
   const opened = openDb(options)
   const cache = cacheOf(options)
   const timeout = Math.min(options.timeout / 4, REMOVAL_TIMEOUT)
-  const { onCacheFailure } = options
+  const { onCacheFailure, onRetry } = options
   const engine = createCachedDbEngine({
     engine: opened.engine,
-    cache,
+    // As a read, a removal may be repeated whatever became of the first; a busy table asks for that.
+    cache: { delete: (key) => retryRead(() => cache.delete(key), { timeout, onRetry }) },
     timeout,
     ...(onCacheFailure !== undefined && { onCacheFailure }),
   })

@@ -180,7 +180,7 @@ export async function startReadyService(...parameters: Parameters<typeof startSe
   return service
 }
 
-const SECRET_KEY = 'a-secret-key-for-tests-0123456789-abcdefghijklmnop'
+export const SECRET_KEY = 'a-secret-key-for-tests-0123456789-abcdefghijklmnop'
 const DJANGO_VERSION = '5.2'
 
 /**

@@ -73,27 +73,64 @@ export interface DjangoCodec {
  * What Python raises rejects with an Error whose message begins with the exception's name.
  */
 export async function startCodec(t: Scope, options: DjangoOptions): Promise<DjangoCodec> {
-  const codec = python(options, ['codec.py'])
-  const errors = collect(codec.stderr)
-  t.teardown(() => end(codec))
-  const waiting: { resolve(result: string): void; reject(error: Error): void }[] = []
-  createInterface(codec.stdout).on('line', (line) => {
-    const { result, error } = JSON.parse(line) as { result?: string; error?: string }
+  const call = startLines(t, options, 'codec.py')
+  const result = async (request: object) => (await call<{ result: string }>(request)).result
+  return {
+    encode: (json) => result({ encode: json }),
+    decode: (sessionData) => result({ decode: sessionData }),
+  }
+}
+
+/** A SessionStore of real Django, and what it holds. */
+export interface DjangoStore {
+  readonly key: string | null
+  /** Python's repr of the dictionary. */
+  readonly data: string
+}
+
+/** The stores of one Python process, by names that the test gives them. What Python raises rejects. */
+export interface DjangoStores {
+  /** Loads the session of this key, or begins a new one. `engine` is e.g. `cached_db`, `cache` an alias of CACHES. */
+  open(as: string, where: { engine: string; cache: string; key?: string | null }): Promise<DjangoStore>
+  /** Sets the items of a dictionary, a Python expression, and saves. */
+  save(as: string, value?: string): Promise<DjangoStore>
+  flush(as: string): Promise<DjangoStore>
+}
+
+export function startStores(t: Scope, options: DjangoOptions): DjangoStores {
+  const call = startLines(t, options, 'store.py')
+  return {
+    open: (as, where) => call({ do: 'open', as, ...where }),
+    async save(as, value = '{}') {
+      await call({ do: 'set', as, value })
+      return call({ do: 'save', as })
+    },
+    flush: (as) => call({ do: 'flush', as }),
+  }
+}
+
+/** A script that answers each JSON line with another; `{"error": …}` rejects. */
+function startLines(t: Scope, options: DjangoOptions, script: string): <R>(request: object) => Promise<R> {
+  const server = python(options, [script])
+  const errors = collect(server.stderr)
+  t.teardown(() => end(server))
+  const waiting: { resolve(reply: never): void; reject(error: Error): void }[] = []
+  createInterface(server.stdout).on('line', (line) => {
+    const reply = JSON.parse(line) as { error?: string }
     const call = waiting.shift()
-    if (result !== undefined) call?.resolve(result)
-    else call?.reject(new Error(error))
+    if (reply.error === undefined) call?.resolve(reply as never)
+    else call?.reject(new Error(reply.error))
   })
-  codec.once('close', () => {
+  server.once('close', () => {
     for (const { reject } of waiting)
-      reject(new Error(`The codec of Django ${options.version} ended:\n${errors()}`))
+      reject(new Error(`${script} of Django ${options.version} ended:\n${errors()}`))
   })
-  codec.stdin.on('error', () => null) // 'close' tells more.
-  const call = (request: object) =>
-    new Promise<string>((resolve, reject) => {
+  server.stdin.on('error', () => null) // 'close' tells more.
+  return (request) =>
+    new Promise((resolve, reject) => {
       waiting.push({ resolve, reject })
-      codec.stdin.write(`${JSON.stringify(request)}\n`)
+      server.stdin.write(`${JSON.stringify(request)}\n`)
     })
-  return { encode: (json) => call({ encode: json }), decode: (sessionData) => call({ decode: sessionData }) }
 }
 
 /** A Python of the site. Nothing of our own environment reaches it but PATH: a SECRET_KEY there is not the test's. */

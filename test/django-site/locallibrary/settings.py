@@ -1,7 +1,7 @@
 """LocalLibrary's settings, as `startproject` makes them, with what tests vary taken from the environment.
 
 SECRET_KEY, DATABASE_URL, TIME_ZONE and DEFAULT_HASHING_ALGORITHM are plain text; SECRET_KEY_FALLBACKS, ALLOWED_HOSTS and
-EXTRA_APPS are JSON lists; USE_TZ and each setting that begins as in VARIED are JSON, or plain text where that is no JSON
+EXTRA_APPS are JSON lists, CACHES is a JSON object; USE_TZ and each setting that begins as in VARIED are JSON, or plain text where that is no JSON
 (so SESSION_COOKIE_SAMESITE=Strict is the text, SESSION_COOKIE_DOMAIN=null is None). SESSION_MIDDLEWARE stands in for
 Django's own; SESSION_DATABASE_URL is where a router keeps the sessions. Empty is unset.
 """
@@ -110,5 +110,7 @@ VARIED = ('SESSION_', 'CSRF_', 'MESSAGE_', 'SECURE_', 'USE_X_')
 for name, value in given.items():
     if name.startswith(VARIED):
         globals()[name] = from_json(value)
+if 'CACHES' in given:
+    CACHES = json.loads(given['CACHES'])
 if 'DEFAULT_HASHING_ALGORITHM' in given:
     DEFAULT_HASHING_ALGORITHM = given['DEFAULT_HASHING_ALGORITHM']
