@@ -12,7 +12,11 @@ import {
   UnreadableSession,
 } from './django/session-data.ts'
 import { createCacheEngine } from './engines/cache.ts'
-import { type CachedDbEngineOptions, createCachedDbEngine } from './engines/cached-db.ts'
+import {
+  type CachedDbEngineOptions,
+  createCachedDbEngine,
+  QSESSIONS_KEY_PREFIX,
+} from './engines/cached-db.ts'
 import { createDbEngine, databaseKindOf } from './engines/db.ts'
 import { createFileEngine } from './engines/file.ts'
 import { createRetryingEngine, type RetryingEngineOptions, retryRead } from './engines/retrying.ts'
@@ -70,6 +74,7 @@ export function sessionTableOf(engine: string): string | null {
 const TABLES: ReadonlyMap<string, string> = new Map([
   ['django.contrib.sessions.backends.db', 'django_session'],
   ['qsessions.backends.db', 'qsessions_session'],
+  ['qsessions.backends.cached_db', 'qsessions_session'],
   ['user_sessions.backends.db', 'user_sessions_session'],
   ['django.contrib.sessions.backends.cached_db', 'django_session'],
 ])
@@ -93,7 +98,12 @@ const ENGINES: ReadonlyMap<string, (options: SessionEngineOptions) => OpenedSess
   ['user_sessions.backends.db', (options) => openDb(options, createUserSessionsColumns)],
   ['django.contrib.sessions.backends.file', openFiles],
   ['django.contrib.sessions.backends.signed_cookies', openSignedCookies],
-  ['django.contrib.sessions.backends.cached_db', openCachedDb],
+  ['django.contrib.sessions.backends.cached_db', (options) => openCachedDb(options, openDb(options))],
+  [
+    'qsessions.backends.cached_db',
+    (options) =>
+      openCachedDb(options, openDb(options, createQsessionsColumns), { keyPrefix: QSESSIONS_KEY_PREFIX }),
+  ],
   ['django.contrib.sessions.backends.cache', openCacheAlone],
 ])
 
@@ -143,8 +153,11 @@ function openSignedCookies(options: SessionEngineOptions): OpenedSessionEngine {
 /** Milliseconds that a request waits at most for a cache that it can do without. */
 const REMOVAL_TIMEOUT = 500
 
-function openCachedDb(options: SessionEngineOptions): OpenedSessionEngine {
-  const opened = openDb(options)
+function openCachedDb(
+  options: SessionEngineOptions,
+  opened: OpenedSessionEngine,
+  { keyPrefix }: Pick<CachedDbEngineOptions, 'keyPrefix'> = {},
+): OpenedSessionEngine {
   const cache = cacheOf(options)
   const timeout = Math.min(options.timeout / 4, REMOVAL_TIMEOUT)
   const { onCacheFailure, onRetry } = options
@@ -153,6 +166,7 @@ function openCachedDb(options: SessionEngineOptions): OpenedSessionEngine {
     // As a read, a removal may be repeated whatever became of the first; a busy table asks for that.
     cache: { delete: (key) => retryRead(() => cache.delete(key), { timeout, onRetry }) },
     timeout,
+    ...(keyPrefix !== undefined && { keyPrefix }),
     ...(onCacheFailure !== undefined && { onCacheFailure }),
   })
   return {

@@ -316,6 +316,7 @@ interface DottedPaths {
 }
 
 const CACHED_DB = 'django.contrib.sessions.backends.cached_db'
+const QSESSIONS_CACHED_DB = 'qsessions.backends.cached_db'
 const CACHE = 'django.contrib.sessions.backends.cache'
 const FILE_ENGINE = 'django.contrib.sessions.backends.file'
 const SIGNED_COOKIES = 'django.contrib.sessions.backends.signed_cookies'
@@ -324,7 +325,7 @@ const SIGNED_COOKIES = 'django.contrib.sessions.backends.signed_cookies'
 const NO_TABLE: ReadonlySet<string> = new Set([CACHE, FILE_ENGINE, SIGNED_COOKIES])
 
 /** The engines that need a cache. */
-const CACHED: ReadonlySet<string> = new Set([CACHED_DB, CACHE])
+const CACHED: ReadonlySet<string> = new Set([CACHED_DB, CACHE, QSESSIONS_CACHED_DB])
 
 const ENGINES: DottedPaths = {
   built: [
@@ -334,6 +335,7 @@ const ENGINES: DottedPaths = {
     FILE_ENGINE,
     SIGNED_COOKIES,
     'qsessions.backends.db',
+    QSESSIONS_CACHED_DB,
     'user_sessions.backends.db',
   ],
   known: [],

@@ -7,10 +7,15 @@ export interface CachedDbEngineOptions extends Omit<StaleEntriesOptions, 'cache'
   readonly engine: SessionEngine
   /** In which Django looks before it looks there. */
   readonly cache: Pick<Cache, 'delete'>
+  /** What stands before a session key in the cache; a subclass of Django's store may have its own. */
+  readonly keyPrefix?: string
 }
 
 /** Source: django/contrib/sessions/backends/cached_db.py, KEY_PREFIX. */
 const KEY_PREFIX = 'django.contrib.sessions.cached_db'
+
+/** Source: django-qsessions' backends/cached_db.py, KEY_PREFIX. */
+export const QSESSIONS_KEY_PREFIX = 'qsessions.q_cached_db'
 
 /**
  * Sessions of any engine, beside a Django that keeps copies of them in a cache. Unlike Django, which reads the copy
@@ -28,12 +33,13 @@ const KEY_PREFIX = 'django.contrib.sessions.cached_db'
 export function createCachedDbEngine({
   engine,
   cache,
+  keyPrefix = KEY_PREFIX,
   ...options
 }: CachedDbEngineOptions): SessionEngine & { close(): Promise<void> } {
   const stale = createStaleEntries({ ...options, cache })
 
   async function between<R>(sessionKey: string, write: () => Promise<R>): Promise<R> {
-    const key = `${KEY_PREFIX}${sessionKey}`
+    const key = `${keyPrefix}${sessionKey}`
     await stale.remove(key)
     let mayHaveWritten = true
     try {

@@ -177,7 +177,7 @@ async function openSite(
     version,
     name,
     zone,
-  }: { version: string; name: (typeof testDatabases)[number]; zone: Record<string, string> },
+  }: { version: string; name: (typeof testDatabases)[number]; zone: Record<'USE_TZ' | 'TIME_ZONE', string> },
 ) {
   const { url: databaseUrl } = await createTestDatabase(t, name)
   const locations = {
@@ -233,12 +233,13 @@ async function openSite(
       engine: ENGINE + engine,
       db,
       cache,
+      columns: null,
       secretKeys: [secretKey],
       profile,
       rules: {
         ...rules,
         useTz: zone.USE_TZ === 'true',
-        timeZone: zone.TIME_ZONE ?? 'UTC',
+        timeZone: zone.TIME_ZONE,
         storesIsoExpiry: profile.storesIsoExpiry,
       },
       now: () => new Date(),

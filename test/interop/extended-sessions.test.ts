@@ -1,3 +1,6 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import type { Session } from '../../src/session/session.ts'
 import { createTestDatabase, runSql, type TestDatabaseName, testDatabases } from '../support/databases.ts'
@@ -205,6 +208,39 @@ for (const version of ends) {
       rows.map(({ session_key }) => session_key),
       [visitor.cookie()],
     )
+  })
+}
+
+for (const version of packages[0]?.versions ?? []) {
+  test(`qsessions of Django ${version} with its cache sees what we save, and that we log out`, async (t) => {
+    await takeTurn(t)
+    t.timeout(110_000)
+    const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'none' })
+    const folder = mkdtempSync(join(tmpdir(), 'qsessions-cache-'))
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+    const files = { BACKEND: 'django.core.cache.backends.filebased.FileBasedCache', LOCATION: folder }
+    const settings = {
+      EXTRA_APPS: '["qsessions"]',
+      SESSION_ENGINE: 'qsessions.backends.cached_db',
+      SESSION_MIDDLEWARE: 'qsessions.middleware.SessionMiddleware',
+      CACHES: JSON.stringify({ default: files }),
+    }
+    const { url: django } = await startDjango(t, { version, secretKey, databaseUrl, settings, migrate: true })
+    const ours = await startOurs(t, { version, databaseUrl, settings })
+    const koa = await startKoa(t, {
+      ...{ databaseUrl, version, engine: settings.SESSION_ENGINE },
+      cache: { backend: files.BACKEND, location: [folder], keyPrefix: '', version: 1, options: {} },
+    })
+    const visitor = createVisitor()
+    t.is(await visitor.visit(django), 1)
+    t.is(readdirSync(folder).length, 1, 'Django keeps a copy, under the key that we remove')
+    for (const [at, site] of [ours, django, django, ours, django].entries())
+      t.is(await visitor.visit(site), at + 2)
+    const key = visitor.cookie() ?? ''
+    await visitor.fetch(koa, { method: 'DELETE' })
+    t.deepEqual(readdirSync(folder), [])
+    visitor.setCookie(key)
+    t.deepEqual(await (await visitor.fetch(`${django}/_test/session`)).json(), {})
   })
 }
 
