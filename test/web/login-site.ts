@@ -99,3 +99,16 @@ export async function logIn(
   }
   return visitor.fetch(`${url}/accounts/login/`, { method: 'POST', body: new URLSearchParams(form) })
 }
+
+/** Puts messages into every session there is: [`__json_message`, safe, level, text, extra tags]. */
+export async function addMessages(
+  { db, codec }: Pick<LoginSite, 'db' | 'codec'>,
+  ...messages: readonly (readonly [safe: 0 | 1, level: number, text: string, extraTags: string])[]
+): Promise<void> {
+  const stored = JSON.stringify(messages.map((message) => ['__json_message', ...message]))
+  for (const row of await db('django_session')) {
+    const data = new Map([...codec.decode(row.session_data).data, ['_messages', JSON.stringify(stored)]])
+    const session_data = codec.encode(data)
+    await db('django_session').where({ session_key: row.session_key }).update({ session_data })
+  }
+}
