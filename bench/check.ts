@@ -1,0 +1,43 @@
+import { djangoShell } from '../test/support/django.ts'
+import { LIBRARIES, type LibrarySize } from './library.ts'
+import { DJANGO, type RunningTarget, SECRET_KEY, type Target } from './targets.ts'
+import { visit } from './visit.ts'
+
+/**
+ * Whether a target does what it is measured for: the right counts, a visit counted in the session, and, where it
+ * writes Django's rows, a row that real Django reads.
+ * @throws Error saying what it does instead.
+ */
+export async function checkTarget(
+  { name, rows }: Target,
+  { port }: RunningTarget,
+  { databaseUrl, size }: { databaseUrl: string; size: LibrarySize },
+): Promise<void> {
+  const { books, copies, authors } = LIBRARIES[size]
+  const first = await visit(port)
+  const second = await visit(port, first.cookie)
+  for (const [at, page] of [first, second].entries()) {
+    const { cookie: _, ...shown } = page
+    expectEqual(`${name} shows`, shown, {
+      books,
+      copies,
+      copiesAvailable: copies / 4,
+      authors,
+      numVisits: at + 1,
+    })
+  }
+  if (rows !== 'django') return
+  const [, sessionKey = ''] = first.cookie.split('=')
+  const script = `
+import sys
+from django.contrib.sessions.backends.db import SessionStore
+print(SessionStore(sys.stdin.read()).get('num_visits'))`
+  const env = { SECRET_KEY, DATABASE_URL: databaseUrl }
+  const read = await djangoShell(DJANGO, { env, script, input: sessionKey })
+  expectEqual(`in the row of ${name}, Django reads`, read.trim(), '2')
+}
+
+function expectEqual(what: string, found: unknown, expected: unknown): void {
+  const [text, right] = [JSON.stringify(found), JSON.stringify(expected)]
+  if (text !== right) throw new Error(`${what} ${text} instead of ${right}`)
+}

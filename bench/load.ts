@@ -1,0 +1,104 @@
+import { connect } from 'node:net'
+
+export interface LoadOptions {
+  /** Of 127.0.0.1; connections are dealt out to them in turn. */
+  readonly ports: readonly number[]
+  readonly connections: number
+  readonly seconds: number
+  /** The Cookie header of the next request; null for none. */
+  readonly cookie: () => string | null
+}
+
+export interface LoadResult {
+  readonly requests: number
+  /** Requests that were not answered with 200. */
+  readonly errors: number
+  /** From the first request to the last answer. */
+  readonly seconds: number
+  /** Milliseconds. */
+  readonly p50: number
+  readonly p99: number
+}
+
+/**
+ * Asks for the home page over connections that are kept, one request after another on each. Those under way when the
+ * time is over are waited for and count. Over bare sockets: the machine belongs to what is measured.
+ */
+export async function runLoad({ ports, connections, seconds, cookie }: LoadOptions): Promise<LoadResult> {
+  const times: number[] = []
+  let errors = 0
+  const start = performance.now()
+  const end = start + seconds * 1000
+
+  async function visitor(port: number): Promise<void> {
+    let client = createClient(port)
+    while (performance.now() < end) {
+      const sent = performance.now()
+      const status = await client.get('/catalog/', cookie())
+      times.push(performance.now() - sent)
+      if (status !== 200) errors += 1
+      if (!client.isOpen()) client = createClient(port)
+    }
+    client.close()
+  }
+
+  await Promise.all(Array.from({ length: connections }, (_, at) => visitor(ports[at % ports.length] ?? 0)))
+  const sorted = times.toSorted((a, b) => a - b)
+  const percentile = (part: number): number => sorted[Math.floor(sorted.length * part)] ?? Number.NaN
+  return {
+    requests: times.length,
+    errors,
+    seconds: (performance.now() - start) / 1000,
+    p50: percentile(0.5),
+    p99: percentile(0.99),
+  }
+}
+
+interface Client {
+  /** Gives the status; 0 where the connection ended without an answer. */
+  get(path: string, cookie: string | null): Promise<number>
+  isOpen(): boolean
+  close(): void
+}
+
+/** As much of an HTTP client as these servers need: they all say how long their answer is. */
+function createClient(port: number): Client {
+  const socket = connect({ host: '127.0.0.1', port, noDelay: true })
+  let isOpen = true
+  let head = ''
+  /** Bytes of the body that are still to come; null while the head is read. */
+  let missing: number | null = null
+  let status = 0
+  let answer = (_: number): void => {}
+
+  socket.on('data', (chunk) => {
+    if (missing === null) {
+      head += chunk.toString('latin1')
+      const bodyAt = head.indexOf('\r\n\r\n') + 4
+      if (bodyAt < 4) return
+      status = Number(head.slice(9, 12))
+      if (/^connection: close\r$/im.test(head)) isOpen = false
+      missing = Number(/^content-length: *(\d+)\r$/im.exec(head)?.[1]) - (head.length - bodyAt)
+    } else missing -= chunk.length
+    if (missing > 0) return
+    head = ''
+    if (missing !== 0) status = 0 // not the length that was told, or none was
+    missing = null
+    answer(status)
+  })
+  socket.on('error', () => {})
+  socket.on('close', () => {
+    isOpen = false
+    answer(0)
+  })
+  return {
+    get: (path, cookie) =>
+      new Promise((resolve) => {
+        answer = resolve
+        const header = cookie === null ? '' : `Cookie: ${cookie}\r\n`
+        socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n${header}\r\n`)
+      }),
+    isOpen: () => isOpen && !socket.destroyed,
+    close: () => socket.destroy(),
+  }
+}

@@ -1,0 +1,156 @@
+import mysql, { type Connection, type RowDataPacket } from 'mysql2/promise'
+import type { Scope } from '../test/support/file-scope.ts'
+import { checkTarget } from './check.ts'
+import { createLibrary, type LibrarySize } from './library.ts'
+import { runLoad } from './load.ts'
+import { type Scenario, sessionCount } from './scenarios.ts'
+import { makeSessions } from './sessions.ts'
+import type { RunningTarget, Target } from './targets.ts'
+import { cpuSeconds, residentMegabytes } from './usage.ts'
+import { visit } from './visit.ts'
+
+/** One target in one scenario in one round. */
+export interface Measurement {
+  readonly scenario: string
+  readonly target: string
+  readonly round: number
+  readonly requests: number
+  readonly requestsPerSecond: number
+  /** Milliseconds. */
+  readonly p50: number
+  readonly p99: number
+  /** Milliseconds of CPU per request, of the target's processes and of the database's. */
+  readonly cpu: number
+  readonly databaseCpu: number
+  /** Statements per request, as the server counts them. */
+  readonly statements: number
+  /** MiB of the target's processes at the end. */
+  readonly memory: number
+  /** Requests that were not answered with 200. */
+  readonly errors: number
+  /** Visits that were answered and are not in the session; null where they are not looked at. */
+  readonly lost: number | null
+}
+
+/** The database server that everything runs on. */
+export interface DatabaseUnderLoad {
+  readonly url: string
+  /** Null where it is not known, as in a container: then its CPU is not either. */
+  readonly pid: number | null
+}
+
+export interface Stage {
+  /** @throws Error when the target does not do what it is measured for. */
+  measure(
+    target: Target,
+    scenario: Scenario,
+    options: { round: number; seconds: number },
+  ): Promise<Measurement>
+}
+
+/** So many requests let the compilers finish; a target that needs longer than that for them is not made faster by more. */
+const WARM_UP = { requests: 2000, seconds: 5 }
+
+/** Where targets run: libraries, processes and sessions are made when first needed, and stay. */
+export async function openStage(scope: Scope, database: DatabaseUnderLoad): Promise<Stage> {
+  const statements = await openStatementCounter(scope, database.url)
+  const libraries = createOnce((size: LibrarySize) => createLibrary(scope, size))
+  const processes = createOnce(async (target: Target, size: LibrarySize, isFirst: boolean) => {
+    const databaseUrl = await libraries(size, size)
+    const running = await target.start(scope, databaseUrl)
+    if (isFirst) await checkTarget(target, running, { databaseUrl, size })
+    return running
+  })
+  const sessions = createOnce(
+    async (target: Target, running: RunningTarget, { size, payload, ...rest }: Scenario) => {
+      const databaseUrl = await libraries(size, size)
+      const count = sessionCount({ size, payload, ...rest })
+      return makeSessions(target, running, { databaseUrl, count, payload })
+    },
+  )
+  const warmed = new Set<RunningTarget>()
+
+  async function warmUp(running: readonly RunningTarget[], cookie: () => string | null): Promise<void> {
+    const cold = running.filter((one) => !warmed.has(one))
+    if (cold.length === 0) return
+    const ports = cold.map(({ port }) => port)
+    let requests = 0
+    for (let second = 0; second < WARM_UP.seconds && requests < WARM_UP.requests; second += 1)
+      requests += (await runLoad({ ports, connections: 16, seconds: 1, cookie })).requests
+    for (const one of cold) warmed.add(one)
+  }
+
+  return {
+    async measure(target, scenario, { round, seconds }) {
+      const { name, size, visitors, payload, connections, stretch } = scenario
+      const count = target.kind === 'django' ? 1 : scenario.processes
+      const running: RunningTarget[] = []
+      for (let at = 0; at < count; at += 1)
+        running.push(await processes(`${target.name} ${size} ${at}`, target, size, at === 0))
+      const [first] = running
+      if (first === undefined) throw new TypeError('a scenario has one process at least')
+      const kind = visitors === 'hot' ? 'hot' : payload
+      const cookies =
+        visitors === 'new' ? [] : await sessions(`${target.name} ${size} ${kind}`, target, first, scenario)
+      const cookie = (): string | null => cookies[Math.floor(Math.random() * cookies.length)] ?? null
+      await warmUp(running, cookie)
+
+      const hot = visitors === 'hot' ? cookie() : null
+      const visitsBefore = hot === null ? 0 : (await visit(first.port, hot)).numVisits
+      const pids = running.flatMap((one) => one.pids())
+      const spent = () => ({
+        cpu: cpuSeconds(pids),
+        databaseCpu: database.pid === null ? Number.NaN : cpuSeconds([database.pid]),
+      })
+      const [before, statementsBefore] = [spent(), await statements()]
+      const load = await runLoad({
+        ports: running.map(({ port }) => port),
+        connections,
+        seconds: seconds * stretch,
+        cookie,
+      })
+      const [after, statementsAfter] = [spent(), await statements()]
+      const memory = residentMegabytes(pids)
+      const { requests, errors, p50, p99 } = load
+      const answered = requests - errors
+      const visitsAfter = hot === null ? null : (await visit(first.port, hot)).numVisits
+      return {
+        scenario: name,
+        target: target.name,
+        round,
+        requests,
+        requestsPerSecond: requests / load.seconds,
+        p50,
+        p99,
+        cpu: (1000 * (after.cpu - before.cpu)) / requests,
+        databaseCpu: (1000 * (after.databaseCpu - before.databaseCpu)) / requests,
+        statements: (statementsAfter - statementsBefore - 1) / requests,
+        memory,
+        errors,
+        lost: visitsAfter === null ? null : answered - (visitsAfter - visitsBefore - 1),
+      }
+    },
+  }
+}
+
+/** The server's own number of statements; asking is one of them. */
+async function openStatementCounter(scope: Scope, url: string): Promise<() => Promise<number>> {
+  const connection: Connection = await mysql.createConnection(url)
+  scope.teardown(() => connection.end())
+  return async () => {
+    const [rows] = await connection.query<RowDataPacket[]>("SHOW GLOBAL STATUS LIKE 'Questions'")
+    return Number(rows[0]?.Value)
+  }
+}
+
+/** Makes each thing once, under its name. */
+function createOnce<P extends unknown[], R>(
+  make: (...parameters: P) => Promise<R>,
+): (name: string, ...parameters: P) => Promise<R> {
+  const made = new Map<string, Promise<R>>()
+  return (name, ...parameters) => {
+    const known = made.get(name) ?? make(...parameters)
+    made.set(name, known)
+    return known
+  }
+}

@@ -1,0 +1,17 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { execute } from '../test/support/executables.ts'
+
+const folder = fileURLToPath(new URL('.', import.meta.url))
+const LOCK = `${folder}package-lock.json`
+/** A copy of the lock file that is written last of all: what is installed is what it says. */
+const INSTALLED = `${folder}node_modules/.installed-lock.json`
+
+/** Installs what the benchmark compares us with, once: the peers are no dependencies of ours. */
+export async function installPeers(say: (text: string) => void): Promise<void> {
+  const lock = readFileSync(LOCK, 'utf8')
+  if (existsSync(INSTALLED) && readFileSync(INSTALLED, 'utf8') === lock) return
+  say('installing the peers: npm ci in bench/')
+  await execute('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: folder })
+  writeFileSync(INSTALLED, lock)
+}

@@ -1,0 +1,90 @@
+import { randomBytes } from 'node:crypto'
+import { createDateColumn } from '../src/django/datetime.ts'
+import { stringifyValue } from '../src/django/json.ts'
+import { createSessionCodec } from '../src/django/session-data.ts'
+import { newSessionKey } from '../src/django/session-key.ts'
+import { versionProfile } from '../src/django/versions.ts'
+import { runSql } from '../test/support/databases.ts'
+import { DJANGO, type RunningTarget, SECRET_KEY, type Target } from './targets.ts'
+import { visit } from './visit.ts'
+
+export interface SessionsToMake {
+  readonly databaseUrl: string
+  readonly count: number
+  /** How many bytes of JSON a session holds beside its number of visits; 0 for none. */
+  readonly payload: number
+}
+
+/** Sessions that a target can read, each with one visit; gives their cookies. */
+export function makeSessions(
+  { rows }: Target,
+  running: RunningTarget,
+  toMake: SessionsToMake,
+): Promise<string[]> {
+  return rows === 'django' ? insertDjangoRows(toMake) : visitForSessions(rows, running, toMake)
+}
+
+async function insertDjangoRows({ databaseUrl, count, payload }: SessionsToMake): Promise<string[]> {
+  const now = () => new Date()
+  const codec = createSessionCodec({ secretKeys: [SECRET_KEY], profile: versionProfile(DJANGO), now })
+  const dates = createDateColumn({ database: 'mysql', useTz: true, timeZone: 'UTC' })
+  const expireDate = dates.toColumn(new Date(Date.now() + 1_209_600_000))
+  const keys = Array.from({ length: count }, () => newSessionKey())
+  await inBatches(keys, async (batch) => {
+    const rows = batch.map((key) => {
+      const data = new Map([['num_visits', '1']])
+      if (payload > 0) data.set('payload', stringifyValue(createPayload(payload)))
+      return [key, codec.encode(data), expireDate]
+    })
+    await runSql(databaseUrl, 'INSERT INTO django_session VALUES ?', [rows])
+  })
+  return keys.map((key) => `sessionid=${key}`)
+}
+
+/** Peers make their sessions themselves; a payload is put into the rows. */
+async function visitForSessions(
+  { table, key, column }: Exclude<Target['rows'], 'django'>,
+  { port }: RunningTarget,
+  { databaseUrl, count, payload }: SessionsToMake,
+): Promise<string[]> {
+  const cookies: string[] = []
+  const visitor = async (): Promise<void> => {
+    while (cookies.length < count) cookies.push((await visit(port)).cookie)
+  }
+  await Promise.all(Array.from({ length: 16 }, visitor))
+  if (payload > 0) {
+    for (const cookie of cookies) {
+      await runSql(
+        databaseUrl,
+        `UPDATE ${table} SET ${column} = JSON_SET(${column}, '$.payload', JSON_EXTRACT(?, '$')) WHERE ${key} = ?`,
+        [JSON.stringify(createPayload(payload)), sessionIdOf(cookie)],
+      )
+    }
+  }
+  return cookies
+}
+
+/** `s:ID.SIGNATURE` in the cookie of express-session, the same without `s:` in fastify's. */
+function sessionIdOf(cookie: string): string {
+  const value = decodeURIComponent(cookie.slice(cookie.indexOf('=') + 1))
+  return value.replace(/^s:/, '').replace(/\.[^.]*$/, '')
+}
+
+/** What a shop would keep: a list of things, part words, part numbers that do not compress. */
+function createPayload(bytes: number): unknown[] {
+  const items: unknown[] = []
+  for (let size = 0; size < bytes; size += JSON.stringify(items.at(-1)).length + 1) {
+    items.push({
+      title: `The book of number ${items.length}`,
+      isbn: randomBytes(6).readUIntBE(0, 6).toString().padStart(13, '9').slice(0, 13),
+      quantity: 1 + (items.length % 5),
+      added: new Date(1_760_000_000_000 + items.length * 61_000).toISOString(),
+      token: randomBytes(8).toString('hex'),
+    })
+  }
+  return items
+}
+
+async function inBatches<T>(items: readonly T[], use: (batch: T[]) => Promise<void>): Promise<void> {
+  for (let at = 0; at < items.length; at += 50) await use(items.slice(at, at + 50))
+}

@@ -1,0 +1,40 @@
+import type { Measurement } from './measure.ts'
+
+/** What is measured of a target in a scenario; each a number per round. */
+export type Measure = Exclude<keyof Measurement, 'scenario' | 'target' | 'round'>
+
+/** All that was measured, to be asked for medians. */
+export interface Summary {
+  readonly measurements: readonly Measurement[]
+  /** Of the rounds; null where nothing was measured, or not this. */
+  median(scenario: string, target: string, measure: Measure): number | null
+  /** The median of the rounds' ratios: in a round, both were measured within seconds of each other. */
+  ratio(scenario: string, measure: Measure, targets: { of: string; to: string }): number | null
+}
+
+export function summarize(measurements: readonly Measurement[]): Summary {
+  const rounds = (scenario: string, target: string, measure: Measure): Map<number, number> =>
+    new Map(
+      measurements
+        .filter((one) => one.scenario === scenario && one.target === target)
+        .flatMap((one) => (one[measure] === null ? [] : [[one.round, one[measure]]])),
+    )
+  return {
+    measurements,
+    median: (scenario, target, measure) => medianOf([...rounds(scenario, target, measure).values()]),
+    ratio(scenario, measure, { of, to }) {
+      const divisors = rounds(scenario, to, measure)
+      const ratios = [...rounds(scenario, of, measure)].flatMap(([round, value]) => {
+        const divisor = divisors.get(round)
+        return divisor === undefined ? [] : [value / divisor]
+      })
+      return medianOf(ratios)
+    },
+  }
+}
+
+export function medianOf(numbers: readonly number[]): number | null {
+  const sorted = numbers.toSorted((a, b) => a - b)
+  const [low, high] = [sorted[Math.floor((sorted.length - 1) / 2)], sorted[Math.floor(sorted.length / 2)]]
+  return low === undefined || high === undefined ? null : (low + high) / 2
+}

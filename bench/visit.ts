@@ -1,0 +1,33 @@
+/** What the home page of any target says; its markup is ours, or LocalLibrary's own. */
+export interface Page {
+  readonly books: number
+  readonly copies: number
+  readonly copiesAvailable: number
+  readonly authors: number
+  readonly numVisits: number
+  /** `name=value`: what the visitor holds after it. */
+  readonly cookie: string
+}
+
+/** @throws Error for a page that is not the library's home page. */
+export async function visit(port: number, cookie = ''): Promise<Page> {
+  const response = await fetch(`http://127.0.0.1:${port}/catalog/`, {
+    headers: cookie === '' ? {} : { cookie },
+  })
+  const html = await response.text()
+  if (response.status !== 200) throw new Error(`${response.status} instead of the home page`)
+  const number = (pattern: RegExp): number => {
+    const [, digits] = pattern.exec(html) ?? []
+    if (digits === undefined) throw new Error(`the page has no ${pattern.source}`)
+    return Number(digits)
+  }
+  const count = (label: string): number => number(new RegExp(`${label}:?</(?:dt|strong)>(?:<dd>)?\\s*(\\d+)`))
+  return {
+    books: count('Books'),
+    copies: count('Copies'),
+    copiesAvailable: count('Copies available'),
+    authors: count('Authors'),
+    numVisits: number(/visited this page (\d+) time/),
+    cookie: response.headers.get('Set-Cookie')?.split(';')[0] ?? cookie,
+  }
+}
