@@ -5,6 +5,8 @@ export interface LoadOptions {
   readonly ports: readonly number[]
   readonly connections: number
   readonly seconds: number
+  /** Requests at most. */
+  readonly limit?: number
   /** The Cookie header of the next request; null for none. */
   readonly cookie: () => string | null
 }
@@ -24,15 +26,23 @@ export interface LoadResult {
  * Asks for the home page over connections that are kept, one request after another on each. Those under way when the
  * time is over are waited for and count. Over bare sockets: the machine belongs to what is measured.
  */
-export async function runLoad({ ports, connections, seconds, cookie }: LoadOptions): Promise<LoadResult> {
+export async function runLoad({
+  ports,
+  connections,
+  seconds,
+  limit = Number.POSITIVE_INFINITY,
+  cookie,
+}: LoadOptions): Promise<LoadResult> {
   const times: number[] = []
+  let started = 0
   let errors = 0
   const start = performance.now()
   const end = start + seconds * 1000
 
   async function visitor(port: number): Promise<void> {
     let client = createClient(port)
-    while (performance.now() < end) {
+    while (performance.now() < end && started < limit) {
+      started += 1
       const sent = performance.now()
       const status = await client.get('/catalog/', cookie())
       times.push(performance.now() - sent)

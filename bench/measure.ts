@@ -48,8 +48,8 @@ export interface Stage {
   ): Promise<Measurement>
 }
 
-/** So many requests let the compilers finish; a target that needs longer than that for them is not made faster by more. */
-const WARM_UP = { requests: 2000, seconds: 5 }
+/** Enough for the compilers to finish; with a larger library the database is what is waited for. */
+const WARM_UP = { requests: 5000, seconds: { small: 4, large: 1, huge: 1 } } as const
 
 /** Where targets run: libraries, processes and sessions are made when first needed, and stay. */
 export async function openStage(scope: Scope, database: DatabaseUnderLoad): Promise<Stage> {
@@ -70,12 +70,16 @@ export async function openStage(scope: Scope, database: DatabaseUnderLoad): Prom
   )
   const warmed = new Set<RunningTarget>()
 
-  async function warmUp(running: readonly RunningTarget[], cookie: () => string | null): Promise<void> {
+  async function warmUp(
+    running: readonly RunningTarget[],
+    { size }: Scenario,
+    cookie: () => string | null,
+  ): Promise<void> {
     const cold = running.filter((one) => !warmed.has(one))
     if (cold.length === 0) return
     const ports = cold.map(({ port }) => port)
     let requests = 0
-    for (let second = 0; second < WARM_UP.seconds && requests < WARM_UP.requests; second += 1)
+    for (let second = 0; second < WARM_UP.seconds[size] && requests < WARM_UP.requests; second += 1)
       requests += (await runLoad({ ports, connections: 16, seconds: 1, cookie })).requests
     for (const one of cold) warmed.add(one)
   }
@@ -93,7 +97,7 @@ export async function openStage(scope: Scope, database: DatabaseUnderLoad): Prom
       const cookies =
         visitors === 'new' ? [] : await sessions(`${target.name} ${size} ${kind}`, target, first, scenario)
       const cookie = (): string | null => cookies[Math.floor(Math.random() * cookies.length)] ?? null
-      await warmUp(running, cookie)
+      await warmUp(running, scenario, cookie)
 
       const hot = visitors === 'hot' ? cookie() : null
       const visitsBefore = hot === null ? 0 : (await visit(first.port, hot)).numVisits

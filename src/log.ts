@@ -4,9 +4,10 @@ import type { Log } from './web/log.ts'
 
 /** One JSON line an event on standard output. Nothing logs a secret; should something ever, by these names it does not. */
 export function createLog(level: LogLevel, destination: DestinationStream = pino.destination(1)): Log {
-  const redact = { paths: SECRETS.flatMap((name) => [name, `*.${name}`]), censor: '[redacted]' }
+  // Not pino's `redact`, which takes ten times as long as all else that pino does with an event.
+  const formatters = { log: censorFields }
   const timestamp = pino.stdTimeFunctions.isoTime
-  const logger = pino({ level, base: null, timestamp, messageKey: 'event', redact }, destination)
+  const logger = pino({ level, base: null, timestamp, messageKey: 'event', formatters }, destination)
   return {
     debug: (event, fields) => logger.debug(fields ?? {}, event),
     info: (event, fields) => logger.info(fields ?? {}, event),
@@ -15,7 +16,21 @@ export function createLog(level: LogLevel, destination: DestinationStream = pino
   }
 }
 
-const SECRETS =
+function censorFields(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, SECRETS.has(name) ? '[redacted]' : censor(value)]),
+  )
+}
+
+function censor(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(censor)
+  const isPlain =
+    typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+  return isPlain ? censorFields({ ...value }) : value
+}
+
+const SECRETS: ReadonlySet<string> = new Set(
   'authorization cookie password secretKey secretKeys sessionKey session_key sessionData session_data data bindings sql'.split(
     ' ',
-  )
+  ),
+)
