@@ -18,11 +18,12 @@ export interface Catalog {
  * size costs one count at a time, and nobody is shown a number from before they asked.
  */
 export function createCatalog({ db }: { db: Knex }): Catalog {
+  const counts = db.raw(COUNTS) // once, as text: Knex's builder would take longer over it than the database
   let running: Promise<CatalogCounts> | null = null
   let waiting: Promise<CatalogCounts> | null = null
 
   function start(): Promise<CatalogCounts> {
-    const count = countAll(db)
+    const count = countAll(db, counts)
     const settle = () => {
       running = null
     }
@@ -47,17 +48,19 @@ export function createCatalog({ db }: { db: Knex }): Catalog {
 }
 
 /** One statement, so that the four belong together. Source: the MDN tutorial's catalog/views.py, index. */
-async function countAll(db: Knex): Promise<CatalogCounts> {
-  const row: Record<string, unknown> = await db.first({
-    books: db('catalog_book').count('*'),
-    copies: db('catalog_bookinstance').count('*'),
-    copiesAvailable: db('catalog_bookinstance').where({ status: 'a' }).count('*'),
-    authors: db('catalog_author').count('*'),
-  })
+async function countAll(db: Knex, counts: Knex.Raw): Promise<CatalogCounts> {
+  const row: Record<string, unknown> = await db.first(counts)
   return {
     books: Number(row.books), // PostgreSQL's driver gives a bigint as text
     copies: Number(row.copies),
-    copiesAvailable: Number(row.copiesAvailable),
+    copiesAvailable: Number(row.copies_available),
     authors: Number(row.authors),
   }
 }
+
+const COUNTS = [
+  '(select count(*) from catalog_book) as books',
+  '(select count(*) from catalog_bookinstance) as copies',
+  "(select count(*) from catalog_bookinstance where status = 'a') as copies_available",
+  '(select count(*) from catalog_author) as authors',
+].join(', ')

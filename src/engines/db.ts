@@ -61,29 +61,42 @@ export function createDbEngine({
 }: DbEngineOptions): SessionEngine {
   const dialect = dialects[databaseKindOf(db)]
   const rows = (): Knex.QueryBuilder => db(table)
-  const expiryAsText = db.raw(dialect.dateAsText)
   const prepare = (session: NewSession): NewSession => columns?.prepare?.(session) ?? session
-  const row = (session: NewSession, isNew: boolean) => ({
-    session_data: codec.encode(session.data),
-    expire_date: dates.toColumn(session.expireDate),
-    ...safe(columns?.values(session, { isNew, now: now() })),
-  })
-  /** A visitor may have written these values, the name of a browser say. */
-  const safe = (values: ColumnValues = {}): Record<string, unknown> =>
-    Object.fromEntries(
-      Object.entries(values).map(([column, value]) => {
-        const isDangerous = typeof value === 'string' && NEEDS_ESCAPES.test(value) && dialect.hexText !== null
-        return [column, isDangerous ? db.raw(dialect.hexText, [Buffer.from(value).toString('hex')]) : value]
-      }),
-    )
-  const isUnchanged = (query: Knex.QueryBuilder, revision: string): Knex.QueryBuilder =>
+  // Texts that are made once: Knex's builder, which would make them at each request, costs as much CPU as all the rest
+  // of a statement.
+  const nameOf = (identifier: string): string => db.ref(identifier).toQuery()
+  const name = nameOf(table)
+  const read = ['session_key', 'session_data', dialect.dateAsText, ...(columns?.read ?? []).map(nameOf)]
+  const SELECT = `select ${read.join(', ')} from ${name} where session_key = ? and expire_date > ?`
+  const EXISTS = `select 1 from ${name} where session_key = ?`
+  const DELETE = `delete from ${name} where session_key = ?`
+
+  /** The row's columns but its key, each with its placeholder and the value for that. */
+  function assignments(session: NewSession, sessionData: string, isNew: boolean): Assignment[] {
+    const others = Object.entries(columns?.values(session, { isNew, now: now() }) ?? {})
+    return [
+      { column: 'session_data', placeholder: '?', value: sessionData },
+      { column: 'expire_date', placeholder: '?', value: dates.toColumn(session.expireDate) },
+      ...others.map(([column, value]) => ({ column: nameOf(column), ...safe(value) })),
+    ]
+  }
+
+  /** A visitor may have written this value, the name of a browser say. */
+  function safe(value: string | number | null): Pick<Assignment, 'placeholder' | 'value'> {
+    return dialect.hexText !== null && typeof value === 'string' && NEEDS_ESCAPES.test(value)
+      ? { placeholder: dialect.hexText, value: Buffer.from(value).toString('hex') }
+      : { placeholder: '?', value }
+  }
+
+  /** What compares the column with a revision, and the value for its placeholder. */
+  const unchanged = (revision: string): readonly [condition: string, value: string] =>
     dialect.digestEquals !== null && (revision.length >= DIGEST_FROM || NEEDS_ESCAPES.test(revision))
-      ? query.whereRaw(dialect.digestEquals, [sha256(revision)])
-      : query.whereRaw(dialect.textEquals, [revision])
+      ? [dialect.digestEquals, sha256(revision)]
+      : [dialect.textEquals, revision]
 
   async function exists(sessionKey: string): Promise<boolean> {
-    const found: unknown = await rows().select(db.raw('1')).where('session_key', sessionKey).first()
-    return found !== undefined
+    const found = dialect.rows(await db.raw(EXISTS, [sessionKey]))
+    return found.length > 0
   }
 
   async function whyNothingMatched(sessionKey: string): Promise<UpdateError | ConflictError> {
@@ -97,11 +110,7 @@ export function createDbEngine({
 
     async load(sessionKey, client) {
       if (NEEDS_ESCAPES.test(sessionKey)) return null // no row has such a key
-      const found: SessionRow | undefined = await rows()
-        .select('session_key', 'session_data', expiryAsText, ...(columns?.read ?? []))
-        .where('session_key', sessionKey)
-        .where('expire_date', '>', dates.toColumn(now()))
-        .first()
+      const [found] = dialect.rows(await db.raw(SELECT, [sessionKey, dates.toColumn(now())]))
       // Unlike Django, whose query finds the row of `abc…` for `ABC…` under MySQL's collations.
       if (found === undefined || found.session_key !== sessionKey) return null
       const { data } = codec.decode(found.session_data)
@@ -116,28 +125,45 @@ export function createDbEngine({
 
     async create(sessionKey, given) {
       const session = prepare(given)
-      const stored = row(session, true)
+      const sessionData = codec.encode(session.data)
+      const set = assignments(session, sessionData, true)
+      const into = set.map(({ column }) => column).join(', ')
+      const placeholders = set.map(({ placeholder }) => placeholder).join(', ')
       try {
-        await rows().insert({ session_key: sessionKey, ...stored })
+        await db.raw(`insert into ${name} (session_key, ${into}) values (?, ${placeholders})`, [
+          sessionKey,
+          ...set.map(bindingOf),
+        ])
       } catch (error) {
         if (isDuplicateKey(error)) throw new CreateError('the session key is taken', { cause: error })
         throw isUnfilled(error) ? new UnfilledColumn(unfilledText(table), { cause: error }) : error
       }
-      return { ...session, sessionKey, revision: stored.session_data }
+      return { ...session, sessionKey, revision: sessionData }
     },
 
     async update(sessionKey, given, revision) {
       const session = prepare(given)
-      const stored = row(session, false)
-      const updated = await isUnchanged(rows().where('session_key', sessionKey), revision).update(stored)
-      if (updated === 0) throw await whyNothingMatched(sessionKey)
-      return { ...session, sessionKey, revision: stored.session_data }
+      const sessionData = codec.encode(session.data)
+      const set = assignments(session, sessionData, false)
+      const to = set.map(({ column, placeholder }) => `${column} = ${placeholder}`).join(', ')
+      const [condition, value] = unchanged(revision)
+      const result = await db.raw(`update ${name} set ${to} where session_key = ? and ${condition}`, [
+        ...set.map(bindingOf),
+        sessionKey,
+        value,
+      ])
+      if (dialect.changes(result) === 0) throw await whyNothingMatched(sessionKey)
+      return { ...session, sessionKey, revision: sessionData }
     },
 
     async delete(sessionKey, revision) {
-      const doomed = rows().where('session_key', sessionKey)
-      const deleted = await (revision === undefined ? doomed : isUnchanged(doomed, revision)).delete()
-      if (deleted === 0 && revision !== undefined) throw await whyNothingMatched(sessionKey)
+      if (revision === undefined) {
+        await db.raw(DELETE, [sessionKey])
+        return
+      }
+      const [condition, value] = unchanged(revision)
+      const result = await db.raw(`${DELETE} and ${condition}`, [sessionKey, value])
+      if (dialect.changes(result) === 0) throw await whyNothingMatched(sessionKey)
     },
 
     // In small steps: one long DELETE would make Django's inserts wait (django-admin clearsessions does that).
@@ -170,6 +196,20 @@ interface Dialect {
   readonly digestEquals: string | null
   /** Text from its bytes in hexadecimal; null where a driver sends values apart from the statement. */
   readonly hexText: string | null
+  /** What the driver gives: the rows of a SELECT, and how many an UPDATE or DELETE found. */
+  rows(result: unknown): readonly SessionRow[]
+  changes(result: unknown): number
+}
+
+interface Assignment {
+  /** Fit for a statement. */
+  readonly column: string
+  readonly placeholder: string
+  readonly value: string | number | null
+}
+
+function bindingOf({ value }: Assignment): string | number | null {
+  return value
 }
 
 /**
@@ -182,18 +222,24 @@ const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
     textEquals: 'session_data = CAST(? AS BINARY)',
     digestEquals: 'SHA2(session_data, 256) = ?',
     hexText: 'CONVERT(UNHEX(?) USING utf8mb4)',
+    rows: (result) => (result as [SessionRow[]])[0],
+    changes: (result) => (result as [{ affectedRows: number }])[0].affectedRows,
   },
   postgresql: {
     dateAsText: 'expire_date::text AS expire_date',
     textEquals: 'session_data = ? COLLATE "C"',
     digestEquals: null, // sha256() came with PostgreSQL 11, and Django 2.2 runs on older ones
     hexText: null,
+    rows: (result) => (result as { rows: SessionRow[] }).rows,
+    changes: (result) => (result as { rowCount: number }).rowCount,
   },
   sqlite: {
     dateAsText: 'expire_date',
     textEquals: 'session_data = ? COLLATE BINARY',
     digestEquals: null,
     hexText: null,
+    rows: (result) => result as SessionRow[],
+    changes: (result) => (result as { changes: number }).changes,
   },
 }
 
