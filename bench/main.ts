@@ -6,12 +6,15 @@
  *   npm run bench -- --scenario hot --rounds 1 --seconds 2  a part; writes nothing unless --write is given
  *   npm run bench -- --memory                               ten minutes at 64 connections, for the memory
  */
+import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { startMariadb } from '../test/support/servers.ts'
+import { type DatabaseServer, startMariadb } from '../test/support/servers.ts'
+import type { Measurement } from './measure.ts'
 import { prepare } from './prepare.ts'
 
 const { values } = parseArgs({
   options: {
+    /** A part of the name of those to run; may be given several times. */
     scenario: { type: 'string', multiple: true },
     target: { type: 'string', multiple: true },
     rounds: { type: 'string', default: '3' },
@@ -21,6 +24,7 @@ const { values } = parseArgs({
     write: { type: 'boolean', default: false },
   },
 })
+const isFull = values.scenario === undefined && values.target === undefined
 
 const endings: (() => unknown)[] = []
 const scope = { teardown: (end: () => unknown) => void endings.unshift(end) }
@@ -28,6 +32,15 @@ const say = (text: string) => console.log(`bench: ${text}`)
 
 try {
   await prepare(say)
+  const server = await startDatabase()
+  if (values.memory) await memory()
+  else await benchmark(server)
+} finally {
+  for (const end of endings) await end()
+}
+
+/** A server as a careful owner sets it up, unlike that of the tests: what is committed is on the disk. */
+async function startDatabase(): Promise<DatabaseServer> {
   const server = await startMariadb({
     extraArguments: [
       '--innodb-flush-log-at-trx-commit=1',
@@ -37,23 +50,65 @@ try {
     ],
   })
   scope.teardown(() => server.stop())
-  process.env.TEST_SERVERS = JSON.stringify({ mariadb: server.url }) // read by the modules below
+  process.env.TEST_SERVERS = JSON.stringify({ mariadb: server.url }) // read by the modules imported below
+  return server
+}
+
+async function benchmark(database: DatabaseServer): Promise<void> {
   const { runAll } = await import('./run.ts')
   const { SCENARIOS } = await import('./scenarios.ts')
   const { TARGETS } = await import('./targets.ts')
-  const chosen = <T extends { name: string }>(all: readonly T[], names: readonly string[] | undefined) =>
-    names === undefined ? all : all.filter(({ name }) => names.some((part) => name.includes(part)))
-  await runAll(scope, {
-    database: server,
+  const { measureStart } = await import('./start.ts')
+  const { createReport } = await import('./report.ts')
+  const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)]
+  const targets = chosen(TARGETS, values.target)
+  const startUps = isFull ? await measureStart(scope, { rounds: Math.max(rounds, 5) }) : []
+  const measurements = await runAll(scope, {
+    database,
     scenarios: chosen(SCENARIOS, values.scenario),
-    targets: chosen(TARGETS, values.target),
-    rounds: Number(values.rounds),
-    seconds: Number(values.seconds),
-    onMeasured: (m) =>
-      say(
-        `${m.scenario.padEnd(14)} ${m.round} ${m.target.padEnd(34)} ${m.requestsPerSecond.toFixed(0).padStart(6)}/s p50 ${m.p50.toFixed(1)} p99 ${m.p99.toFixed(1)} cpu ${m.cpu.toFixed(2)} db ${m.databaseCpu.toFixed(2)} st ${m.statements.toFixed(2)} mem ${m.memory.toFixed(0)} err ${m.errors} lost ${m.lost}`,
-      ),
+    targets,
+    rounds,
+    seconds,
+    onMeasured: (one) => say(line(one)),
   })
-} finally {
-  for (const end of endings) await end()
+  const { markdown, charts } = createReport({
+    measurements,
+    targets,
+    startUps,
+    rounds,
+    seconds,
+    isFull: isFull && rounds >= 3 && seconds >= 3,
+  })
+  console.log(markdown)
+  if (!isFull && !values.write) return
+  write('results.md', markdown)
+  for (const [file, svg] of charts) write(file, svg)
+}
+
+async function memory(): Promise<void> {
+  const { measureMemory, memoryReport } = await import('./memory.ts')
+  const { TARGETS } = await import('./targets.ts')
+  const minutes = Number(values.minutes)
+  const uses = await measureMemory(scope, { targets: chosen(TARGETS, values.target), minutes })
+  const markdown = memoryReport(uses, minutes)
+  console.log(markdown)
+  if (isFull) write('memory.md', markdown)
+}
+
+function chosen<T extends { readonly name: string }>(
+  all: readonly T[],
+  names: readonly string[] | undefined,
+): readonly T[] {
+  return names === undefined ? all : all.filter(({ name }) => names.some((part) => name.includes(part)))
+}
+
+function write(file: string, text: string): void {
+  writeFileSync(new URL(file, import.meta.url), text)
+  say(`wrote bench/${file}`)
+}
+
+function line({ scenario, round, target, requestsPerSecond, cpu, p99, errors, lost }: Measurement): string {
+  const numbers = `${requestsPerSecond.toFixed(0)} req/s, ${cpu.toFixed(2)} ms CPU, p99 ${p99.toFixed(0)} ms`
+  const failed = `${errors === 0 ? '' : `, ${errors} errors`}${lost ? `, ${lost} lost` : ''}`
+  return `${scenario} ${round}: ${target}: ${numbers}${failed}`
 }

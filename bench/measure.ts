@@ -52,7 +52,10 @@ export interface Stage {
 const WARM_UP = { requests: 5000, seconds: { small: 4, large: 1, huge: 1 } } as const
 
 /** Where targets run: libraries, processes and sessions are made when first needed, and stay. */
-export async function openStage(scope: Scope, database: DatabaseUnderLoad): Promise<Stage> {
+export async function openStage(
+  scope: Scope,
+  { database, warmsUp = true }: { database: DatabaseUnderLoad; warmsUp?: boolean },
+): Promise<Stage> {
   const statements = await openStatementCounter(scope, database.url)
   const libraries = createOnce((size: LibrarySize) => createLibrary(scope, size))
   const processes = createOnce(async (target: Target, size: LibrarySize, isFirst: boolean) => {
@@ -97,7 +100,7 @@ export async function openStage(scope: Scope, database: DatabaseUnderLoad): Prom
       const cookies =
         visitors === 'new' ? [] : await sessions(`${target.name} ${size} ${kind}`, target, first, scenario)
       const cookie = (): string | null => cookies[Math.floor(Math.random() * cookies.length)] ?? null
-      await warmUp(running, scenario, cookie)
+      if (warmsUp) await warmUp(running, scenario, cookie)
 
       const hot = visitors === 'hot' ? cookie() : null
       const visitsBefore = hot === null ? 0 : (await visit(first.port, hot)).numVisits

@@ -17,7 +17,7 @@ export async function runAll(
   scope: Scope,
   { database, scenarios, targets, rounds, seconds, onMeasured }: RunOptions,
 ): Promise<Measurement[]> {
-  const stage = await openStage(scope, database)
+  const stage = await openStage(scope, { database })
   const measurements: Measurement[] = []
   for (const scenario of scenarios) {
     for (let round = 1; round <= rounds; round += 1) {

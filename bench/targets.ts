@@ -70,24 +70,31 @@ function peer(name: string, file: string, rows: Target['rows']): Target {
   }
 }
 
-/** The real service as its README says to run it, its log and metrics on. */
-function startOurs(scope: Scope, databaseUrl: string): Promise<RunningTarget> {
+/** The real service as its README says to run it, its log and metrics on; without a URL on its embedded demo. */
+export function startOurs(
+  scope: Scope,
+  databaseUrl: string | null,
+  { cwd }: { cwd?: string } = {},
+): Promise<RunningTarget> {
+  const site = { DJANGO_SECRET_KEY: SECRET_KEY, DJANGO_VERSION: DJANGO, ALLOWED_HOSTS: '127.0.0.1' }
   return startServer(scope, process.execPath, [join(projectFolder, 'src/cli/main.ts'), 'serve'], {
+    ...(cwd !== undefined && { cwd }),
     env: {
-      ...OURS,
-      DATABASE_URL: databaseUrl,
-      DJANGO_SECRET_KEY: SECRET_KEY,
-      DJANGO_VERSION: DJANGO,
-      ALLOWED_HOSTS: '127.0.0.1',
-      NODE_ENV: 'production',
+      ...ANY_PORTS,
+      ...(databaseUrl !== null && {
+        ...site,
+        DATABASE_URL: databaseUrl,
+        USE_TZ: 'True',
+        TIME_ZONE: 'UTC',
+        NODE_ENV: 'production',
+      }),
     },
     port: (output) =>
       output.includes('"service.ready"') ? /"http:\/\/127.0.0.1:(\d+)\/catalog/.exec(output)?.[1] : undefined,
   })
 }
 
-/** Free ports, and what the library's owner would say of Django. */
-export const OURS = { PORT: '0', METRICS_PORT: '0', USE_TZ: 'True', TIME_ZONE: 'UTC' } as const
+const ANY_PORTS = { PORT: '0', METRICS_PORT: '0' } as const
 
 async function startGunicorn(scope: Scope, databaseUrl: string): Promise<RunningTarget> {
   const port = await freePort()

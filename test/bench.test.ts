@@ -1,0 +1,50 @@
+/**
+ * The short form of the benchmark: whatever it compares us with still starts, still does what it is measured for, and
+ * answers for three seconds. What is measured beside other tests means nothing.
+ */
+import test from 'ava'
+import { openStage } from '../bench/measure.ts'
+import { installPeers } from '../bench/packages.ts'
+import { createReport } from '../bench/report.ts'
+import { SCENARIOS } from '../bench/scenarios.ts'
+import { TARGETS } from '../bench/targets.ts'
+import { testDatabases } from './support/databases.ts'
+import { execute } from './support/executables.ts'
+import { fileScope } from './support/file-scope.ts'
+import { projectFolder } from './support/places.ts'
+
+const file = fileScope(test)
+const hot = SCENARIOS.find(({ name }) => name === 'hot')
+if (hot === undefined) throw new TypeError('there is no such scenario')
+
+test.before('the peers are installed', async (t) => {
+  t.timeout(120_000)
+  await installPeers((text) => t.log(text))
+})
+
+// Its libraries are made with MariaDB's sequences.
+if (testDatabases.includes('mariadb')) {
+  const { mariadb: url } = JSON.parse(process.env.TEST_SERVERS ?? '{}')
+  const stage = openStage(file, { database: { url, pid: null }, warmsUp: false })
+
+  for (const target of TARGETS) {
+    test(`${target.name} shows right counts, keeps a right session and answers for three seconds`, async (t) => {
+      const measured = await (await stage).measure(target, hot, { round: 1, seconds: 3 })
+
+      t.is(measured.errors, 0)
+      t.true(measured.requests > 0)
+      t.true(measured.cpu > 0 && measured.memory > 0 && measured.statements > 0)
+      if (target.kind === 'ours') t.is(measured.lost, 0, 'visits')
+      const startUps = [{ title: 'MariaDB', cpu: 0.4, wall: 0.3 }]
+      const options = { targets: TARGETS, startUps, rounds: 1, seconds: 3, isFull: false }
+      const { markdown, charts } = createReport({ measurements: [measured], ...options })
+      t.true(markdown.includes(`| ${target.name} | ${measured.cpu.toFixed(2)} |`))
+      t.regex(charts.get('cpu.svg') ?? '', /^<svg .*<rect .*<\/svg>\n$/s)
+    })
+  }
+}
+
+test('what the benchmark starts is of right types', async (t) => {
+  const tsc = [`${projectFolder}/node_modules/typescript/bin/tsc`, '-p', 'bench/targets/tsconfig.json']
+  await t.notThrowsAsync(execute(process.execPath, tsc, { cwd: projectFolder }))
+})
