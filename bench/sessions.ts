@@ -53,13 +53,9 @@ async function visitForSessions(
   }
   await Promise.all(Array.from({ length: 16 }, visitor))
   if (payload > 0) {
-    for (const cookie of cookies) {
-      await runSql(
-        databaseUrl,
-        `UPDATE ${table} SET ${column} = JSON_SET(${column}, '$.payload', JSON_EXTRACT(?, '$')) WHERE ${key} = ?`,
-        [JSON.stringify(createPayload(payload)), sessionIdOf(cookie)],
-      )
-    }
+    const json = JSON.stringify(createPayload(payload))
+    const sql = `UPDATE ${table} SET ${column} = JSON_SET(${column}, '$.payload', JSON_EXTRACT(?, '$')) WHERE ${key} IN (?)`
+    await runSql(databaseUrl, sql, [json, cookies.map(sessionIdOf)])
   }
   return cookies
 }
