@@ -9,21 +9,33 @@ export interface CatalogCounts {
 }
 
 export interface Catalog {
-  /** Counts taken after this call, and shared with every other call that waits. */
+  /** Counts taken after this call, or up to `countsMaxAge` before it; shared with every other call that waits. */
   counts(): Promise<CatalogCounts>
+}
+
+export interface CatalogOptions {
+  readonly db: Knex
+  /** How old counts may be that are shown, in seconds; 0 unless given. */
+  readonly countsMaxAge?: number
 }
 
 /**
  * LocalLibrary's catalogue. At most one count runs and one waits, however many visitors there are: a library of any
- * size costs one count at a time, and nobody is shown a number from before they asked.
+ * size costs one count at a time, and unless `countsMaxAge` allows it nobody is shown a number from before they asked.
  */
-export function createCatalog({ db }: { db: Knex }): Catalog {
+export function createCatalog({ db, countsMaxAge = 0 }: CatalogOptions): Catalog {
   const counts = db.raw(COUNTS) // once, as text: Knex's builder would take longer over it than the database
   let running: Promise<CatalogCounts> | null = null
   let waiting: Promise<CatalogCounts> | null = null
+  /** The count that began last, unless it failed. */
+  let latest: { readonly count: Promise<CatalogCounts>; readonly start: number } | null = null
 
   function start(): Promise<CatalogCounts> {
     const count = countAll(db, counts)
+    latest = { count, start: performance.now() }
+    count.catch(() => {
+      latest = null
+    })
     const settle = () => {
       running = null
     }
@@ -40,6 +52,7 @@ export function createCatalog({ db }: { db: Knex }): Catalog {
 
   return {
     counts() {
+      if (latest !== null && performance.now() - latest.start < countsMaxAge * 1000) return latest.count
       if (running === null) return start()
       waiting ??= running.then(startNext, startNext)
       return waiting

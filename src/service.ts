@@ -109,7 +109,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
 
   const upstream = openUpstream(settings, log, metrics)
   const timeout = database.timeout * 1000
-  const catalog = createCatalog({ db })
+  const catalog = createCatalog({ db, countsMaxAge: settings.catalogCountsMaxAge })
   const app = createApp({
     sessionMiddleware: limitTime((ctx, next) => current().middleware(ctx, next), {
       timeout: ({ method, path }) =>

@@ -53,6 +53,8 @@ export interface Settings {
   readonly port: number
   /** Seconds between SIGTERM, from when `/health/ready` says 503, and the end of listening. */
   readonly shutdownDelay: number
+  /** How old the counts on the home page may be, in seconds; 0: taken after the request came. */
+  readonly catalogCountsMaxAge: number
   readonly logLevel: LogLevel
   /** Whether a proxy in front may say, by `X-Forwarded-…`, who asked and how. */
   readonly trustedProxy: boolean
@@ -152,6 +154,11 @@ export function readSettings(
     host: environment.text('HOST') ?? '127.0.0.1',
     port: environment.number('PORT', 3000, { min: 0, max: 65_535 }),
     shutdownDelay: environment.number('SHUTDOWN_DELAY', 0, { min: 0, max: 3600, integer: false }),
+    catalogCountsMaxAge: environment.number('CATALOG_COUNTS_MAX_AGE', 0, {
+      min: 0,
+      max: 86_400,
+      integer: false,
+    }),
     logLevel: environment.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
     trustedProxy: environment.boolean('TRUSTED_PROXY', false),
     allowedHosts: readAllowedHosts(environment, problems),

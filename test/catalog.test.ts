@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import test from 'ava'
 import type { Knex } from 'knex'
 import { createCatalog } from '../src/catalog.ts'
@@ -74,7 +75,30 @@ const recovers = test.macro<[TestDatabaseName]>({
   },
 })
 
+const kept = test.macro<[TestDatabaseName]>({
+  title: (_, name) => `counts are shown until they are as old as they may be, unless they failed, on ${name}`,
+  async exec(t, name) {
+    const db = await openLibrary(t, name)
+    const catalog = createCatalog({ db, countsMaxAge: 0.5 })
+    await db.schema.renameTable('catalog_author', 'away')
+    await t.throwsAsync(catalog.counts())
+    await db.schema.renameTable('away', 'catalog_author')
+    const queries = countQueries(db)
+
+    const [first, shared] = await Promise.all([catalog.counts(), catalog.counts()])
+    await addAuthors(db, 1)
+    const start = queries.count
+    t.is(shared, first)
+    t.is(await catalog.counts(), first)
+    t.is(queries.count, start, 'nobody asked')
+
+    await delay(600)
+    t.like(await catalog.counts(), { authors: 1 })
+  },
+})
+
 for (const name of testDatabases) {
+  test(kept, name)
   test(counts, name)
   test(shared, name)
   test(fresh, name)

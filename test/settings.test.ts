@@ -61,6 +61,7 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
     host: '127.0.0.1',
     port: 3000,
     shutdownDelay: 0,
+    catalogCountsMaxAge: 0,
     logLevel: 'info',
     trustedProxy: false,
     auth: {
