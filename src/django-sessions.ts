@@ -2,7 +2,13 @@ import type { Knex } from 'knex'
 import type { Middleware } from 'koa'
 import type { Cache } from './caches/cache.ts'
 import type { CookieSettings } from './django/cookie.ts'
-import { type DecodedSession, type SessionCodecOptions, UnreadableSession } from './django/session-data.ts'
+import {
+  type DecodedSession,
+  type SessionCodecOptions,
+  serializerNamed,
+  UnreadableSession,
+} from './django/session-data.ts'
+import { jsonValues, pickledValues } from './django/session-values.ts'
 import { type HashAlgorithm, versionProfile } from './django/versions.ts'
 import type { SessionColumns } from './engines/session-columns.ts'
 import type { SessionEngine } from './session/engine.ts'
@@ -36,6 +42,11 @@ export interface DjangoSessionsOptions
   readonly filePath?: string | null
   /** For the engines with a cache: the entry of CACHES that SESSION_CACHE_ALIAS names, or a cache of your own. */
   readonly cache?: CacheSettings | Cache
+  /**
+   * SESSION_SERIALIZER, Django's dotted path; `django.contrib.sessions.serializers.JSONSerializer` unless given. The
+   * PickleSerializer, which Django had up to 4.2, keeps more kinds of values: see `PickledValue`.
+   */
+  readonly serializer?: string
   /** What `python -m django --version` prints on the site, e.g. `4.2`. */
   readonly djangoVersion: string
   /** DEFAULT_HASHING_ALGORITHM, which Django 3.1 and 3.2 know. */
@@ -62,6 +73,8 @@ export type LoadOutcome = 'found' | 'missing' | 'unreadable' | 'failed'
 
 const TWO_WEEKS = 1_209_600
 
+const JSON_SERIALIZER = 'django.contrib.sessions.serializers.JSONSerializer'
+
 /** Django's defaults. */
 export const SESSION_COOKIE: CookieSettings = {
   name: 'sessionid',
@@ -81,7 +94,8 @@ export interface DjangoSessions extends Middleware {
 /**
  * Koa middleware that gives each request the visitor's session of the Django site with these settings.
  * @throws {UnknownDjangoVersion}
- * @throws {TypeError} when the engine is none that is built, or lacks one of its settings.
+ * @throws {TypeError} when the engine is none that is built, or lacks one of its settings, or the serializer is none
+ * that this Django has.
  */
 export function djangoSessions(options: DjangoSessionsOptions): DjangoSessions {
   const { requests, close } = openSessionRequests(options)
@@ -97,6 +111,7 @@ export function openSessionRequests({
   columns,
   filePath,
   cache,
+  serializer: serializerPath = JSON_SERIALIZER,
   secretKeys,
   djangoVersion,
   defaultHashingAlgorithm = 'sha256',
@@ -112,6 +127,7 @@ export function openSessionRequests({
   ...options
 }: DjangoSessionsOptions): { readonly requests: SessionRequests; close(): Promise<void> } {
   const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
+  const serializer = serializerNamed(serializerPath, profile)
   const rules = { useTz, timeZone, cookieAge, expireAtBrowserClose, storesIsoExpiry: profile.storesIsoExpiry }
   const cookieSettings = { ...SESSION_COOKIE, ...cookie }
   const opened: OpenedSessionEngine =
@@ -126,6 +142,7 @@ export function openSessionRequests({
           filePath: filePath ?? null,
           cookieName: cookieSettings.name,
           cache: cache ?? null,
+          serializer,
           secretKeys,
           profile,
           rules,
@@ -135,7 +152,15 @@ export function openSessionRequests({
         })
       : { engine: given, close: async () => {} }
   const engine = observedEngine(opened.engine, onLoad)
-  const sessions = createSessions({ ...options, conflictTimeout, engine, rules, now })
+  const isPickled = (opened.serializer ?? serializer) === 'pickle'
+  const sessions = createSessions({
+    ...options,
+    conflictTimeout,
+    engine,
+    rules: { ...rules, ...(isPickled && { pickledUtc: profile.pickledUtc }) },
+    values: isPickled ? pickledValues : jsonValues,
+    now,
+  })
   const requests = createSessionRequests({
     ...options,
     sessions,

@@ -34,13 +34,38 @@ export {
 export { MESSAGE_LEVELS, type Message } from './django/messages.ts'
 export { type PasswordRefusal, PasswordsBusy } from './django/passwords.ts'
 export {
+  type ClockParts,
+  PythonDate,
+  PythonDatetime,
+  PythonTime,
+  PythonTimedelta,
+  PythonTimezone,
+  type ZoneSource,
+} from './django/pickle/datetimes.ts'
+export { PickleRefused, UnpicklingError } from './django/pickle/errors.ts'
+export type { PickledValue } from './django/pickle/javascript.ts'
+export type { PickleLimits } from './django/pickle/measure.ts'
+export {
+  PythonByteArray,
+  PythonDecimal,
+  PythonFloat,
+  PythonFrozenSet,
+  PythonStr,
+  PythonTuple,
+  PythonUuid,
+  SafeString,
+} from './django/pickle/values.ts'
+export { parsePickledObject, pickleObject } from './django/pickle.ts'
+export {
   createSessionCodec,
   type DecodedSession,
+  type SerializerName,
   type SessionCodec,
   type SessionCodecOptions,
   UnreadableSession,
 } from './django/session-data.ts'
 export { isValidSessionKey, newSessionKey } from './django/session-key.ts'
+export { jsonValues, pickledKey, pickledValues, type SessionValues } from './django/session-values.ts'
 export {
   type CsrfRules,
   type HashAlgorithm,

@@ -10,6 +10,7 @@ import { openDatabase } from './database.ts'
 import { ensureDemoDatabase } from './demo/demo-database.ts'
 import { demoSecretKey } from './demo/secret.ts'
 import { createDateColumn } from './django/datetime.ts'
+import { serializerNamed } from './django/session-data.ts'
 import { versionProfile } from './django/versions.ts'
 import { retryRead } from './engines/retrying.ts'
 import type { CacheFailure } from './engines/stale-entries.ts'
@@ -205,6 +206,7 @@ async function openSite(
       table,
       secretKeys,
       profile,
+      serializer: serializerNamed(session.serializer, profile),
       dates,
       now,
       ...(storeClass !== null && { storeClass }),

@@ -7,6 +7,7 @@ import type { ExpiryRules } from './django/expiry.ts'
 import {
   createSessionCodec,
   type DecodedSession,
+  type SerializerName,
   type SessionCodec,
   type SessionCodecOptions,
   UnreadableSession,
@@ -31,7 +32,7 @@ import type { CacheSettings } from './settings/cache-settings.ts'
 
 /** Django's SESSION_ENGINE, and the settings that go with it. */
 export interface SessionEngineOptions
-  extends Pick<SessionCodecOptions, 'secretKeys' | 'profile' | 'maxInflatedBytes'>,
+  extends Pick<SessionCodecOptions, 'secretKeys' | 'profile' | 'maxInflatedBytes' | 'serializer'>,
     Pick<RetryingEngineOptions, 'onRetry'>,
     Pick<CachedDbEngineOptions, 'onCacheFailure'> {
   /** SESSION_ENGINE: Django's dotted path. */
@@ -62,6 +63,8 @@ export interface SessionEngineOptions
 /** An engine, and the end of what it opened. */
 export interface OpenedSessionEngine {
   readonly engine: SessionEngine
+  /** How it keeps a session's values, where that is not SESSION_SERIALIZER's to say. */
+  readonly serializer?: SerializerName
   /** Ends what was opened for it (not `db`, which is its caller's); nothing may be running any more. */
   close(): Promise<void>
 }
@@ -184,7 +187,12 @@ function openCacheAlone(options: SessionEngineOptions): OpenedSessionEngine {
   const cache = observedCache(cacheOf(options), options)
   // A table is repeated as any other; what is no database's refusal is not.
   const engine = createRetryingEngine(createCacheEngine({ cache, rules, now }), { timeout, onRetry })
-  return { engine, close: () => cache.close() }
+  return { engine, serializer: holdsJson(options.cache) ? 'json' : 'pickle', close: () => cache.close() }
+}
+
+/** Whether it is django-redis with its JSONSerializer; every other cache of Django's pickles, whatever SESSION_SERIALIZER says. */
+function holdsJson(cache: SessionEngineOptions['cache']): boolean {
+  return cache !== null && 'options' in cache && /\bJSONSerializer$/.test(String(cache.options.SERIALIZER))
 }
 
 /** @throws {TypeError} when there is none. @throws {UnsupportedCache} */

@@ -294,7 +294,7 @@ function readSession(
     filePath: engine === FILE_ENGINE ? readFilePath(environment, cwd) : null,
     table: environment.text('SESSION_DB_TABLE'),
     storeClass: environment.text('SESSION_STORE_CLASS'),
-    serializer: readDottedPath(environment, 'SESSION_SERIALIZER', { paths: SERIALIZERS, problems }),
+    serializer: readSerializer(environment, profile, problems),
     cookieAge: environment.number('SESSION_COOKIE_AGE', 1_209_600, { min: 1, max: 3_155_760_000 }),
     expireAtBrowserClose: environment.boolean('SESSION_EXPIRE_AT_BROWSER_CLOSE', false),
     saveEveryRequest: environment.boolean('SESSION_SAVE_EVERY_REQUEST', false),
@@ -349,8 +349,27 @@ const ENGINES: DottedPaths = {
 }
 
 const SERIALIZERS: DottedPaths = {
-  built: ['django.contrib.sessions.serializers.JSONSerializer'],
-  known: ['django.contrib.sessions.serializers.PickleSerializer'],
+  built: [
+    'django.contrib.sessions.serializers.JSONSerializer',
+    'django.contrib.sessions.serializers.PickleSerializer',
+  ],
+  known: [],
+}
+
+/** Pickles are read only where the site says that it writes them, and its Django can. */
+function readSerializer(
+  environment: Environment,
+  profile: VersionProfile | null,
+  problems: string[],
+): string {
+  const path = readDottedPath(environment, 'SESSION_SERIALIZER', { paths: SERIALIZERS, problems })
+  if (path !== SERIALIZERS.built[1] || profile?.hasPickleSerializer === true) return path
+  problems.push(
+    profile === null
+      ? 'SESSION_SERIALIZER is the PickleSerializer, which only Django up to 4.2 has; set DJANGO_VERSION'
+      : `SESSION_SERIALIZER is the PickleSerializer, which Django ${profile.version} has no more (it went with 5.0); set it as in settings.py`,
+  )
+  return path
 }
 
 function readFilePath(environment: Environment, cwd: string): string {

@@ -4,6 +4,7 @@ import {
   createSessionCodec,
   type SessionCodec,
   type SessionCodecOptions,
+  type UnreadableReason,
   UnreadableSession,
 } from './django/session-data.ts'
 import { versionFromMigrations, versionProfile } from './django/versions.ts'
@@ -62,7 +63,7 @@ export async function checkRecentSessions(
     .orderBy('expire_date', 'desc')
     .limit(RECENT_SESSIONS)
     .pluck('session_data')
-  if (recent.length === 0 || countReadable(recent, createSessionCodec({ ...options, now })) > 0) return
+  if (recent.length === 0 || readings(recent, createSessionCodec({ ...options, now })).has('read')) return
   throw new NoSessionVerifies(
     `none of the ${recent.length} most recent sessions verifies; ${likelyReason(recent, { ...options, now })} ` +
       '(ALLOW_UNVERIFIED_SESSIONS=true starts anyway: such rows are never written over, their visitors get new sessions)',
@@ -70,23 +71,33 @@ export async function checkRecentSessions(
 }
 
 function likelyReason(recent: readonly string[], options: SessionCodecOptions): string {
+  if (readings(recent, createSessionCodec(options)).has('payload')) {
+    const [name, setting] =
+      options.serializer === 'pickle' ? ['pickles', 'to the JSONSerializer'] : ['JSON', 'as in Django']
+    return `their signatures are right, but they are no ${name} that can be read: set SESSION_SERIALIZER ${setting}`
+  }
   for (const version of ['2.2', '6.1']) {
     const codec = createSessionCodec({ ...options, profile: versionProfile(version) })
-    if (countReadable(recent, codec) === 0) continue
+    if (!readings(recent, codec).has('read')) continue
     return `they would as those of Django ${version}, and this service is set up for ${options.profile.version}: set DJANGO_VERSION`
   }
   return 'DJANGO_SECRET_KEY is probably not the SECRET_KEY of the Django site; set it, and DJANGO_SECRET_KEY_FALLBACKS if the site has any'
 }
 
-function countReadable(sessionData: readonly string[], codec: SessionCodec): number {
-  let readable = 0
+/** What became of any of them. */
+function readings(
+  sessionData: readonly string[],
+  codec: SessionCodec,
+): ReadonlySet<'read' | UnreadableReason> {
+  const found = new Set<'read' | UnreadableReason>()
   for (const text of sessionData) {
     try {
       codec.decode(text)
-      readable += 1
+      found.add('read')
     } catch (error) {
       if (!(error instanceof UnreadableSession)) throw error
+      found.add(error.reason)
     }
   }
-  return readable
+  return found
 }

@@ -268,7 +268,7 @@ test('every problem is reported at once', (t) => {
       'DJANGO_SECRET_KEY is empty; set it to the SECRET_KEY of the Django project',
       'TIME_ZONE is empty, and USE_TZ is False; set it to the TIME_ZONE of the Django project',
       'DJANGO_VERSION: Django 1.11 is older than 2.2, the oldest supported here',
-      'SESSION_SERIALIZER: "myapp.Serializer" is unknown; set SESSION_SERIALIZER to django.contrib.sessions.serializers.JSONSerializer, here and in Django',
+      'SESSION_SERIALIZER: "myapp.Serializer" is unknown; set SESSION_SERIALIZER to django.contrib.sessions.serializers.JSONSerializer or django.contrib.sessions.serializers.PickleSerializer, here and in Django',
       'SESSION_COOKIE_AGE is "2 weeks"; set it to an integer from 1 to 3155760000',
       'SESSION_COOKIE_SECURE is "perhaps"; set it to True or False',
       'CACHES is empty, and django.contrib.sessions.backends.cached_db needs it; set it to the CACHES of the Django project, as JSON',
@@ -349,9 +349,13 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
   'an asterisk within ALLOWED_HOSTS': [{ ALLOWED_HOSTS: '*.example.com' }, /\.example\.com for a domain/],
   'a Python list in ALLOWED_HOSTS': [{ ALLOWED_HOSTS: "['localhost']" }, /is no host/],
   'a bare IPv6 address in ALLOWED_HOSTS': [{ ALLOWED_HOSTS: '::1' }, /\[::1\] for IPv6/],
-  'the pickle serializer': [
+  'the pickle serializer of a Django that is not said': [
     { SESSION_SERIALIZER: 'django.contrib.sessions.serializers.PickleSerializer' },
-    /PickleSerializer is not built yet; set SESSION_SERIALIZER to django/,
+    /^SESSION_SERIALIZER is the PickleSerializer, which only Django up to 4.2 has; set DJANGO_VERSION$/,
+  ],
+  'the pickle serializer of a Django without it': [
+    { SESSION_SERIALIZER: 'django.contrib.sessions.serializers.PickleSerializer', DJANGO_VERSION: '5.2' },
+    /^SESSION_SERIALIZER is the PickleSerializer, which Django 5.2 has no more/,
   ],
   'a user model without its app': [{ AUTH_USER_MODEL: 'User' }, /^AUTH_USER_MODEL "User" is no model/],
   'a CSRF cookie named as an attribute': [

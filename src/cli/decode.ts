@@ -16,11 +16,14 @@ const ANY_VERSION: VersionProfile = {
   signatureAlgorithms: ['sha256', 'sha1'],
 }
 
-/** `session_data` values to JSON text as Python prints it; without DJANGO_VERSION, both formats are read. */
+/**
+ * `session_data` values to JSON text as Python prints it; what only a pickle can hold gives an error.
+ * Without DJANGO_VERSION, both formats are read.
+ */
 export async function decode({ env, verbose, ...streams }: DecodeOptions): Promise<0 | 1> {
-  const { secretKeys, djangoVersion } = readSecrets(env)
+  const { secretKeys, djangoVersion, serializer } = readSecrets(env)
   const profile = djangoVersion === null ? ANY_VERSION : versionProfile(djangoVersion)
-  const codec = createSessionCodec({ secretKeys, profile, now: () => new Date() })
+  const codec = createSessionCodec({ secretKeys, profile, serializer, now: () => new Date() })
   return convertLines(streams, (line, number) => {
     const { data, format, keyIndex } = codec.decode(line)
     if (verbose) {

@@ -13,9 +13,14 @@ const VERSION_OF = { legacy: '2.2', signed: '6.1' } as const
 
 /** JSON objects to `session_data` values, in the format of DJANGO_VERSION unless one is named. */
 export async function encode({ env, format, ...streams }: EncodeOptions): Promise<0 | 1> {
-  const { secretKeys, djangoVersion } = readSecrets(env)
+  const { secretKeys, djangoVersion, serializer } = readSecrets(env)
   const version = format === undefined ? (djangoVersion ?? VERSION_OF.signed) : VERSION_OF[format]
-  const codec = createSessionCodec({ secretKeys, profile: versionProfile(version), now: () => new Date() })
+  const codec = createSessionCodec({
+    secretKeys,
+    profile: versionProfile(version),
+    serializer,
+    now: () => new Date(),
+  })
   // Canonical first: the input is UTF-8, and what is stored must be ASCII.
   return convertLines(streams, (line) => codec.encode(parseObject(canonicalize(line))))
 }

@@ -1,11 +1,14 @@
+import type { SerializerName } from '../django/session-data.ts'
 import { readSettings, type Settings, SettingsError } from '../settings.ts'
 
-/** The secret keys and the Django version, for a command that needs no database. @throws {SettingsError} */
+/** The secret keys, the Django version and the serializer, for a command that needs no database. @throws {SettingsError} */
 export function readSecrets(env: NodeJS.ProcessEnv): {
   secretKeys: NonNullable<Settings['secretKeys']>
   djangoVersion: string | null
+  serializer: SerializerName
 } {
-  const { secretKeys, djangoVersion } = readSettings(env)
-  if (secretKeys !== null) return { secretKeys, djangoVersion }
+  const { secretKeys, djangoVersion, session } = readSettings(env)
+  const serializer = session.serializer.endsWith('.PickleSerializer') ? 'pickle' : 'json'
+  if (secretKeys !== null) return { secretKeys, djangoVersion, serializer }
   throw new SettingsError(['DJANGO_SECRET_KEY is empty; set it to the SECRET_KEY of the Django project'])
 }

@@ -1,4 +1,4 @@
-import { UnreadableSession } from './session-data.ts'
+import { UnreadableSession } from './unreadable-session.ts'
 
 /** The databases whose `expire_date` columns we know. */
 export type DatabaseKind = 'mysql' | 'sqlite' | 'postgresql'

@@ -7,7 +7,9 @@ import {
   wallClock,
   writeDigits,
 } from './datetime.ts'
-import type { PythonValue } from './json.ts'
+import { PythonDatetime, PythonTimedelta, PythonTimezone } from './pickle/datetimes.ts'
+import type { PickledValue } from './pickle/javascript.ts'
+import { PythonTuple } from './pickle/values.ts'
 
 /** The settings that decide when a session expires. */
 export interface ExpiryRules {
@@ -21,6 +23,11 @@ export interface ExpiryRules {
   readonly timeZone: string
   /** The version's rule: whether `_session_expiry` may be ISO 8601 text. */
   readonly storesIsoExpiry: boolean
+  /**
+   * Given where sessions are pickled: before 4.1 `_session_expiry` is then a datetime, and its UTC that of this module
+   * (`VersionProfile.pickledUtc`).
+   */
+  readonly pickledUtc?: 'pytz' | 'datetime' | undefined
 }
 
 /** `_session_expiry` holds, or would hold, what makes Django of this version and these settings raise. */
@@ -35,9 +42,9 @@ export class InvalidSessionExpiry extends TypeError {
  * Source: django/contrib/sessions/backends/base.py, get_expiry_age.
  * @throws {InvalidSessionExpiry}
  */
-export function getExpiryAge(expiry: PythonValue | undefined, rules: ExpiryRules, now: Date): number {
+export function getExpiryAge(expiry: PickledValue | undefined, rules: ExpiryRules, now: Date): number {
   if (isFalsy(expiry)) return rules.cookieAge
-  if (typeof expiry !== 'string') return secondsOf(expiry)
+  if (typeof expiry !== 'string' && !(expiry instanceof PythonDatetime)) return secondsOf(expiry)
   const { digits, offset } = readExpiry(expiry, rules)
   if ((offset !== null) !== rules.useTz) {
     throw new InvalidSessionExpiry(
@@ -54,9 +61,10 @@ export function getExpiryAge(expiry: PythonValue | undefined, rules: ExpiryRules
  * Source: django/contrib/sessions/backends/base.py, get_expiry_date.
  * @throws {InvalidSessionExpiry}
  */
-export function getExpiryDate(expiry: PythonValue | undefined, rules: ExpiryRules, now: Date): Date {
+export function getExpiryDate(expiry: PickledValue | undefined, rules: ExpiryRules, now: Date): Date {
   // Unlike its sibling, get_expiry_date tries to read even an empty string as a date.
-  if (typeof expiry === 'string' && (expiry !== '' || rules.storesIsoExpiry)) {
+  const isText = typeof expiry === 'string' && (expiry !== '' || rules.storesIsoExpiry)
+  if (isText || expiry instanceof PythonDatetime) {
     const { digits, offset } = readExpiry(expiry, rules)
     // A naive date is meant in TIME_ZONE even where USE_TZ is True (DateTimeField.get_prep_value).
     return offset === null ? wallClock(rules.timeZone).instant(digits) : new Date(digits - offset)
@@ -74,7 +82,7 @@ export function getExpiryDate(expiry: PythonValue | undefined, rules: ExpiryRule
  */
 export function getExpiryAgeSince(
   savedAt: Date,
-  expiry: PythonValue | undefined,
+  expiry: PickledValue | undefined,
   { rules, now }: { rules: ExpiryRules; now: Date },
 ): number {
   if (!isFalsy(expiry)) return getExpiryAge(expiry, rules, now)
@@ -86,14 +94,15 @@ export function getExpiryAgeSince(
  * Whether the cookie is to last until the browser closes.
  * Source: django/contrib/sessions/backends/base.py, get_expire_at_browser_close.
  */
-export function getExpireAtBrowserClose(expiry: PythonValue | undefined, rules: ExpiryRules): boolean {
+export function getExpireAtBrowserClose(expiry: PickledValue | undefined, rules: ExpiryRules): boolean {
   if (expiry === undefined || expiry === null) return rules.expireAtBrowserClose
   return expiry === 0 || expiry === 0n || expiry === false
 }
 
 /**
  * What `set_expiry` puts under `_session_expiry`; undefined removes it. A number of seconds is stored as it is, and
- * counts from each save; a Date, or `{ seconds }` from now (Django's timedelta), is stored as that instant's ISO text.
+ * counts from each save; a Date, or `{ seconds }` from now (Django's timedelta), is stored as that instant's ISO text,
+ * or before 4.1 as a datetime, which only a pickle can hold.
  * Source: django/contrib/sessions/backends/base.py, set_expiry.
  * @throws {InvalidSessionExpiry} for an instant where Django (before 4.1) cannot store one as JSON.
  */
@@ -101,10 +110,11 @@ export function expiryToStore(
   value: number | Date | { seconds: number } | null,
   rules: ExpiryRules,
   now: Date,
-): number | string | undefined {
+): number | string | PythonDatetime | undefined {
   if (value === null) return undefined
   if (typeof value === 'number') return value
-  if (!rules.storesIsoExpiry) {
+  const { storesIsoExpiry, pickledUtc } = rules
+  if (!storesIsoExpiry && pickledUtc === undefined) {
     throw new InvalidSessionExpiry(
       'this version of Django (before 4.1) stores no date as session expiry; pass a number of seconds',
     )
@@ -113,7 +123,11 @@ export function expiryToStore(
   const isDate = value instanceof Date
   if (isDate && Number.isNaN(value.getTime())) throw new InvalidSessionExpiry('the expiry is an invalid Date')
   const digits = addSeconds(clock.digits(isDate ? value : now), isDate ? 0 : value.seconds)
-  return writeDigits(digits, { separator: 'T', fraction: 'unless zero' }) + (rules.useTz ? '+00:00' : '')
+  if (storesIsoExpiry) {
+    return writeDigits(digits, { separator: 'T', fraction: 'unless zero' }) + (rules.useTz ? '+00:00' : '')
+  }
+  const utc = pickledUtc === 'pytz' ? PythonTimezone.pytzUtc : PythonTimezone.utc
+  return PythonDatetime.fromDate(new Date(digits), rules.useTz ? utc : null)
 }
 
 /** The clock whose digits `timezone.now()` shows. */
@@ -121,7 +135,8 @@ function clockOf({ useTz, timeZone }: ExpiryRules): WallClock {
   return wallClock(useTz ? 'UTC' : timeZone)
 }
 
-function readExpiry(text: string, { storesIsoExpiry }: ExpiryRules): IsoDate {
+function readExpiry(text: string | PythonDatetime, { storesIsoExpiry }: ExpiryRules): IsoDate {
+  if (text instanceof PythonDatetime) return readDatetime(text)
   const date = storesIsoExpiry ? readIsoDate(text) : null
   if (date !== null) return date
   throw new InvalidSessionExpiry(
@@ -131,14 +146,26 @@ function readExpiry(text: string, { storesIsoExpiry }: ExpiryRules): IsoDate {
   )
 }
 
+function readDatetime(datetime: PythonDatetime): IsoDate {
+  const { digits, timezone } = datetime
+  if (timezone === null) return { digits, offset: null }
+  const instant = datetime.toDate()
+  if (instant === null)
+    throw new InvalidSessionExpiry('_session_expiry is a date in a time zone that is unknown here')
+  return { digits, offset: digits - instant.getTime() }
+}
+
 /** What Python's `not expiry` says. */
-function isFalsy(expiry: PythonValue | undefined): expiry is null | undefined | false | 0 | 0n | '' {
+function isFalsy(expiry: PickledValue | undefined): expiry is null | undefined | false | 0 | 0n | '' {
+  if (expiry instanceof PythonTimedelta) return expiry.totalSeconds() === 0
+  if (expiry instanceof Map || expiry instanceof Set) return expiry.size === 0
+  if (expiry instanceof PythonTuple) return expiry.length === 0
   if (typeof expiry === 'object' && expiry !== null) return Object.keys(expiry).length === 0
   // NaN is true in Python.
   return !expiry && !Number.isNaN(expiry)
 }
 
-function secondsOf(expiry: PythonValue): number {
+function secondsOf(expiry: PickledValue): number {
   const isNumber = typeof expiry === 'number' || typeof expiry === 'bigint' || typeof expiry === 'boolean'
   if (isNumber) return Number(expiry)
   throw new InvalidSessionExpiry('_session_expiry is neither a number nor a date')

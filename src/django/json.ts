@@ -434,12 +434,13 @@ function stringifyMembers(value: object, parents: object[]): string {
 }
 
 /** Made by `{}` or `Object.create(null)`, in this realm or another. */
-function isPlain(value: object): boolean {
+export function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
-function typeName(value: object): string {
+/** The name of its class, for an error. */
+export function typeName(value: object): string {
   const maker: unknown = value.constructor
   return typeof maker === 'function' && maker.name !== '' ? maker.name : 'object'
 }

@@ -1,5 +1,6 @@
 /** The `session_data` column. Source: django/contrib/sessions/backends/base.py, encode and decode. */
 import { encodeJson, NotAnObject, parseObject, type SessionData, stringifyObject } from './json.ts'
+import { parsePickledObject, pickleObject } from './pickle.ts'
 import {
   BadSignature,
   constantTimeCompare,
@@ -14,9 +15,11 @@ import {
   saltedHmac,
   type Unsigned,
 } from './signing.ts'
+import { type UnreadableReason, UnreadableSession } from './unreadable-session.ts'
 import type { SessionFormat, VersionProfile } from './versions.ts'
 
 export type { SecretKey } from './signing.ts'
+export { type UnreadableReason, UnreadableSession } from './unreadable-session.ts'
 
 export interface DecodedSession {
   readonly data: SessionData
@@ -36,6 +39,7 @@ export interface SessionCodec {
   /**
    * The row's text, in the format that this Django writes, under SECRET_KEY.
    * @throws {PayloadTooLarge} when `decode` would refuse it for its size.
+   * @throws {NotSerializable} for a value or a key that only a pickle holds, if this writes JSON.
    */
   encode(data: SessionData): string
 }
@@ -50,38 +54,35 @@ export interface SessionCodecOptions {
   readonly salt?: string
   /** How old a signature may be, in seconds, of the signed format; sessions with an expiry date of their own have no limit. */
   readonly maxAge?: number
-  /** How large a session's JSON text may be, also once inflated; 16 MiB unless given. Django knows no limit. */
+  /** SESSION_SERIALIZER; JSON unless given. */
+  readonly serializer?: SerializerName
+  /** How large a session's JSON text or pickle may be, also once inflated; 16 MiB unless given. Django knows no limit. */
   readonly maxInflatedBytes?: number
   readonly now: () => Date
 }
 
+/** Django's JSONSerializer and PickleSerializer. */
+export type SerializerName = 'json' | 'pickle'
+
 /**
- * - `format`: no text that this Django writes; another Django, perhaps, than the one configured.
- * - `signature`: no secret key verifies it; SECRET_KEY is probably not that Django's.
- * - `payload`: verified, but its contents cannot be read; another serializer, perhaps.
- * - `not-an-object`: verified, but not a dictionary.
- * - `too-large`: verified, but it is larger than the limit, or would be once inflated.
- * - `expire-date`: `expire_date` holds no date that Django reads.
+ * The serializer that SESSION_SERIALIZER names.
+ * @throws {TypeError} when the path names none of Django's two, or this Django has it no more.
  */
-export type UnreadableReason =
-  | 'format'
-  | 'signature'
-  | 'payload'
-  | 'not-an-object'
-  | 'too-large'
-  | 'expire-date'
-
-/** A stored session that cannot be read. */
-export class UnreadableSession extends Error {
-  override name = 'UnreadableSession'
-  readonly code: string = 'ERR_SESSION_UNREADABLE'
-  readonly reason: UnreadableReason
-
-  constructor(reason: UnreadableReason, options?: ErrorOptions) {
-    super(MESSAGES[reason], options)
-    this.reason = reason
+export function serializerNamed(path: string, profile: VersionProfile): SerializerName {
+  const name = SERIALIZER_PATHS.get(path)
+  if (name === undefined) {
+    const known = [...SERIALIZER_PATHS.keys()].join(' or ')
+    throw new TypeError(`${JSON.stringify(path)} is no serializer of Django's; use ${known}`)
   }
+  if (name === 'pickle' && !profile.hasPickleSerializer)
+    throw new TypeError(`Django ${profile.version} has no PickleSerializer, which Django 5.0 removed`)
+  return name
 }
+
+const SERIALIZER_PATHS: ReadonlyMap<string, SerializerName> = new Map([
+  ['django.contrib.sessions.serializers.JSONSerializer', 'json'],
+  ['django.contrib.sessions.serializers.PickleSerializer', 'pickle'],
+])
 
 /** A codec that has derived its keys already: sessions are read at each request. */
 export function createSessionCodec({
@@ -90,6 +91,7 @@ export function createSessionCodec({
   storeClass = 'SessionStore',
   salt = `django.contrib.sessions.${storeClass}`,
   maxAge,
+  serializer: name = 'json',
   maxInflatedBytes = 16 * 1024 * 1024,
   now,
 }: SessionCodecOptions): SessionCodec {
@@ -104,8 +106,9 @@ export function createSessionCodec({
     ),
     legacy: createLegacyFormat(secretKeys[0], storeClass),
   }
-  function checkSize(json: string): void {
-    if (json.length > maxInflatedBytes)
+  const serializer = name === 'pickle' ? createPickleSerializer(maxInflatedBytes) : JSON_SERIALIZER
+  function checkSize(serialized: string): void {
+    if (serialized.length > maxInflatedBytes)
       throw new PayloadTooLarge(`The session is larger than ${maxInflatedBytes} bytes; store less in it`)
   }
 
@@ -114,9 +117,10 @@ export function createSessionCodec({
       let failure: UnreadableSession | undefined
       for (const format of profile.reads) {
         try {
-          const { value: json, keyIndex } = formats[format].open(sessionData)
-          checkSize(json)
-          return { data: parseObject(json), format, keyIndex }
+          // Verified: nothing that a secret key has not signed is ever read.
+          const { value: serialized, keyIndex } = formats[format].open(sessionData)
+          checkSize(serialized)
+          return { data: serializer.parse(serialized), format, keyIndex }
         } catch (error) {
           // Where Django reads both formats, the one that the row is in says most about it.
           if (failure === undefined || failure.reason === 'format') failure = unreadable(error)
@@ -125,18 +129,33 @@ export function createSessionCodec({
       throw failure
     },
     encode(data) {
-      const json = stringifyObject(data)
-      checkSize(json)
-      return formats[profile.writes].seal(json)
+      const serialized = serializer.stringify(data)
+      checkSize(serialized)
+      return formats[profile.writes].seal(serialized)
     },
   }
 }
 
-/** One way to keep JSON text in the column. */
+/** Session data as one text, whose characters are the bytes of what Django's serializer writes, or JSON's own. */
+interface Serializer {
+  stringify(data: SessionData): string
+  parse(serialized: string): SessionData
+}
+
+const JSON_SERIALIZER: Serializer = { stringify: stringifyObject, parse: parseObject }
+
+function createPickleSerializer(maxBytes: number): Serializer {
+  return {
+    stringify: (data) => pickleObject(data, { maxBytes }).toString('latin1'),
+    parse: (serialized) => parsePickledObject(Buffer.from(serialized, 'latin1'), { maxBytes }),
+  }
+}
+
+/** One way to keep serialized data in the column. */
 interface Format {
-  /** The JSON text, verified but not read. */
+  /** What was serialized, verified but not read. */
   open(sessionData: string): Unsigned
-  seal(json: string): string
+  seal(serialized: string): string
 }
 
 /**
@@ -205,14 +224,4 @@ function reasonOf(error: unknown): UnreadableReason {
   if (error instanceof PayloadTooLarge) return 'too-large'
   if (error instanceof NotAnObject) return 'not-an-object'
   return 'payload'
-}
-
-const MESSAGES: Readonly<Record<UnreadableReason, string>> = {
-  format: 'The stored session is in no format that this Django reads; check which Django version writes it',
-  signature:
-    'The stored session verifies under no secret key; check that the keys are those of the Django project',
-  payload: 'The stored session verifies, but is not the JSON that Django writes; check SESSION_SERIALIZER',
-  'not-an-object': 'The stored session verifies, but is no JSON object; Django itself fails on it',
-  'too-large': 'The stored session verifies, but is larger than the limit',
-  'expire-date': 'The stored session has an expire_date that is no date; Django itself fails on it',
 }

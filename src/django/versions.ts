@@ -41,6 +41,10 @@ export interface VersionProfile {
   readonly hashingCost: HashingCost
   /** Whether an expiry may be stored as ISO 8601 text (4.1, ticket 33562). */
   readonly storesIsoExpiry: boolean
+  /** Whether it has the PickleSerializer (deprecated in 4.1, gone in 5.0). */
+  readonly hasPickleSerializer: boolean
+  /** The module whose UTC `timezone.now()` carries, which a pickle names (4.0: `datetime.timezone.utc`). */
+  readonly pickledUtc: 'pytz' | 'datetime'
   /** Whether a response with this status saves the session: any but 500 before 4.2, any but a 5xx since (ticket 34173). */
   savesSession(status: number): boolean
   /** Whether deleting the cookie adds `Vary: Cookie` (3.0). */
@@ -154,6 +158,8 @@ export function versionProfile(
       bcryptRounds: 12,
     },
     storesIsoExpiry: since(4, 1),
+    hasPickleSerializer: !since(5, 0),
+    pickledUtc: since(4, 0) ? 'datetime' : 'pytz',
     savesSession: since(4, 2) ? (status: number) => status < 500 : (status: number) => status !== 500,
     variesOnCookieDeletion: since(3, 0),
     variesOnCookieSet: since(6, 0) ? since(6, 0, 5) : since(5, 2, 14),

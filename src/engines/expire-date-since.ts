@@ -1,5 +1,7 @@
 import { type ExpiryRules, getExpiryDate, InvalidSessionExpiry } from '../django/expiry.ts'
-import { type PythonValue, parseValue, type SessionData } from '../django/json.ts'
+import type { SessionData } from '../django/json.ts'
+import type { PickledValue } from '../django/pickle/javascript.ts'
+import { pickledValues } from '../django/session-values.ts'
 
 /**
  * When a session expires of which the medium knows only its data and when it was saved. One whose `_session_expiry` makes
@@ -15,7 +17,7 @@ export function expireDateSince(savedAt: Date, data: SessionData, rules: ExpiryR
 }
 
 /** What `_session_expiry` holds. */
-export function expiryIn(data: SessionData): PythonValue | undefined {
+export function expiryIn(data: SessionData): PickledValue | undefined {
   const text = data.get('_session_expiry')
-  return text === undefined ? undefined : parseValue(text)
+  return text === undefined ? undefined : pickledValues.parse(text)
 }

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type ExpiryRules, getExpiryDate } from '../django/expiry.ts'
-import { type PythonValue, parseValue, type SessionData, stringifyValue } from '../django/json.ts'
+import type { SessionData } from '../django/json.ts'
+import type { PickledValue } from '../django/pickle/javascript.ts'
 import { UnreadableSession } from '../django/session-data.ts'
+import { jsonValues, type SessionValues } from '../django/session-values.ts'
 import {
   ConflictError,
   CreateError,
@@ -54,6 +56,8 @@ export interface SessionCommits {
 export interface SessionCommitsOptions {
   readonly engine: SessionEngine
   readonly rules: ExpiryRules
+  /** What sessions may hold; JSON's values unless given. */
+  readonly values?: SessionValues
   readonly newSessionKey: () => string
   readonly now: () => Date
   /** How long a write may be repeated while others keep winning, in milliseconds. */
@@ -99,6 +103,7 @@ export class ConflictTimeout extends Error {
 export function createSessionCommits({
   engine,
   rules,
+  values = jsonValues,
   newSessionKey,
   now,
   conflictTimeout = 2000,
@@ -111,7 +116,7 @@ export function createSessionCommits({
     const expiry = data.get('_session_expiry')
     return {
       data,
-      expireDate: getExpiryDate(expiry === undefined ? undefined : parseValue(expiry), rules, now()),
+      expireDate: getExpiryDate(expiry === undefined ? undefined : values.parse(expiry), rules, now()),
       client,
     }
   }
@@ -265,12 +270,16 @@ export function createSessionCommits({
 }
 
 /** Sets `key` to a function of its old value; removes it where that gives undefined. */
-export function computed(key: string, next: (stored: PythonValue | undefined) => unknown): Change {
+export function computed(
+  key: string,
+  next: (stored: PickledValue | undefined) => unknown,
+  values: SessionValues,
+): Change {
   return (data) => {
     const stored = data.get(key)
-    const value = next(stored === undefined ? undefined : parseValue(stored))
+    const value = next(stored === undefined ? undefined : values.parse(stored))
     if (value === undefined) data.delete(key)
-    else data.set(key, stringifyValue(value))
+    else data.set(key, values.stringify(value))
   }
 }
 

@@ -1,6 +1,7 @@
 import type { ExpiryRules } from '../django/expiry.ts'
 import { UnreadableSession } from '../django/session-data.ts'
 import { isValidSessionKey, newSessionKey as randomSessionKey } from '../django/session-key.ts'
+import { jsonValues, type SessionValues } from '../django/session-values.ts'
 import { createSessionCommits } from './commit.ts'
 import type { SessionClient, SessionEngine, StoredSession } from './engine.ts'
 import { Session } from './session.ts'
@@ -32,6 +33,8 @@ export interface SessionHandle {
 export interface SessionsOptions {
   readonly engine: SessionEngine
   readonly rules: ExpiryRules
+  /** What sessions may hold; JSON's values unless given. */
+  readonly values?: SessionValues
   readonly now?: () => Date
   readonly newSessionKey?: () => string
   readonly conflictTimeout?: number
@@ -53,12 +56,13 @@ export interface Sessions {
 export function createSessions({
   engine,
   rules,
+  values = jsonValues,
   now = () => new Date(),
   newSessionKey = randomSessionKey,
   onUnreadable = () => {},
   ...options
 }: SessionsOptions): Sessions {
-  const commits = createSessionCommits({ engine, rules, now, newSessionKey, ...options })
+  const commits = createSessionCommits({ engine, rules, values, now, newSessionKey, ...options })
 
   function open(
     sent: string | undefined,
@@ -73,7 +77,7 @@ export function createSessions({
       const stored = sentKey === null ? null : await loadOrNull(sentKey)
       // An unknown or expired key is never adopted, so nobody can choose another visitor's key.
       const sessionKey = stored === null ? null : sentKey
-      session = new Session({ stored, sessionKey, client, commits, rules, now })
+      session = new Session({ stored, sessionKey, client, commits, rules, now, values })
       return session
     }
 

@@ -5,7 +5,9 @@ import {
   getExpiryAge,
   getExpiryDate,
 } from '../django/expiry.ts'
-import { NotSerializable, type PythonValue, parseValue, stringifyValue } from '../django/json.ts'
+import { NotSerializable } from '../django/json.ts'
+import type { PickledValue } from '../django/pickle/javascript.ts'
+import { jsonValues, type SessionValues } from '../django/session-values.ts'
 import {
   type Change,
   type Committed,
@@ -31,9 +33,11 @@ export interface SessionOptions {
   readonly commits: SessionCommits
   readonly rules: ExpiryRules
   readonly now: () => Date
+  /** What it may hold; JSON's values unless given. */
+  readonly values?: SessionValues
 }
 
-/** What `set` takes: JSON values, and objects whose undefined properties are left out. */
+/** What `set` takes: JSON values, with the PickleSerializer `PickledValue`s, and objects whose undefined properties are left out. */
 export type Settable = unknown
 
 const EXPIRY_KEY = '_session_expiry'
@@ -55,11 +59,12 @@ export class Session<T extends object = Record<string, unknown>> {
   readonly #commits: SessionCommits
   readonly #rules: ExpiryRules
   readonly #now: () => Date
+  readonly #text: SessionValues
   #stored: StoredSession | null
   #sessionKey: string | null
   #data: Map<string, string>
   /** Values handed out or set, with the text each had then. */
-  readonly #values = new Map<string, { text: string; value: PythonValue }>()
+  readonly #values = new Map<string, { text: string; value: PickledValue }>()
   #changes: Change[] = []
   /** Whether this request has written; if so, only what changed since needs another write. */
   #isSaved: boolean = false
@@ -69,7 +74,7 @@ export class Session<T extends object = Record<string, unknown>> {
   #writes: Promise<void> = Promise.resolve()
   readonly #removals: Promise<void>[] = []
 
-  constructor({ stored, sessionKey, client, commits, rules, now }: SessionOptions) {
+  constructor({ stored, sessionKey, client, commits, rules, now, values = jsonValues }: SessionOptions) {
     this.modified = stored?.isOutdated ?? false
     this.#client = client
     this.#stored = stored
@@ -78,6 +83,7 @@ export class Session<T extends object = Record<string, unknown>> {
     this.#commits = commits
     this.#rules = rules
     this.#now = now
+    this.#text = values
   }
 
   /** The key the browser holds, or null for a session that was never saved. */
@@ -119,7 +125,7 @@ export class Session<T extends object = Record<string, unknown>> {
     return this.#data.has(key)
   }
 
-  /** @throws {NotSerializable} for a value that JSON cannot hold, as Django's JSONSerializer does when it saves. */
+  /** @throws {NotSerializable} for a value that the serializer cannot hold, as Django's does when it saves. */
   set<K extends keyof T & string>(key: K, value: T[K]): void
   set(key: string, value: Settable): void {
     this.#write(key, value)
@@ -151,11 +157,11 @@ export class Session<T extends object = Record<string, unknown>> {
   setDefault(key: string, value: Settable): unknown {
     const stored = this.#read(key)
     if (stored !== undefined) return stored
-    const text = stringifyValue(value)
+    const text = this.#text.stringify(value)
     this.#change((data) => {
       if (!data.has(key)) data.set(key, text)
     })
-    this.#values.set(key, { text, value: value as PythonValue })
+    this.#values.set(key, { text, value: value as PickledValue })
     return value
   }
 
@@ -169,10 +175,10 @@ export class Session<T extends object = Record<string, unknown>> {
    * is called now, and again at the save with what the row holds by then, so nothing is counted twice or lost; it must
    * be a function of its argument alone. After `save`, `get(key)` gives the value that was stored.
    */
-  compute<K extends keyof T & string>(key: K, next: (stored: PythonValue | undefined) => T[K]): T[K]
-  compute(key: string, next: (stored: PythonValue | undefined) => Settable): unknown {
+  compute<K extends keyof T & string>(key: K, next: (stored: PickledValue | undefined) => T[K]): T[K]
+  compute(key: string, next: (stored: PickledValue | undefined) => Settable): unknown {
     if (this.#isChangedInside(key)) this.#rewrite(key)
-    this.#change(computed(key, next))
+    this.#change(computed(key, next, this.#text))
     return this.#read(key)
   }
 
@@ -299,7 +305,17 @@ export class Session<T extends object = Record<string, unknown>> {
   #isChangedInside(key: string): boolean {
     const known = this.#values.get(key)
     if (known === undefined || typeof known.value !== 'object' || known.value === null) return false
-    return textOf(known.value) !== textOf(parseValue(known.text))
+    return this.#textOf(known.value) !== this.#textOf(this.#text.parse(known.text))
+  }
+
+  /** The value's text, to compare; null for what cannot be stored, which is for `save` to refuse. */
+  #textOf(value: PickledValue): string | null {
+    try {
+      return this.#text.stringify(value)
+    } catch (error) {
+      if (error instanceof NotSerializable) return null
+      throw error
+    }
   }
 
   #rewrite(key: string): void {
@@ -307,22 +323,22 @@ export class Session<T extends object = Record<string, unknown>> {
     if (known !== undefined) this.#write(key, known.value)
   }
 
-  #read(key: string): PythonValue | undefined {
+  #read(key: string): PickledValue | undefined {
     this.accessed = true
     const text = this.#data.get(key)
     if (text === undefined) return undefined
     const known = this.#values.get(key)
     if (known !== undefined && known.text === text) return known.value
-    const value = parseValue(text)
+    const value = this.#text.parse(text)
     this.#values.set(key, { text, value })
     return value
   }
 
   #write(key: string, value: Settable): void {
-    const text = stringifyValue(value)
+    const text = this.#text.stringify(value)
     this.#change((data) => data.set(key, text))
     // Django keeps the object itself, and writes what it holds when the session is saved.
-    this.#values.set(key, { text, value: value as PythonValue })
+    this.#values.set(key, { text, value: value as PickledValue })
   }
 
   #change(change: Change): void {
@@ -370,16 +386,6 @@ export class Session<T extends object = Record<string, unknown>> {
     this.#writes = result
     result.catch(() => {}) // A promise that nobody awaits is met again in `settled`.
     return result
-  }
-}
-
-/** The value's text, to compare; null for what cannot be stored, which is for `save` to refuse. */
-function textOf(value: PythonValue): string | null {
-  try {
-    return stringifyValue(value)
-  } catch (error) {
-    if (error instanceof NotSerializable) return null
-    throw error
   }
 }
 

@@ -1,12 +1,12 @@
 import type { Context, Middleware } from 'koa'
 import type { Catalog } from '../catalog.ts'
-import type { PythonValue } from '../django/json.ts'
+import type { PickledValue } from '../django/pickle/javascript.ts'
 import type { Frame } from './frame.ts'
 import type { Views } from './views.ts'
 
 /** What LocalLibrary keeps in a visitor's session, as far as this page knows. */
 export interface LibrarySession {
-  num_visits: PythonValue
+  num_visits: PickledValue
 }
 
 /**
@@ -43,7 +43,7 @@ export function createHome({
  * Unlike Django, which answers 500 to a value that is no number, and says "nan times" for ever after a NaN: counting
  * starts anew.
  */
-export function oneMore(stored: PythonValue | undefined): PythonValue {
+export function oneMore(stored: PickledValue | undefined): PickledValue {
   if (typeof stored === 'bigint') return stored + 1n
   if (typeof stored === 'boolean') return Number(stored) + 1
   if (typeof stored !== 'number' || !Number.isFinite(stored)) return 1

@@ -118,3 +118,27 @@ test('npm run cli passes its arguments on', async (t) => {
   })
   for (const command of ['serve', 'decode', 'encode']) t.true(stdout.includes(command))
 })
+
+test('SESSION_SERIALIZER decides what encode pickles and decode unpickles', async (t) => {
+  const pickling = {
+    ...env,
+    DJANGO_VERSION: '4.2',
+    SESSION_SERIALIZER: 'django.contrib.sessions.serializers.PickleSerializer',
+  }
+  const object = '{"a":[1,1.0,null],"name":"\\ud64d"}'
+  const { stdout } = await runCommand(t, ['encode'], { env: pickling, input: `${object}\n` })
+  const tuple = readVectors('django-4.2').sessionsPickle.find(({ name }) => /tuple|set|datetime/i.test(name))
+  t.truthy(tuple)
+  const decoded = await runCommand(t, ['decode'], { env: pickling, input: stdout })
+  t.deepEqual([decoded.stdout, decoded.status], [`${object}\n`, 0])
+  const asJson = await runCommand(t, ['decode'], { env, input: stdout })
+  t.deepEqual([asJson.stdout, asJson.status], ['\n', 1])
+  t.regex(asJson.stderr, /line 1: .*check SESSION_SERIALIZER/)
+
+  const pickled = await runCommand(t, ['decode'], {
+    env: { ...pickling, DJANGO_SECRET_KEY: String(tuple?.secretKey) },
+    input: `${tuple?.session_data}\n`,
+  })
+  t.deepEqual([pickled.stdout, pickled.status], ['\n', 1])
+  t.regex(pickled.stderr, /line 1: .* of Python's type \w+, which JSON cannot hold/)
+})

@@ -7,6 +7,7 @@ import { getExpiryAge } from '../../src/django/expiry.ts'
 import { splitDomainPort } from '../../src/django/hosts.ts'
 import { canonicalize, encodeJson, parseObject, parseValue } from '../../src/django/json.ts'
 import { createMessagesCookie, readSessionMessages } from '../../src/django/messages.ts'
+import { parsePickledObject } from '../../src/django/pickle.ts'
 import { createSessionCodec } from '../../src/django/session-data.ts'
 import { isValidSessionKey } from '../../src/django/session-key.ts'
 import { b62Decode, createSigner, decodeBase64, dumps, saltedHmac, sign } from '../../src/django/signing.ts'
@@ -136,6 +137,9 @@ export const readers: Readonly<Record<string, (text: string) => unknown>> = {
   'a JSON value in brackets': (text) => parseValue(`[${text}]`),
   'JSON to be printed': canonicalize,
   'JSON text to be printed': (text) => canonicalize(JSON.stringify(text)),
+  'a pickle': (text) => parsePickledObject(Buffer.from(text, 'latin1')),
+  'a str in a pickle': (text) => parsePickledObject(Buffer.from(`}Va\nV${text}\ns.`, 'latin1')),
+  'an int in a pickle': (text) => parsePickledObject(Buffer.from(`}Va\nL${text}L\ns.`, 'latin1')),
   'an expire_date': column.fromColumn,
   'an expire_date that begins well': (text) => column.fromColumn(`2026-11-23 08:25:12.1${text}`),
   'an expiry': (text) => getExpiryAge(text, rules, now()),

@@ -1,6 +1,6 @@
 import { text } from 'node:stream/consumers'
 import Koa from 'koa'
-import { parseObject, parseValue, stringifyValue } from '../../src/django/json.ts'
+import { NotSerializable, parseObject, parseValue, stringifyValue } from '../../src/django/json.ts'
 import { type DjangoSessionsOptions, djangoSessions } from '../../src/django-sessions.ts'
 import type { Session } from '../../src/session/session.ts'
 import { connect } from '../engines/db-under-test.ts'
@@ -96,7 +96,7 @@ export function serviceEnvironment({
 
 /**
  * A Koa site of a library user, on the database of a Django site, with Django's `/_test/session`: GET shows the
- * session as JSON, POST sets each item of a JSON object, DELETE flushes it.
+ * session as JSON (what a pickle alone can hold as null), POST sets each item of a JSON object, DELETE flushes it.
  */
 export async function startKoa(
   t: Scope,
@@ -133,7 +133,16 @@ export async function startKoa(
     }
     if (ctx.method === 'DELETE') await session.flush()
     ctx.type = 'json'
-    ctx.body = `{${session.items().map(([key, value]) => `${stringifyValue(key)}:${stringifyValue(value)}`)}}`
+    ctx.body = `{${session.items().map(([key, value]) => `${stringifyValue(key)}:${shown(value)}`)}}`
   })
   return listen(t, app.callback())
+}
+
+function shown(value: unknown): string {
+  try {
+    return stringifyValue(value)
+  } catch (error) {
+    if (error instanceof NotSerializable) return 'null'
+    throw error
+  }
 }

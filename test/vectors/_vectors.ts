@@ -91,3 +91,13 @@ export function clock(seconds: number): () => Date {
 function read<T>(name: string): T {
   return JSON.parse(readFileSync(new URL(`${name}.json`, import.meta.url), 'utf8')) as T
 }
+
+export interface PickleVectors {
+  cases: { name: string; json: string | null; repr: string | null; pickles: { pickle: string; by: string[] }[] }[]
+}
+
+/** What real Pythons pickled, as pickles.py had them do. */
+export const pickleVectors: PickleVectors = read('pickles')
+export const allPickles: readonly Buffer[] = pickleVectors.cases.flatMap(({ pickles }) =>
+  pickles.map(({ pickle }) => Buffer.from(pickle, 'base64')),
+)

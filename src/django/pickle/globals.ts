@@ -11,8 +11,8 @@ import {
   type ZoneSource,
 } from './datetimes.ts'
 import { PickleRefused } from './errors.ts'
-import { DictNode, type Node, SetNode, UuidNode } from './nodes.ts'
-import { isDecimal, PythonByteArray, PythonDecimal, PythonTuple, PythonUuid, SafeString } from './values.ts'
+import { type DictNode, isHashable, type Node, SetNode, TupleNode, UuidNode } from './nodes.ts'
+import { isDecimal, PythonByteArray, PythonDecimal, PythonUuid, SafeString } from './values.ts'
 
 /** What a pickle names instead of a value. It can be called, or be an argument of a call; it is never data. */
 export class Global {
@@ -37,18 +37,8 @@ export function globalNamed(module: string, name: string): Global {
   throw new PickleRefused(IDENTIFIER.test(full) ? full : 'a class whose name is none')
 }
 
-/** Whether Python can hash it, so that it can be a key of a dict or in a set. */
-export function isHashable(value: Argument): boolean {
-  if (value instanceof PythonTuple) return hashableTuples.has(value)
-  if (value instanceof SetNode) return value.isFrozen
-  return !(Array.isArray(value) || value instanceof DictNode || value instanceof PythonByteArray)
-}
-
-/** A tuple, of which it is known from then on whether it can be hashed. */
-export function tupleOf(items: Node[]): PythonTuple<Node> {
-  const tuple = new PythonTuple(items)
-  if (items.every(isHashable)) hashableTuples.add(tuple)
-  return tuple
+export function tupleOf(items: readonly Node[]): TupleNode {
+  return new TupleNode(items, items.every(isHashable))
 }
 
 /** What stands on the stack: data, or what a call may get besides data. A tuple, list or dict may hold either. */
@@ -71,8 +61,6 @@ export function refused(name: string): PickleRefused {
 }
 
 const IDENTIFIER = /^[A-Za-z_][\w.]{0,200}$/
-
-const hashableTuples = new WeakSet<PythonTuple>()
 
 /** Python 2's names, which protocols 0 to 2 use. Source: CPython's Lib/_compat_pickle.py. */
 const OLD_MODULES: ReadonlyMap<string, string> = new Map([

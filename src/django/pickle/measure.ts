@@ -1,8 +1,9 @@
 import { PayloadTooLarge } from '../signing.ts'
+import { PythonTimezone } from './datetimes.ts'
 import { PickleRefused, UnpicklingError } from './errors.ts'
 import { Global } from './globals.ts'
-import { DictNode, HugeInt, type Node, SetNode, UuidNode } from './nodes.ts'
-import { PythonDecimal, PythonFloat, PythonStr, PythonTuple, SafeString } from './values.ts'
+import { DictNode, HugeInt, type Node, SetNode, TupleNode, UuidNode } from './nodes.ts'
+import { PythonDecimal, PythonFloat, PythonStr, SafeString } from './values.ts'
 
 /** How much a reader may be asked to build. */
 export interface PickleLimits {
@@ -10,15 +11,15 @@ export interface PickleLimits {
   readonly maxBytes: number
   /** How many containers may be open inside the outermost one. */
   readonly maxNesting: number
-  /** Lists, dicts and the like, and what the pickle remembers to repeat it. */
+  /** Lists, dicts and the like; what the pickle remembers to repeat it may be four times as many. */
   readonly maxObjects: number
 }
 
 /**
- * 16 MiB, a million objects, and deeper than any Python up to 3.12 can pickle (600 levels; 3.13 gets to 3000). Python
+ * 16 MiB, a quarter of a million objects, and deeper than any Python up to 3.12 can pickle (600 levels; 3.13 gets to 3000). Python
  * itself knows no limit.
  */
-export const PICKLE_LIMITS: PickleLimits = { maxBytes: 16 * 1024 ** 2, maxNesting: 1000, maxObjects: 2 ** 20 }
+export const PICKLE_LIMITS: PickleLimits = { maxBytes: 16 * 1024 ** 2, maxNesting: 1000, maxObjects: 2 ** 18 }
 
 /**
  * Looks at everything once, however often it is shared, before anything is written out; gives for each part whether
@@ -48,7 +49,7 @@ export function measure(root: Node, { maxBytes, maxNesting }: PickleLimits): (no
     let isJson = Array.isArray(node) || (node instanceof DictNode && node.hasStringKeysOnly)
     for (const child of childrenOf(node)) {
       const found = look(child, level + 1)
-      weight += found.weight + 1
+      weight += found.weight
       inside = Math.max(inside, found.depth)
       isJson &&= found.isJson
     }
@@ -73,17 +74,17 @@ export function measure(root: Node, { maxBytes, maxNesting }: PickleLimits): (no
 
 interface Measure {
   readonly isJson: boolean
-  /** Bytes, roughly, with everything written out that is shared: lists that share lists grow beyond all measure. */
+  /** Bytes of a pickle that shares nothing but names: lists that share lists grow beyond all measure. */
   readonly weight: number
   /** How many containers are open in its deepest place. */
   readonly depth: number
 }
 
-type Container = Node[] | PythonTuple<Node> | SetNode | DictNode
+type Container = Node[] | TupleNode | SetNode | DictNode
 
 function isContainer(node: Node): node is Container {
   return (
-    Array.isArray(node) || node instanceof DictNode || node instanceof PythonTuple || node instanceof SetNode
+    Array.isArray(node) || node instanceof DictNode || node instanceof TupleNode || node instanceof SetNode
   )
 }
 
@@ -98,23 +99,32 @@ function* membersOf(dict: DictNode): Generator<Node> {
 
 function measureLeaf(node: Exclude<Node, Container> | Global): Measure {
   if (typeof node === 'string') return leaf(node.length + 2)
-  if (typeof node !== 'object' || node === null)
-    return leaf(typeof node === 'bigint' ? printedLength(node) : 5)
+  if (typeof node === 'number') return leaf(Math.abs(node) < 256 ? 2 : 5)
+  if (typeof node === 'bigint') return leaf(node.toString(16).length / 2) // of 4300 digits at most
+  if (typeof node !== 'object' || node === null) return leaf(1)
   if (node instanceof Global) throw new PickleRefused(node.name)
-  if (node instanceof Uint8Array) return leaf(node.length + 8, false)
-  if (node instanceof PythonStr) return leaf(node.utf8.length + 8, false)
-  if (node instanceof HugeInt) return leaf(node.bytes.length + 8, false)
-  if (node instanceof PythonDecimal || node instanceof SafeString) return leaf(node.text.length + 40, false)
+  if (node instanceof PythonFloat) return leaf(9)
+  if (node instanceof Uint8Array) return leaf(node.length + 2, false)
+  if (node instanceof PythonStr) return leaf(node.utf8.length + 2, false)
+  if (node instanceof HugeInt) return leaf(node.bytes.length + 5, false)
+  if (node instanceof PythonDecimal || node instanceof SafeString) return leaf(node.text.length + 6, false)
   if (node instanceof UuidNode && node.uuid === null)
     throw new PickleRefused('a uuid.UUID without its number')
-  return node instanceof PythonFloat ? leaf(20) : leaf(100, false)
+  if (node instanceof PythonTimezone) return leaf(zoneWeight(node), false)
+  const zone = 'timezone' in node && node.timezone !== null ? zoneWeight(node.timezone) : 0
+  return leaf(16 + zone, false)
+}
+
+function zoneWeight({ source }: PythonTimezone): number {
+  if (source.kind === 'pytz._UTC') return 5
+  const names = [
+    'zone' in source ? source.zone : '',
+    'local' in source ? source.local?.name : '',
+    'name' in source ? source.name : '',
+  ]
+  return 20 + names.join('').length
 }
 
 function leaf(weight: number, isJson = true): Measure {
   return { weight, isJson, depth: 0 }
-}
-
-/** At least; a bigint here has 4300 digits at most. */
-function printedLength(integer: bigint): number {
-  return integer.toString(16).length
 }

@@ -1,14 +1,7 @@
 /** What a pickle holds, before it becomes text or JavaScript: plain data whose every kind is told apart. */
 import type { PythonDate, PythonDatetime, PythonTime, PythonTimedelta, PythonTimezone } from './datetimes.ts'
-import type {
-  PythonByteArray,
-  PythonDecimal,
-  PythonFloat,
-  PythonStr,
-  PythonTuple,
-  PythonUuid,
-  SafeString,
-} from './values.ts'
+import type { PythonDecimal, PythonFloat, PythonStr, PythonUuid, SafeString } from './values.ts'
+import { PythonByteArray } from './values.ts'
 
 /** `number` and `bigint` are Python's int, an array is a list, a Uint8Array bytes. */
 export type Node =
@@ -19,7 +12,7 @@ export type Node =
   | string
   | Node[]
   | Leaf
-  | PythonTuple<Node>
+  | TupleNode
   | DictNode
   | SetNode
   | UuidNode
@@ -44,27 +37,47 @@ type Leaf =
  */
 export class DictNode {
   readonly entries: [Node, Node][] = []
-  hasStringKeysOnly = true
-  // Made when it is needed: a pickle may hold a million empty ones.
+  hasStringKeysOnly: boolean = true
+  // Made when it is worth it: a pickle may hold a million small dicts.
   #places: Map<string, [Node, Node]> | null = null
 
   /** An equal key keeps its place. */
   set(key: Node, value: Node): void {
+    const known = typeof key === 'string' ? this.#find(key) : undefined
+    if (known !== undefined) {
+      known[1] = value
+      return
+    }
     const entry: [Node, Node] = [key, value]
-    if (typeof key === 'string') {
-      this.#places ??= new Map()
-      const known = this.#places.get(key)
-      if (known !== undefined) {
-        known[1] = value
-        return
-      }
-      this.#places.set(key, entry)
-    } else this.hasStringKeysOnly = false
     this.entries.push(entry)
+    if (typeof key === 'string') this.#places?.set(key, entry)
+    else this.hasStringKeysOnly = false
   }
 
   get(key: string): Node | undefined {
-    return this.#places?.get(key)?.[1]
+    return this.#find(key)?.[1]
+  }
+
+  #find(key: string): [Node, Node] | undefined {
+    if (this.#places === null) {
+      if (this.entries.length < SMALL) return this.entries.find(([known]) => known === key)
+      this.#places = new Map()
+      for (const entry of this.entries) if (typeof entry[0] === 'string') this.#places.set(entry[0], entry)
+    }
+    return this.#places.get(key)
+  }
+}
+
+const SMALL = 8
+
+export class TupleNode {
+  readonly items: readonly Node[]
+  /** Whether it can be a key, as all that it holds can. */
+  readonly isHashable: boolean
+
+  constructor(items: readonly Node[], isHashable: boolean) {
+    this.items = items
+    this.isHashable = isHashable
   }
 }
 
@@ -94,4 +107,11 @@ export class UuidNode {
   constructor(uuid: PythonUuid | null) {
     this.uuid = uuid
   }
+}
+
+/** Whether Python can hash it, so that it can be a key of a dict or in a set. */
+export function isHashable(node: object | Node): boolean {
+  if (node instanceof TupleNode) return node.isHashable
+  if (node instanceof SetNode) return node.isFrozen
+  return !(Array.isArray(node) || node instanceof DictNode || node instanceof PythonByteArray)
 }

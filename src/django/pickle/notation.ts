@@ -6,9 +6,9 @@ import { build, INTEGER, MARK, NotSerializable, parseScalar, pythonFloat, quote 
 import { PythonDate, PythonDatetime, PythonTime, PythonTimedelta, PythonTimezone } from './datetimes.ts'
 import { PickleRefused, UnpicklingError } from './errors.ts'
 import { measure, PICKLE_LIMITS, type PickleLimits } from './measure.ts'
-import { DictNode, HugeInt, type Node, SetNode, UuidNode } from './nodes.ts'
+import { DictNode, HugeInt, type Node, SetNode, TupleNode, UuidNode } from './nodes.ts'
 import { readPickle } from './reader.ts'
-import { PythonByteArray, PythonDecimal, PythonFloat, PythonStr, PythonTuple, SafeString } from './values.ts'
+import { PythonByteArray, PythonDecimal, PythonFloat, PythonStr, SafeString } from './values.ts'
 import { writePickle } from './writer.ts'
 
 /** The text of a value that `measure` has looked at, and found JSON to hold exactly or not. */
@@ -79,7 +79,7 @@ function kindOf(node: Node): string {
   if (node instanceof DictNode) return 'dict'
   if (node instanceof SetNode) return node.isFrozen ? 'frozenset' : 'set'
   if (node instanceof UuidNode) return 'UUID'
-  if (node instanceof PythonTuple) return 'tuple'
+  if (node instanceof TupleNode) return 'tuple'
   if (node instanceof PythonByteArray) return 'bytearray'
   if (node instanceof Uint8Array) return 'bytes'
   return OTHER_KINDS.find(([type]) => node instanceof type)?.[1] ?? 'unknown'

@@ -1,9 +1,9 @@
 import { PayloadTooLarge } from '../signing.ts'
 import { PickleRefused, UnpicklingError } from './errors.ts'
-import { type Argument, completeUuid, Global, globalNamed, isHashable, refused, tupleOf } from './globals.ts'
+import { type Argument, completeUuid, Global, globalNamed, refused, tupleOf } from './globals.ts'
 import { createInput } from './input.ts'
 import type { PickleLimits } from './measure.ts'
-import { DictNode, type Node, SetNode, UuidNode } from './nodes.ts'
+import { DictNode, isHashable, type Node, SetNode, TupleNode, UuidNode } from './nodes.ts'
 import { OP, REFUSED_OPCODES } from './opcodes.ts'
 import {
   parseAscii,
@@ -14,7 +14,7 @@ import {
   parseRawUnicode,
 } from './scalars.ts'
 import { decodeUtf8 } from './utf8.ts'
-import { PythonByteArray, PythonFloat, PythonTuple } from './values.ts'
+import { PythonByteArray, PythonFloat } from './values.ts'
 
 /**
  * What a pickle of protocol 0 to 5 holds, as plain data. Nothing is imported or called: a class or function is a name
@@ -63,8 +63,8 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
     return items as Node[] // a Global among them is found by `measure`, or is an argument
   }
   function memoize(index: number): void {
-    if (!(index >= 0 && index < maxObjects))
-      throw new PayloadTooLarge(`The pickle remembers more than ${maxObjects} objects`)
+    if (!(index >= 0 && index < maxObjects * 4))
+      throw new PayloadTooLarge(`The pickle remembers more than ${maxObjects * 4} objects`)
     // Without gaps an array needs no hashes.
     while (memo.length < index) memo.push(NOTHING)
     if (index === memo.length || memo[index] === NOTHING) remembered += 1
@@ -77,7 +77,7 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
     stack.push(value)
   }
   /** Some calls copy what they are given, and the same may be given again and again. */
-  function spend(args: readonly Node[]): void {
+  function spend(args: readonly Argument[]): void {
     for (const arg of args) {
       if (typeof arg === 'string' || Array.isArray(arg) || arg instanceof Uint8Array) copied += arg.length
     }
@@ -116,7 +116,7 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
     const args = pop()
     const callee = pop()
     if (!(callee instanceof Global)) throw new PickleRefused('a call of what is no class')
-    if (!(args instanceof PythonTuple)) throw new UnpicklingError('Arguments are no tuple', input.position)
+    if (!(args instanceof TupleNode)) throw new UnpicklingError('Arguments are no tuple', input.position)
     spend(args.items)
     const made = callee[verb]?.(args.items) ?? null
     if (made === null) throw refused(callee.name)

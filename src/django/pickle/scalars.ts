@@ -2,15 +2,15 @@
 import { MAX_INT_DIGITS } from '../json.ts'
 import { UnpicklingError } from './errors.ts'
 import { HugeInt } from './nodes.ts'
-import { decodeUtf8, encodeUtf8 } from './utf8.ts'
-import { PythonFloat, type PythonStr } from './values.ts'
+import { encodeUtf8 } from './utf8.ts'
+import { PythonFloat, PythonStr } from './values.ts'
 
 /** INT and LONG: digits, `00` and `01` for False and True (INT alone), and an L behind (LONG alone). */
 export function parseInteger(text: string): number | bigint {
   const digits = text.trim()
   if (!/^[-+]?\d+$/.test(digits)) throw new UnpicklingError('An int is no number')
   // Python's own limit, without which the work would grow with the square of the digits.
-  if (digits.length > MAX_INT_DIGITS + 1)
+  if (digits.replace(/^[-+]/, '').length > MAX_INT_DIGITS)
     throw new UnpicklingError(`An int has more than ${MAX_INT_DIGITS} digits`)
   return integerOf(BigInt(digits.replace('+', '')))
 }
@@ -55,20 +55,31 @@ export function parseFloatText(text: string): PythonFloat {
 /** UNICODE: latin-1 with `\uXXXX` and `\UXXXXXXXX`; any other backslash stands for itself. */
 export function parseRawUnicode(text: string): string | PythonStr {
   if (!text.includes('\\')) return text
-  const parts: Uint8Array[] = []
-  let start = 0
+  const parts: string[] = []
+  let part = ''
+  let end = 0
   for (const match of text.matchAll(/\\(?:u(.{0,4})|U(.{0,8})|[\s\S])/g)) {
-    const digits = match[1] ?? match[2]
-    if (digits === undefined) continue
-    const codePoint = /^(?:[\da-f]{4}|[\da-f]{8})$/i.test(digits) ? Number.parseInt(digits, 16) : Number.NaN
-    if (!(codePoint <= 0x10ffff) || digits.length !== (match[1] === undefined ? 8 : 4)) {
-      throw new UnpicklingError('A str has an escape that is none')
+    const character = unescaped(match)
+    const isLow = /^[\udc00-\udfff]/.test(character)
+    part += text.slice(end, match.index)
+    // Two halves of a surrogate pair stay two.
+    if (isLow && match.index === end && /[\ud800-\udbff]$/.test(part)) {
+      parts.push(part)
+      part = ''
     }
-    // Each by itself: two halves of a surrogate pair stay two.
-    parts.push(encodeUtf8(text.slice(start, match.index)), encodeUtf8(String.fromCodePoint(codePoint)))
-    start = match.index + match[0].length
+    part += character
+    end = match.index + match[0].length
   }
-  return decodeUtf8(Buffer.concat([...parts, encodeUtf8(text.slice(start))]))
+  part += text.slice(end)
+  return parts.length === 0 ? part : new PythonStr(Buffer.concat([...parts, part].map(encodeUtf8)))
+}
+
+function unescaped([all, four, eight]: RegExpExecArray): string {
+  if (four === undefined && eight === undefined) return all
+  const isWhole = /^(?:[\da-f]{4}|[\da-f]{8})$/i.test(four ?? '') || (eight ?? '').length === 8
+  const codePoint = isWhole ? Number(`0x${four ?? eight}`) : Number.NaN
+  if (codePoint <= 0x10ffff) return String.fromCodePoint(codePoint)
+  throw new UnpicklingError('A str has an escape that is none')
 }
 
 /** STRING and its like, which Python 2 wrote: Python 3 reads ASCII alone. */

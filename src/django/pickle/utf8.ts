@@ -1,4 +1,4 @@
-/** UTF-8 as Python's pickle writes it, with the error handler `surrogatepass`. */
+/** UTF-8 as Python's pickle writes it, with the error handler `surrogatepass`: half a pair is three bytes. */
 import { UnpicklingError } from './errors.ts'
 import { PythonStr } from './values.ts'
 
@@ -8,52 +8,63 @@ export function decodeUtf8(bytes: Buffer): string | PythonStr {
   return text.includes('\ufffd') ? decodeStrictly(bytes) : text
 }
 
-export function encodeUtf8(text: string): Uint8Array {
+export function encodeUtf8(text: string): Buffer {
   if (text.isWellFormed()) return Buffer.from(text, 'utf8')
-  return Buffer.concat(
-    text.split(LONE_SURROGATES).map((part) => {
-      if (part.isWellFormed()) return Buffer.from(part, 'utf8')
-      const bytes: number[] = []
-      for (let at = 0; at < part.length; at += 1) bytes.push(...threeBytes(part.charCodeAt(at)))
-      return Buffer.from(bytes)
-    }),
-  )
+  const bytes = Buffer.alloc(text.length * 3)
+  let end = 0
+  for (let at = 0; at < text.length; at += 1) {
+    const codePoint = text.codePointAt(at) ?? 0
+    if (codePoint > 0xffff) at += 1
+    if (isSurrogate(codePoint)) end = writeThree(bytes, codePoint, end)
+    else end += bytes.write(String.fromCodePoint(codePoint), end)
+  }
+  return bytes.subarray(0, end)
 }
 
-const LONE_SURROGATES = /((?:[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff])+)/
-
-function threeBytes(unit: number): [number, number, number] {
-  return [0xe0 | (unit >> 12), 0x80 | ((unit >> 6) & 0x3f), 0x80 | (unit & 0x3f)]
+function isSurrogate(codePoint: number): boolean {
+  return codePoint >= 0xd800 && codePoint < 0xe000
 }
 
-/** Each surrogate is three bytes, ED A0..BF 80..BF, which nothing else in valid UTF-8 is. */
+function writeThree(bytes: Buffer, unit: number, at: number): number {
+  bytes[at] = 0xe0 | (unit >> 12)
+  bytes[at + 1] = 0x80 | ((unit >> 6) & 0x3f)
+  bytes[at + 2] = 0x80 | (unit & 0x3f)
+  return at + 3
+}
+
+/** The lowest code point that needs so many continuation bytes. */
+const LOWEST = [0, 0x80, 0x800, 0x10000]
+
 function decodeStrictly(bytes: Buffer): string | PythonStr {
-  let text = ''
-  let start = 0
-  let afterHigh = -1
-  for (let at = bytes.indexOf(0xed); at !== -1; at = bytes.indexOf(0xed, at + 1)) {
-    const [second = 0, third = 0] = [bytes[at + 1], bytes[at + 2]]
-    if (second < 0xa0 || second > 0xbf || third < 0x80 || third > 0xbf) continue
-    text += decodeWhole(bytes.subarray(start, at))
-    const unit = 0xd000 | ((second & 0x3f) << 6) | (third & 0x3f)
-    if (unit >= 0xdc00 && afterHigh === at) return joined(bytes)
-    text += String.fromCharCode(unit)
-    start = at + 3
-    if (unit < 0xdc00) afterHigh = start
+  const units = new Uint16Array(bytes.length)
+  let length = 0
+  let at = 0
+  while (at < bytes.length) {
+    const lead = bytes[at] ?? 0
+    const more = lead < 0x80 ? 0 : lead < 0xc0 ? -1 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : lead < 0xf8 ? 3 : -1
+    if (more < 0) throw noUtf8()
+    let codePoint = more === 0 ? lead : lead & (0x3f >> more)
+    for (let next = 1; next <= more; next += 1) {
+      const byte = bytes[at + next] ?? 0
+      if ((byte & 0xc0) !== 0x80) throw noUtf8()
+      codePoint = (codePoint << 6) | (byte & 0x3f)
+    }
+    if (codePoint < (LOWEST[more] ?? 0) || codePoint > 0x10ffff) throw noUtf8()
+    at += more + 1
+    if (codePoint < 0x10000) {
+      units[length] = codePoint
+      length += 1
+    } else {
+      units[length] = 0xd7c0 + (codePoint >> 10)
+      units[length + 1] = 0xdc00 | (codePoint & 0x3ff)
+      length += 2
+    }
   }
-  return text + decodeWhole(bytes.subarray(start))
+  const text = Buffer.from(units.buffer, 0, length * 2).toString('utf16le')
+  // JavaScript makes one character of two halves, which Python keeps apart.
+  return encodeUtf8(text).equals(bytes) ? text : new PythonStr(new Uint8Array(bytes))
 }
 
-/** JavaScript would make one character of the two halves, which Python keeps apart. */
-function joined(bytes: Buffer): PythonStr {
-  decodeWhole(Buffer.from(bytes.toString('latin1').replace(/\xed[\xa0-\xbf][\x80-\xbf]/g, '?'), 'latin1'))
-  return new PythonStr(new Uint8Array(bytes))
-}
-
-function decodeWhole(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  } catch {
-    throw new UnpicklingError('A str is no UTF-8')
-  }
+function noUtf8(): UnpicklingError {
+  return new UnpicklingError('A str is no UTF-8')
 }

@@ -10,11 +10,11 @@ import {
   PythonTimedelta,
   type PythonTimezone,
 } from './datetimes.ts'
-import { DictNode, HugeInt, type Node, SetNode, UuidNode } from './nodes.ts'
+import { DictNode, HugeInt, type Node, SetNode, TupleNode, UuidNode } from './nodes.ts'
 import { OP } from './opcodes.ts'
 import { longOf } from './scalars.ts'
 import { encodeUtf8 } from './utf8.ts'
-import { PythonByteArray, PythonDecimal, PythonFloat, PythonStr, PythonTuple, SafeString } from './values.ts'
+import { PythonByteArray, PythonDecimal, PythonFloat, PythonStr, SafeString } from './values.ts'
 
 /**
  * A pickle of protocol 4 that Python loads to an equal value. Django itself writes its Python's highest protocol: 4 up
@@ -124,7 +124,7 @@ export function writePickle(root: Node): Buffer {
     else if (Array.isArray(node)) {
       output.bytes(OP.EMPTY_LIST)
       if (node.length > 0) each(node, OP.APPENDS)
-    } else if (node instanceof PythonTuple) tuple(node.items)
+    } else if (node instanceof TupleNode) tuple(node.items)
     else if (node instanceof DictNode) dict(node)
     else if (node instanceof SetNode) set(node)
     else if (node instanceof PythonFloat) output.float(node.value)
