@@ -56,6 +56,9 @@ INSTALLED_APPS = [
     'catalog.apps.CatalogConfig',
 ] + json.loads(given.get('EXTRA_APPS', '[]'))
 
+if given.get('AUTH_USER_MODEL', '').startswith('accounts.'):
+    INSTALLED_APPS.append('accounts')
+
 MIDDLEWARE = [
     'django.middleware.security.SecurityMiddleware',
     given.get('SESSION_MIDDLEWARE', 'django.contrib.sessions.middleware.SessionMiddleware'),
@@ -106,7 +109,7 @@ LOGGING = {
     'loggers': {'django': {'handlers': ['console'], 'level': 'WARNING', 'propagate': False}},
 }
 
-VARIED = ('SESSION_', 'CSRF_', 'MESSAGE_', 'SECURE_', 'USE_X_')
+VARIED = ('SESSION_', 'CSRF_', 'MESSAGE_', 'SECURE_', 'USE_X_', 'AUTH', 'PASSWORD_HASHERS')
 for name, value in given.items():
     if name.startswith(VARIED):
         globals()[name] = from_json(value)

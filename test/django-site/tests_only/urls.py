@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import forms, views
+from . import forms, people, views
 
 urlpatterns = [
     path('session', views.session),
@@ -8,4 +8,6 @@ urlpatterns = [
     path('messages', forms.messages),
     path('rotate', forms.rotate),
     path('rows/<app>', views.rows),
+    path('user', people.user),
+    path('people', people.people),
 ]
