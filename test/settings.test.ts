@@ -332,6 +332,8 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
     { MESSAGE_STORAGE: 'own.Storage' },
     /set it to django\.contrib\.messages/,
   ],
+  'a user model that is none': [{ AUTH_USER_MODEL: 'User' }, /^AUTH_USER_MODEL "User" is no model/],
+  'a type that no primary key has': [{ AUTH_USER_ID_TYPE: 'bigint' }, /set it to integer, uuid, text/],
   'tags that are no JSON': [{ MESSAGE_TAGS: '40=danger' }, /^MESSAGE_TAGS is no JSON object/],
   'tags of what are no levels': [{ MESSAGE_TAGS: '{"error": "danger"}' }, /^MESSAGE_TAGS is no JSON object/],
   'an unknown time zone': [{ USE_TZ: 'True', TIME_ZONE: 'Asia/Soul' }, /is no time zone/],
@@ -398,6 +400,33 @@ test('what Django would heed and this ignores is warned about', (t) => {
   t.deepEqual(read({ NODE_ENV: 'production', ALLOWED_HOSTS: '*' }).warnings, [
     'DATABASE_URL is empty: the embedded demo is served, in production',
   ])
+})
+
+test('AUTH… and PASSWORD_HASHERS are what they are in Django', (t) => {
+  const { auth } = read({
+    AUTH_USER_MODEL: 'accounts.Member',
+    AUTH_USER_TABLE: 'people',
+    AUTH_USER_ID_COLUMN: 'member_id',
+    AUTH_USER_ID_TYPE: 'uuid',
+    AUTH_USERNAME_FIELD: 'email',
+    AUTHENTICATION_BACKENDS: '["django.contrib.auth.backends.AllowAllUsersModelBackend"]',
+    PASSWORD_HASHERS:
+      'django.contrib.auth.hashers.Argon2PasswordHasher django.contrib.auth.hashers.ScryptPasswordHasher',
+  })
+  t.deepEqual(auth, {
+    backends: ['django.contrib.auth.backends.AllowAllUsersModelBackend'],
+    userModel: {
+      model: 'accounts.Member',
+      table: 'people',
+      idColumn: 'member_id',
+      idType: 'uuid',
+      usernameField: 'email',
+    },
+    passwordHashers: [
+      'django.contrib.auth.hashers.Argon2PasswordHasher',
+      'django.contrib.auth.hashers.ScryptPasswordHasher',
+    ],
+  })
 })
 
 test('CSRF_… and MESSAGE_… are what they are in Django', (t) => {

@@ -1,0 +1,252 @@
+import { inspect } from 'node:util'
+import test, { type ExecutionContext } from 'ava'
+import type { Auth } from '../../src/auth/auth.ts'
+import type { UserIdType } from '../../src/auth/user-model.ts'
+import { createAuthHashes } from '../../src/django/auth-hash.ts'
+import { stringifyValue } from '../../src/django/json.ts'
+import { versionProfile } from '../../src/django/versions.ts'
+import { createSessions } from '../../src/session/handle.ts'
+import type { Session } from '../../src/session/session.ts'
+import { type DbUnderTest, openDb, secretKey } from '../engines/db-under-test.ts'
+import { testDatabases } from '../support/databases.ts'
+import { addUser, authOf, hashed, MODEL_BACKEND } from './users.ts'
+
+const RULES = {
+  useTz: true,
+  timeZone: 'UTC',
+  cookieAge: 60,
+  expireAtBrowserClose: false,
+  storesIsoExpiry: true,
+}
+const ALLOW_ALL = 'django.contrib.auth.backends.AllowAllUsersModelBackend'
+/** Whose passwords cost the least: a user who does not exist costs as much. */
+const CHEAPEST = '2.2'
+const REMOTE = 'django.contrib.auth.backends.RemoteUserBackend'
+
+/** A new session that holds this. */
+async function sessionWith(db: DbUnderTest, values: Record<string, unknown> = {}): Promise<Session> {
+  const sessions = createSessions({ engine: db.engine, rules: RULES })
+  const session = await sessions.open(undefined).load()
+  for (const [name, value] of Object.entries(values)) session.set(name, value)
+  return session
+}
+
+function hashOf(db: DbUnderTest, password: string): string {
+  const profile = versionProfile(db.djangoVersion)
+  return createAuthHashes({ secretKeys: [secretKey], profile }).create(password)
+}
+
+async function openSite(t: ExecutionContext, djangoVersion = '5.2') {
+  const db = await openDb(t, 'sqlite', { tables: 'library', djangoVersion })
+  const password = hashed('secret')
+  const add = (username: string, more: object = {}) => addUser(db, { username, password, ...more })
+  const sessionOf = (id: number, backend = MODEL_BACKEND) =>
+    sessionWith(db, {
+      _auth_user_id: String(id),
+      _auth_user_backend: backend,
+      _auth_user_hash: hashOf(db, password),
+    })
+  return { db, password, add, sessionOf }
+}
+
+for (const name of testDatabases) {
+  test.serial(`names are values and never SQL, and case counts as ${name} says`, async (t) => {
+    const db = await openDb(t, name, { tables: 'library', djangoVersion: CHEAPEST })
+    const auth = authOf(db)
+    const names = ["o'hara", 'back\\slash', 'a" OR 1=1 -- ', '홍길동', '😀', 'ﬁne']
+    for (const username of names.slice(0, 5))
+      await addUser(db, { username: username.trim(), password: hashed('secret') })
+    await addUser(db, { username: 'fine', password: hashed('secret') })
+    const find = async (username: string) =>
+      (await auth.authenticate({ username, password: 'secret' }))?.getUsername() ?? null
+    for (const username of names) t.is(await find(username), username.trim().normalize('NFKC'), username)
+    for (const username of [
+      "' OR 1=1 -- ",
+      "\\' OR 1=1 -- ",
+      "o'hara' OR '1'='1",
+      'nobody',
+      '',
+      'fine\0',
+      'x'.repeat(1_000_000),
+    ])
+      t.is(await find(username), null)
+    // Django's own query depends on the collation alike.
+    t.is(await find('FINE'), db.database.kind === 'mysql' ? 'fine' : null)
+    t.is(await auth.authenticate({ username: 'fine', password: 'Secret' }), null)
+  })
+
+  test.serial(`an id that no user can have is nobody, and no error, on ${name}`, async (t) => {
+    const db = await openDb(t, name, { tables: 'library', djangoVersion: CHEAPEST })
+    const id = await addUser(db, { username: 'ann', password: 'x' })
+    const about = { _auth_user_backend: MODEL_BACKEND, _auth_user_hash: hashOf(db, 'x') }
+    const who = async (auth: Auth, value: unknown) => {
+      const session = await sessionWith(db, { ...about, _auth_user_id: value })
+      const { user } = await auth.identify(session)
+      return user.id
+    }
+    const integers = authOf(db)
+    t.is(await who(integers, String(id)), String(id))
+    t.is(await who(integers, id), String(id))
+    for (const value of HOSTILE_IDS) t.is(await who(integers, value), null, String(value))
+
+    const texts = authOf(db, { userModel: { idColumn: 'username', idType: 'text' } })
+    t.is(await who(texts, 'ann'), 'ann')
+    for (const value of HOSTILE_IDS) t.is(await who(texts, value), null, String(value))
+  })
+
+  test.serial(
+    `every column but the password comes with the user, and booleans are booleans, on ${name}`,
+    async (t) => {
+      const db = await openDb(t, name, { tables: 'library', djangoVersion: CHEAPEST })
+      const auth = authOf(db)
+      const password = hashed('secret')
+      await addUser(db, {
+        username: 'ann',
+        password,
+        is_staff: true,
+        first_name: 'Ann',
+        last_name: ' Lee ',
+      })
+      const user = await auth.authenticate({ username: 'ann', password: 'secret' })
+      t.like(user, { isAuthenticated: true, isActive: true, isStaff: true, isSuperuser: false })
+      t.is(user?.getFullName(), 'Ann  Lee')
+      t.is(user?.columns.email, 'ann@example.com')
+      t.is(typeof user?.pk, 'number')
+      for (const shown of [inspect(user, { depth: null, showHidden: true }), JSON.stringify(user)])
+        t.false(shown.includes(password.slice(-20)))
+      t.is(user?.columns.password, undefined)
+    },
+  )
+}
+
+const HOSTILE_IDS = [
+  ...['1.0', 'abc', '', ' ', '1 OR 1=1', "1' OR '1'='1", '\0', '1\0', '9'.repeat(19), '9'.repeat(400)],
+  ...['-1', '0', '99999999999', 1.5, 1e30, -1, null, true, [], {}, [1], 2n ** 63n],
+]
+
+const UUID = '12345678-9abc-def0-1234-56789abcdef0'
+
+test('UUIDs are taken as Python takes them', async (t) => {
+  const { userId } = await import('../../src/auth/user-id.ts')
+  const read = (value: unknown, type: UserIdType = 'uuid') => userId(value, type)
+  for (const text of [UUID, UUID.toUpperCase(), UUID.replaceAll('-', ''), `{${UUID}}`, `urn:uuid:${UUID}`])
+    t.is(read(text), UUID)
+  for (const text of ['', UUID.slice(1), `${UUID}0`, UUID.replace('1', 'g'), 1, null]) t.is(read(text), null)
+  t.is(read('007', 'integer'), '7')
+  t.is(read('-0', 'integer'), '0')
+})
+
+test('an inactive user is nobody to ModelBackend, and somebody without permissions to AllowAllUsersModelBackend', async (t) => {
+  const { db, add, sessionOf } = await openSite(t)
+  const id = await add('eve', { is_active: false, is_superuser: true })
+  const auth = authOf(db, { backends: [MODEL_BACKEND, ALLOW_ALL] })
+  t.false((await auth.getUser(await sessionOf(id))).isAuthenticated)
+  const user = await auth.getUser(await sessionOf(id, ALLOW_ALL))
+  t.true(user.isAuthenticated)
+  t.false(await user.hasPerm('catalog.can_mark_returned'))
+  t.false(await user.hasModulePerms('catalog'))
+  t.deepEqual([...(await user.getAllPermissions())], [])
+
+  // Both are asked for the password; the second lets the user in.
+  t.is((await auth.authenticate({ username: 'eve', password: 'secret' }))?.backend, ALLOW_ALL)
+  t.is(await authOf(db).authenticate({ username: 'eve', password: 'secret' }), null)
+})
+
+test('only backends that Django has take passwords, and a session of any other that is named counts', async (t) => {
+  const { db, add, sessionOf } = await openSite(t)
+  const id = await add('ann')
+  const own = authOf(db, { backends: ['accounts.backends.EmailBackend', REMOTE] })
+  await t.throwsAsync(own.authenticate({ username: 'ann', password: 'secret' }), {
+    code: 'ERR_NO_PASSWORD_BACKEND',
+  })
+  for (const backend of ['accounts.backends.EmailBackend', REMOTE])
+    t.is((await own.getUser(await sessionOf(id, backend))).backend, backend)
+  t.is((await own.getUser(await sessionOf(id))).backend, null)
+
+  const session = await sessionWith(db)
+  const user = await own.getUser(await sessionOf(id, REMOTE))
+  if (!user.isAuthenticated) return t.fail()
+  await own.login(session, user)
+  t.is(session.get('_auth_user_backend'), REMOTE)
+  await own.login(session, user, { backend: 'accounts.backends.EmailBackend' })
+  t.is(session.get('_auth_user_backend'), 'accounts.backends.EmailBackend')
+})
+
+test('a login changes the session first, then the CSRF token, then last_login', async (t) => {
+  const { db, add } = await openSite(t)
+  await add('ann')
+  const auth = authOf(db)
+  const user = await auth.authenticate({ username: 'ann', password: 'secret' })
+  if (user === null) return t.fail()
+  const lastLogin = async () => (await db.db('auth_user').first('last_login')).last_login
+  const session = await sessionWith(db, { cart: [1] })
+  await auth.login(session, user, {
+    async rotateToken() {
+      t.is(session.get('_auth_user_id'), user.id)
+      t.is(await lastLogin(), null)
+    },
+  })
+  t.is(await lastLogin(), db.dates.toColumn(db.clock.now))
+  t.deepEqual(session.get('cart'), [1])
+})
+
+test('logging out keeps the language in Django 2.2, and nothing since', async (t) => {
+  for (const [version, kept] of [
+    ['2.2', ['_language']],
+    ['3.2', []],
+  ] as const) {
+    const { db } = await openSite(t, version)
+    const session = await sessionWith(db, { _language: 'ko', cart: [1] })
+    await authOf(db).logout(session)
+    t.deepEqual(session.keys(), kept)
+  }
+})
+
+test('permissions are asked of the database once, and of a superuser never', async (t) => {
+  const { db, add, sessionOf } = await openSite(t)
+  const [ann, bob] = [await add('ann'), await add('bob', { is_superuser: true })]
+  const auth = authOf(db)
+  const queries: string[] = []
+  db.db.on('query', ({ sql }) => void queries.push(sql))
+  const user = await auth.getUser(await sessionOf(ann))
+  t.is(queries.length, 1)
+  t.false(await user.hasPerm('catalog.can_mark_returned'))
+  t.false(await user.hasPerms(['catalog.can_mark_returned', 'catalog.add_book']))
+  t.true(await user.hasPerms([]))
+  t.false(await user.hasModulePerms('catalog'))
+  t.is(queries.length, 2)
+  const superuser = await auth.getUser(await sessionOf(bob))
+  t.true(await superuser.hasPerm('nowhere.nothing'))
+  t.true(await superuser.hasPerms(['nowhere.nothing']))
+  t.is(queries.length, 3)
+})
+
+test('a password that is stored in a way not verified here is named, with the user and without the hash', async (t) => {
+  const { db, add } = await openSite(t)
+  const id = await add('ann', { password: 'md5$salt$0123456789abcdef0123456789abcdef' })
+  const refused: unknown[] = []
+  const auth = authOf(db, { onPasswordRefused: (...one) => void refused.push(one) })
+  t.is(await auth.authenticate({ username: 'ann', password: 'secret' }), null)
+  t.deepEqual(refused, [[String(id), { reason: 'unknown algorithm', algorithm: 'md5' }]])
+})
+
+test('a session that is read only is left as it is, whatever its hash', async (t) => {
+  const { db, add, sessionOf } = await openSite(t)
+  const id = await add('ann')
+  const session = await sessionOf(id)
+  session.set('_auth_user_hash', 'wrong')
+  session.modified = false
+  const before = session.items().map(([name, value]) => [name, stringifyValue(value)])
+  t.is((await authOf(db).identify(session)).verdict, 'wrong')
+  t.deepEqual(
+    session.items().map(([name, value]) => [name, stringifyValue(value)]),
+    before,
+  )
+  t.false(session.modified)
+})
+
+test('AUTH_USER_MODEL is a model', async (t) => {
+  const { db } = await openSite(t)
+  for (const model of ['User', 'a.b.C', '.User', ''])
+    t.throws(() => authOf(db, { userModel: { model } }), { code: 'ERR_AUTH_USER_MODEL' })
+})
