@@ -4,6 +4,7 @@ import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import { createPasswords, type PasswordRefusal } from '../django/passwords.ts'
 import { constantTimeCompare, type SecretKey } from '../django/signing.ts'
 import type { VersionProfile } from '../django/versions.ts'
+import { SessionInterrupted } from '../session/commit.ts'
 import type { Session } from '../session/session.ts'
 import { type Backend, backendOf, MODEL_BACKEND } from './backends.ts'
 import { type AnonymousUser, anonymousUser, createUser, encodedPasswordOf, type User } from './user.ts'
@@ -138,16 +139,29 @@ export function createAuth({
     )
   }
 
+  /**
+   * Django's requests at once each make a session of their own of it. Here the first gets the new key, which its browser
+   * holds from then on, and one that comes too late goes on with what it has read.
+   */
+  async function renew(session: Session, hash: string): Promise<void> {
+    const isUntouched = !session.modified
+    try {
+      await session.cycleKey()
+    } catch (error) {
+      if (!(error instanceof SessionInterrupted && isUntouched)) throw error
+      session.discardChanges()
+      return
+    }
+    session.set(HASH_SESSION_KEY, hash)
+  }
+
   return {
     identify,
 
     async getUser(session) {
       const { user, verdict } = await identify(session)
       if (verdict === 'wrong') await session.flush()
-      if (verdict === 'fallback') {
-        await session.cycleKey()
-        session.set(HASH_SESSION_KEY, hashes.create(encodedPasswordOf(user)))
-      }
+      if (verdict === 'fallback') await renew(session, hashes.create(encodedPasswordOf(user)))
       return user
     },
 

@@ -287,6 +287,16 @@ export class Session<T extends object = Record<string, unknown>> {
     })
   }
 
+  /** Forgets what this request changed since it loaded or saved the session, and writes of it that failed. */
+  discardChanges(): void {
+    this.#data = new Map(this.#stored?.data)
+    this.#values.clear()
+    this.#changes = []
+    this.#writes = Promise.resolve()
+    this.#outcome = 'loaded'
+    this.modified = false
+  }
+
   /**
    * Waits for the writes that nobody awaited.
    * @throws what the last of them threw, or a `flush` before it: a later write makes up for another, not for a row

@@ -245,6 +245,32 @@ test('a session that is read only is left as it is, whatever its hash', async (t
   t.false(session.modified)
 })
 
+test('of two requests at once after a new SECRET_KEY, one renews the session and both know the user', async (t) => {
+  const { db, add, password } = await openSite(t)
+  const id = await add('ann')
+  const old = 'the secret key of yesterday'
+  const profile = versionProfile(db.djangoVersion)
+  const made = await sessionWith(db, {
+    _auth_user_id: String(id),
+    _auth_user_backend: MODEL_BACKEND,
+    _auth_user_hash: createAuthHashes({ secretKeys: [old], profile }).create(password),
+  })
+  await made.save()
+  const sessions = createSessions({ engine: db.engine, rules: RULES })
+  const auth = authOf(db, { secretKeys: [secretKey, old] })
+  const open = () => sessions.open(made.sessionKey ?? '').load()
+  const [first, second, third] = [await open(), await open(), await open()]
+  third.set('cart', [1])
+  for (const session of [first, second]) t.true((await auth.getUser(session)).isAuthenticated)
+  t.true(first.modified)
+  await first.save()
+  t.false(second.modified, 'the slower one has nothing to save, and no key to send')
+  await second.settled()
+  t.is(await db.count(), 1)
+  // What a request has changed before is never dropped in silence.
+  await t.throwsAsync(auth.getUser(third), { code: 'ERR_SESSION_INTERRUPTED' })
+})
+
 test('AUTH_USER_MODEL is a model', async (t) => {
   const { db } = await openSite(t)
   for (const model of ['User', 'a.b.C', '.User', ''])
