@@ -9,6 +9,23 @@ import { visit } from './visit.ts'
  * @throws Error saying what it does instead.
  */
 export async function checkTarget(
+  target: Target,
+  running: RunningTarget,
+  site: { databaseUrl: string; size: LibrarySize },
+): Promise<void> {
+  try {
+    await check(target, running, site)
+  } catch (cause) {
+    throw new Error(
+      `${target.name} does not do what it is to. It printed:\n${running.output().slice(-2000)}`,
+      {
+        cause,
+      },
+    )
+  }
+}
+
+async function check(
   { name, rows }: Target,
   { port }: RunningTarget,
   { databaseUrl, size }: { databaseUrl: string; size: LibrarySize },

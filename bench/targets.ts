@@ -30,6 +30,8 @@ export interface RunningTarget {
   readonly port: number
   /** Its processes. */
   pids(): readonly number[]
+  /** What it has printed so far. */
+  output(): string
   stop(): Promise<void>
 }
 
@@ -149,7 +151,13 @@ async function startServer(
   for (;;) {
     const text = readFileSync(file, 'utf8')
     const found = port(text)
-    if (found !== undefined) return { port: Number(found), pids: () => processTree(child.pid ?? 0), stop }
+    if (found !== undefined)
+      return {
+        port: Number(found),
+        pids: () => processTree(child.pid ?? 0),
+        output: () => readFileSync(file, 'utf8'),
+        stop,
+      }
     if (child.exitCode !== null || child.signalCode !== null)
       throw new Error(`${args.join(' ')} ended:\n${text}`)
     await delay(20)

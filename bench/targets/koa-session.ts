@@ -44,7 +44,8 @@ app.use(async (ctx) => {
     count('catalog_bookinstance', { status: 'a' }),
     count('catalog_author'),
   ])
-  const session: SessionObject = ctx.session ?? {}
+  // In this repository Koa's types say that it is a session of ours.
+  const session = ctx.session as unknown as SessionObject
   const numVisits = Number(session.num_visits ?? 0) + 1
   session.num_visits = numVisits
   ctx.type = 'html'

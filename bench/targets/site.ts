@@ -35,7 +35,24 @@ export async function countAll(ask: (statement: string) => Promise<number>): Pro
 export function createPage(): (counts: Counts, numVisits: number) => string {
   const assets = readAssets()
   const views = createViews({ stylesUrl: assets.styles.url, iconUrl: assets.icon.url, version: '' })
-  return (counts, numVisits) => views.render('index.html', { counts, numVisits })
+  return (counts, numVisits) => views.render('index.html', { counts, numVisits, frame: FRAME })
+}
+
+/** What the templates want beside the numbers (src/web/frame.ts): nobody is logged in. */
+const FRAME = {
+  links: {
+    home: '/catalog/',
+    books: '/catalog/books/',
+    authors: '/catalog/authors/',
+    myBorrowed: '/catalog/mybooks/',
+    allBorrowed: '/catalog/borrowed/',
+    admin: '/admin/',
+    login: '/accounts/login/',
+    logout: '/accounts/logout/',
+  },
+  user: null,
+  next: '/catalog/',
+  messages: [],
 }
 
 /** Serves on a free port and prints it. */
