@@ -5,10 +5,10 @@ import { promisify } from 'node:util'
 import { deflate, inflateSync } from 'node:zlib'
 import type { SessionData } from '../django/json.ts'
 import { UnreadableSession } from '../django/session-data.ts'
+import { withFileLock } from '../file-lock.ts'
 import type { CacheSettings } from '../settings/cache-settings.ts'
 import type { Cache } from './cache.ts'
 import { cacheKey } from './cache-key.ts'
-import { withFileLock } from './file-lock.ts'
 import { createValueFormat, pickleSerializer } from './values.ts'
 
 export interface FileBasedCacheOptions {

@@ -6,9 +6,9 @@ import { type ExpiryRules, getExpiryAgeSince, InvalidSessionExpiry } from '../dj
 import type { SessionData } from '../django/json.ts'
 import { type SessionCodec, UnreadableSession } from '../django/session-data.ts'
 import { isGeneratedSessionKey } from '../django/session-key.ts'
+import { withFileLock } from '../file-lock.ts'
 import { ConflictError, CreateError, type SessionEngine, UpdateError } from '../session/engine.ts'
 import { expireDateSince, expiryIn } from './expire-date-since.ts'
-import { withFileLock } from './file-lock.ts'
 
 export interface FileEngineOptions {
   /** SESSION_FILE_PATH: a folder that exists. */
@@ -25,6 +25,9 @@ export class UnusableSessionFolder extends Error {
   override name = 'UnusableSessionFolder'
   readonly code: string = 'ERR_SESSION_FILE_PATH'
 }
+
+/** How long a request waits for others that save the same session, in milliseconds. */
+const LOCK_TIMEOUT = 2000
 
 /** Larger files are no sessions: about twice what the largest session takes, in bytes. */
 const LARGEST_FILE = 64 * 1024 * 1024
@@ -89,15 +92,16 @@ export function createFileEngine({
 
   /** Does `change` while the file holds what `revision` saw; null for whatever it holds. */
   function change(file: string, revision: string | null, work: () => void | Promise<void>): Promise<void> {
-    return withFileLock(lockOf(file), async (check) => {
+    const compareAndChange = async (isHeld: () => boolean) => {
       if (revision !== null) {
         const found = await read(file)
         if (found === null) throw new UpdateError('this session was deleted')
         if (found.text !== revision) throw new ConflictError('another request has saved this session')
       }
-      check()
+      if (!isHeld()) throw new ConflictError('another request may have taken over this session')
       await work()
-    })
+    }
+    return withFileLock(lockOf(file), compareAndChange, { timeout: LOCK_TIMEOUT })
   }
 
   async function remove(sessionKey: string, revision?: string): Promise<void> {

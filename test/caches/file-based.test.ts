@@ -1,23 +1,15 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { deflateSync } from 'node:zlib'
 import test from 'ava'
 import { createFileBasedCache } from '../../src/caches/file-based.ts'
-import { withFileLock } from '../../src/caches/file-lock.ts'
 import { parseObject } from '../../src/django/json.ts'
 import { pickleObject } from '../../src/django/pickle.ts'
 import { type UnreadableReason, UnreadableSession } from '../../src/django/session-data.ts'
+import { withFileLock } from '../../src/file-lock.ts'
 import { cacheSettings } from '../engines/cache-under-test.ts'
 import { fileScope } from '../support/file-scope.ts'
 import { temporaryFolder } from '../support/service.ts'
@@ -140,8 +132,6 @@ test('a lock whose process has died holds nobody up for long, and one that is he
     withFileLock(lock, async () => {}, { timeout: 50 }),
     { code: 'ERR_FILE_LOCK_TIMEOUT' },
   )
-  const longAgo = new Date(Date.now() - 60_000)
-  utimesSync(lock, longAgo, longAgo)
   let running = 0
   let most = 0
   const body = async () => {

@@ -59,7 +59,7 @@ test('every problem with the settings is said at once, without a stack or a secr
     DATABASE_URL: 'oracle://user:hunter2@host/name',
     PORT: 'eighty',
     DJANGO_VERSION: '1.11',
-    SESSION_ENGINE: 'django.contrib.sessions.backends.cache',
+    SESSION_ENGINE: 'myapp.sessions',
     SESSION_COOKIE_SAMESITE: 'Sometimes',
     DJANGO_SECRET_KEY_FALLBACKS: '["hunter3",]',
   }
