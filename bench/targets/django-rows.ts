@@ -1,4 +1,4 @@
-import { createHash, createHmac, randomInt } from 'node:crypto'
+import { createHash, createHmac, createSecretKey, randomInt } from 'node:crypto'
 import { deflateSync, inflateSync } from 'node:zlib'
 
 export type SessionObject = Record<string, unknown>
@@ -12,7 +12,7 @@ export function createRowCodec(secretKey: string): {
   decode(text: string): SessionObject | null
 } {
   const salt = 'django.contrib.sessions.SessionStoresigner'
-  const key = createHash('sha256').update(salt).update(secretKey).digest()
+  const key = createSecretKey(createHash('sha256').update(salt).update(secretKey).digest())
   const sign = (value: string): string => createHmac('sha256', key).update(value).digest('base64url')
   return {
     encode(data) {
