@@ -99,8 +99,8 @@ export function writeDigits(
   digits: number,
   { separator, fraction }: { separator: ' ' | 'T'; fraction: 'always' | 'unless zero' },
 ): string {
-  const [date, time = ''] = new Date(digits).toISOString().slice(0, -1).split('T')
-  const [seconds, milliseconds] = time.split('.')
+  const iso = new Date(digits).toISOString()
+  const [date, seconds, milliseconds] = [iso.slice(0, 10), iso.slice(11, 19), iso.slice(20, 23)]
   const isBare = fraction === 'unless zero' && milliseconds === '000'
   return `${date}${separator}${seconds}${isBare ? '' : `.${milliseconds}000`}`
 }

@@ -133,7 +133,7 @@ export function dumps(
   { compress = false, now }: { compress?: boolean; now: () => Date },
 ): string {
   const data = encodeJson(json)
-  const deflated = compress ? deflateSync(data) : data
+  const deflated = compress && mayShrink(data) ? deflateSync(data) : data
   // Django compresses only when that saves more than the dot costs (Signer.sign_object).
   const smaller = deflated.length < data.length - 1
   const payload = smaller ? `.${deflated.toString('base64url')}` : data.toString('base64url')
@@ -210,6 +210,18 @@ const BASE62_NUMBER = /^(?:-|[0-9A-Za-z])[0-9A-Za-z]{0,63}$/
 const CLEAN_BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
 const CLEAN_BASE64_URL = /^[\w-]*$/
 const BASE64_CHARACTER = /^[A-Za-z0-9+/]$/
+
+/**
+ * False where deflate is of no use: in so short a text only what comes twice could be saved. The session of an anonymous
+ * visitor is one, and to make zlib's stream would cost more than all else that is done to it.
+ */
+function mayShrink(data: Buffer): boolean {
+  return data.length > SHORT || HAS_REPETITION.test(data.toString('latin1'))
+}
+
+const SHORT = 24
+/** Three characters that come again; deflate refers back to no fewer. */
+const HAS_REPETITION = /(?=(...)).+\1/s
 
 /** Source: b64_decode; the standard alphabet is understood too. */
 function decodeBase64Url(text: string): Buffer {

@@ -1,4 +1,4 @@
-import { gzipSync } from 'node:zlib'
+import { deflateSync, gzipSync } from 'node:zlib'
 import test from 'ava'
 import { parseValue, stringifyValue } from '../../src/django/json.ts'
 import {
@@ -194,4 +194,21 @@ test('base64 is read as leniently as CPython reads it', (t) => {
     if (hex === null) t.throws(() => decodeBase64(text), { instanceOf: BadPayload }, text)
     else t.is(decodeBase64(text).toString('hex'), hex, text)
   }
+})
+
+test('short text is compressed exactly where deflate makes it shorter', (t) => {
+  const now = () => new Date()
+  let compressed = 0
+  for (let run = 0; run < 20_000; run += 1) {
+    const alphabet = ['01', 'abc', '0123456789', 'aä"{}:,'][run % 4] ?? ''
+    const text = Array.from({ length: 1 + (run % 40) }, () =>
+      alphabet.charAt(Math.random() * alphabet.length),
+    )
+    const json = JSON.stringify(text.join(''))
+    const isCompressed = dumps(signer, json, { compress: true, now }).startsWith('.')
+    const data = Buffer.from(json, 'latin1')
+    t.is(isCompressed, deflateSync(data).length < data.length - 1, json)
+    if (isCompressed) compressed += 1
+  }
+  t.true(compressed > 1000, String(compressed))
 })
