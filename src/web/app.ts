@@ -93,7 +93,8 @@ export function createApp({
   app.use(createSecurityHeaders({ hsts, formActions: originsOf(djangoBaseUrl) }))
   // Twice, since Django wraps every middleware in such a page (django/core/handlers/exception.py). This one answers
   // the failures of the session layer itself, e.g. a session that was deleted meanwhile (400).
-  app.use(createErrorPages({ views, log, bareFrame: frames.bare }))
+  const errorPages = createErrorPages({ views, log, bareFrame: frames.bare })
+  app.use(errorPages)
   // Before the hosts are checked, since nothing there depends on the host: orchestrators and load balancers ask by
   // address, and the page that refuses a host needs its style sheet.
   app.use(sessionless.allowedMethods()).use(sessionless.routes()).use(endIfMatched)
@@ -103,7 +104,7 @@ export function createApp({
   app.use(sessionMiddleware)
   // And this one those of the pages, so that the session layer sees a status and not an exception: a 404 still saves
   // the session and a 500 does not.
-  app.use(createErrorPages({ views, log, bareFrame: frames.bare, frame }))
+  app.use(errorPages)
   app.use(router.allowedMethods()).use(router.routes())
   return app
 }

@@ -118,33 +118,16 @@ export interface ErrorPagesOptions {
   readonly log: Log
   /** The frame that needs neither the session nor the database. */
   readonly bareFrame: (ctx: Context) => Frame
-  /** The visitor's frame, where they can be asked. */
-  readonly frame?: (ctx: Context) => Frame | Promise<Frame>
 }
 
 /**
  * Answers what failed below it, and what nobody answered, with a page in the site's frame. All other headers set so
  * far stay, the session's cookie and Vary with them (Koa's own handling would drop them). A 5xx is logged here, and a
- * host that is not ours, as Django does in the logger django.security.DisallowedHost.
+ * host that is not ours, as Django does in the logger django.security.DisallowedHost. The page names no visitor: Django's
+ * error pages do not look at the session either, and a Vary or a cookie of ours would be one that Django does not send.
  */
-export function createErrorPages({
-  views,
-  log,
-  bareFrame,
-  frame: frameOf = bareFrame,
-}: ErrorPagesOptions): Middleware {
-  async function frameFor(ctx: Context, status: number): Promise<Frame> {
-    if (status >= 500) return bareFrame(ctx) // What failed may fail again.
-    try {
-      return await frameOf(ctx)
-    } catch (error) {
-      log.warn('http.bare_frame', { requestId: ctx.state.requestId, ...errorFields(error) })
-      return bareFrame(ctx)
-    }
-  }
-
-  async function show(ctx: Context, status: number, [title, message] = textOf(status)): Promise<void> {
-    const frame = await frameFor(ctx, status)
+export function createErrorPages({ views, log, bareFrame }: ErrorPagesOptions): Middleware {
+  function show(ctx: Context, status: number, [title, message] = textOf(status)): void {
     ctx.status = status
     ctx.type = 'html'
     // Unlike Django, which says nothing of an error's lifetime: a shared cache may keep a 404 or 405 on its own account.
@@ -152,7 +135,7 @@ export function createErrorPages({
     if (PASSING_STATUSES.has(status) && !ctx.res.hasHeader('Retry-After'))
       ctx.set('Retry-After', RETRY_AFTER_SECONDS)
     const reference = status >= 500 ? ctx.state.requestId : undefined
-    ctx.body = views.render('error.html', { status, title, message, reference, frame })
+    ctx.body = views.render('error.html', { status, title, message, reference, frame: bareFrame(ctx) })
   }
 
   return async function errorPages(ctx, next) {
@@ -175,7 +158,7 @@ export function createErrorPages({
       return show(ctx, status, TEXT_OF_CODE.get(codeOf(error)))
     }
     // Where Koa does not respond, someone else has: the server behind us.
-    if (ctx.status >= 400 && ctx.body === undefined && ctx.respond !== false) await show(ctx, ctx.status)
+    if (ctx.status >= 400 && ctx.body === undefined && ctx.respond !== false) show(ctx, ctx.status)
   }
 }
 

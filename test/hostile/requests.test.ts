@@ -106,7 +106,7 @@ for (const path of paths) {
     const library = await start(t)
     const { status, text } = await send(library.url, get(path.replace('ASSET', library.asset)))
     t.is(status, 404)
-    t.notRegex(text, /"name":|root:|<script|block title|Set-Cookie/i)
+    t.notRegex(text, /"name":|root:|<script|block title|Set-Cookie|Vary: Cookie/i)
     t.true(text.includes('Page not found'))
     t.true(await isUntouched(library))
   })
