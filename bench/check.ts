@@ -16,12 +16,10 @@ export async function checkTarget(
   try {
     await check(target, running, site)
   } catch (cause) {
-    throw new Error(
-      `${target.name} does not do what it is to. It printed:\n${running.output().slice(-2000)}`,
-      {
-        cause,
-      },
-    )
+    const said = running.output().slice(-2000)
+    throw new Error(`${target.name} does not do what it is to: ${String(cause)}\nIt printed:\n${said}`, {
+      cause,
+    })
   }
 }
 

@@ -32,6 +32,7 @@ app.get('/catalog/', async (request, response) => {
   request.session.num_visits = numVisits
   response.type('html').send(page(counts, numVisits))
 })
+await store.onReady() // it makes its table meanwhile
 serve(app)
 
 async function count(statement: string): Promise<number> {

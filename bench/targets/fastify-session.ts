@@ -33,6 +33,7 @@ app.get('/catalog/', async (request, reply) => {
   request.session.num_visits = numVisits
   return reply.type('text/html; charset=utf-8').send(page(counts, numVisits))
 })
+await store.onReady() // it makes its table meanwhile
 await app.listen({ host: '127.0.0.1', port: 0 })
 announce(app.server.address())
 
