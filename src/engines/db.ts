@@ -10,6 +10,7 @@ import {
   UpdateError,
 } from '../session/engine.ts'
 import type { ColumnValues, SessionColumns } from './session-columns.ts'
+import { runStatement } from './statement.ts'
 
 export interface DbEngineOptions {
   readonly db: Knex
@@ -62,8 +63,7 @@ export function createDbEngine({
   const dialect = dialects[databaseKindOf(db)]
   const rows = (): Knex.QueryBuilder => db(table)
   const prepare = (session: NewSession): NewSession => columns?.prepare?.(session) ?? session
-  // Texts that are made once: Knex's builder, which would make them at each request, costs as much CPU as all the rest
-  // of a statement.
+  // Texts that are made once, where Knex's builder would make them at each request.
   const nameOf = (identifier: string): string => db.ref(identifier).toQuery()
   const name = nameOf(table)
   const read = ['session_key', 'session_data', dialect.dateAsText, ...(columns?.read ?? []).map(nameOf)]
@@ -95,7 +95,7 @@ export function createDbEngine({
       : [dialect.textEquals, revision]
 
   async function exists(sessionKey: string): Promise<boolean> {
-    const found = dialect.rows(await db.raw(EXISTS, [sessionKey]))
+    const found = dialect.rows(await runStatement(db, EXISTS, [sessionKey]))
     return found.length > 0
   }
 
@@ -110,7 +110,7 @@ export function createDbEngine({
 
     async load(sessionKey, client) {
       if (NEEDS_ESCAPES.test(sessionKey)) return null // no row has such a key
-      const [found] = dialect.rows(await db.raw(SELECT, [sessionKey, dates.toColumn(now())]))
+      const [found] = dialect.rows(await runStatement(db, SELECT, [sessionKey, dates.toColumn(now())]))
       // Unlike Django, whose query finds the row of `abc…` for `ABC…` under MySQL's collations.
       if (found === undefined || found.session_key !== sessionKey) return null
       const { data } = codec.decode(found.session_data)
@@ -130,7 +130,7 @@ export function createDbEngine({
       const into = set.map(({ column }) => column).join(', ')
       const placeholders = set.map(({ placeholder }) => placeholder).join(', ')
       try {
-        await db.raw(`insert into ${name} (session_key, ${into}) values (?, ${placeholders})`, [
+        await runStatement(db, `insert into ${name} (session_key, ${into}) values (?, ${placeholders})`, [
           sessionKey,
           ...set.map(bindingOf),
         ])
@@ -147,22 +147,22 @@ export function createDbEngine({
       const set = assignments(session, sessionData, false)
       const to = set.map(({ column, placeholder }) => `${column} = ${placeholder}`).join(', ')
       const [condition, value] = unchanged(revision)
-      const result = await db.raw(`update ${name} set ${to} where session_key = ? and ${condition}`, [
-        ...set.map(bindingOf),
-        sessionKey,
-        value,
-      ])
+      const result = await runStatement(
+        db,
+        `update ${name} set ${to} where session_key = ? and ${condition}`,
+        [...set.map(bindingOf), sessionKey, value],
+      )
       if (dialect.changes(result) === 0) throw await whyNothingMatched(sessionKey)
       return { ...session, sessionKey, revision: sessionData }
     },
 
     async delete(sessionKey, revision) {
       if (revision === undefined) {
-        await db.raw(DELETE, [sessionKey])
+        await runStatement(db, DELETE, [sessionKey])
         return
       }
       const [condition, value] = unchanged(revision)
-      const result = await db.raw(`${DELETE} and ${condition}`, [sessionKey, value])
+      const result = await runStatement(db, `${DELETE} and ${condition}`, [sessionKey, value])
       if (dialect.changes(result) === 0) throw await whyNothingMatched(sessionKey)
     },
 

@@ -144,7 +144,7 @@ export function createCsrfMiddleware({
       return
     }
     ctx.append('Set-Cookie', setCookie(cookie, stored, { maxAge: cookieAge, now: now(), profile }))
-    ctx.set('Vary', varyOnCookie(String(ctx.response.headers.vary ?? ''), profile))
+    ctx.set('Vary', varyOnCookie(String(ctx.res.getHeader('Vary') ?? ''), profile))
   }
 
   return async function csrfMiddleware(ctx, next) {

@@ -150,7 +150,7 @@ export function createMessagesMiddleware({
 
   // Unlike Django's, so that no cache gives one visitor's messages to another.
   function vary(ctx: Context): void {
-    ctx.set('Vary', varyOnCookie(String(ctx.response.headers.vary ?? ''), profile))
+    ctx.set('Vary', varyOnCookie(String(ctx.res.getHeader('Vary') ?? ''), profile))
   }
 
   function show(message: Message): ShownMessage {

@@ -36,7 +36,7 @@ export function createSessionMiddleware({ requests }: { requests: SessionRequest
 async function respond(ctx: ParameterizedContext, request: SessionRequest, status: number): Promise<void> {
   const { setCookie, vary } = await request.respond(status)
   if (setCookie !== null) ctx.append('Set-Cookie', setCookie)
-  if (vary !== null) ctx.set('Vary', vary(String(ctx.response.headers.vary ?? '')))
+  if (vary !== null) ctx.set('Vary', vary(String(ctx.res.getHeader('Vary') ?? '')))
 }
 
 function statusOf(error: unknown): number {
