@@ -1,5 +1,7 @@
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
+import helmet from 'helmet'
 import type { Middleware } from 'koa'
-import helmet from 'koa-helmet'
 
 export interface HstsOptions {
   /** Seconds, SECURE_HSTS_SECONDS. */
@@ -27,18 +29,20 @@ export function createSecurityHeaders({
   const overHttp = headers({ strictTransportSecurity: false, formActions })
   const overHttps = hsts === undefined ? overHttp : headers({ strictTransportSecurity: hsts, formActions })
   return function securityHeaders(ctx, next) {
-    return (ctx.secure ? overHttps : overHttp)(ctx, next)
+    for (const [name, value] of ctx.secure ? overHttps : overHttp) ctx.res.setHeader(name, value)
+    return next()
   }
 }
 
+/** What helmet sets. It is the same at every request, and helmet would put it together at every request. */
 function headers({
   strictTransportSecurity,
   formActions,
 }: {
   strictTransportSecurity: HstsOptions | false
   formActions: readonly string[]
-}): Middleware {
-  return helmet({
+}): Headers {
+  const setHeaders = helmet({
     contentSecurityPolicy: {
       useDefaults: false,
       directives: {
@@ -57,4 +61,15 @@ function headers({
     // Must be the same on every page of an origin, and Django does not send it.
     originAgentCluster: false,
   })
+  const found: [name: string, value: string][] = []
+  const request = new IncomingMessage(new Socket())
+  const response = new ServerResponse(request)
+  response.setHeader = (name, value) => {
+    found.push([name, String(value)])
+    return response
+  }
+  setHeaders(request, response, () => {})
+  return found
 }
+
+type Headers = readonly (readonly [name: string, value: string])[]
