@@ -2,7 +2,7 @@ import type { ExpiryRules } from '../django/expiry.ts'
 import { UnreadableSession } from '../django/session-data.ts'
 import { isValidSessionKey, newSessionKey as randomSessionKey } from '../django/session-key.ts'
 import { jsonValues, type SessionValues } from '../django/session-values.ts'
-import { createSessionCommits } from './commit.ts'
+import { createSessionCommits, type SessionCommits } from './commit.ts'
 import type { SessionClient, SessionEngine, StoredSession } from './engine.ts'
 import { Session } from './session.ts'
 
@@ -63,66 +63,83 @@ export function createSessions({
   ...options
 }: SessionsOptions): Sessions {
   const commits = createSessionCommits({ engine, rules, values, now, newSessionKey, ...options })
+  const shared = { engine, commits, rules, values, now, onUnreadable }
+  return { open: (sent, { client } = {}) => new LazySession(sent, client, shared) }
+}
 
-  function open(
-    sent: string | undefined,
-    { client }: { client?: SessionClient | undefined } = {},
-  ): SessionHandle {
-    const sentKey = sent !== undefined && isValidSessionKey(sent) ? sent : null
-    let loading: Promise<Session> | null = null
-    let session: Session | null = null
-    let isUnreadable = false
+/** What the sessions of all requests share. */
+type Shared = Pick<Required<SessionsOptions>, 'engine' | 'rules' | 'values' | 'now' | 'onUnreadable'> & {
+  readonly commits: SessionCommits
+}
 
-    async function read(): Promise<Session> {
-      const stored = sentKey === null ? null : await loadOrNull(sentKey)
-      // An unknown or expired key is never adopted, so nobody can choose another visitor's key.
-      const sessionKey = stored === null ? null : sentKey
-      session = new Session({ stored, sessionKey, client, commits, rules, now, values })
-      return session
-    }
+/** A class, and not an object with getters: V8 gives each of those a hidden class, and keeps it long after the request. */
+class LazySession implements SessionHandle {
+  readonly #sentKey: string | null
+  readonly #client: SessionClient | undefined
+  readonly #shared: Shared
+  #loading: Promise<Session> | null = null
+  #session: Session | null = null
+  #isUnreadable: boolean = false
 
-    async function loadOrNull(sessionKey: string): Promise<StoredSession | null> {
-      try {
-        return await engine.load(sessionKey, client)
-      } catch (error) {
-        if (!(error instanceof UnreadableSession)) throw error
-        // Unlike Django, which empties such a row and writes over it: it may be readable with another key.
-        isUnreadable = true
-        onUnreadable(sessionKey, error)
-        return null
-      }
-    }
-
-    return {
-      load<T extends object>() {
-        loading ??= read()
-        return loading as Promise<unknown> as Promise<Session<T>>
-      },
-      get accessed() {
-        return session?.accessed ?? false
-      },
-      get modified() {
-        return session?.modified ?? false
-      },
-      get sessionKey() {
-        return session === null ? sentKey : session.sessionKey
-      },
-      get isEmpty() {
-        return session === null ? sentKey === null : session.isEmpty
-      },
-      get isUnreadable() {
-        return isUnreadable
-      },
-      get outcome() {
-        if (session === null) return 'none'
-        if (isUnreadable) return 'unreadable'
-        return session.outcome
-      },
-      get loaded() {
-        return session
-      },
-    }
+  constructor(sent: string | undefined, client: SessionClient | undefined, shared: Shared) {
+    this.#sentKey = sent !== undefined && isValidSessionKey(sent) ? sent : null
+    this.#client = client
+    this.#shared = shared
   }
 
-  return { open }
+  load<T extends object>(): Promise<Session<T>> {
+    this.#loading ??= this.#read()
+    return this.#loading as Promise<unknown> as Promise<Session<T>>
+  }
+
+  get accessed(): boolean {
+    return this.#session?.accessed ?? false
+  }
+
+  get modified(): boolean {
+    return this.#session?.modified ?? false
+  }
+
+  get sessionKey(): string | null {
+    return this.#session === null ? this.#sentKey : this.#session.sessionKey
+  }
+
+  get isEmpty(): boolean {
+    return this.#session === null ? this.#sentKey === null : this.#session.isEmpty
+  }
+
+  get isUnreadable(): boolean {
+    return this.#isUnreadable
+  }
+
+  get outcome(): SessionOutcome {
+    if (this.#session === null) return 'none'
+    if (this.#isUnreadable) return 'unreadable'
+    return this.#session.outcome
+  }
+
+  get loaded(): Session | null {
+    return this.#session
+  }
+
+  async #read(): Promise<Session> {
+    const stored = this.#sentKey === null ? null : await this.#loadOrNull(this.#sentKey)
+    // An unknown or expired key is never adopted, so nobody can choose another visitor's key.
+    const sessionKey = stored === null ? null : this.#sentKey
+    this.#session = new Session({ ...this.#shared, stored, sessionKey, client: this.#client })
+    return this.#session
+  }
+
+  async #loadOrNull(sessionKey: string): Promise<StoredSession | null> {
+    const { engine, onUnreadable } = this.#shared
+    try {
+      return await engine.load(sessionKey, this.#client)
+    } catch (error) {
+      if (!(error instanceof UnreadableSession)) throw error
+      // Unlike Django, which empties such a row and writes over it: it may be readable with another key.
+      this.#isUnreadable = true
+      onUnreadable(sessionKey, error)
+      return null
+    }
+  }
 }

@@ -7,13 +7,24 @@ import type { SessionClient } from '../session/engine.ts'
  * none (a proxy may pass on anything) counts as not known.
  */
 export function clientOf(request: IncomingMessage, ip: () => string | undefined): SessionClient {
-  return {
-    get userAgent() {
-      return request.headers['user-agent'] ?? ''
-    },
-    get ip() {
-      return addressOf(ip() ?? '')
-    },
+  return new RequestClient(request, ip)
+}
+
+class RequestClient implements SessionClient {
+  readonly #request: IncomingMessage
+  readonly #ip: () => string | undefined
+
+  constructor(request: IncomingMessage, ip: () => string | undefined) {
+    this.#request = request
+    this.#ip = ip
+  }
+
+  get userAgent(): string {
+    return this.#request.headers['user-agent'] ?? ''
+  }
+
+  get ip(): string | null {
+    return addressOf(this.#ip() ?? '')
   }
 }
 
