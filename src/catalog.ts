@@ -1,4 +1,5 @@
 import type { Knex } from 'knex'
+import { selectRows } from './statement.ts'
 
 /** The numbers on LocalLibrary's home page. */
 export interface CatalogCounts {
@@ -24,14 +25,13 @@ export interface CatalogOptions {
  * size costs one count at a time, and unless `countsMaxAge` allows it nobody is shown a number from before they asked.
  */
 export function createCatalog({ db, countsMaxAge = 0 }: CatalogOptions): Catalog {
-  const counts = db.raw(COUNTS) // once, as text: Knex's builder would take longer over it than the database
   let running: Promise<CatalogCounts> | null = null
   let waiting: Promise<CatalogCounts> | null = null
   /** The count that began last, unless it failed. */
   let latest: { readonly count: Promise<CatalogCounts>; readonly start: number } | null = null
 
   function start(): Promise<CatalogCounts> {
-    const count = countAll(db, counts)
+    const count = countAll(db)
     latest = { count, start: performance.now() }
     count.catch(() => {
       latest = null
@@ -61,8 +61,8 @@ export function createCatalog({ db, countsMaxAge = 0 }: CatalogOptions): Catalog
 }
 
 /** One statement, so that the four belong together. Source: the MDN tutorial's catalog/views.py, index. */
-async function countAll(db: Knex, counts: Knex.Raw): Promise<CatalogCounts> {
-  const row: Record<string, unknown> = await db.first(counts)
+async function countAll(db: Knex): Promise<CatalogCounts> {
+  const [row = {}] = await selectRows(db, COUNTS)
   return {
     books: Number(row.books), // PostgreSQL's driver gives a bigint as text
     copies: Number(row.copies),
@@ -71,9 +71,9 @@ async function countAll(db: Knex, counts: Knex.Raw): Promise<CatalogCounts> {
   }
 }
 
-const COUNTS = [
+const COUNTS = `select ${[
   '(select count(*) from catalog_book) as books',
   '(select count(*) from catalog_bookinstance) as copies',
   "(select count(*) from catalog_bookinstance where status = 'a') as copies_available",
   '(select count(*) from catalog_author) as authors',
-].join(', ')
+].join(', ')}`

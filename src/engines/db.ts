@@ -9,8 +9,9 @@ import {
   type SessionEngine,
   UpdateError,
 } from '../session/engine.ts'
+import { runStatement, selectRows } from '../statement.ts'
+import { createBatchedReads } from './batched-reads.ts'
 import type { ColumnValues, SessionColumns } from './session-columns.ts'
-import { runStatement } from './statement.ts'
 
 export interface DbEngineOptions {
   readonly db: Knex
@@ -67,9 +68,19 @@ export function createDbEngine({
   const nameOf = (identifier: string): string => db.ref(identifier).toQuery()
   const name = nameOf(table)
   const read = ['session_key', 'session_data', dialect.dateAsText, ...(columns?.read ?? []).map(nameOf)]
-  const SELECT = `select ${read.join(', ')} from ${name} where session_key = ? and expire_date > ?`
+  const SELECT = `select ${read.join(', ')} from ${name} where session_key in`
   const EXISTS = `select 1 from ${name} where session_key = ?`
   const DELETE = `delete from ${name} where session_key = ?`
+
+  const readRow = createBatchedReads(async (sessionKeys) => {
+    const sql = `${SELECT} (${sessionKeys.map(() => '?').join(', ')}) and expire_date > ?`
+    const found = (await selectRows(db, sql, [
+      ...sessionKeys,
+      dates.toColumn(now()),
+    ])) as readonly SessionRow[]
+    // Unlike Django, whose query finds the row of `abc…` for `ABC…` under MySQL's collations.
+    return new Map(found.map((row) => [row.session_key, row]))
+  })
 
   /** The row's columns but its key, each with its placeholder and the value for that. */
   function assignments(session: NewSession, sessionData: string, isNew: boolean): Assignment[] {
@@ -95,8 +106,7 @@ export function createDbEngine({
       : [dialect.textEquals, revision]
 
   async function exists(sessionKey: string): Promise<boolean> {
-    const found = dialect.rows(await runStatement(db, EXISTS, [sessionKey]))
-    return found.length > 0
+    return (await selectRows(db, EXISTS, [sessionKey])).length > 0
   }
 
   async function whyNothingMatched(sessionKey: string): Promise<UpdateError | ConflictError> {
@@ -110,9 +120,8 @@ export function createDbEngine({
 
     async load(sessionKey, client) {
       if (NEEDS_ESCAPES.test(sessionKey)) return null // no row has such a key
-      const [found] = dialect.rows(await runStatement(db, SELECT, [sessionKey, dates.toColumn(now())]))
-      // Unlike Django, whose query finds the row of `abc…` for `ABC…` under MySQL's collations.
-      if (found === undefined || found.session_key !== sessionKey) return null
+      const found = await readRow(sessionKey)
+      if (found === undefined) return null
       const { data } = codec.decode(found.session_data)
       return {
         data,
@@ -196,8 +205,7 @@ interface Dialect {
   readonly digestEquals: string | null
   /** Text from its bytes in hexadecimal; null where a driver sends values apart from the statement. */
   readonly hexText: string | null
-  /** What the driver gives: the rows of a SELECT, and how many an UPDATE or DELETE found. */
-  rows(result: unknown): readonly SessionRow[]
+  /** How many rows an UPDATE or DELETE found, in what the driver gives. */
   changes(result: unknown): number
 }
 
@@ -222,7 +230,6 @@ const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
     textEquals: 'session_data = CAST(? AS BINARY)',
     digestEquals: 'SHA2(session_data, 256) = ?',
     hexText: 'CONVERT(UNHEX(?) USING utf8mb4)',
-    rows: (result) => (result as [SessionRow[]])[0],
     changes: (result) => (result as [{ affectedRows: number }])[0].affectedRows,
   },
   postgresql: {
@@ -230,7 +237,6 @@ const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
     textEquals: 'session_data = ? COLLATE "C"',
     digestEquals: null, // sha256() came with PostgreSQL 11, and Django 2.2 runs on older ones
     hexText: null,
-    rows: (result) => (result as { rows: SessionRow[] }).rows,
     changes: (result) => (result as { rowCount: number }).rowCount,
   },
   sqlite: {
@@ -238,7 +244,6 @@ const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
     textEquals: 'session_data = ? COLLATE BINARY',
     digestEquals: null,
     hexText: null,
-    rows: (result) => result as SessionRow[],
     changes: (result) => (result as { changes: number }).changes,
   },
 }

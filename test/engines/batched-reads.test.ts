@@ -1,0 +1,79 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import test from 'ava'
+import { createBatchedReads } from '../../src/engines/batched-reads.ts'
+
+/** Reads that end when told to, and the keys of each. */
+function controlledReads() {
+  const asked: { keys: readonly string[]; end: (rows: ReadonlyMap<string, string> | Error) => void }[] = []
+  const read = createBatchedReads<string>((keys) => {
+    const { promise, resolve, reject } = Promise.withResolvers<ReadonlyMap<string, string>>()
+    asked.push({ keys, end: (rows) => (rows instanceof Error ? reject(rows) : resolve(rows)) })
+    return promise
+  })
+  return { read, asked }
+}
+
+const row = (key: string): ReadonlyMap<string, string> => new Map([[key, `row of ${key}`]])
+
+test('a read with none before it begins at once, by itself', async (t) => {
+  const { read, asked } = controlledReads()
+  const answer = read('a')
+  t.deepEqual(asked[0]?.keys, ['a'])
+  asked[0]?.end(row('a'))
+  t.is(await answer, 'row of a')
+})
+
+test('what is asked for meanwhile is asked for together, each key once, and each gets its own', async (t) => {
+  const { read, asked } = controlledReads()
+  const first = read('a')
+  const later = ['b', 'c', 'b', 'a'].map(read)
+  t.is(asked.length, 1)
+  asked[0]?.end(row('a'))
+  t.is(await first, 'row of a')
+  await delay(1)
+  t.deepEqual(asked[1]?.keys, ['b', 'c', 'a'])
+  asked[1]?.end(new Map([...row('b'), ...row('a')]))
+  t.deepEqual(await Promise.all(later), ['row of b', undefined, 'row of b', 'row of a'])
+})
+
+test('nobody gets the answer of a read that began before they asked, though it is of their key', async (t) => {
+  const { read, asked } = controlledReads()
+  const early = read('a')
+  const late = read('a')
+  asked[0]?.end(new Map([['a', 'old']]))
+  t.is(await early, 'old')
+  await delay(1)
+  asked[1]?.end(new Map([['a', 'new']]))
+  t.is(await late, 'new')
+})
+
+test('a read that fails fails those that share it, and no other', async (t) => {
+  const { read, asked } = controlledReads()
+  const first = read('a')
+  const [second, third] = [read('b'), read('c')]
+  asked[0]?.end(new Error('first'))
+  await t.throwsAsync(first, { message: 'first' })
+  await delay(1)
+  const fourth = read('d')
+  asked[1]?.end(new Error('second'))
+  await t.throwsAsync(second, { message: 'second' })
+  await t.throwsAsync(third, { message: 'second' })
+  await delay(1)
+  asked[2]?.end(row('d'))
+  t.is(await fourth, 'row of d')
+})
+
+test('a read that hangs holds up the next for a moment only', async (t) => {
+  const { read, asked } = controlledReads()
+  const hanging = read('a')
+  const next = read('b')
+  while (asked.length < 2) await delay(5)
+  asked[1]?.end(row('b'))
+  t.is(await next, 'row of b')
+  asked[0]?.end(row('a'))
+  t.is(await hanging, 'row of a')
+  const after = read('c')
+  t.deepEqual(asked[2]?.keys, ['c'])
+  asked[2]?.end(row('c'))
+  t.is(await after, 'row of c')
+})
