@@ -22,8 +22,9 @@ export function createViews(globals: Record<string, unknown>): Views {
     lstripBlocks: true,
   })
   for (const [name, value] of Object.entries(globals)) environment.addGlobal(name, value)
-  for (const template of ['base_generic.html', ...TEMPLATES]) environment.getTemplate(template, true)
+  environment.getTemplate('base_generic.html', true)
+  const templates = new Map(TEMPLATES.map((name) => [name, environment.getTemplate(name, true)]))
   return {
-    render: (template, context) => environment.render(template, context),
+    render: (name, context) => templates.get(name)?.render(context) ?? '',
   }
 }
