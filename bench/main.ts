@@ -5,6 +5,7 @@
  *   npm run bench                                           everything, some 20 minutes: writes bench/results.md
  *   npm run bench -- --scenario hot --rounds 1 --seconds 2  a part; writes nothing unless --write is given
  *   npm run bench -- --memory                               ten minutes at 64 connections, for the memory
+ *   npm run bench -- --growth                               ours on tables of 1,000 and of 5,000,000 sessions
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -20,6 +21,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '3' },
     memory: { type: 'boolean', default: false },
+    growth: { type: 'boolean', default: false },
     minutes: { type: 'string', default: '10' },
     write: { type: 'boolean', default: false },
   },
@@ -34,6 +36,7 @@ try {
   await prepare(say)
   const server = await startDatabase()
   if (values.memory) await memory()
+  else if (values.growth) await growth(server)
   else await benchmark(server)
 } finally {
   for (const end of endings) await end()
@@ -93,6 +96,14 @@ async function memory(): Promise<void> {
   const markdown = memoryReport(uses, minutes)
   console.log(markdown)
   if (isFull) write('memory.md', markdown)
+}
+
+async function growth(database: DatabaseServer): Promise<void> {
+  const { measureGrowth, growthReport } = await import('./growth.ts')
+  const options = { rounds: Number(values.rounds), seconds: Number(values.seconds) }
+  const markdown = growthReport(await measureGrowth(scope, { database, ...options }), options)
+  console.log(markdown)
+  write('growth.md', markdown)
 }
 
 function chosen<T extends { readonly name: string }>(

@@ -2,7 +2,7 @@ import mysql, { type Connection, type RowDataPacket } from 'mysql2/promise'
 import type { Scope } from '../test/support/file-scope.ts'
 import { checkTarget } from './check.ts'
 import { createLibrary, type LibrarySize } from './library.ts'
-import { runLoad } from './load.ts'
+import { type LoadOptions, runLoad } from './load.ts'
 import { type Scenario, sessionCount } from './scenarios.ts'
 import { makeSessions } from './sessions.ts'
 import type { RunningTarget, Target } from './targets.ts'
@@ -49,7 +49,7 @@ export interface Stage {
 }
 
 /** Enough for the compilers to finish; with a larger library the database is what is waited for. */
-const WARM_UP = { requests: 5000, seconds: { small: 4, large: 1, huge: 1 } } as const
+const WARM_UP = { requests: 12_000, seconds: { small: 10, large: 1, huge: 1 } } as const
 
 /** Where targets run: libraries, processes and sessions are made when first needed, and stay. */
 export async function openStage(
@@ -104,44 +104,53 @@ export async function openStage(
 
       const hot = visitors === 'hot' ? cookie() : null
       const visitsBefore = hot === null ? 0 : (await visit(first.port, hot)).numVisits
-      const pids = running.flatMap((one) => one.pids())
-      const spent = () => ({
-        cpu: cpuSeconds(pids),
-        databaseCpu: database.pid === null ? Number.NaN : cpuSeconds([database.pid]),
-      })
-      const [before, statementsBefore] = [spent(), await statements()]
-      const load = await runLoad({
-        ports: running.map(({ port }) => port),
-        connections,
-        seconds: seconds * stretch,
-        cookie,
-      })
-      const [after, statementsAfter] = [spent(), await statements()]
-      const memory = residentMegabytes(pids)
-      const { requests, errors, p50, p99 } = load
-      const answered = requests - errors
+      const load = { connections, seconds: seconds * stretch, cookie }
+      const cost = await measureLoad(running, load, { database, statements })
+      const answered = cost.requests - cost.errors
       const visitsAfter = hot === null ? null : (await visit(first.port, hot)).numVisits
       return {
         scenario: name,
         target: target.name,
         round,
-        requests,
-        requestsPerSecond: requests / load.seconds,
-        p50,
-        p99,
-        cpu: (1000 * (after.cpu - before.cpu)) / requests,
-        databaseCpu: (1000 * (after.databaseCpu - before.databaseCpu)) / requests,
-        statements: (statementsAfter - statementsBefore - 1) / requests,
-        memory,
-        errors,
+        ...cost,
         lost: visitsAfter === null ? null : answered - (visitsAfter - visitsBefore - 1),
       }
     },
   }
 }
 
+/** What visitors cost: these processes and the database. */
+export async function measureLoad(
+  running: readonly RunningTarget[],
+  load: Omit<LoadOptions, 'ports'>,
+  { database, statements }: { database: DatabaseUnderLoad; statements: () => Promise<number> },
+): Promise<Omit<Measurement, 'scenario' | 'target' | 'round' | 'lost'>> {
+  const pids = running.flatMap((one) => one.pids())
+  const spent = () => ({
+    cpu: cpuSeconds(pids),
+    databaseCpu: database.pid === null ? Number.NaN : cpuSeconds([database.pid]),
+  })
+  const [before, statementsBefore] = [spent(), await statements()]
+  const { requests, errors, p50, p99, seconds } = await runLoad({
+    ...load,
+    ports: running.map(({ port }) => port),
+  })
+  const [after, statementsAfter] = [spent(), await statements()]
+  return {
+    requests,
+    requestsPerSecond: requests / seconds,
+    p50,
+    p99,
+    cpu: (1000 * (after.cpu - before.cpu)) / requests,
+    databaseCpu: (1000 * (after.databaseCpu - before.databaseCpu)) / requests,
+    statements: (statementsAfter - statementsBefore - 1) / requests,
+    memory: residentMegabytes(pids),
+    errors,
+  }
+}
+
 /** The server's own number of statements; asking is one of them. */
-async function openStatementCounter(scope: Scope, url: string): Promise<() => Promise<number>> {
+export async function openStatementCounter(scope: Scope, url: string): Promise<() => Promise<number>> {
   const connection: Connection = await mysql.createConnection(url)
   scope.teardown(() => connection.end())
   return async () => {

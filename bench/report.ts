@@ -60,7 +60,7 @@ function head({ rounds, seconds, isFull, targets }: ReportOptions): string {
   const [cpu] = cpus()
   const memory = Math.round(totalmem() / 2 ** 30)
   return `${isFull ? 'All of it' : '**A part, or short rounds: not the whole benchmark**'} (\`npm run bench\`, ${new Date().toISOString().slice(0, 10)}): ${rounds} rounds of ${seconds} seconds
-for each of ${targets.length} targets, in turn (A B C, A B C, …), medians; on ${cpus().length} × ${cpu?.model ?? 'unknown'}, ${memory} GB,
+for each of ${targets.filter(({ kind }) => kind !== 'part').length} targets, in turn (A B C, A B C, …), medians; on ${cpus().length} × ${cpu?.model ?? 'unknown'}, ${memory} GB,
 Linux, Node ${process.version}, ${mariadbVersion()} with innodb_flush_log_at_trx_commit=1, Django 5.2 with PyMySQL. Client, target and
 database share the machine.
 
@@ -69,8 +69,9 @@ LocalLibrary's. Versions of the peers: ${peerVersions()}. Columns to trust on a 
 the target's processes, from /proc) and statements per request (the server's own counter).`
 }
 
-function section(summary: Summary, { name, title }: Scenario, targets: readonly Target[]): string {
-  const ours = targets.find(({ kind }) => kind === 'ours')?.name ?? ''
+function section(summary: Summary, { name, title, compares }: Scenario, targets: readonly Target[]): string {
+  const first = compares === 'parts' ? 'floor' : 'ours'
+  const ours = targets.find(({ kind }) => kind === first)?.name ?? ''
   const rows = targets.flatMap(({ name: target }) => {
     const of = (measure: Measure, digits: number): string =>
       summary.median(name, target, measure)?.toFixed(digits) ?? '–'
@@ -97,7 +98,7 @@ function section(summary: Summary, { name, title }: Scenario, targets: readonly 
 
 \`${name}\`
 
-| target | CPU ms/req | ours ÷ it | statements/req | req/s | ours ÷ it | p50 ms | p99 ms | database CPU ms/req | memory MB | errors | lost visits |
+| target | CPU ms/req | ${first} ÷ it | statements/req | req/s | ${first} ÷ it | p50 ms | p99 ms | database CPU ms/req | memory MB | errors | lost visits |
 |---|---|---|---|---|---|---|---|---|---|---|---|
 ${rows.join('\n')}
 `

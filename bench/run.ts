@@ -1,6 +1,6 @@
 import type { Scope } from '../test/support/file-scope.ts'
 import { type DatabaseUnderLoad, type Measurement, openStage } from './measure.ts'
-import type { Scenario } from './scenarios.ts'
+import { type Scenario, targetsOf } from './scenarios.ts'
 import type { Target } from './targets.ts'
 
 export interface RunOptions {
@@ -21,7 +21,7 @@ export async function runAll(
   const measurements: Measurement[] = []
   for (const scenario of scenarios) {
     for (let round = 1; round <= rounds; round += 1) {
-      for (const target of targets) {
+      for (const target of targetsOf(scenario, targets)) {
         const measurement = await stage.measure(target, scenario, { round, seconds })
         measurements.push(measurement)
         onMeasured(measurement)

@@ -1,4 +1,5 @@
 import type { LibrarySize } from './library.ts'
+import type { Target } from './targets.ts'
 
 /** What visitors do, and on how much data. */
 export interface Scenario {
@@ -14,6 +15,8 @@ export interface Scenario {
   readonly processes: 1 | 2
   /** How much longer than the others it is measured: where a request takes long. */
   readonly stretch: number
+  /** `parts`: the floor and what it costs with parts of ours; `whole`: all others. */
+  readonly compares: 'whole' | 'parts'
 }
 
 const USUAL = {
@@ -23,6 +26,7 @@ const USUAL = {
   connections: 16,
   processes: 1,
   stretch: 1,
+  compares: 'whole',
 } as const
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -45,7 +49,20 @@ export const SCENARIOS: readonly Scenario[] = [
     connections: 64,
     stretch: 2,
   },
+  {
+    ...USUAL,
+    name: 'libraries',
+    title: 'What libraries cost: the floor with one of ours',
+    compares: 'parts',
+  },
 ]
+
+/** Who takes part in a scenario. */
+export function targetsOf({ compares }: Scenario, targets: readonly Target[]): readonly Target[] {
+  return targets.filter(({ kind }) =>
+    compares === 'parts' ? kind === 'floor' || kind === 'part' : kind !== 'part',
+  )
+}
 
 /** How many sessions `many` are: enough that two requests at once hardly ever meet in one. */
 export function sessionCount({ visitors, payload }: Scenario): number {

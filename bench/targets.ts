@@ -20,7 +20,8 @@ export const DJANGO = '5.2'
 
 export interface Target {
   readonly name: string
-  readonly kind: 'ours' | 'django' | 'peer' | 'floor'
+  /** `part`: the floor with one part that ours has. */
+  readonly kind: 'ours' | 'django' | 'peer' | 'floor' | 'part'
   /** Django's own rows, signed and compressed; else a table of the peer's, and the column that holds its JSON. */
   readonly rows: 'django' | { readonly table: string; readonly key: string; readonly column: string }
   start(scope: Scope, databaseUrl: string): Promise<RunningTarget>
@@ -56,6 +57,9 @@ export const TARGETS: readonly Target[] = [
     column: 'data',
   }),
   { ...peer('floor: node:http, mysql2', 'floor.ts', 'django'), kind: 'floor' },
+  { ...peer('floor with Knex’s pool, texts as ours', 'floor-knex-text.ts', 'django'), kind: 'part' },
+  { ...peer('floor with Knex’s builder', 'floor-knex.ts', 'django'), kind: 'part' },
+  { ...peer('floor with Nunjucks', 'floor-nunjucks.ts', 'django'), kind: 'part' },
 ]
 
 function peer(name: string, file: string, rows: Target['rows']): Target {
@@ -79,21 +83,34 @@ export function startOurs(
   { cwd }: { cwd?: string } = {},
 ): Promise<RunningTarget> {
   const site = { DJANGO_SECRET_KEY: SECRET_KEY, DJANGO_VERSION: DJANGO, ALLOWED_HOSTS: '127.0.0.1' }
-  return startServer(scope, process.execPath, [join(projectFolder, 'src/cli/main.ts'), 'serve'], {
-    ...(cwd !== undefined && { cwd }),
-    env: {
-      ...ANY_PORTS,
-      ...(databaseUrl !== null && {
-        ...site,
-        DATABASE_URL: databaseUrl,
-        USE_TZ: 'True',
-        TIME_ZONE: 'UTC',
-        NODE_ENV: 'production',
-      }),
+  return startServer(
+    scope,
+    process.execPath,
+    [...ourFlags(), join(projectFolder, 'src/cli/main.ts'), 'serve'],
+    {
+      ...(cwd !== undefined && { cwd }),
+      env: {
+        ...ANY_PORTS,
+        ...(databaseUrl !== null && {
+          ...site,
+          DATABASE_URL: databaseUrl,
+          USE_TZ: 'True',
+          TIME_ZONE: 'UTC',
+          NODE_ENV: 'production',
+        }),
+      },
+      port: (output) =>
+        output.includes('"service.ready"')
+          ? /"http:\/\/127.0.0.1:(\d+)\/catalog/.exec(output)?.[1]
+          : undefined,
     },
-    port: (output) =>
-      output.includes('"service.ready"') ? /"http:\/\/127.0.0.1:(\d+)\/catalog/.exec(output)?.[1] : undefined,
-  })
+  )
+}
+
+/** Those that `npm start` gives to Node. */
+function ourFlags(): string[] {
+  const { scripts } = JSON.parse(readFileSync(join(projectFolder, 'package.json'), 'utf8'))
+  return String(scripts.start).match(/--\S+/g) ?? []
 }
 
 const ANY_PORTS = { PORT: '0', METRICS_PORT: '0' } as const

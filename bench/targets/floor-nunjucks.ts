@@ -1,0 +1,5 @@
+/** The floor, its page rendered by Nunjucks. */
+import { mysqlParts, serveFloor } from './floor-server.ts'
+import { createPage } from './site.ts'
+
+serveFloor(mysqlParts(), createPage())
