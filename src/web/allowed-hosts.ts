@@ -40,9 +40,13 @@ export function createHostCheck({
   allowedHosts,
   trustedProxy,
 }: AllowedHostsOptions): (request: IncomingMessage) => void {
+  let latest: string | null = null // found allowed last: mostly it is the same one
   return function checkHost(request) {
-    for (const host of [rawHost(request, trustedProxy), ...targetHost(request)])
+    for (const host of [rawHost(request, trustedProxy), ...targetHost(request)]) {
+      if (host === latest) continue
       if (!isAllowedHost(host, allowedHosts)) throw new DisallowedHost(host)
+      latest = host
+    }
   }
 }
 

@@ -4,7 +4,7 @@ import Router from 'koa-router'
 import type { Catalog } from '../catalog.ts'
 import { LOCAL_HOSTS } from '../django/hosts.ts'
 import { createAllowedHosts } from './allowed-hosts.ts'
-import { readAssets } from './assets.ts'
+import { ASSETS_PREFIX, readAssets } from './assets.ts'
 import { protect } from './csrf.ts'
 import { createErrorPages } from './errors.ts'
 import { createFrames } from './frame.ts'
@@ -97,7 +97,7 @@ export function createApp({
   app.use(errorPages)
   // Before the hosts are checked, since nothing there depends on the host: orchestrators and load balancers ask by
   // address, and the page that refuses a host needs its style sheet.
-  app.use(sessionless.allowedMethods()).use(sessionless.routes()).use(endIfMatched)
+  app.use(under(['/health/', ASSETS_PREFIX], sessionless))
   app.use(createAllowedHosts({ allowedHosts, trustedProxy }))
   // Before the session: that of a page of Django is Django's to load and to save.
   if (upstream !== null) app.use(unlessServedBy(router, upstream.middleware))
@@ -125,9 +125,19 @@ function originsOf(url: string): string[] {
   return url === '' ? [] : [new URL(url).origin]
 }
 
-/** A known path with another method goes no further: no session for it either. `allowedMethods` says 405. */
-const endIfMatched: Middleware = async function endIfMatched(ctx, next) {
-  if (ctx.matched.length === 0) await next()
+/**
+ * The router's answers for paths that begin so; for others it is not asked, since that costs. A known path with another
+ * method goes no further: no session for it either. `allowedMethods` says 405.
+ */
+function under(prefixes: readonly string[], router: Router): Middleware {
+  const [allowedMethods, routes] = [router.allowedMethods(), router.routes()]
+  return function underPrefixes(ctx, next) {
+    if (!prefixes.some((prefix) => ctx.path.startsWith(prefix))) return next()
+    const endIfMatched = async () => {
+      if (ctx.matched.length === 0) await next()
+    }
+    return allowedMethods(ctx, () => Promise.resolve(routes(ctx, endIfMatched)))
+  }
 }
 
 /** For a path, or a method of it, that this router does not know. */

@@ -9,7 +9,7 @@ export interface Asset {
 }
 
 /** Not `/static/` or `/media/`: on a shared host name those are Django's, as are `/catalog/…` and `/accounts/`. */
-const PREFIX = '/koa-assets/'
+export const ASSETS_PREFIX = '/koa-assets/'
 
 const DIRECTORY = new URL('../../templates/assets/', import.meta.url)
 
@@ -26,7 +26,7 @@ function readAsset(fileName: string): Asset {
   const hash = createHash('sha256').update(content).digest('base64url').slice(0, 16)
   const [name, extension = ''] = fileName.split('.')
   return {
-    url: `${PREFIX}${name}.${hash}.${extension}`,
+    url: `${ASSETS_PREFIX}${name}.${hash}.${extension}`,
     serve: function asset(ctx) {
       ctx.status = 200
       ctx.type = extension
