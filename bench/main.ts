@@ -19,7 +19,7 @@ const { values } = parseArgs({
     scenario: { type: 'string', multiple: true },
     target: { type: 'string', multiple: true },
     // Short and many: a machine's speed changes from one second to the next, and each round compares within seconds.
-    rounds: { type: 'string', default: '7' },
+    rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '1' },
     memory: { type: 'boolean', default: false },
     growth: { type: 'boolean', default: false },

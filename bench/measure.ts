@@ -49,7 +49,7 @@ export interface Stage {
 }
 
 /** Enough for the compilers to finish; with a larger library the database is what is waited for. */
-const WARM_UP = { requests: 12_000, seconds: { small: 10, large: 1, huge: 1 } } as const
+const WARM_UP = { requests: 20_000, seconds: { small: 15, large: 1, huge: 1 } } as const
 
 /** Where targets run: libraries, processes and sessions are made when first needed, and stay. */
 export async function openStage(

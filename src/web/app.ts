@@ -130,7 +130,8 @@ function originsOf(url: string): string[] {
  * method goes no further: no session for it either. `allowedMethods` says 405.
  */
 function under(prefixes: readonly string[], router: Router): Middleware {
-  const [allowedMethods, routes] = [router.allowedMethods(), router.routes()]
+  const allowedMethods = router.allowedMethods() as Middleware
+  const routes = router.routes() as Middleware
   return function underPrefixes(ctx, next) {
     if (!prefixes.some((prefix) => ctx.path.startsWith(prefix))) return next()
     const endIfMatched = async () => {
