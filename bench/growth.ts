@@ -3,7 +3,7 @@ import type { Scope } from '../test/support/file-scope.ts'
 import { createLibrary } from './library.ts'
 import { runLoad } from './load.ts'
 import { type DatabaseUnderLoad, measureLoad, openStatementCounter } from './measure.ts'
-import { makeSessions } from './sessions.ts'
+import { encodeSession, makeSessions } from './sessions.ts'
 import { medianOf } from './summary.ts'
 import { startOurs, TARGETS } from './targets.ts'
 
@@ -76,7 +76,7 @@ async function fillSessions(
     databaseUrl,
     `${index}
      INSERT INTO django_session (session_key, session_data, expire_date)
-       SELECT MD5(seq) AS session_key, CONCAT('eyJudW1fdmlzaXRzIjoxfQ:1vNabc:', MD5(seq), 'abcdefghijk'),
+       SELECT MD5(seq) AS session_key, '${encodeSession(new Map([['num_visits', '1']]))}',
          NOW(6) + INTERVAL 1 + seq % 1209600 SECOND
        FROM seq_1_to_${rows} ORDER BY session_key;
      ANALYZE TABLE django_session;`,

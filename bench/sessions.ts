@@ -25,8 +25,6 @@ export function makeSessions(
 }
 
 async function insertDjangoRows({ databaseUrl, count, payload }: SessionsToMake): Promise<string[]> {
-  const now = () => new Date()
-  const codec = createSessionCodec({ secretKeys: [SECRET_KEY], profile: versionProfile(DJANGO), now })
   const dates = createDateColumn({ database: 'mysql', useTz: true, timeZone: 'UTC' })
   const expireDate = dates.toColumn(new Date(Date.now() + 1_209_600_000))
   const keys = Array.from({ length: count }, () => newSessionKey())
@@ -34,11 +32,17 @@ async function insertDjangoRows({ databaseUrl, count, payload }: SessionsToMake)
     const rows = batch.map((key) => {
       const data = new Map([['num_visits', '1']])
       if (payload > 0) data.set('payload', stringifyValue(createPayload(payload)))
-      return [key, codec.encode(data), expireDate]
+      return [key, encodeSession(data), expireDate]
     })
     await runSql(databaseUrl, 'INSERT INTO django_session VALUES ?', [rows])
   })
   return keys.map((key) => `sessionid=${key}`)
+}
+
+/** As the site's Django would. */
+export function encodeSession(data: ReadonlyMap<string, string>): string {
+  const now = () => new Date()
+  return createSessionCodec({ secretKeys: [SECRET_KEY], profile: versionProfile(DJANGO), now }).encode(data)
 }
 
 /** Peers make their sessions themselves; a payload is put into the rows. */
