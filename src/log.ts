@@ -3,13 +3,28 @@ import type { LogLevel } from './settings.ts'
 import type { Log } from './web/log.ts'
 
 /**
- * Standard output, some lines at a time: a write of each by itself would cost more than the line, and a sync one would
- * make visitors wait for whoever reads the log. What is not written yet when the process exits is written then.
+ * Standard output: the lines of one turn of the event loop are one write, since a write of each would cost more than the
+ * line, and in a thread, so that no visitor waits for whoever reads the log. What is left when the process exits is
+ * written then.
  */
-const BUFFERED = { dest: 1, sync: false, minLength: 4096, periodicFlush: 100 } as const
+function standardOutput(): DestinationStream {
+  const output = pino.destination({ dest: 1, sync: false, minLength: 4096, periodicFlush: 100 })
+  let isFlushing = false
+  return {
+    write(line) {
+      output.write(line)
+      if (isFlushing) return
+      isFlushing = true
+      setImmediate(() => {
+        isFlushing = false
+        output.flush()
+      })
+    },
+  }
+}
 
 /** One JSON line an event on standard output. Nothing logs a secret; should something ever, by these names it does not. */
-export function createLog(level: LogLevel, destination: DestinationStream = pino.destination(BUFFERED)): Log {
+export function createLog(level: LogLevel, destination: DestinationStream = standardOutput()): Log {
   // Not pino's `redact`, which takes ten times as long as all else that pino does with an event.
   const formatters = { log: censorFields }
   const timestamp = pino.stdTimeFunctions.isoTime
