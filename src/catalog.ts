@@ -1,4 +1,5 @@
 import type { Knex } from 'knex'
+import { shareNext } from './share-next.ts'
 import { selectRows } from './statement.ts'
 
 /** The numbers on LocalLibrary's home page. */
@@ -25,37 +26,21 @@ export interface CatalogOptions {
  * size costs one count at a time, and unless `countsMaxAge` allows it nobody is shown a number from before they asked.
  */
 export function createCatalog({ db, countsMaxAge = 0 }: CatalogOptions): Catalog {
-  let running: Promise<CatalogCounts> | null = null
-  let waiting: Promise<CatalogCounts> | null = null
   /** The count that began last, unless it failed. */
   let latest: { readonly count: Promise<CatalogCounts>; readonly start: number } | null = null
-
-  function start(): Promise<CatalogCounts> {
+  const counts = shareNext(() => {
     const count = countAll(db)
     latest = { count, start: performance.now() }
     count.catch(() => {
       latest = null
     })
-    const settle = () => {
-      running = null
-    }
-    // Attached before any waiter's handler, and so run just before it: nobody can start a count in between.
-    count.then(settle, settle)
-    running = count
     return count
-  }
-
-  function startNext(): Promise<CatalogCounts> {
-    waiting = null
-    return start()
-  }
+  })
 
   return {
     counts() {
       if (latest !== null && performance.now() - latest.start < countsMaxAge * 1000) return latest.count
-      if (running === null) return start()
-      waiting ??= running.then(startNext, startNext)
-      return waiting
+      return counts()
     },
   }
 }

@@ -1,3 +1,5 @@
+import { shareNext } from '../share-next.ts'
+
 /** Milliseconds that a read waits for the one before it: one that hangs holds up nobody else. */
 const PATIENCE = 20
 
@@ -10,51 +12,17 @@ const PATIENCE = 20
 export function createBatchedReads<V>(
   read: (keys: readonly string[]) => Promise<ReadonlyMap<string, V>>,
 ): (key: string) => Promise<V | undefined> {
-  let running: Promise<unknown> | null = null
-  let waiting: Batch<V> | null = null
-
-  function run(keys: readonly string[]): Promise<ReadonlyMap<string, V>> {
-    const answer = read(keys)
-    const end = () => {
-      if (running === answer) running = null
-    }
-    answer.then(end, end)
-    running = answer
-    return answer
-  }
-
-  async function runAfter(
-    previous: Promise<unknown>,
-    keys: ReadonlySet<string>,
-  ): Promise<ReadonlyMap<string, V>> {
-    await settledOrLate(previous)
-    waiting = null
-    return run([...keys])
-  }
-
+  let asked = new Set<string>()
+  const readAsked = shareNext(
+    () => {
+      const keys = [...asked]
+      asked = new Set()
+      return read(keys)
+    },
+    { patience: PATIENCE },
+  )
   return async function readOne(key) {
-    if (running === null && waiting === null) return (await run([key])).get(key)
-    if (waiting === null) {
-      const keys = new Set<string>()
-      waiting = { keys, answer: runAfter(running ?? Promise.resolve(), keys) }
-    }
-    waiting.keys.add(key)
-    return (await waiting.answer).get(key)
+    asked.add(key)
+    return (await readAsked()).get(key)
   }
-}
-
-interface Batch<V> {
-  readonly keys: Set<string>
-  readonly answer: Promise<ReadonlyMap<string, V>>
-}
-
-function settledOrLate(promise: Promise<unknown>): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, PATIENCE)
-    const end = () => {
-      clearTimeout(timer)
-      resolve()
-    }
-    promise.then(end, end)
-  })
 }
