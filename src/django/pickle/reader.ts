@@ -1,7 +1,7 @@
 import { PayloadTooLarge } from '../signing.ts'
 import { PickleRefused, UnpicklingError } from './errors.ts'
 import { type Argument, completeUuid, Global, globalNamed, refused, tupleOf } from './globals.ts'
-import { createInput } from './input.ts'
+import { Input } from './input.ts'
 import type { PickleLimits } from './measure.ts'
 import { DictNode, isHashable, type Node, SetNode, TupleNode, UuidNode } from './nodes.ts'
 import { OP, REFUSED_OPCODES } from './opcodes.ts'
@@ -25,7 +25,7 @@ import { PythonByteArray, PythonFloat } from './values.ts'
  */
 export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLimits): Node {
   if (bytes.length > maxBytes) throw new PayloadTooLarge(`The pickle is larger than ${maxBytes} bytes`)
-  const input = createInput(bytes)
+  const input = new Input(bytes)
   const memo: Argument[] = []
   let remembered = 0
   const outer: Argument[][] = []
