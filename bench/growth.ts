@@ -2,21 +2,10 @@ import { runScript } from '../test/support/databases.ts'
 import type { Scope } from '../test/support/file-scope.ts'
 import { createLibrary } from './library.ts'
 import { runLoad } from './load.ts'
-import { type DatabaseUnderLoad, measureLoad, openStatementCounter } from './measure.ts'
+import { type DatabaseUnderLoad, type Measurement, measureLoad, openStatementCounter } from './measure.ts'
 import { encodeSession, makeSessions } from './sessions.ts'
-import { medianOf } from './summary.ts'
+import { type Measure, summarize } from './summary.ts'
 import { startOurs, TARGETS } from './targets.ts'
-
-/** What a visit costs with so many sessions in the table; medians. */
-export interface GrowthCost {
-  readonly title: string
-  readonly cpu: number
-  readonly databaseCpu: number
-  readonly statements: number
-  readonly p50: number
-  readonly p99: number
-  readonly requestsPerSecond: number
-}
 
 const KINDS = [
   { title: '1,000 rows', rows: 1000, isIndexed: true },
@@ -25,12 +14,13 @@ const KINDS = [
 ] as const
 
 const CONNECTIONS = 16
+const SCENARIO = 'growth'
 
 /** Our service on tables of few and of many sessions, in turn. */
 export async function measureGrowth(
   scope: Scope,
   { database, rounds, seconds }: { database: DatabaseUnderLoad; rounds: number; seconds: number },
-): Promise<GrowthCost[]> {
+): Promise<Measurement[]> {
   const statements = await openStatementCounter(scope, database.url)
   const [ours] = TARGETS
   if (ours === undefined) throw new TypeError('the first target is ours')
@@ -44,26 +34,15 @@ export async function measureGrowth(
     await runLoad({ ports: [running.port], connections: CONNECTIONS, seconds: 10, cookie })
     kinds.push({ title, running, cookie })
   }
-  const found = kinds.map(() => [] as Awaited<ReturnType<typeof measureLoad>>[])
-  for (let round = 0; round < rounds; round += 1) {
-    for (const [at, { running, cookie }] of kinds.entries()) {
+  const measurements: Measurement[] = []
+  for (let round = 1; round <= rounds; round += 1) {
+    for (const { title, running, cookie } of kinds) {
       const load = { connections: CONNECTIONS, seconds, cookie }
-      found[at]?.push(await measureLoad([running], load, { database, statements }))
+      const cost = await measureLoad([running], load, { database, statements })
+      measurements.push({ scenario: SCENARIO, target: title, round, ...cost, lost: null })
     }
   }
-  return kinds.map(({ title }, at) => {
-    const median = (measure: keyof Omit<GrowthCost, 'title'>): number =>
-      medianOf(found[at]?.map((one) => one[measure]) ?? []) ?? Number.NaN
-    return {
-      title,
-      cpu: median('cpu'),
-      databaseCpu: median('databaseCpu'),
-      statements: median('statements'),
-      p50: median('p50'),
-      p99: median('p99'),
-      requestsPerSecond: median('requestsPerSecond'),
-    }
-  })
+  return measurements
 }
 
 /** Live sessions of visitors who never come back, in the order of their keys, which are as random as Django's. */
@@ -85,11 +64,16 @@ async function fillSessions(
 
 /** As a page. */
 export function growthReport(
-  costs: readonly GrowthCost[],
+  measurements: readonly Measurement[],
   { rounds, seconds }: { rounds: number; seconds: number },
 ): string {
-  const row = ({ title, cpu, databaseCpu, statements, p50, p99, requestsPerSecond }: GrowthCost): string =>
-    `| ${title} | ${cpu.toFixed(2)} | ${databaseCpu.toFixed(2)} | ${statements.toFixed(1)} | ${p50.toFixed(1)} | ${p99.toFixed(1)} | ${requestsPerSecond.toFixed(0)} |`
+  const summary = summarize(measurements)
+  const rows = KINDS.map(({ title }) => {
+    const of = (measure: Measure, digits: number): string =>
+      summary.median(SCENARIO, title, measure)?.toFixed(digits) ?? '–'
+    const cells = [of('cpu', 2), of('databaseCpu', 2), of('statements', 1), of('p50', 1), of('p99', 1)]
+    return `| ${[title, ...cells, of('requestsPerSecond', 0)].join(' | ')} |`
+  })
   return `# A large table of sessions
 
 \`npm run bench -- --growth\`, ${new Date().toISOString().slice(0, 10)}: this service on three databases, in turn, ${rounds} rounds of ${seconds} seconds
@@ -97,7 +81,7 @@ under ${CONNECTIONS} connections of 2,000 returning visitors, medians; MariaDB w
 
 | sessions in the table | CPU ms/visit | database CPU ms/visit | statements/visit | p50 ms | p99 ms | visits/s |
 |---|---|---|---|---|---|---|
-${costs.map(row).join('\n')}
+${rows.join('\n')}
 
 A visit moves its row's entry in Django's index on \`expire_date\`: the last two rows differ by what that costs.
 `

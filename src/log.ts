@@ -4,8 +4,8 @@ import type { Log } from './web/log.ts'
 
 /**
  * Standard output: the lines of one turn of the event loop are one write, since a write of each would cost more than the
- * line, and in a thread, so that no visitor waits for whoever reads the log. What is left when the process exits is
- * written then.
+ * line, and in a thread, so that no visitor waits for whoever reads the log. The period is for lines that come while a
+ * write is on its way, when `flush` does nothing; what is left when the process exits is written then.
  */
 function standardOutput(): DestinationStream {
   const output = pino.destination({ dest: 1, sync: false, minLength: 4096, periodicFlush: 100 })

@@ -72,7 +72,6 @@ export function deleteCookie(settings: CookieSettings, profile: VersionProfile):
  * Source: django/utils/cache.py, patch_vary_headers. Unlike Django before 6.1, empty names in `existing` are dropped.
  */
 export function varyOnCookie(existing: string, { knowsVaryStar }: VersionProfile): string {
-  if (existing === '') return 'Cookie'
   const names = existing
     .split(',')
     .map(strip)

@@ -3,10 +3,11 @@ import nunjucks from 'nunjucks'
 import type { Frame } from './frame.ts'
 
 const TEMPLATES = ['index.html', 'error.html', 'login.html', 'logged_out.html'] as const
+type TemplateName = (typeof TEMPLATES)[number]
 
 export interface Views {
   /** The page as HTML, every value in it escaped. @throws for a value that the template needs and did not get. */
-  render(template: (typeof TEMPLATES)[number], context: Record<string, unknown> & { frame: Frame }): string
+  render(template: TemplateName, context: Record<string, unknown> & { frame: Frame }): string
 }
 
 /**
@@ -23,8 +24,9 @@ export function createViews(globals: Record<string, unknown>): Views {
   })
   for (const [name, value] of Object.entries(globals)) environment.addGlobal(name, value)
   environment.getTemplate('base_generic.html', true)
-  const templates = new Map(TEMPLATES.map((name) => [name, environment.getTemplate(name, true)]))
+  const compiled = TEMPLATES.map((name) => [name, environment.getTemplate(name, true)])
+  const templates: Record<TemplateName, nunjucks.Template> = Object.fromEntries(compiled)
   return {
-    render: (name, context) => templates.get(name)?.render(context) ?? '',
+    render: (name, context) => templates[name].render(context),
   }
 }
