@@ -10,7 +10,8 @@ import {
   UpdateError,
 } from '../session/engine.ts'
 import { runStatement, selectRows } from '../statement.ts'
-import { createBatchedReads } from './batched-reads.ts'
+import { createBatches } from './batches.ts'
+import { type ChangedRow, createJointWrites, type RowWrites, type WrittenRow } from './joint-writes.ts'
 import type { ColumnValues, SessionColumns } from './session-columns.ts'
 
 export interface DbEngineOptions {
@@ -38,6 +39,11 @@ type SessionRow = ColumnValues & {
   readonly expire_date: string
 }
 
+/** A row to be written, with the site's own columns. */
+interface Row extends WrittenRow {
+  readonly others: readonly Assignment[]
+}
+
 /** Above this many characters a digest is compared instead of the text: it costs half at 100 kB. */
 const DIGEST_FROM = 4096
 const CLEAR_BATCH = 1000
@@ -61,7 +67,8 @@ export function createDbEngine({
   table = 'django_session',
   columns,
 }: DbEngineOptions): SessionEngine {
-  const dialect = dialects[databaseKindOf(db)]
+  const kind = databaseKindOf(db)
+  const dialect = dialects[kind]
   const rows = (): Knex.QueryBuilder => db(table)
   const prepare = (session: NewSession): NewSession => columns?.prepare?.(session) ?? session
   // Texts that are made once, where Knex's builder would make them at each request.
@@ -72,7 +79,8 @@ export function createDbEngine({
   const EXISTS = `select 1 from ${name} where session_key = ?`
   const DELETE = `delete from ${name} where session_key = ?`
 
-  const readRow = createBatchedReads(async (sessionKeys) => {
+  const readRows = createBatches(async (asked: readonly string[]) => {
+    const sessionKeys = [...new Set(asked)]
     const sql = `${SELECT} (${sessionKeys.map(() => '?').join(', ')}) and expire_date > ?`
     const found = (await selectRows(db, sql, [
       ...sessionKeys,
@@ -82,14 +90,14 @@ export function createDbEngine({
     return new Map(found.map((row) => [row.session_key, row]))
   })
 
-  /** The row's columns but its key, each with its placeholder and the value for that. */
-  function assignments(session: NewSession, sessionData: string, isNew: boolean): Assignment[] {
+  function rowOf(sessionKey: string, session: NewSession, isNew: boolean): Row {
     const others = Object.entries(columns?.values(session, { isNew, now: now() }) ?? {})
-    return [
-      { column: 'session_data', placeholder: '?', value: sessionData },
-      { column: 'expire_date', placeholder: '?', value: dates.toColumn(session.expireDate) },
-      ...others.map(([column, value]) => ({ column: nameOf(column), ...safe(value) })),
-    ]
+    return {
+      sessionKey,
+      sessionData: codec.encode(session.data),
+      expireDate: dates.toColumn(session.expireDate),
+      others: others.map(([column, value]) => ({ column: nameOf(column), ...safe(value) })),
+    }
   }
 
   /** A visitor may have written this value, the name of a browser say. */
@@ -115,12 +123,42 @@ export function createDbEngine({
       : new UpdateError('this session was deleted')
   }
 
+  const alone: RowWrites<Row, Row & ChangedRow> = {
+    async insert(row) {
+      const set = assignments(row)
+      const into = set.map(({ column }) => column).join(', ')
+      const placeholders = set.map(({ placeholder }) => placeholder).join(', ')
+      try {
+        await runStatement(db, `insert into ${name} (session_key, ${into}) values (?, ${placeholders})`, [
+          row.sessionKey,
+          ...set.map(bindingOf),
+        ])
+      } catch (error) {
+        if (isDuplicateKey(error)) throw new CreateError('the session key is taken', { cause: error })
+        throw isUnfilled(error) ? new UnfilledColumn(unfilledText(table), { cause: error }) : error
+      }
+    },
+
+    async update(row) {
+      const set = assignments(row)
+      const to = set.map(({ column, placeholder }) => `${column} = ${placeholder}`).join(', ')
+      const [condition, value] = unchanged(row.revision)
+      const result = await runStatement(
+        db,
+        `update ${name} set ${to} where session_key = ? and ${condition}`,
+        [...set.map(bindingOf), row.sessionKey, value],
+      )
+      if (dialect.changes(result) === 0) throw await whyNothingMatched(row.sessionKey)
+    },
+  }
+  const writes = kind === 'mysql' && columns === undefined ? createJointWrites(db, name, alone) : alone
+
   return {
     exists,
 
     async load(sessionKey, client) {
       if (NEEDS_ESCAPES.test(sessionKey)) return null // no row has such a key
-      const found = await readRow(sessionKey)
+      const found = (await readRows(sessionKey)).get(sessionKey)
       if (found === undefined) return null
       const { data } = codec.decode(found.session_data)
       return {
@@ -134,35 +172,16 @@ export function createDbEngine({
 
     async create(sessionKey, given) {
       const session = prepare(given)
-      const sessionData = codec.encode(session.data)
-      const set = assignments(session, sessionData, true)
-      const into = set.map(({ column }) => column).join(', ')
-      const placeholders = set.map(({ placeholder }) => placeholder).join(', ')
-      try {
-        await runStatement(db, `insert into ${name} (session_key, ${into}) values (?, ${placeholders})`, [
-          sessionKey,
-          ...set.map(bindingOf),
-        ])
-      } catch (error) {
-        if (isDuplicateKey(error)) throw new CreateError('the session key is taken', { cause: error })
-        throw isUnfilled(error) ? new UnfilledColumn(unfilledText(table), { cause: error }) : error
-      }
-      return { ...session, sessionKey, revision: sessionData }
+      const row = rowOf(sessionKey, session, true)
+      await writes.insert(row)
+      return { ...session, sessionKey, revision: row.sessionData }
     },
 
     async update(sessionKey, given, revision) {
       const session = prepare(given)
-      const sessionData = codec.encode(session.data)
-      const set = assignments(session, sessionData, false)
-      const to = set.map(({ column, placeholder }) => `${column} = ${placeholder}`).join(', ')
-      const [condition, value] = unchanged(revision)
-      const result = await runStatement(
-        db,
-        `update ${name} set ${to} where session_key = ? and ${condition}`,
-        [...set.map(bindingOf), sessionKey, value],
-      )
-      if (dialect.changes(result) === 0) throw await whyNothingMatched(sessionKey)
-      return { ...session, sessionKey, revision: sessionData }
+      const row = rowOf(sessionKey, session, false)
+      await writes.update({ ...row, revision })
+      return { ...session, sessionKey, revision: row.sessionData }
     },
 
     async delete(sessionKey, revision) {
@@ -214,6 +233,15 @@ interface Assignment {
   readonly column: string
   readonly placeholder: string
   readonly value: string | number | null
+}
+
+/** The row's columns but its key, each with its placeholder and the value for that. */
+function assignments({ sessionData, expireDate, others }: Row): Assignment[] {
+  return [
+    { column: 'session_data', placeholder: '?', value: sessionData },
+    { column: 'expire_date', placeholder: '?', value: expireDate },
+    ...others,
+  ]
 }
 
 function bindingOf({ value }: Assignment): string | number | null {

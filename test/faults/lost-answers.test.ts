@@ -31,6 +31,24 @@ for (const name of ['mariadb', 'postgresql'] as const satisfies readonly ServerN
     t.is(await countRows(backend), 1)
   })
 
+  test.serial(`what ${name} wrote for several visitors without an answer is counted once each`, async (t) => {
+    const { network, service } = await start(t, name)
+    const visitors = await Promise.all(Array.from({ length: 8 }, () => visitHome(service.url)))
+    const visitAll = () =>
+      Promise.all(
+        visitors.map(({ sessionKey }) => visitHome(service.url, { sessionKey: sessionKey ?? undefined })),
+      )
+    for (const [lost, counts] of [
+      ['answer', 3], // 1, 2 unseen
+      ['question', 4],
+    ] as const) {
+      network.lose(lost, /update .django_session/)
+      t.deepEqual(new Set((await visitAll()).map(({ status }) => status)), new Set([503]))
+      network.mend()
+      t.deepEqual(new Set((await visitAll()).map(({ shown }) => shown)), new Set([counts]))
+    }
+  })
+
   test.serial(
     `a new visitor whose row was written to ${name} without an answer gets no second one`,
     async (t) => {

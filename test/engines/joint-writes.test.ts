@@ -1,0 +1,239 @@
+import test, { type ExecutionContext } from 'ava'
+import type { NewSession, StoredSession } from '../../src/session/engine.ts'
+import { ConflictError, CreateError, UpdateError } from '../../src/session/engine.ts'
+import { type TestDatabaseName, testDatabases } from '../support/databases.ts'
+import { fileScope } from '../support/file-scope.ts'
+import { connect, type DbUnderTest, openDb } from './db-under-test.ts'
+
+const file = fileScope(test)
+
+for (const name of ['mariadb', 'mysql'] as const) {
+  if (testDatabases.includes(name)) writesAtOnce(name)
+}
+
+/** What becomes of sessions that are written in one statement. */
+function writesAtOnce(name: TestDatabaseName): void {
+  let opened: Promise<DbUnderTest> | undefined
+  const check = (what: string, body: (t: ExecutionContext, site: DbUnderTest) => Promise<void>): void => {
+    test.serial(`sessions written at once to ${name}: ${what}`, async (t) => {
+      opened ??= openDb(file, name)
+      const site = await opened
+      site.clock.now = new Date('2026-11-23T08:25:12.345Z')
+      await site.empty()
+      await body(t, site)
+    })
+  }
+
+  check('all are stored, as they are one by one, in a few statements', async (t, site) => {
+    const statements = writesOf(site)
+    const created = await createAll(site, KEYS)
+    t.deepEqual(
+      created,
+      KEYS.map(() => 'stored'),
+    )
+    const updated = await updateAll(site, await loadAll(site), 2)
+    t.deepEqual(
+      updated,
+      KEYS.map(() => 'stored'),
+    )
+    t.deepEqual(
+      statements.map((sql) => sql.slice(0, 6)).filter((verb) => verb === 'insert').length,
+      2, // the first one, and all that came meanwhile
+    )
+    t.is(statements.length, 4)
+
+    const together = await site.rows()
+    await site.empty()
+    for (const key of KEYS) {
+      await site.engine.create(key, visits(site, 1))
+      const stored = await site.engine.load(key)
+      await site.engine.update(key, visits(site, 2), stored?.revision ?? '')
+    }
+    t.deepEqual(together, await site.rows())
+  })
+
+  check('what is wrong with one is told to that one', async (t, site) => {
+    await createAll(site, KEYS)
+    const loaded = await loadAll(site)
+    await site.engine.update(KEYS[3] ?? '', visits(site, 7), loaded.get(KEYS[3] ?? '')?.revision ?? '')
+    const outcomes = await updateAll(site, loaded, 2)
+    t.deepEqual(
+      outcomes,
+      KEYS.map((_, at) => (at === 3 ? ConflictError : 'stored')),
+    )
+    t.deepEqual(
+      await visitsOf(site),
+      KEYS.map((_, at) => (at === 3 ? 7 : 2)),
+    )
+
+    const reloaded = await loadAll(site)
+    await site.engine.delete(KEYS[5] ?? '')
+    t.deepEqual(
+      await updateAll(site, reloaded, 3),
+      KEYS.map((_, at) => (at === 5 ? UpdateError : 'stored')),
+    )
+    t.deepEqual(
+      await visitsOf(site),
+      KEYS.filter((_, at) => at !== 5).map(() => 3),
+    )
+  })
+
+  check('a key that is taken is taken for one visitor only', async (t, site) => {
+    await createAll(site, KEYS.slice(4, 5))
+    t.deepEqual(
+      await createAll(site, KEYS),
+      KEYS.map((_, at) => (at === 4 ? CreateError : 'stored')),
+    )
+  })
+
+  check('of two that replace the same one, one does', async (t, site) => {
+    const [first = '', second = ''] = KEYS
+    await createAll(site, [first, second])
+    const loaded = await loadAll(site)
+    const update = (key: string, count: number) =>
+      outcome(site.engine.update(key, visits(site, count), loaded.get(key)?.revision ?? ''))
+    const outcomes = await Promise.all([update(first, 2), update(second, 2), update(second, 3)])
+    t.is(outcomes[0], 'stored')
+    t.is(outcomes.filter((one) => one === ConflictError).length, 1)
+    t.is(outcomes.filter((one) => one === 'stored').length, 2)
+    t.deepEqual(await visitsOf(site), [2, outcomes[1] === 'stored' ? 2 : 3])
+  })
+
+  check('a row that somebody has locked keeps nobody else waiting', async (t, site) => {
+    await createAll(site, KEYS)
+    const loaded = await loadAll(site)
+    const locked = KEYS[6] ?? ''
+    const somebody = connect(site.database.url)
+    t.teardown(() => somebody.destroy())
+    const transaction = await somebody.transaction()
+    await transaction('django_session')
+      .where('session_key', locked)
+      .update({ session_data: 'never committed' })
+
+    const outcomes = new Map(
+      KEYS.map((key) => [
+        key,
+        outcome(site.engine.update(key, visits(site, 2), loaded.get(key)?.revision ?? '')),
+      ]),
+    )
+    const others = KEYS.filter((key) => key !== locked)
+    t.deepEqual(
+      await Promise.all(others.map((key) => outcomes.get(key))),
+      others.map(() => 'stored'),
+    )
+    await transaction.rollback() // only now
+    t.is(await outcomes.get(locked), 'stored')
+    t.deepEqual(
+      await visitsOf(site),
+      KEYS.map(() => 2),
+    )
+  })
+
+  check('what does not fit into a common statement is stored all the same', async (t, site) => {
+    const long = '<'.repeat(10_000)
+    const dataOf = (at: number) => new Map([['note', JSON.stringify(at % 2 === 0 ? long : `no. ${at}`)]])
+    await Promise.all(
+      KEYS.map((key, at) => site.engine.create(key, { ...visits(site, 1), data: dataOf(at) })),
+    )
+    const loaded = await loadAll(site)
+    t.deepEqual(
+      KEYS.map((key) => loaded.get(key)?.data),
+      KEYS.map((_, at) => dataOf(at)),
+    )
+    t.deepEqual(
+      await updateAll(site, loaded, 2),
+      KEYS.map(() => 'stored'),
+    )
+    t.deepEqual(
+      await visitsOf(site),
+      KEYS.map(() => 2),
+    )
+  })
+
+  check('more than one statement holds are stored', async (t, site) => {
+    const keys = Array.from({ length: 130 }, (_, at) => keyOf(at))
+    await createAll(site, keys)
+    await updateAll(site, await loadAll(site, keys), 2)
+    t.deepEqual(
+      await visitsOf(site),
+      keys.map(() => 2),
+    )
+  })
+
+  check('a table that keeps the half of what failed is written row by row', async (t, site) => {
+    const own = await openDb(file, name)
+    await own.db.raw('alter table django_session engine = MyISAM')
+    const statements = writesOf(own)
+    await createAll(own, KEYS)
+    const loaded = await loadAll(own)
+    await own.engine.delete(KEYS[11] ?? '')
+    await own.engine.update(KEYS[3] ?? '', visits(site, 7), loaded.get(KEYS[3] ?? '')?.revision ?? '')
+    t.deepEqual(
+      await updateAll(own, loaded, 2),
+      KEYS.map((_, at) => (at === 3 ? ConflictError : at === 11 ? UpdateError : 'stored')),
+    )
+    t.deepEqual(
+      statements.filter((sql) => /case|\), \(/.test(sql)),
+      [],
+    )
+  })
+}
+
+const keyOf = (at: number): string => `${String(at).padStart(4, '0')}abcdefgh0123456789abcdefgh01`
+const KEYS: readonly string[] = Array.from({ length: 12 }, (_, at) => keyOf(at))
+
+function visits({ clock }: DbUnderTest, count: number): NewSession {
+  return {
+    data: new Map([['num_visits', String(count)]]),
+    expireDate: new Date(clock.now.getTime() + 3_600_000),
+  }
+}
+
+/** The statements that change rows, as they are sent. */
+function writesOf({ db }: DbUnderTest): string[] {
+  const statements: string[] = []
+  db.on('query', ({ sql }: { sql: string }) => {
+    if (/^(insert|update|set statement)/.test(sql)) statements.push(sql)
+  })
+  return statements
+}
+
+/** 'stored', or the class of its error. */
+function outcome(write: Promise<unknown>): Promise<unknown> {
+  return write.then(
+    () => 'stored',
+    (error: Error) => error.constructor,
+  )
+}
+
+function createAll(site: DbUnderTest, keys: readonly string[]): Promise<unknown[]> {
+  return Promise.all(keys.map((key) => outcome(site.engine.create(key, visits(site, 1)))))
+}
+
+function updateAll(
+  site: DbUnderTest,
+  loaded: ReadonlyMap<string, StoredSession>,
+  count: number,
+): Promise<unknown[]> {
+  const updates = [...loaded].map(([key, { revision }]) =>
+    outcome(site.engine.update(key, visits(site, count), revision)),
+  )
+  return Promise.all(updates)
+}
+
+async function loadAll(
+  site: DbUnderTest,
+  keys: readonly string[] = KEYS,
+): Promise<Map<string, StoredSession>> {
+  const loaded = new Map<string, StoredSession>()
+  for (const key of keys) {
+    const stored = await site.engine.load(key)
+    if (stored !== null) loaded.set(key, stored)
+  }
+  return loaded
+}
+
+async function visitsOf(site: DbUnderTest): Promise<number[]> {
+  const rows = await site.rows()
+  return rows.map(({ session_data }) => Number(site.codec.decode(session_data).data.get('num_visits')))
+}
