@@ -86,7 +86,7 @@ export function startOurs(
   return startServer(
     scope,
     process.execPath,
-    [...ourFlags(), join(projectFolder, 'src/cli/main.ts'), 'serve'],
+    [...ourFlags(), join(projectFolder, 'src/cli/start.mjs'), 'serve'],
     {
       ...(cwd !== undefined && { cwd }),
       env: {

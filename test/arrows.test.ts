@@ -56,6 +56,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'session/',
     'django/',
     'log.ts',
+    'web/http.ts',
     'web/log.ts',
     'web/upstream-upgrade.ts',
     'commander',

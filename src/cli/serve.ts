@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import type { RequestListener, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import { createLog } from '../log.ts'
 import { createService, type Service } from '../service.ts'
 import { readSettings, type Settings } from '../settings.ts'
+import { http } from '../web/http.ts'
 import { errorFields, type Log } from '../web/log.ts'
 import { isWebSocket } from '../web/upstream-upgrade.ts'
 
@@ -92,9 +93,9 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
  * and Django, and not the time that the whole request takes.
  */
 function createPagesServer({ listener, onUpgrade }: Service, { upstream }: Settings): Server {
-  if (onUpgrade === null || upstream === null) return createServer(TIME_LIMITS, listener)
+  if (onUpgrade === null || upstream === null) return http.createServer(TIME_LIMITS, listener)
   const limits = { ...TIME_LIMITS, requestTimeout: 0, shouldUpgradeCallback: isWebSocket }
-  const server = createServer(limits, listener).on('upgrade', onUpgrade)
+  const server = http.createServer(limits, listener).on('upgrade', onUpgrade)
   server.timeout = upstream.timeout * 1000 + UPSTREAM_GRACE
   return server
 }
@@ -114,7 +115,7 @@ async function startMetrics(
   log: Log,
 ): Promise<Server | null> {
   if (listener === null || settings === null) return null
-  const server = createServer(TIME_LIMITS, listener)
+  const server = http.createServer(TIME_LIMITS, listener)
   try {
     log.info('metrics.listening', { url: `${await listen(server, settings)}/metrics` })
     return server

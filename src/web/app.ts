@@ -1,4 +1,3 @@
-import { METHODS } from 'node:http'
 import Koa, { type Middleware } from 'koa'
 import Router from 'koa-router'
 import type { Catalog } from '../catalog.ts'
@@ -10,6 +9,7 @@ import { createErrorPages } from './errors.ts'
 import { createFrames } from './frame.ts'
 import { createHealth } from './health.ts'
 import { createHome } from './home.ts'
+import { http } from './http.ts'
 import { errorFields, type Log } from './log.ts'
 import { createLogin, type LoginOptions, type LoginPages } from './login.ts'
 import { createRequestLog, type FinishedRequest } from './request-log.ts'
@@ -48,7 +48,7 @@ export interface AppOptions {
 }
 
 /** Paths as Django tells them apart; a method that Node knows and a path does not take is a 405. */
-const ROUTER_OPTIONS = { strict: true, sensitive: true, methods: METHODS }
+const ROUTER_OPTIONS = { strict: true, sensitive: true, methods: http.METHODS }
 
 /** The site as a Koa application: what each request goes through, in order. */
 export function createApp({

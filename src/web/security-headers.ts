@@ -1,7 +1,7 @@
-import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import helmet from 'helmet'
 import type { Middleware } from 'koa'
+import { http } from './http.ts'
 
 export interface HstsOptions {
   /** Seconds, SECURE_HSTS_SECONDS. */
@@ -62,8 +62,8 @@ function headers({
     originAgentCluster: false,
   })
   const found: [name: string, value: string][] = []
-  const request = new IncomingMessage(new Socket())
-  const response = new ServerResponse(request)
+  const request = new http.IncomingMessage(new Socket())
+  const response = new http.ServerResponse(request)
   response.setHeader = (name, value) => {
     found.push([name, String(value)])
     return response

@@ -1,9 +1,10 @@
-import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { createProxyServer, type ProxyServerOptions } from 'httpxy'
 import { createHostCheck, DisallowedHost } from './allowed-hosts.ts'
 import { statusOf } from './errors.ts'
 import { forwardedHeaders } from './forwarding.ts'
+import { http } from './http.ts'
 import { errorFields, type Log } from './log.ts'
 import { type FinishedRequest, requestIdOf } from './request-log.ts'
 
@@ -59,7 +60,7 @@ export function createUpgrade({
         log.warn('security.disallowed_host', { requestId, host: error.host, hint: 'see ALLOWED_HOSTS' })
       answered(status)
       socket.end(
-        `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+        `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
       )
     }
 
