@@ -31,11 +31,17 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
 
   const service = await createService(settings, { log, version: ownVersion() })
   const server = createPagesServer(service, settings)
-  const running = new Set<ServerResponse>()
+  // In boxes that are emptied: of a Set that many enter and leave, V8 keeps the tables that it grew out of until a full
+  // collection, each with the next one, and a response holds all that its request did.
+  const running = new Set<{ response: ServerResponse | null }>()
   let isStopping = false
   server.prependListener('request', (_, response) => {
-    running.add(response)
-    response.once('close', () => running.delete(response))
+    const box: { response: ServerResponse | null } = { response }
+    running.add(box)
+    response.once('close', () => {
+      running.delete(box)
+      box.response = null
+    })
     if (isStopping) response.setHeader('Connection', 'close')
   })
   let url = ''
@@ -53,10 +59,10 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   async function stop({ afterDelay = 0 } = {}): Promise<void> {
     isStopping = true
     service.drain()
-    for (const response of running) if (!response.headersSent) response.setHeader('Connection', 'close')
+    for (const { response } of running) if (!response?.headersSent) response?.setHeader('Connection', 'close')
     await delay(afterDelay)
     server.close()
-    for (const response of running) if (!response.closed) await once(response, 'close')
+    for (const { response } of running) if (response?.closed === false) await once(response, 'close')
     server.closeAllConnections() // those on which nobody asks for anything
     metricsServer?.close()
     metricsServer?.closeAllConnections()

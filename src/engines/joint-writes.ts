@@ -21,7 +21,7 @@ export interface RowWrites<Inserted extends WrittenRow, Updated extends ChangedR
   update(row: Updated): Promise<void>
 }
 
-/** Rows in one statement at most: it is shorter than the smallest `max_allowed_packet`. */
+/** Rows in one statement at most: 400 kB, less than the `max_allowed_packet` that any server has unless told. */
 const MOST_ROWS = 50
 
 /** What goes into a common statement: short texts, in which nothing needs an escape. */
