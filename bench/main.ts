@@ -18,9 +18,10 @@ const { values } = parseArgs({
     /** A part of the name of those to run; may be given several times. */
     scenario: { type: 'string', multiple: true },
     target: { type: 'string', multiple: true },
-    // Short and many: a machine's speed changes from one second to the next, and each round compares within seconds.
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '1' },
+    // Short, since a machine's speed changes from one moment to the next; but while others are measured a Node process
+    // gives its memory back, and in the first second it asks for it again.
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '3' },
     memory: { type: 'boolean', default: false },
     growth: { type: 'boolean', default: false },
     minutes: { type: 'string', default: '10' },
