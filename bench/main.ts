@@ -18,8 +18,8 @@ const { values } = parseArgs({
     /** A part of the name of those to run; may be given several times. */
     scenario: { type: 'string', multiple: true },
     target: { type: 'string', multiple: true },
-    // Short, since a machine's speed changes from one moment to the next; but while others are measured a Node process
-    // gives its memory back, and in the first second it asks for it again.
+    // Short, since a machine's speed changes from one moment to the next; no shorter, since the rounds of one second
+    // scattered more.
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '3' },
     memory: { type: 'boolean', default: false },

@@ -40,15 +40,15 @@ export function createJointWrites<I extends WrittenRow, U extends ChangedRow>(
   table: string,
   alone: RowWrites<I, U>,
 ): RowWrites<I, U> {
-  let jointUpdate: Promise<JointUpdate | null> | null = null
+  /** Null where the server has none; undefined until it was asked. */
+  let jointUpdate: JointUpdate | null | undefined
 
   async function jointUpdateOrNull(): Promise<JointUpdate | null> {
-    jointUpdate ??= jointUpdateFor(db, table)
     try {
-      return await jointUpdate
+      if (jointUpdate === undefined) jointUpdate = await jointUpdateFor(db, table)
+      return jointUpdate
     } catch {
-      jointUpdate = null // asked for again; the rows meet the same trouble by themselves
-      return null
+      return null // asked for again; the rows meet the same trouble by themselves
     }
   }
 
@@ -57,7 +57,7 @@ export function createJointWrites<I extends WrittenRow, U extends ChangedRow>(
     rows: readonly R[],
     write: (rows: readonly R[], update: JointUpdate) => Promise<readonly R[]>,
   ): Promise<ReadonlySet<R>> {
-    const joint = [...new Map(rows.filter(isPlain).map((row) => [row.sessionKey, row])).values()]
+    const joint = [...new Map(rows.map((row) => [row.sessionKey, row])).values()]
     const update = joint.length > 1 ? await jointUpdateOrNull() : null
     if (update === null) return new Set()
     try {
@@ -92,9 +92,13 @@ export function createJointWrites<I extends WrittenRow, U extends ChangedRow>(
     }
   }
 
+  const insert = shared(alone.insert, (rows) => inOneStatement(rows, insertAll))
+  const update = shared(alone.update, (rows) => inOneStatement(rows, updateAll))
+  // What cannot go with others waits for none.
+  const canShare = (row: WrittenRow | ChangedRow) => jointUpdate !== null && isPlain(row)
   return {
-    insert: shared(alone.insert, (rows) => inOneStatement(rows, insertAll)),
-    update: shared(alone.update, (rows) => inOneStatement(rows, updateAll)),
+    insert: (row) => (canShare(row) ? insert(row) : alone.insert(row)),
+    update: (row) => (canShare(row) ? update(row) : alone.update(row)),
   }
 }
 
