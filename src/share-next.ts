@@ -1,35 +1,71 @@
+export interface ShareNextOptions {
+  /** Milliseconds that the next run waits for the one before it; as long as it takes, unless given. */
+  readonly patience?: number | null
+  /**
+   * Part of the time a run took that the next one waits for as many callers as that answered; 0 unless given. Those
+   * whom a run answered tend to come back together: without it the first of them gets a run for itself, and all others
+   * wait for it.
+   */
+  readonly gathering?: number
+}
+
 /**
  * `run`, one at a time: a call while a run is under way waits, and shares the next one with all others that wait. Each
  * call's answer is of a run that began after it.
- * @param options.patience milliseconds that the next run waits for the one before it; as long as it takes, unless given
  */
 export function shareNext<R>(
   run: () => Promise<R>,
-  { patience = null }: { patience?: number | null } = {},
+  { patience = null, gathering = 0 }: ShareNextOptions = {},
 ): () => Promise<R> {
   let running: Promise<R> | null = null
   let waiting: Promise<R> | null = null
+  let waitingCallers = 0
+  /** As many as the last run was for are waited for until this time, by `performance.now`. */
+  let expected = { callers: 0, until: 0 }
+  let onCall = (): void => {}
 
   function start(): Promise<R> {
+    const [began, callers] = [performance.now(), waitingCallers]
+    waitingCallers = 0
+    waiting = null
     const answer = run()
     const end = () => {
       if (running === answer) running = null
+      const ended = performance.now()
+      expected = { callers, until: ended + (ended - began) * gathering }
     }
     answer.then(end, end)
     running = answer
     return answer
   }
 
-  async function startAfter(previous: Promise<R>): Promise<R> {
-    await settled(previous, patience)
-    waiting = null
+  /** Milliseconds that it pays to wait for those who were answered last. */
+  function rest(): number {
+    return waitingCallers < expected.callers ? Math.floor(expected.until - performance.now()) : 0
+  }
+
+  async function startLater(): Promise<R> {
+    if (running !== null) await settled(running, patience)
+    const time = rest()
+    if (time > 0)
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, time)
+        onCall = () => {
+          if (rest() > 0) return
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    onCall = () => {}
     return start()
   }
 
   return function callShared() {
+    waitingCallers += 1
+    onCall()
     if (waiting !== null) return waiting
-    if (running === null) return start()
-    waiting = startAfter(running)
+    if (running === null && rest() <= 0) return start()
+    waiting = startLater()
     return waiting
   }
 }
