@@ -51,6 +51,9 @@ export interface Stage {
 /** Enough for the compilers to finish; with a larger library the database is what is waited for. */
 const WARM_UP = { requests: 20_000, seconds: { small: 15, large: 1, huge: 1 } } as const
 
+/** Seconds of the same load before each measurement: a process that rested while others ran needs them to be itself. */
+const SETTLING = 1
+
 /** Where targets run: libraries, processes and sessions are made when first needed, and stay. */
 export async function openStage(
   scope: Scope,
@@ -102,9 +105,11 @@ export async function openStage(
       const cookie = (): string | null => cookies[Math.floor(Math.random() * cookies.length)] ?? null
       if (warmsUp) await warmUp(running, scenario, cookie)
 
+      const load = { connections, seconds: seconds * stretch, cookie }
+      if (warmsUp) await runLoad({ ...load, ports: running.map(({ port }) => port), seconds: SETTLING })
+
       const hot = visitors === 'hot' ? cookie() : null
       const visitsBefore = hot === null ? 0 : (await visit(first.port, hot)).numVisits
-      const load = { connections, seconds: seconds * stretch, cookie }
       const cost = await measureLoad(running, load, { database, statements })
       const answered = cost.requests - cost.errors
       const visitsAfter = hot === null ? null : (await visit(first.port, hot)).numVisits
