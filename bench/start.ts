@@ -1,9 +1,11 @@
 import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Scope } from '../test/support/file-scope.ts'
+import { projectFolder } from '../test/support/places.ts'
 import { temporaryFolder } from '../test/support/service.ts'
 import { createLibrary } from './library.ts'
 import { medianOf } from './summary.ts'
-import { startOurs } from './targets.ts'
+import { BUNDLE, startOurs } from './targets.ts'
 import { cpuSeconds } from './usage.ts'
 import { visit } from './visit.ts'
 
@@ -14,21 +16,30 @@ export interface StartUp {
   readonly wall: number
 }
 
+/** As a supervisor runs it, and as `npm start` does. */
+const MAINS = [
+  { how: 'bundled', main: join(BUNDLE, 'main.js') },
+  { how: 'from its sources', main: join(projectFolder, 'src/cli/start.mjs') },
+]
+
 /** Our own start, as medians: on the embedded demo when it is made, when it is there, and on MySQL. */
 export async function measureStart(scope: Scope, { rounds }: { rounds: number }): Promise<StartUp[]> {
   const folder = temporaryFolder(scope)
   const databaseUrl = await createLibrary(scope, 'small')
-  const kinds = [
-    { title: 'embedded demo, which is made', databaseUrl: null, isFirst: true },
-    { title: 'embedded demo', databaseUrl: null, isFirst: false },
-    { title: 'MariaDB', databaseUrl, isFirst: false },
+  const databases = [
+    { where: 'embedded demo, which is made', databaseUrl: null, isFirst: true },
+    { where: 'embedded demo', databaseUrl: null, isFirst: false },
+    { where: 'MariaDB', databaseUrl, isFirst: false },
   ]
+  const kinds = MAINS.flatMap(({ how, main }) =>
+    databases.map(({ where, ...database }) => ({ title: `${how}, ${where}`, main, ...database })),
+  )
   const found = kinds.map(({ title }) => ({ title, cpu: [] as number[], wall: [] as number[] }))
   for (let round = 1; round <= rounds; round += 1) {
-    for (const [at, { databaseUrl, isFirst }] of kinds.entries()) {
+    for (const [at, { databaseUrl, isFirst, main }] of kinds.entries()) {
       if (isFirst) rmSync(`${folder}/var`, { recursive: true, force: true })
       const started = performance.now()
-      const running = await startOurs(scope, databaseUrl, { cwd: folder })
+      const running = await startOurs(scope, databaseUrl, { cwd: folder, main })
       await visit(running.port)
       found[at]?.wall.push((performance.now() - started) / 1000)
       found[at]?.cpu.push(cpuSeconds(running.pids()))

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { pythonOf } from '../test/support/django-environments.ts'
 import { dyingWithUs } from '../test/support/executables.ts'
 import type { Scope } from '../test/support/file-scope.ts'
-import { projectFolder, siteFolder } from '../test/support/places.ts'
+import { cacheFolder, projectFolder, siteFolder } from '../test/support/places.ts'
 import { freePort } from '../test/support/servers.ts'
 import { processTree } from './usage.ts'
 
@@ -76,35 +76,40 @@ function peer(name: string, file: string, rows: Target['rows']): Target {
   }
 }
 
-/** The real service as its README says to run it, its log and metrics on; without a URL on its embedded demo. */
+/** Where our service is bundled for the benchmark, as `npm run build` does it. */
+export const BUNDLE: string = join(cacheFolder, 'bundle-of-bench')
+
+export interface OursOptions {
+  readonly cwd?: string
+  /** What Node is to run: the bundle unless given. */
+  readonly main?: string
+}
+
+/**
+ * The real service as its README says to run it under a supervisor, its log and metrics on; without a URL on its
+ * embedded demo.
+ */
 export function startOurs(
   scope: Scope,
   databaseUrl: string | null,
-  { cwd }: { cwd?: string } = {},
+  { cwd, main = join(BUNDLE, 'main.js') }: OursOptions = {},
 ): Promise<RunningTarget> {
   const site = { DJANGO_SECRET_KEY: SECRET_KEY, DJANGO_VERSION: DJANGO, ALLOWED_HOSTS: '127.0.0.1' }
-  return startServer(
-    scope,
-    process.execPath,
-    [...ourFlags(), join(projectFolder, 'src/cli/start.mjs'), 'serve'],
-    {
-      ...(cwd !== undefined && { cwd }),
-      env: {
-        ...ANY_PORTS,
-        ...(databaseUrl !== null && {
-          ...site,
-          DATABASE_URL: databaseUrl,
-          USE_TZ: 'True',
-          TIME_ZONE: 'UTC',
-          NODE_ENV: 'production',
-        }),
-      },
-      port: (output) =>
-        output.includes('"service.ready"')
-          ? /"http:\/\/127.0.0.1:(\d+)\/catalog/.exec(output)?.[1]
-          : undefined,
+  return startServer(scope, process.execPath, [...ourFlags(), main, 'serve'], {
+    ...(cwd !== undefined && { cwd }),
+    env: {
+      ...ANY_PORTS,
+      ...(databaseUrl !== null && {
+        ...site,
+        DATABASE_URL: databaseUrl,
+        USE_TZ: 'True',
+        TIME_ZONE: 'UTC',
+        NODE_ENV: 'production',
+      }),
     },
-  )
+    port: (output) =>
+      output.includes('"service.ready"') ? /"http:\/\/127.0.0.1:(\d+)\/catalog/.exec(output)?.[1] : undefined,
+  })
 }
 
 /** Those that `npm start` gives to Node. */

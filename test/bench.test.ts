@@ -7,7 +7,8 @@ import { openStage } from '../bench/measure.ts'
 import { installPeers } from '../bench/packages.ts'
 import { createReport } from '../bench/report.ts'
 import { SCENARIOS } from '../bench/scenarios.ts'
-import { TARGETS } from '../bench/targets.ts'
+import { BUNDLE, TARGETS } from '../bench/targets.ts'
+import { bundleService } from './support/bundle.ts'
 import { testDatabases } from './support/databases.ts'
 import { execute } from './support/executables.ts'
 import { fileScope } from './support/file-scope.ts'
@@ -17,9 +18,10 @@ const file = fileScope(test)
 const hot = SCENARIOS.find(({ name }) => name === 'hot')
 if (hot === undefined) throw new TypeError('there is no such scenario')
 
-test.before('the peers are installed', async (t) => {
+test.before('the peers are installed, and ours is bundled', async (t) => {
   t.timeout(120_000)
   await installPeers((text) => t.log(text))
+  await bundleService(BUNDLE)
 })
 
 // Its libraries are made with MariaDB's sequences.

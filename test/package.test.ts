@@ -30,6 +30,10 @@ test.serial('npm pack holds what a user needs, and no tests', async (t) => {
     'LICENSE',
   ])
     t.true(paths.includes(path), path)
+  t.false(
+    paths.some((path) => path.startsWith('dist/bundle')),
+    'packages of others go with their licences',
+  )
   t.deepEqual([...new Set(paths.map((path) => path.split('/')[0]))].toSorted(), [
     'CHANGELOG.md',
     'LICENSE',

@@ -1,0 +1,83 @@
+/**
+ * The service in one file, which `npm run build` makes for a supervisor: what is loaded late, or stays outside, is found.
+ */
+import { createHash } from 'node:crypto'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { hash as argon2 } from '@node-rs/argon2'
+import { hash as bcrypt } from '@node-rs/bcrypt'
+import test from 'ava'
+import { logIn, PASSWORD } from './interop/upstream-site.ts'
+import { createVisitor } from './interop/visitor.ts'
+import { bundleService } from './support/bundle.ts'
+import { createTestDatabase, runSql, testDatabases } from './support/databases.ts'
+import { fileScope } from './support/file-scope.ts'
+import { cacheFolder } from './support/places.ts'
+import { startRedis } from './support/redis.ts'
+import { runCommand, startService } from './support/service.ts'
+
+const folder = join(cacheFolder, `bundle-of-test-${process.pid}`)
+const file = fileScope(test)
+file.teardown(() => rmSync(folder, { recursive: true, force: true }))
+const bundled = bundleService(folder)
+const django = { DJANGO_SECRET_KEY: 'of a test 0123456789 abcdefghijklmnopqrstuvwxyz', DJANGO_VERSION: '5.2' }
+
+for (const name of testDatabases) {
+  test(`bundled, it serves the library on ${name}`, async (t) => {
+    const { url } = await createTestDatabase(t, name, { tables: 'library' })
+    const service = await startService(t, { main: await bundled, env: { ...django, DATABASE_URL: url } })
+    const visitor = createVisitor()
+
+    t.is(await visitor.visit(service.url), 1)
+    t.is(await visitor.visit(service.url), 2)
+    t.is((await fetch(`${service.url}/health/ready`)).status, 200)
+    t.is(await service.stop(), 0)
+    t.is(service.stderr(), '')
+  })
+}
+
+test('bundled, it keeps sessions in Redis', async (t) => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const CACHES = {
+    default: { BACKEND: 'django.core.cache.backends.redis.RedisCache', LOCATION: redis.location },
+  }
+  const { url } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
+  const env = { SESSION_ENGINE: 'django.contrib.sessions.backends.cache', CACHES: JSON.stringify(CACHES) }
+  const service = await startService(t, {
+    main: await bundled,
+    env: { ...django, ...env, DATABASE_URL: url },
+  })
+  const visitor = createVisitor()
+
+  t.is(await visitor.visit(service.url), 1)
+  t.is(await visitor.visit(service.url), 2)
+  t.regex(await redis.command('keys', '*'), new RegExp(visitor.cookie() ?? 'no cookie'))
+})
+
+test('bundled, it checks passwords by native code', async (t) => {
+  const { url } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
+  const digest = createHash('sha256').update(PASSWORD).digest('hex')
+  const passwords = {
+    argon: `argon2${await argon2(PASSWORD)}`,
+    bcrypt: `bcrypt_sha256$${await bcrypt(digest, 4)}`,
+  }
+  for (const [username, password] of Object.entries(passwords))
+    await runSql(
+      url,
+      `INSERT INTO auth_user (username, password, is_active, is_staff, is_superuser, first_name, last_name, email,
+        date_joined) VALUES (?, ?, 1, 0, 0, '', '', '', '2026-01-01 00:00:00')`,
+      [username, password],
+    )
+  const service = await startService(t, { main: await bundled, env: { ...django, DATABASE_URL: url } })
+
+  for (const username of Object.keys(passwords))
+    t.is(await logIn(createVisitor(), service.url, { next: '/catalog/', username }), '/catalog/', username)
+})
+
+test('bundled, a problem with the settings is told by name, without a stack', async (t) => {
+  const { status, stderr } = await runCommand(t, ['serve'], { main: await bundled, env: { PORT: 'eighty' } })
+  t.is(status, 1)
+  t.regex(stderr, /^SettingsError: .*PORT/s)
+  t.notRegex(stderr, / at /)
+})
