@@ -45,7 +45,8 @@ export function shareNext<R>(
   }
 
   async function startLater(): Promise<R> {
-    if (running !== null) await settled(running, patience)
+    // Never at once: `waiting` has to hold this promise before `start` puts an end to it.
+    await (running === null ? null : settled(running, patience))
     const time = rest()
     if (time > 0)
       await new Promise<void>((resolve) => {

@@ -1,6 +1,36 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import test from 'ava'
 import { shareNext } from '../src/share-next.ts'
+
+test.serial('a caller with whose call the waiting ends gets a run, and so does everyone after', async (t) => {
+  const now = performance.now
+  t.teardown(() => {
+    performance.now = now
+  })
+  let [time, step] = [0, 0]
+  performance.now = () => {
+    time += step
+    return time
+  }
+  let runs = 0
+  const call = shareNext(
+    async () => {
+      runs += 1
+      const mine = runs
+      await turn()
+      time += 10
+      return mine
+    },
+    { gathering: 1 },
+  )
+  await Promise.all([call(), call(), call()])
+  ;[time, step] = [27, 1.5] // the next look at the clock is before 30, the one after it is not
+  const last = call()
+  step = 0
+
+  t.is(await last, 3)
+  t.is(await call(), 4)
+})
 
 test('as many callers as the last run answered are waited for, and share the next run', async (t) => {
   const { call, runs } = counted({ gathering: 1000 })
