@@ -1,5 +1,4 @@
-import { randomUUID } from 'node:crypto'
-import { link, open, rename, rm, stat } from 'node:fs/promises'
+import { open, rm, stat } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 
 export interface FileLockOptions {
@@ -37,7 +36,8 @@ export async function withFileLock<R>(
     return await body(isHeld)
   } finally {
     // Much later it may be another's.
-    if (isHeld() || (await identityOf(file)) === lock) await rm(file, { force: true })
+    if (isHeld()) await rm(file, { force: true })
+    else if (lock !== null) await remove(file, lock)
   }
 }
 
@@ -53,7 +53,10 @@ async function acquire(file: string, timeout: number): Promise<string | null> {
     if (lock !== seen) {
       seen = lock
       seenSince = time
-    } else if (lock !== null && time - seenSince > ABANDONED) await remove(file, lock)
+    } else if (lock !== null && time - seenSince > ABANDONED) {
+      await remove(file, lock)
+      if (time - seenSince > 2 * ABANDONED) await rm(removalOf(file, lock), { force: true })
+    }
     if (time - start > timeout) throw new FileLockTimeout(`others have held a lock for ${timeout} ms`)
     await delay(Math.random() * Math.min(2 ** tries, 20))
   }
@@ -69,25 +72,26 @@ async function isMade(file: string): Promise<boolean> {
   }
 }
 
-/** Moved away before it is removed, so that of several who find it abandoned one removes it. */
+/** Under a file of its own: of several who find the same lock abandoned one removes it, and none removes the next. */
 async function remove(file: string, lock: string): Promise<void> {
-  const moved = `${file}.${randomUUID()}`
+  const removal = removalOf(file, lock)
+  if (!(await isMade(removal))) return
   try {
-    await rename(file, moved)
-    // It was another's new one: somebody had removed the abandoned one before us.
-    if ((await identityOf(moved)) !== lock) await link(moved, file)
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'EEXIST') throw error
+    if ((await identityOf(file)) === lock) await rm(file, { force: true })
   } finally {
-    await rm(moved, { force: true })
+    await rm(removal, { force: true })
   }
 }
 
-/** What tells one lock from the next of the same name, moved or not; null when there is none any more, or none of ours. */
+function removalOf(file: string, lock: string): string {
+  return `${file}.${lock}`
+}
+
+/** What tells one lock from the next of the same name; fit for a file's name. Null when there is none, or none of ours. */
 async function identityOf(file: string): Promise<string | null> {
   try {
     const status = await stat(file, { bigint: true })
-    return status.isFile() ? `${status.ino} ${status.mtimeNs}` : null
+    return status.isFile() ? `${status.ino}-${status.mtimeNs}` : null
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return null
     throw error

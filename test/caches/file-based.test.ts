@@ -132,6 +132,37 @@ test('a lock whose process has died holds nobody up for long, and one that is he
     withFileLock(lock, async () => {}, { timeout: 50 }),
     { code: 'ERR_FILE_LOCK_TIMEOUT' },
   )
+  t.is(await mostAtOnce(lock, { contenders: 20 }), 1, 'one at a time, also when several find the old lock')
+  t.false(existsSync(lock))
+})
+
+test('of many who find a lock abandoned each removes that one at most, never the next', async (t) => {
+  const folder = temporaryFolder(t)
+  const locks = Array.from({ length: 15 }, (_, at) => join(folder, String(at)))
+  for (const lock of locks) writeFileSync(lock, '')
+
+  const most = await Promise.all(locks.map((lock) => mostAtOnce(lock, { contenders: 10 })))
+
+  t.deepEqual(
+    most,
+    locks.map(() => 1),
+  )
+  t.deepEqual(readdirSync(folder), [])
+})
+
+test('a process that died while it removed an abandoned lock holds nobody up for long either', async (t) => {
+  const folder = temporaryFolder(t)
+  const lock = join(folder, 'lock')
+  writeFileSync(lock, '')
+  const { ino, mtimeNs } = statSync(lock, { bigint: true })
+  writeFileSync(`${lock}.${ino}-${mtimeNs}`, '')
+
+  t.is(await mostAtOnce(lock, { contenders: 5 }), 1)
+  t.deepEqual(readdirSync(folder), [])
+})
+
+/** How many work under the lock at once, of those who want to. */
+async function mostAtOnce(lock: string, { contenders }: { contenders: number }): Promise<number> {
   let running = 0
   let most = 0
   const body = async () => {
@@ -140,7 +171,6 @@ test('a lock whose process has died holds nobody up for long, and one that is he
     await delay(2)
     running -= 1
   }
-  await Promise.all(Array.from({ length: 20 }, () => withFileLock(lock, body, { timeout: 30_000 })))
-  t.is(most, 1, 'one at a time, also when several find the old lock')
-  t.false(existsSync(lock))
-})
+  await Promise.all(Array.from({ length: contenders }, () => withFileLock(lock, body, { timeout: 30_000 })))
+  return most
+}
