@@ -110,6 +110,7 @@ test('without JavaScript and with the keyboard alone one logs in: the cursor is 
   const browser = await openBrowser(t)
   const page = await browser.newPage({ javaScriptEnabled: false })
   await page.goto(`${site.url}/accounts/login/?next=/catalog/`)
+  await page.locator('[name=username]:focus').waitFor()
   await page.keyboard.type('reader')
   await page.keyboard.press('Tab')
   await page.keyboard.type(PASSWORD)
