@@ -18,10 +18,10 @@ const { values } = parseArgs({
     /** A part of the name of those to run; may be given several times. */
     scenario: { type: 'string', multiple: true },
     target: { type: 'string', multiple: true },
-    // Short, since a machine's speed changes from one moment to the next; no shorter, since the rounds of one second
-    // scattered more.
-    rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '3' },
+    // Many and short, since a machine's speed changes from one moment to the next; no shorter, since the rounds of one
+    // second scattered more.
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '2' },
     memory: { type: 'boolean', default: false },
     growth: { type: 'boolean', default: false },
     minutes: { type: 'string', default: '10' },
