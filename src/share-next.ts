@@ -10,8 +10,8 @@ export interface ShareNextOptions {
 }
 
 /**
- * `run`, one at a time: a call while a run is under way waits, and shares the next one with all others that wait. Each
- * call's answer is of a run that began after it.
+ * `run`, one at a time: a call while a run is under way waits, and shares the next one with all others that wait; where
+ * none is, with those that the event loop's same turn brings. Each call's answer is of a run that began after it.
  */
 export function shareNext<R>(
   run: () => Promise<R>,
@@ -45,8 +45,7 @@ export function shareNext<R>(
   }
 
   async function startLater(): Promise<R> {
-    // Never at once: `waiting` has to hold this promise before `start` puts an end to it.
-    await (running === null ? null : settled(running, patience))
+    await (running === null ? nextTurn() : settled(running, patience))
     const time = rest()
     if (time > 0)
       await new Promise<void>((resolve) => {
@@ -64,11 +63,14 @@ export function shareNext<R>(
   return function callShared() {
     waitingCallers += 1
     onCall()
-    if (waiting !== null) return waiting
-    if (running === null && rest() <= 0) return start()
-    waiting = startLater()
+    waiting ??= startLater()
     return waiting
   }
+}
+
+/** When what the event loop has at hand is done. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve))
 }
 
 /** Resolves once the promise is settled, or its time is over. */

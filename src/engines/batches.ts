@@ -4,9 +4,9 @@ import { shareNext } from '../share-next.ts'
 const PATIENCE = 20
 
 /**
- * What is asked for while a batch is under way waits, and makes up the next one. Each answer is of a batch that began
- * after its question came. A busy service spends most of a statement on sending and receiving it, and so does its
- * database.
+ * What is asked for in one turn of the event loop, or while a batch is under way, makes up the next one. Each answer is
+ * of a batch that began after its question came. A busy service spends most of a statement on sending and receiving it,
+ * and so does its database.
  */
 export function createBatches<T, R>(run: (items: readonly T[]) => Promise<R>): (item: T) => Promise<R> {
   let waiting: T[] = []

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import test from 'ava'
 import { createBatches } from '../../src/engines/batches.ts'
 
@@ -15,17 +15,19 @@ function controlledReads() {
 
 const row = (key: string): ReadonlyMap<string, string> => new Map([[key, `row of ${key}`]])
 
-test('a read with none before it begins at once, by itself', async (t) => {
+test('reads with none before them begin in the next turn of the event loop, together', async (t) => {
   const { read, asked } = controlledReads()
-  const answer = read('a')
-  t.deepEqual(asked[0]?.keys, ['a'])
+  const answers = ['a', 'b'].map(read)
+  await turn()
+  t.deepEqual(asked[0]?.keys, ['a', 'b'])
   asked[0]?.end(row('a'))
-  t.is(await answer, 'row of a')
+  t.deepEqual(await Promise.all(answers), ['row of a', undefined])
 })
 
 test('what is asked for meanwhile is asked for together, and each gets its own', async (t) => {
   const { read, asked } = controlledReads()
   const first = read('a')
+  await turn()
   const later = ['b', 'c', 'b', 'a'].map(read)
   t.is(asked.length, 1)
   asked[0]?.end(row('a'))
@@ -39,6 +41,7 @@ test('what is asked for meanwhile is asked for together, and each gets its own',
 test('nobody gets the answer of a read that began before they asked, though it is of their key', async (t) => {
   const { read, asked } = controlledReads()
   const early = read('a')
+  await turn()
   const late = read('a')
   asked[0]?.end(new Map([['a', 'old']]))
   t.is(await early, 'old')
@@ -50,6 +53,7 @@ test('nobody gets the answer of a read that began before they asked, though it i
 test('a read that fails fails those that share it, and no other', async (t) => {
   const { read, asked } = controlledReads()
   const first = read('a')
+  await turn()
   const [second, third] = [read('b'), read('c')]
   asked[0]?.end(new Error('first'))
   await t.throwsAsync(first, { message: 'first' })
@@ -66,6 +70,7 @@ test('a read that fails fails those that share it, and no other', async (t) => {
 test('a read that hangs holds up the next for a moment only', async (t) => {
   const { read, asked } = controlledReads()
   const hanging = read('a')
+  await turn()
   const next = read('b')
   while (asked.length < 2) await delay(5)
   asked[1]?.end(row('b'))
@@ -73,6 +78,7 @@ test('a read that hangs holds up the next for a moment only', async (t) => {
   asked[0]?.end(row('a'))
   t.is(await hanging, 'row of a')
   const after = read('c')
+  await turn()
   t.deepEqual(asked[2]?.keys, ['c'])
   asked[2]?.end(row('c'))
   t.is(await after, 'row of c')

@@ -201,21 +201,18 @@ function rowTests(name: TestDatabaseName): void {
     },
   )
 
-  check(
-    'thirty visitors at once are looked up by two statements, and each finds his own',
-    async (t, site) => {
-      const keys = Array.from({ length: 30 }, (_, at) => `visitor${at}`.padEnd(32, 'x'))
-      for (const [at, key] of keys.entries())
-        await site.insert(liveRow(key, site.codec.encode(new Map([['n', String(at)]]))))
-      const statements = listen(site)
-      const found = await Promise.all([...keys, KEY].map((key) => site.engine.load(key)))
-      t.deepEqual(
-        found.map((stored) => stored?.data.get('n')),
-        [...keys.map((_, at) => String(at)), undefined],
-      )
-      t.deepEqual(statements, ['select', 'select'])
-    },
-  )
+  check('thirty visitors at once are looked up by one statement, and each finds his own', async (t, site) => {
+    const keys = Array.from({ length: 30 }, (_, at) => `visitor${at}`.padEnd(32, 'x'))
+    for (const [at, key] of keys.entries())
+      await site.insert(liveRow(key, site.codec.encode(new Map([['n', String(at)]]))))
+    const statements = listen(site)
+    const found = await Promise.all([...keys, KEY].map((key) => site.engine.load(key)))
+    t.deepEqual(
+      found.map((stored) => stored?.data.get('n')),
+      [...keys.map((_, at) => String(at)), undefined],
+    )
+    t.deepEqual(statements, ['select'])
+  })
 
   check('fifty requests that count at once cost less than fifty updates', async (t, site) => {
     await site.insert(liveRow(KEY, site.codec.encode(new Map())))

@@ -72,6 +72,11 @@ export async function startLibrary(
   return { url: await listen(t, koa.callback()), db, log, codec }
 }
 
+/** Resolves once a request has its session: what else its page needs is asked for at the same time. */
+export function sessionLookup(db: Knex): Promise<void> {
+  return new Promise((resolve) => db.once('query-response', () => setImmediate(resolve)))
+}
+
 /** Serves on a free port until the test ends; gives the URL, without a slash at the end. */
 export async function listen(t: Scope, listener: RequestListener): Promise<string> {
   const server = createServer(listener).listen(0, '127.0.0.1')

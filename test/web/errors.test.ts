@@ -8,7 +8,14 @@ import { createViews } from '../../src/web/views.ts'
 import { createTestDatabase, type TestDatabaseName, testDatabases } from '../support/databases.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { bareFrame } from '../support/frame.ts'
-import { listen, openUrl, type RecordedLog, recordLog, startLibrary } from '../support/library.ts'
+import {
+  listen,
+  openUrl,
+  type RecordedLog,
+  recordLog,
+  sessionLookup,
+  startLibrary,
+} from '../support/library.ts'
 
 test('an unknown page is a 404 in the frame of the site, without a session', async (t) => {
   const { url } = await startLibrary(t)
@@ -72,18 +79,21 @@ test('OPTIONS says what is allowed; it is no visit', async (t) => {
 })
 
 test('a session deleted while the page is made is a 400 that says so', async (t) => {
-  const { url, db } = await startLibrary(t, {
+  const { url, db, codec } = await startLibrary(t, {
     app: (db) => ({
       catalog: {
         async counts() {
+          await sessionLookup(db)
           await db('django_session').delete()
           return createCatalog({ db }).counts()
         },
       },
     }),
   })
-  const cookie = (await fetch(`${url}/catalog/`)).headers.get('Set-Cookie')?.split(';')[0] ?? ''
-  const response = await fetch(`${url}/catalog/`, { headers: { Cookie: cookie } })
+  const session_key = 'abcdefghijklmnopqrstuvwxyz012345'
+  const session_data = codec.encode(new Map([['num_visits', '1']]))
+  await db('django_session').insert({ session_key, session_data, expire_date: '2999-01-01 00:00:00' })
+  const response = await fetch(`${url}/catalog/`, { headers: { Cookie: `sessionid=${session_key}` } })
   t.is(response.status, 400)
   t.true((await response.text()).includes('<h1>Your session has ended</h1>'))
   t.is(response.headers.get('Set-Cookie'), null)

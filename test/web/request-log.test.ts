@@ -1,7 +1,7 @@
 import test from 'ava'
 import type { Knex } from 'knex'
 import { createCatalog } from '../../src/catalog.ts'
-import { startLibrary } from '../support/library.ts'
+import { sessionLookup, startLibrary } from '../support/library.ts'
 
 test('a request is one event: method, path without query, status, time and what became of the session', async (t) => {
   const { url, log } = await startLibrary(t)
@@ -24,6 +24,7 @@ test('the event tells what became of the session', async (t) => {
     app: (db) => ({
       catalog: {
         async counts() {
+          await sessionLookup(db)
           await meanwhile(db)
           return createCatalog({ db }).counts()
         },
