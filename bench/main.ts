@@ -2,7 +2,7 @@
  * Measures our service against what a user would pick instead, and against the floor, on one MariaDB that keeps every
  * commit (innodb_flush_log_at_trx_commit=1); in turn, so that a busy moment of the machine meets all alike.
  *
- *   npm run bench                                           everything, half an hour: writes bench/results.md
+ *   npm run bench                                           everything, forty minutes: writes bench/results.md
  *   npm run bench -- --scenario hot --rounds 1 --seconds 2  a part; writes nothing unless --write is given
  *   npm run bench -- --memory                               ten minutes at 64 connections, for the memory
  *   npm run bench -- --growth                               ours on tables of 1,000 and of 5,000,000 sessions
