@@ -44,21 +44,30 @@ export async function withFileLock<R>(
 /** Gives the identity of the lock. */
 async function acquire(file: string, timeout: number): Promise<string | null> {
   const start = performance.now()
-  let seen: string | null = null
-  let seenSince = start
+  const [lockIsSameFor, removalIsSameFor] = [createWatch(), createWatch()]
   for (let tries = 1; ; tries += 1) {
     if (await isMade(file)) return identityOf(file)
     const lock = await identityOf(file)
-    const time = performance.now()
-    if (lock !== seen) {
-      seen = lock
-      seenSince = time
-    } else if (lock !== null && time - seenSince > ABANDONED) {
-      await remove(file, lock)
-      if (time - seenSince > 2 * ABANDONED) await rm(removalOf(file, lock), { force: true })
+    if (lockIsSameFor(lock) > ABANDONED && lock !== null && !(await remove(file, lock))) {
+      const removal = removalOf(file, lock)
+      if (removalIsSameFor(await identityOf(removal)) > HELD_AT_MOST) await rm(removal, { force: true })
     }
-    if (time - start > timeout) throw new FileLockTimeout(`others have held a lock for ${timeout} ms`)
+    if (performance.now() - start > timeout)
+      throw new FileLockTimeout(`others have held a lock for ${timeout} ms`)
     await delay(Math.random() * Math.min(2 ** tries, 20))
+  }
+}
+
+/** For how long, in milliseconds, it has been told the same. */
+function createWatch(): (identity: string | null) => number {
+  let seen: string | null = null
+  let since = performance.now()
+  return (identity) => {
+    if (identity !== seen) {
+      seen = identity
+      since = performance.now()
+    }
+    return performance.now() - since
   }
 }
 
@@ -72,22 +81,28 @@ async function isMade(file: string): Promise<boolean> {
   }
 }
 
-/** Under a file of its own: of several who find the same lock abandoned one removes it, and none removes the next. */
-async function remove(file: string, lock: string): Promise<void> {
+/**
+ * Under a file of its own: of several who find the same lock abandoned one removes it, and none removes the next. Gives
+ * false while another is at it, or has died meanwhile.
+ */
+async function remove(file: string, lock: string): Promise<boolean> {
   const removal = removalOf(file, lock)
-  if (!(await isMade(removal))) return
+  if (!(await isMade(removal))) return false
+  const start = performance.now()
   try {
-    if ((await identityOf(file)) === lock) await rm(file, { force: true })
+    const isDue = (await identityOf(file)) === lock && performance.now() - start < HELD_AT_MOST / 2
+    if (isDue) await rm(file, { force: true })
   } finally {
     await rm(removal, { force: true })
   }
+  return true
 }
 
 function removalOf(file: string, lock: string): string {
   return `${file}.${lock}`
 }
 
-/** What tells one lock from the next of the same name; fit for a file's name. Null when there is none, or none of ours. */
+/** What tells one lock from the next of the same name, fit for a file's name; null where there is none of ours. */
 async function identityOf(file: string): Promise<string | null> {
   try {
     const status = await stat(file, { bigint: true })
