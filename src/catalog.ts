@@ -49,9 +49,9 @@ export function createCatalog({ db, countsMaxAge = 0 }: CatalogOptions): Catalog
 }
 
 /**
- * Of a large library, a count pays to be waited for by all: at 16 connections a fifth more are served than with a quarter,
- * and of 100,000 books a third more than with nothing. Where a count takes a millisecond nobody comes back that soon, and
- * nothing changes; nor does it for who is alone.
+ * Of a large library, a count pays to be waited for by all: at 16 connections a fifth more are served than with a
+ * quarter, and of 100,000 books a third more than with nothing. Where a count takes a millisecond nobody comes back that
+ * soon, and nothing changes; nor does it for who is alone.
  */
 const GATHERING = 0.75
 

@@ -25,7 +25,7 @@ await build({
   platform: 'node',
   format: 'esm',
   target: 'node22.18',
-  keepNames: false, // what keeps them runs at every making of a function: a tenth of a request's CPU
+  keepNames: false, // what keeps them runs at every making of a function: 17 % more CPU for a request
   external: ['@node-rs/*', 'better-sqlite3', 'ioredis', ...ABSENT],
   banner: { js: REQUIRE },
   logLevel: 'warning',
