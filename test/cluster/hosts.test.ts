@@ -16,6 +16,7 @@ import {
 
 const starts = { mariadb: startMariadb, mysql: startMysql, postgresql: startPostgresql }
 type ServerName = keyof typeof starts
+type Server = Omit<DatabaseServer, 'pid'>
 const servers = testDatabases.filter((name) => name !== 'sqlite')
 
 /** How to start a server that takes no writes, and how to make one so. */
@@ -102,11 +103,7 @@ for (const name of servers) {
 }
 
 /** A server with a database `visits`, which an ordinary user `site` may use. */
-async function startSite(
-  t: ExecutionContext,
-  name: ServerName,
-  options?: ServerOptions,
-): Promise<DatabaseServer> {
+async function startSite(t: ExecutionContext, name: ServerName, options?: ServerOptions): Promise<Server> {
   const server = await starts[name](options)
   t.teardown(() => server.stop())
   if (name === 'postgresql') {
@@ -129,11 +126,11 @@ async function startSite(
   return server
 }
 
-function siteUrl({ url }: DatabaseServer): string {
+function siteUrl({ url }: Server): string {
   return `${url.replace(/\/\/\w+@/, '//site@')}/visits`
 }
 
-function administrationUrl({ url }: DatabaseServer, name: ServerName): string {
+function administrationUrl({ url }: Server, name: ServerName): string {
   return name === 'postgresql' ? `${url}/visits` : url
 }
 

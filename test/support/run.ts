@@ -14,6 +14,7 @@ import { join } from 'node:path'
 import { findBrowser } from './browser.ts'
 import { hasPython, prepareDjango, readyDjangoVersions } from './django-environments.ts'
 import { execute, findExecutable, lastLine } from './executables.ts'
+import { dockerAnswers } from './mysql-container.ts'
 import { unpackDebianMysql, whyNoDebianMysql } from './mysql-from-debian.ts'
 import { inCi, projectFolder } from './places.ts'
 import * as servers from './servers.ts'
@@ -56,7 +57,7 @@ process.exit() // What still prepares itself after a failure is not waited for.
 
 /** Gives the address of each server by the name of its database. */
 async function prepare(): Promise<Record<string, string>> {
-  const hasDocker = await servers.dockerAnswers()
+  const hasDocker = await dockerAnswers()
   await getSystemPackages(hasDocker)
   const [found] = await Promise.all([startServers(hasDocker), getDjango()])
   if (findBrowser() === null)
@@ -115,7 +116,13 @@ async function startServers(hasDocker: boolean): Promise<Record<string, string>>
 async function startMysql(hasDocker: boolean): Promise<Server | null> {
   if (hasDocker) {
     say('MySQL: starting the container mysql:8.4')
-    return servers.startMysqlContainer()
+    process.env.TEST_MYSQL = 'container'
+    try {
+      return await servers.startMysql()
+    } catch (error) {
+      say(`MySQL: no container: ${lastLine(error)}`)
+      delete process.env.TEST_MYSQL
+    }
   }
   if (servers.findMysql() === null) {
     const reason = whyNoDebianMysql()

@@ -5,9 +5,8 @@ import { chmod, chown, cp, mkdir, mkdtemp, readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import mysql from 'mysql2/promise'
 import { dyingWithUs, execute, findExecutable } from './executables.ts'
+import { startMysqlContainer } from './mysql-container.ts'
 import { findDebianMysql, type MysqlProgram } from './mysql-from-debian.ts'
 
 /** A database server of the test's own on 127.0.0.1; its administrator needs no password. */
@@ -15,8 +14,6 @@ export interface DatabaseServer {
   readonly port: number
   /** A URL that names no database, e.g. `mysql://root@127.0.0.1:23456`. */
   readonly url: string
-  /** The Unix socket: a file (MariaDB, MySQL), or the folder it is in (PostgreSQL). */
-  readonly socket: string
   readonly pid: number
   /** Ends the server at once, as a crash would, with its connections. What was committed stays for `restart`. */
   kill(): Promise<void>
@@ -39,50 +36,26 @@ export function startMariadb(options?: ServerOptions): Promise<DatabaseServer> {
   return startServer(mariadb(), options)
 }
 
-/** Starts MySQL, the installed one or the one `npm test` unpacked. @throws Error when there is neither. */
-export async function startMysql(options?: ServerOptions): Promise<DatabaseServer> {
+/**
+ * Starts MySQL where this run has it (TEST_MYSQL): in a container, or the installed one, or the one `npm test` unpacked.
+ * @throws Error when there is none.
+ */
+export async function startMysql({
+  port,
+  ...options
+}: ServerOptions = {}): Promise<Omit<DatabaseServer, 'pid'>> {
+  if (process.env.TEST_MYSQL === 'container') {
+    const { extraArguments = [] } = options
+    return startMysqlContainer({ flags: mysqlFlags, extraArguments, port: port ?? (await freePort()) })
+  }
   const program = findMysql()
   if (program === null) throw new Error('No MySQL server is installed or unpacked; run `npm test` once')
-  return startServer(mysqlServer(program), options)
+  return startServer(mysqlServer(program), { ...options, ...(port !== undefined && { port }) })
 }
 
 /** Starts PostgreSQL, as an unprivileged user where we are root. @throws Error when it is not installed. */
 export async function startPostgresql(options?: ServerOptions): Promise<DatabaseServer> {
   return startServer(await postgresql(), options)
-}
-
-/** MySQL in a container, for the whole run; null when Docker does not answer. */
-export async function startMysqlContainer(): Promise<Pick<DatabaseServer, 'url' | 'stop'> | null> {
-  if (!(await dockerAnswers())) return null
-  const run = [
-    'run',
-    '-d',
-    '--rm',
-    '-p',
-    '127.0.0.1::3306',
-    '-e',
-    'MYSQL_ALLOW_EMPTY_PASSWORD=1',
-    'mysql:8.4',
-  ]
-  const container = (await execute('docker', run)).stdout.trim()
-  const remove = () => execute('docker', ['rm', '-f', container])
-  try {
-    const address = (await execute('docker', ['port', container, '3306'])).stdout.trim().split('\n')[0]
-    const url = `mysql://root@${address}`
-    await answers(url)
-    return { url, stop: async () => void (await remove()) }
-  } catch (error) {
-    await remove()
-    throw error
-  }
-}
-
-export async function dockerAnswers(): Promise<boolean> {
-  if (findExecutable(['docker']) === null) return false
-  return execute('docker', ['version', '--format', '{{.Server.Version}}']).then(
-    () => true,
-    () => false,
-  )
 }
 
 export function findMariadbd(): string | null {
@@ -130,7 +103,6 @@ interface ServerProgram {
   crash: NodeJS.Signals
   account: { uid: number; gid: number } | null
   url(port: number): string
-  socket(dir: string): string
 }
 
 // No server is in the zone of a client, nor in UTC: whoever leans on the server's clock or zone is found out.
@@ -138,13 +110,8 @@ const SERVER_ZONE = { offset: '+05:30', name: 'Asia/Kolkata' }
 
 const asRoot = process.getuid?.() === 0 ? ['--user=root'] : []
 
-const mysqlFlags = (dir: string, port: number): string[] => [
-  `--datadir=${dir}/data`,
-  `--tmpdir=${dir}`,
-  `--socket=${dir}/socket`,
-  `--pid-file=${dir}/pid`,
-  `--port=${port}`,
-  '--bind-address=127.0.0.1',
+/** What the tests ask of MySQL and MariaDB, wherever they run. */
+const mysqlFlags: readonly string[] = [
   '--skip-name-resolve',
   '--skip-log-bin',
   '--max-connections=500',
@@ -154,6 +121,16 @@ const mysqlFlags = (dir: string, port: number): string[] => [
   '--innodb-flush-log-at-trx-commit=2',
   '--innodb-buffer-pool-size=64M',
   '--performance-schema=OFF',
+]
+
+const localMysqlFlags = (dir: string, port: number): string[] => [
+  ...mysqlFlags,
+  `--datadir=${dir}/data`,
+  `--tmpdir=${dir}`,
+  `--socket=${dir}/socket`,
+  `--pid-file=${dir}/pid`,
+  `--port=${port}`,
+  '--bind-address=127.0.0.1',
   ...asRoot,
 ]
 
@@ -193,14 +170,13 @@ function mariadb(): ServerProgram {
     command: (dir, port) => [
       mariadbd,
       '--no-defaults',
-      ...mysqlFlags(dir, port),
+      ...localMysqlFlags(dir, port),
       '--innodb-flush-method=nosync',
     ],
     readyText: 'ready for connections',
     crash: 'SIGKILL',
     account: null,
     url: (port) => `mysql://root@127.0.0.1:${port}`,
-    socket: (dir) => join(dir, 'socket'),
   }
 }
 
@@ -222,7 +198,7 @@ function mysqlServer({ command, template }: MysqlProgram): ServerProgram {
     command: (dir, port) => [
       file,
       ...args,
-      ...mysqlFlags(dir, port),
+      ...localMysqlFlags(dir, port),
       '--mysqlx=OFF',
       `--init-file=${rootByAddress}`,
     ],
@@ -230,7 +206,6 @@ function mysqlServer({ command, template }: MysqlProgram): ServerProgram {
     crash: 'SIGKILL',
     account: null,
     url: (port) => `mysql://root@127.0.0.1:${port}`,
-    socket: (dir) => join(dir, 'socket'),
   }
 }
 
@@ -271,7 +246,6 @@ async function postgresql(): Promise<ServerProgram> {
     crash: 'SIGQUIT',
     account,
     url: (port) => `postgresql://postgres@127.0.0.1:${port}`,
-    socket: (dir) => dir,
   }
 }
 
@@ -333,7 +307,6 @@ async function startServer(
   return {
     port,
     url: program.url(port),
-    socket: program.socket(dir),
     get pid() {
       return server?.pid ?? 0
     },
@@ -375,19 +348,5 @@ export async function freePort(): Promise<number> {
       probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)))
     })
     if (isFree) return port
-  }
-}
-
-/** Waits, two minutes at most, until a MySQL server answers a query. */
-async function answers(url: string): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const connection = await mysql.createConnection(url)
-      await connection.query('SELECT 1')
-      return await connection.end()
-    } catch (error) {
-      if (attempt === 240) throw error
-      await sleep(500)
-    }
   }
 }
