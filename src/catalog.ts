@@ -19,19 +19,25 @@ export interface CatalogOptions {
   readonly db: Knex
   /** How old counts may be that are shown, in seconds; 0 unless given. */
   readonly countsMaxAge?: number
+  /** Milliseconds of a clock that never goes back. */
+  readonly monotonic?: () => number
 }
 
 /**
  * LocalLibrary's catalogue. At most one count runs and one waits, however many visitors there are: a library of any
  * size costs one count at a time, and unless `countsMaxAge` allows it nobody is shown a number from before they asked.
  */
-export function createCatalog({ db, countsMaxAge = 0 }: CatalogOptions): Catalog {
+export function createCatalog({
+  db,
+  countsMaxAge = 0,
+  monotonic = () => performance.now(),
+}: CatalogOptions): Catalog {
   /** The count that began last, unless it failed. */
   let latest: { readonly count: Promise<CatalogCounts>; readonly start: number } | null = null
   const counts = shareNext(
     () => {
       const count = countAll(db)
-      latest = { count, start: performance.now() }
+      latest = { count, start: monotonic() }
       count.catch(() => {
         latest = null
       })
@@ -42,7 +48,7 @@ export function createCatalog({ db, countsMaxAge = 0 }: CatalogOptions): Catalog
 
   return {
     counts() {
-      if (latest !== null && performance.now() - latest.start < countsMaxAge * 1000) return latest.count
+      if (latest !== null && monotonic() - latest.start < countsMaxAge * 1000) return latest.count
       return counts()
     },
   }

@@ -16,6 +16,7 @@ import { createTestDatabase, type TestDatabaseName, testDatabases } from '../sup
 import type { Scope } from '../support/file-scope.ts'
 import { startLibrary } from '../support/library.ts'
 import { startLoad, summary, visitHome } from '../support/load.ts'
+import { waitForLockWait } from '../support/lock-waits.ts'
 import { assertNothingLost, startReadyService } from './site.ts'
 
 const KEY = 'abcdefgh0123456789abcdefgh012345'
@@ -60,7 +61,7 @@ for (const name of ['mariadb', 'mysql'] as const) {
       { ...session(2), expireDate: new Date(expireDate.getTime() + 1000) },
       revision,
     )
-    await delay(300)
+    await waitForLockWait(url)
     await other('django_session').where({ session_key: KEY }).forUpdate()
     await other.rollback()
     await update
@@ -78,7 +79,7 @@ if (testDatabases.includes('postgresql')) {
     const other = await openTransaction(t, url)
     await other('django_session').where({ session_key: KEY }).update({ expire_date: '2030-01-01T00:00:00Z' })
     const update = engine.update(KEY, session(2), revision)
-    await delay(300)
+    await waitForLockWait(url)
     await other.commit()
     await update
     t.deepEqual(retries, ['40001'])
@@ -92,10 +93,9 @@ if (testDatabases.includes('postgresql')) {
     await other('django_session').where({ session_key: KEY }).forUpdate()
     await db.raw("SET lock_timeout = '100ms'")
     const update = engine.update(KEY, session(2), revision)
-    await delay(300)
+    while (retries.length === 0) await delay(20)
     await other.rollback()
     await update
-    t.true(retries.length > 0)
     t.deepEqual(new Set(retries), new Set(['55P03']))
     t.is((await engine.load(KEY))?.data.get('number'), '2')
   })

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import test from 'ava'
 import { testDatabases } from '../support/databases.ts'
 import { startLoad, summary, type Visit, visitHome } from '../support/load.ts'
+import { waitForLockWait } from '../support/lock-waits.ts'
 import { assertNothingLost, type ServerName, startBackend, startReadyService } from './site.ts'
 
 const servers = (['mariadb', 'postgresql'] as const satisfies readonly ServerName[]).filter((name) =>
@@ -30,18 +31,19 @@ for (const name of servers) {
       const { sql } = await backend.connect()
       await sql('BEGIN')
       await sql(`SELECT session_key FROM django_session WHERE session_key = '${sessionKey}' FOR UPDATE`)
-      await delay(300)
+      await waitForLockWait(backend.url.replace(/\/?$/, '/library'))
       service.kill('SIGTERM')
       await service.next('service.stopping')
-      await delay(200)
-      const releasedAt = performance.now() // what was answered before the signal has long come
+      const releasedAt = performance.now()
       await sql('ROLLBACK')
 
       t.is(await service.ended, 0)
       const visits = await load.stop()
       t.log(summary(visits))
       t.is(summary(visits.filter((visit) => visit.status !== null && !ok(visit))), '')
-      const late = visits.filter((visit) => ok(visit) && visit.endedAt > releasedAt)
+      const late = visits.filter(
+        (visit) => ok(visit) && visit.endedAt > releasedAt && visit.sessionKey === sessionKey,
+      )
       t.true(late.length >= 16)
       t.deepEqual(new Set(late.map((visit) => visit.connectionHeader)), new Set(['close']))
       await assertNothingLost(t, backend.databaseUrl, [first, ...visits])
@@ -86,9 +88,11 @@ test.serial('connections on which nobody asks for anything do not keep it from e
   const kept = connect(Number(port), hostname, () =>
     kept.write('GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'),
   )
-  for (const socket of [silent, slow, kept]) socket.on('error', () => {})
-  await once(kept, 'data')
-  await delay(100)
+  const sockets = [silent, slow, kept]
+  for (const socket of sockets) socket.on('error', () => {})
+  const answered = once(kept, 'data')
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')))
+  await answered
   service.kill('SIGTERM')
   t.is(await service.ended, 0)
   t.false(service.log().some(({ event }) => event === 'service.killed'))
@@ -100,7 +104,8 @@ test.serial('it exits with 0 within the grace time although the database is froz
   const load = startLoad(service.url, { sessionKeys: Array(16).fill(undefined) })
   await load.more(50, ok)
   backend.freeze()
-  await delay(300)
+  // Until no request is answered any more: all of them wait for the database.
+  for (let before = -1; before !== load.visits.length; await delay(100)) before = load.visits.length
   service.kill('SIGTERM')
   t.is(await service.ended, 0)
   backend.thaw()

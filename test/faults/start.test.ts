@@ -59,7 +59,7 @@ for (const name of ['mariadb', 'postgresql'] as const satisfies readonly ServerN
     const backend = await startBackend(t, name)
     backend.freeze()
     const service = await startService(t, backend.databaseUrl)
-    await delay(500)
+    t.is((await fetch(`${service.url}/health/ready`)).status, 503)
     t.is(await service.stop(), 0)
   })
 }

@@ -1,0 +1,18 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { runSql } from './databases.ts'
+
+/** Waits until a statement in this database waits for a lock that another one holds. @throws Error after 30 s. */
+export async function waitForLockWait(url: string): Promise<void> {
+  const sql = url.startsWith('postgresql:') ? POSTGRESQL : MYSQL
+  const deadline = performance.now() + 30_000
+  while ((await runSql(url, sql)).length === 0) {
+    if (performance.now() > deadline) throw new Error('no statement waits for a lock')
+    await delay(10)
+  }
+}
+
+const MYSQL = `SELECT trx_id FROM information_schema.innodb_trx
+  JOIN information_schema.processlist ON id = trx_mysql_thread_id WHERE db = DATABASE() AND trx_state = 'LOCK WAIT'`
+
+const POSTGRESQL =
+  "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
