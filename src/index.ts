@@ -64,7 +64,7 @@ export {
   type SessionCodecOptions,
   UnreadableSession,
 } from './django/session-data.ts'
-export { isValidSessionKey, newSessionKey } from './django/session-key.ts'
+export { InvalidSessionKey, isValidSessionKey, newSessionKey } from './django/session-key.ts'
 export { jsonValues, pickledKey, pickledValues, type SessionValues } from './django/session-values.ts'
 export {
   type CsrfRules,

@@ -3,6 +3,7 @@ import type { Knex } from 'knex'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import type { SessionData } from '../django/json.ts'
 import { UnreadableSession } from '../django/session-data.ts'
+import { InvalidSessionKey, isStorableKey } from '../django/session-key.ts'
 import type { CacheSettings } from '../settings/cache-settings.ts'
 import type { Cache } from './cache.ts'
 import { cacheKey } from './cache-key.ts'
@@ -29,8 +30,8 @@ interface CacheRow {
 const DIGEST_FROM = 4096
 const CLEAR_BATCH = 1000
 
-/** See engines/db.ts: no such key reaches SQL. */
-const NEEDS_ESCAPES = /[\0'"\\]/
+/** Characters of the column `cache_key`. Source: django/core/management/commands/createcachetable.py, create_table. */
+const KEY_LENGTH = 255
 
 /**
  * Django's DatabaseCache: base64 of a pickle in a table of the site's database, which `manage.py createcachetable` made
@@ -54,6 +55,8 @@ export function createDatabaseCache(
   const rows = (): Knex.QueryBuilder => db(table)
   const expiresAsText = db.raw(dialect.dateAsText)
   const keyOf = (key: string): string => cacheKey(settings, key)
+  const keyLength = KEY_LENGTH - Array.from(keyOf('')).length
+  const canBeKey = (key: string): boolean => isStorableKey(key, keyLength)
   const format = createValueFormat({ serializer: pickleSerializer, compressor: null, maxBytes })
   const row = (data: SessionData, timeout: number) => ({
     value: format.encode(data).toString('base64'),
@@ -66,7 +69,7 @@ export function createDatabaseCache(
 
   /** Also what has expired. */
   async function find(key: string): Promise<CacheRow | null> {
-    if (NEEDS_ESCAPES.test(key)) return null
+    if (!canBeKey(key)) return null
     const cacheKey = keyOf(key)
     const found: CacheRow | undefined = await rows()
       .select('cache_key', 'value', expiresAsText)
@@ -99,6 +102,7 @@ export function createDatabaseCache(
     },
 
     async add(key, data, timeout) {
+      if (!canBeKey(key)) throw new InvalidSessionKey(keyLength)
       const stored = row(data, timeout)
       const found = await find(key)
       if (found === null) {
@@ -117,7 +121,7 @@ export function createDatabaseCache(
     },
 
     async replace(key, data, timeout, revision) {
-      if (NEEDS_ESCAPES.test(key)) return 'missing'
+      if (!canBeKey(key)) return 'missing'
       const stored = row(data, timeout)
       const live = rows().where('cache_key', keyOf(key)).where('expires', '>=', dates.toColumn(now()))
       const updated = await isUnchanged(live, revision).update(stored)
@@ -125,11 +129,11 @@ export function createDatabaseCache(
     },
 
     async delete(key) {
-      if (!NEEDS_ESCAPES.test(key)) await rows().where('cache_key', keyOf(key)).delete()
+      if (canBeKey(key)) await rows().where('cache_key', keyOf(key)).delete()
     },
 
     async remove(key, revision) {
-      if (NEEDS_ESCAPES.test(key)) return 'missing'
+      if (!canBeKey(key)) return 'missing'
       const removed = await isUnchanged(rows().where('cache_key', keyOf(key)), revision).delete()
       return removed === 0 ? whyNothingMatched(key) : 'removed'
     },

@@ -29,3 +29,30 @@ export function isValidSessionKey(key: string): boolean {
 export function isGeneratedSessionKey(key: string): boolean {
   return /^[a-z0-9]+$/.test(key)
 }
+
+/**
+ * Characters of the column `session_key` in the tables of Django, django-qsessions and django-user-sessions.
+ * Source: django/contrib/sessions/base_session.py, AbstractBaseSession.
+ */
+export const SESSION_KEY_LENGTH = 40
+
+/**
+ * Whether a row can have this key, in a column of so many characters: visible ASCII, which every character set has,
+ * without quotes and backslashes. mysql2 writes values into the statement and escapes them with backslashes, even where
+ * sql_mode has NO_BACKSLASH_ESCAPES: there a quote in a cookie would end the string.
+ */
+export function isStorableKey(key: string, length: number = SESSION_KEY_LENGTH): boolean {
+  return key.length <= length && /^[!#-&(-[\]-~]*$/.test(key)
+}
+
+/** No row can have this key. The message does not repeat it. */
+export class InvalidSessionKey extends Error {
+  override name = 'InvalidSessionKey'
+  readonly code: string = 'ERR_SESSION_KEY'
+
+  constructor(length: number = SESSION_KEY_LENGTH) {
+    super(
+      `A new session key cannot be stored; make it of visible ASCII without quotes and backslashes, ${length} characters at most`,
+    )
+  }
+}

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Knex } from 'knex'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import type { SessionCodec } from '../django/session-data.ts'
+import { InvalidSessionKey, isStorableKey, SESSION_KEY_LENGTH } from '../django/session-key.ts'
 import {
   ConflictError,
   CreateError,
@@ -48,10 +49,23 @@ interface Row extends WrittenRow {
 const DIGEST_FROM = 4096
 const CLEAR_BATCH = 1000
 
+/** Keys in one statement at most: far fewer than PostgreSQL's 65,535 and SQLite's 32,766 placeholders. */
+const MOST_KEYS = 200
+
+/** Tables whose keys have the length that Django gives them. */
+const TABLES_AS_DJANGO_MAKES_THEM: ReadonlySet<string> = new Set([
+  'django_session',
+  'qsessions_session',
+  'user_sessions_session',
+])
+
 /**
- * mysql2 writes values into the statement and escapes them with backslashes, even where sql_mode has
- * NO_BACKSLASH_ESCAPES: there a quote in a cookie would end the string. A NUL is an error on PostgreSQL.
+ * A site's own model may have longer keys than Django's, up to what Django has as unique text on MySQL.
+ * Source: django/db/backends/mysql/validation.py, check_field_type.
  */
+const LONGEST_KEY = 255
+
+/** See `isStorableKey`: here a text of which a part is a visitor's. A NUL is an error on PostgreSQL. */
 const NEEDS_ESCAPES = /[\0'"\\]/
 
 /**
@@ -69,6 +83,8 @@ export function createDbEngine({
 }: DbEngineOptions): SessionEngine {
   const kind = databaseKindOf(db)
   const dialect = dialects[kind]
+  const keyLength = TABLES_AS_DJANGO_MAKES_THEM.has(table) ? SESSION_KEY_LENGTH : LONGEST_KEY
+  const canBeKey = (sessionKey: string): boolean => isStorableKey(sessionKey, keyLength)
   const rows = (): Knex.QueryBuilder => db(table)
   const prepare = (session: NewSession): NewSession => columns?.prepare?.(session) ?? session
   // Texts that are made once, where Knex's builder would make them at each request.
@@ -79,16 +95,20 @@ export function createDbEngine({
   const EXISTS = `select 1 from ${name} where session_key = ?`
   const DELETE = `delete from ${name} where session_key = ?`
 
-  const readRows = createBatches(async (asked: readonly string[]) => {
-    const sessionKeys = [...new Set(asked)]
-    const sql = `${SELECT} (${sessionKeys.map(() => '?').join(', ')}) and expire_date > ?`
-    const found = (await selectRows(db, sql, [
-      ...sessionKeys,
-      dates.toColumn(now()),
-    ])) as readonly SessionRow[]
-    // Unlike Django, whose query finds the row of `abc…` for `ABC…` under MySQL's collations.
-    return new Map(found.map((row) => [row.session_key, row]))
-  })
+  const readRow = createBatches(
+    async (asked: readonly string[]) => {
+      const sessionKeys = [...new Set(asked)]
+      const sql = `${SELECT} (${sessionKeys.map(() => '?').join(', ')}) and expire_date > ?`
+      const found = (await selectRows(db, sql, [
+        ...sessionKeys,
+        dates.toColumn(now()),
+      ])) as readonly SessionRow[]
+      // Unlike Django, whose query finds the row of `abc…` for `ABC…` under MySQL's collations.
+      const rowOf = new Map(found.map((row) => [row.session_key, row]))
+      return asked.map((sessionKey) => rowOf.get(sessionKey))
+    },
+    { most: MOST_KEYS },
+  )
 
   function rowOf(sessionKey: string, session: NewSession, isNew: boolean): Row {
     const others = Object.entries(columns?.values(session, { isNew, now: now() }) ?? {})
@@ -114,7 +134,7 @@ export function createDbEngine({
       : [dialect.textEquals, revision]
 
   async function exists(sessionKey: string): Promise<boolean> {
-    return (await selectRows(db, EXISTS, [sessionKey])).length > 0
+    return canBeKey(sessionKey) && (await selectRows(db, EXISTS, [sessionKey])).length > 0
   }
 
   async function whyNothingMatched(sessionKey: string): Promise<UpdateError | ConflictError> {
@@ -157,8 +177,8 @@ export function createDbEngine({
     exists,
 
     async load(sessionKey, client) {
-      if (NEEDS_ESCAPES.test(sessionKey)) return null // no row has such a key
-      const found = (await readRows(sessionKey)).get(sessionKey)
+      if (!canBeKey(sessionKey)) return null
+      const found = await readRow(sessionKey)
       if (found === undefined) return null
       const { data } = codec.decode(found.session_data)
       return {
@@ -171,6 +191,7 @@ export function createDbEngine({
     },
 
     async create(sessionKey, given) {
+      if (!canBeKey(sessionKey)) throw new InvalidSessionKey(keyLength)
       const session = prepare(given)
       const row = rowOf(sessionKey, session, true)
       await writes.insert(row)
@@ -178,6 +199,7 @@ export function createDbEngine({
     },
 
     async update(sessionKey, given, revision) {
+      if (!canBeKey(sessionKey)) throw await whyNothingMatched(sessionKey)
       const session = prepare(given)
       const row = rowOf(sessionKey, session, false)
       await writes.update({ ...row, revision })
@@ -186,9 +208,10 @@ export function createDbEngine({
 
     async delete(sessionKey, revision) {
       if (revision === undefined) {
-        await runStatement(db, DELETE, [sessionKey])
+        if (canBeKey(sessionKey)) await runStatement(db, DELETE, [sessionKey])
         return
       }
+      if (!canBeKey(sessionKey)) throw await whyNothingMatched(sessionKey)
       const [condition, value] = unchanged(revision)
       const result = await runStatement(db, `${DELETE} and ${condition}`, [sessionKey, value])
       if (dialect.changes(result) === 0) throw await whyNothingMatched(sessionKey)

@@ -21,8 +21,9 @@ export interface RowWrites<Inserted extends WrittenRow, Updated extends ChangedR
   update(row: Updated): Promise<void>
 }
 
-/** Rows in one statement at most: 400 kB, less than the `max_allowed_packet` that any server has unless told. */
+/** Rows in one statement at most, and bytes: less than the `max_allowed_packet` that any server has unless told. */
 const MOST_ROWS = 50
+const MOST_BYTES = 400_000
 
 /** What goes into a common statement: short texts, in which nothing needs an escape. */
 const PLAIN_KEY = /^[a-z0-9]+$/
@@ -30,9 +31,11 @@ const PLAIN_TEXT = /^[\w:.=+/-]{0,4000}$/
 
 /**
  * Rows of different sessions that are to be written at once, in one statement and one commit of MySQL or MariaDB: those
- * that come while a write is under way wait and share the next. Such a statement writes all of its rows or none, and
- * waits for nobody's lock. Where it wrote none each row is written `alone`, so one that was changed, deleted, taken or
- * locked is its own visitor's affair.
+ * that come while a write is under way wait and share the next. Such a statement writes all of its rows or none. Where
+ * the server refuses it, each row is written `alone`, so a row that was changed, deleted, taken, locked or is refused
+ * concerns its own visitor only. No such statement waits for a lock, but for an INSERT on MySQL: there is no time-out
+ * below a second. If another transaction has locked one of its keys, or a gap that one of them falls into, all its rows
+ * wait for `innodb_lock_wait_timeout` before each is written alone.
  * @param table fit for a statement
  */
 export function createJointWrites<I extends WrittenRow, U extends ChangedRow>(
@@ -41,12 +44,12 @@ export function createJointWrites<I extends WrittenRow, U extends ChangedRow>(
   alone: RowWrites<I, U>,
 ): RowWrites<I, U> {
   /** Null where the server has none; undefined until it was asked. */
-  let jointUpdate: JointUpdate | null | undefined
+  let dialect: Dialect | null | undefined
 
-  async function jointUpdateOrNull(): Promise<JointUpdate | null> {
+  async function dialectOrNull(): Promise<Dialect | null> {
     try {
-      if (jointUpdate === undefined) jointUpdate = await jointUpdateFor(db, table)
-      return jointUpdate
+      if (dialect === undefined) dialect = await dialectFor(db, table)
+      return dialect
     } catch {
       return null // asked for again; the rows meet the same trouble by themselves
     }
@@ -55,29 +58,24 @@ export function createJointWrites<I extends WrittenRow, U extends ChangedRow>(
   /** Gives the rows that are written. */
   async function inOneStatement<R extends WrittenRow>(
     rows: readonly R[],
-    write: (rows: readonly R[], update: JointUpdate) => Promise<readonly R[]>,
+    write: (rows: readonly R[], dialect: Dialect) => Promise<readonly R[]>,
   ): Promise<ReadonlySet<R>> {
     const joint = [...new Map(rows.map((row) => [row.sessionKey, row])).values()]
-    const update = joint.length > 1 ? await jointUpdateOrNull() : null
-    if (update === null) return new Set()
-    try {
-      return new Set(await write(joint, update))
-    } catch (error) {
-      if (error instanceof Error && 'code' in error && UNDONE.has(error.code)) return new Set()
-      throw error
-    }
+    const dialect = joint.length > 1 ? await dialectOrNull() : null
+    return new Set(dialect === null ? [] : await write(joint, dialect))
   }
 
-  async function insertAll(rows: readonly I[]): Promise<readonly I[]> {
+  async function insertAll(rows: readonly I[], { waitsForNoLock }: Dialect): Promise<readonly I[]> {
     await runStatement(
       db,
-      `insert into ${table} (session_key, session_data, expire_date) values ${listOf(rows, '(?, ?, ?)')}`,
+      `${waitsForNoLock}insert into ${table} (session_key, session_data, expire_date) ` +
+        `values ${listOf(rows, '(?, ?, ?)')}`,
       rows.flatMap(({ sessionKey, sessionData, expireDate }) => [sessionKey, sessionData, expireDate]),
     )
     return rows
   }
 
-  async function updateAll(rows: readonly U[], update: JointUpdate): Promise<readonly U[]> {
+  async function updateAll(rows: readonly U[], { update }: Dialect): Promise<readonly U[]> {
     const { sql, bindings } = update(table, rows)
     const [{ affectedRows }] = (await runStatement(db, sql, bindings)) as [{ affectedRows: number }]
     if (affectedRows === rows.length) return rows
@@ -95,42 +93,32 @@ export function createJointWrites<I extends WrittenRow, U extends ChangedRow>(
   const insert = shared(alone.insert, (rows) => inOneStatement(rows, insertAll))
   const update = shared(alone.update, (rows) => inOneStatement(rows, updateAll))
   // What cannot go with others waits for none.
-  const canShare = (row: WrittenRow | ChangedRow) => jointUpdate !== null && isPlain(row)
+  const canShare = (row: WrittenRow | ChangedRow) => dialect !== null && isPlain(row)
   return {
     insert: (row) => (canShare(row) ? insert(row) : alone.insert(row)),
     update: (row) => (canShare(row) ? update(row) : alone.update(row)),
   }
 }
 
-interface Waiting<R> {
-  readonly row: R
-  readonly resolve: () => void
-  readonly reject: (error: unknown) => void
-}
-
-function shared<R>(
+function shared<R extends WrittenRow | ChangedRow>(
   writeAlone: (row: R) => Promise<void>,
   writeTogether: (rows: readonly R[]) => Promise<ReadonlySet<R>>,
 ): (row: R) => Promise<void> {
-  async function writeSome(waiting: readonly Waiting<R>[]): Promise<void> {
-    try {
-      const written = await writeTogether(waiting.map(({ row }) => row))
-      const outcomes = waiting.map(({ row, resolve, reject }) =>
-        written.has(row) ? resolve() : writeAlone(row).then(resolve, reject),
-      )
-      await Promise.all(outcomes)
-    } catch (error) {
-      for (const { reject } of waiting) reject(error)
-    }
-  }
+  return createBatches(
+    async (rows: readonly R[]) => {
+      const written = await writeTogether(rows)
+      const outcomes = rows.map((row) => (written.has(row) ? undefined : writeAlone(row)))
+      await Promise.allSettled(outcomes)
+      return outcomes
+    },
+    { most: MOST_ROWS, size: { of: bytesOf, most: () => MOST_BYTES } },
+  )
+}
 
-  const writeNext = createBatches(async (waiting: readonly Waiting<R>[]) => {
-    const parts: Promise<void>[] = []
-    for (let at = 0; at < waiting.length; at += MOST_ROWS)
-      parts.push(writeSome(waiting.slice(at, at + MOST_ROWS)))
-    await Promise.all(parts)
-  })
-  return (row) => new Promise((resolve, reject) => void writeNext({ row, resolve, reject }))
+/** At most what a row takes up in a common statement; `newValues` has it three times by its key. */
+function bytesOf(row: WrittenRow | ChangedRow): number {
+  const revision = 'revision' in row ? row.revision : ''
+  return row.sessionData.length + revision.length + 4 * row.sessionKey.length + 250
 }
 
 function isPlain(row: WrittenRow | ChangedRow): boolean {
@@ -139,8 +127,12 @@ function isPlain(row: WrittenRow | ChangedRow): boolean {
   return PLAIN_KEY.test(sessionKey) && PLAIN_TEXT.test(sessionData) && PLAIN_TEXT.test(revision)
 }
 
-/** Changes several rows, all or none, without waiting for a lock. */
-type JointUpdate = (table: string, rows: readonly ChangedRow[]) => Statement
+interface Dialect {
+  /** Changes several rows, all or none, without waiting for a lock. */
+  readonly update: (table: string, rows: readonly ChangedRow[]) => Statement
+  /** What stands before a statement that is to wait for no lock; nothing where there is no such thing. */
+  readonly waitsForNoLock: string
+}
 
 interface Statement {
   readonly sql: string
@@ -148,26 +140,33 @@ interface Statement {
 }
 
 /** Since 10.3 a time-out of 0 is none. */
-const onMariadb: JointUpdate = (table, rows) => {
-  const { sql, bindings } = newValues(rows)
-  return {
-    sql:
-      `set statement innodb_lock_wait_timeout = 0 for update ${table} set ${sql} ` +
-      `where session_key in (${listOf(rows, '?')})`,
-    bindings: [...bindings, ...keysOf(rows)],
-  }
+const WAITS_FOR_NO_LOCK = 'set statement innodb_lock_wait_timeout = 0 for '
+
+const mariadb: Dialect = {
+  update(table, rows) {
+    const { sql, bindings } = newValues(rows)
+    return {
+      sql: `${WAITS_FOR_NO_LOCK}update ${table} set ${sql} where session_key in (${listOf(rows, '?')})`,
+      bindings: [...bindings, ...keysOf(rows)],
+    }
+  },
+  waitsForNoLock: WAITS_FOR_NO_LOCK,
 }
 
 /** MySQL has no such time-out below 1 second; since 8.0.1 a SELECT can lock or fail, and comes first. */
-const onMysql: JointUpdate = (table, rows) => {
-  const { sql, bindings } = newValues(rows)
-  return {
-    sql:
-      `update /*+ NO_MERGE(locked) */ (select session_key as locked_key from ${table} ` +
-      `where session_key in (${listOf(rows, '?')}) for update nowait) as locked ` +
-      `straight_join ${table} on session_key = locked_key set ${sql}`,
-    bindings: [...keysOf(rows), ...bindings],
-  }
+const mysql: Dialect = {
+  update(table, rows) {
+    const { sql, bindings } = newValues(rows)
+    return {
+      sql:
+        `update /*+ NO_MERGE(locked) */ (select session_key as locked_key from ${table} ` +
+        `where session_key in (${listOf(rows, '?')}) for update nowait) as locked ` +
+        `straight_join ${table} on session_key = locked_key set ${sql}`,
+      bindings: [...keysOf(rows), ...bindings],
+    }
+  },
+  // A SELECT before it would see no gap that is locked, and lock one itself under REPEATABLE READ.
+  waitsForNoLock: '',
 }
 
 /** A row that is not what it was fails the whole statement, by a subquery of two rows: whatever the sql_mode is. */
@@ -193,21 +192,13 @@ function listOf(rows: readonly WrittenRow[], text: string): string {
 }
 
 /** Null where one is not to be had: another storage engine would keep the half of a statement that failed. */
-async function jointUpdateFor(db: Knex, table: string): Promise<JointUpdate | null> {
+async function dialectFor(db: Knex, table: string): Promise<Dialect | null> {
   const [created] = await selectRows(db, `show create table ${table}`)
   if (!/^\) ENGINE=InnoDB\b/m.test(String(created?.['Create Table']))) return null
   const [row] = await selectRows(db, 'select version() as version')
   const version = String(row?.version)
   const [major = 0, minor = 0, patch = 0] = version.split(/[.-]/, 3).map(Number)
   const number = (major * 100 + minor) * 100 + patch
-  if (version.includes('MariaDB')) return number >= 10_03_00 ? onMariadb : null
-  return number >= 8_00_01 ? onMysql : null
+  if (version.includes('MariaDB')) return number >= 10_03_00 ? mariadb : null
+  return number >= 8_00_01 ? mysql : null
 }
-
-/** MySQL's errors after which nothing is written, and each row shall say for itself what it meets. */
-const UNDONE: ReadonlySet<unknown> = new Set([
-  'ER_SUBQUERY_NO_1_ROW', // a row was changed
-  ...['ER_LOCK_WAIT_TIMEOUT', 'ER_LOCK_NOWAIT', 'ER_LOCK_DEADLOCK'],
-  'ER_DUP_ENTRY',
-  ...['ER_NO_DEFAULT_FOR_FIELD', 'ER_BAD_NULL_ERROR', 'ER_DATA_TOO_LONG'],
-])

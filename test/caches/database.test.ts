@@ -90,12 +90,21 @@ for (const name of testDatabases) {
 
   test.serial(`DatabaseCache on ${name}: a key that no row can have is not there`, async (t) => {
     const cache = openCache()
-    for (const key of ["' OR 1=1 -- ", '\0', '\\', '"', 'x'.repeat(1000)]) {
+    const { db, database } = under()
+    if (database.kind === 'mysql') await db.raw(`alter table ${TABLE} convert to character set latin1`)
+    const sent: string[] = []
+    db.on('query', ({ sql }: { sql: string }) => sent.push(sql))
+    const unlikely = ['\u00e9', '\u0100', '\u{1f600}', '\ud800', 'a b', '\n', '\u007f', 'x'.repeat(253)]
+    for (const key of ["' OR 1=1 -- ", '\0', '\\', '"', 'x'.repeat(1000), ...unlikely]) {
       t.is(await cache.get(key), null)
+      await t.throwsAsync(cache.add(key, DATA, 60), { code: 'ERR_SESSION_KEY' })
       await t.notThrowsAsync(cache.delete(key))
       t.is(await cache.replace(key, DATA, 60, 'none'), 'missing')
       t.is(await cache.remove(key, 'none'), 'missing')
     }
+    t.deepEqual(sent, [])
+    t.truthy(await cache.add('x'.repeat(252), DATA, 60))
+    t.truthy(await cache.get('x'.repeat(252)))
   })
 
   test.serial(

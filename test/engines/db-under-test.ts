@@ -47,10 +47,17 @@ export async function openDb(
     useTz = true,
     timeZone = 'UTC',
     tables = 'sessions',
-  }: SiteOptions & { readonly tables?: TestTables } = {},
+    encoding,
+    timeout,
+  }: SiteOptions & {
+    readonly tables?: TestTables
+    readonly encoding?: string
+    /** Seconds that a statement may take. */
+    readonly timeout?: number
+  } = {},
 ): Promise<DbUnderTest> {
-  const database = await createTestDatabase(scope, name, { tables })
-  const db = connect(database.url)
+  const database = await createTestDatabase(scope, name, { tables, encoding })
+  const db = connect(database.url, timeout)
   scope.teardown(() => db.destroy())
   const clock = { now: new Date() }
   const now = () => clock.now
@@ -85,9 +92,9 @@ export async function openDb(
 }
 
 /** Another process's connections to the same database. */
-export function connect(url: string): Knex {
+export function connect(url: string, timeout = 10): Knex {
   const problems: string[] = []
-  const settings = readDatabaseUrl(url, { poolSize: 4, timeout: 10 }, { cwd: '/', problems, warnings: [] })
+  const settings = readDatabaseUrl(url, { poolSize: 4, timeout }, { cwd: '/', problems, warnings: [] })
   if (settings === null) throw new Error(problems.join('\n'))
   return openDatabase(settings)
 }

@@ -130,4 +130,23 @@ for (const database of testDatabases) {
       t.false(readLog(site).includes(KEY))
     })
   }
+
+  test.serial(
+    `${database}: a key that the column has no characters for fails no other visitor`,
+    async (t) => {
+      if (database === 'mariadb' || database === 'mysql') {
+        await site.db.raw('alter table django_session convert to character set latin1')
+      }
+      const [emoji, long] = [utf8('sessionid=😀😀😀😀😀😀😀😀'), `sessionid=${'k'.repeat(15_000)}`]
+      const cookies = Array.from({ length: 50 }, (_, at) =>
+        at === 17 ? emoji : at === 34 ? long : `sessionid=${'abcdefgh'.repeat(4)}`,
+      )
+      const answers = await Promise.all(cookies.map((cookie) => visit(site.url, cookie)))
+      t.deepEqual(
+        answers.map(({ status, visits }) => [status, visits]),
+        cookies.map(() => [200, '1 time']),
+      )
+      t.notRegex(readLog(site), /"level":"(warn|error)"/)
+    },
+  )
 }

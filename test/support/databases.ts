@@ -30,13 +30,14 @@ export const testDatabases: readonly TestDatabaseName[] = (
 /**
  * A database of the test's own, dropped when it ends.
  * The tables are what the `migrate` of Django 5.2 makes on that very server (test/support/schema).
+ * `encoding`: the server's name of it, unless it is the server's own.
  */
 export async function createTestDatabase(
   t: Scope,
   name: TestDatabaseName,
-  { tables = 'sessions' }: { tables?: TestTables } = {},
+  { tables = 'sessions', encoding }: { tables?: TestTables; encoding?: string | undefined } = {},
 ): Promise<TestDatabase> {
-  const url = name === 'sqlite' ? sqliteFile(t) : await serverDatabase(t, name)
+  const url = name === 'sqlite' ? sqliteFile(t) : await serverDatabase(t, name, encoding)
   const sql = schema(name, tables)
   if (sql !== '') await runScript(url, sql)
   return { name, url, kind: name === 'mariadb' ? 'mysql' : name }
@@ -93,12 +94,20 @@ function sqliteFile(t: Scope): string {
   return `sqlite:///${join(folder, 'db.sqlite3')}`
 }
 
-async function serverDatabase(t: Scope, name: TestDatabaseName): Promise<string> {
+async function serverDatabase(
+  t: Scope,
+  name: TestDatabaseName,
+  encoding: string | undefined,
+): Promise<string> {
   const server = serverUrl(name)
   if (server === undefined) throw new Error(`${name} is not among this run's databases`)
   const database = `test_${randomBytes(6).toString('hex')}`
   const administration = name === 'postgresql' ? `${server}/postgres` : server
-  await runScript(administration, `CREATE DATABASE ${database}`)
+  const own = name === 'postgresql' ? `TEMPLATE template0 LOCALE 'C' ENCODING` : 'CHARACTER SET'
+  await runScript(
+    administration,
+    `CREATE DATABASE ${database} ${encoding === undefined ? '' : `${own} '${encoding}'`}`,
+  )
   // PostgreSQL refuses to drop a database that someone is connected to; MySQL and MariaDB do not.
   const drop = `DROP DATABASE ${database}${name === 'postgresql' ? ' WITH (FORCE)' : ''}`
   t.teardown(() => runScript(administration, drop))
