@@ -247,7 +247,8 @@ async function setUpMysql(
   await query(
     connection,
     `SET SESSION autocommit = 1, innodb_lock_wait_timeout = ${Math.ceil(timeout)},
-      sql_mode = REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', '') /* mysql2 escapes with backslashes */
+      /* mysql2 escapes with backslashes; without the strict mode a value too long for its column is cut */
+      sql_mode = CONCAT(REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', ''), ',STRICT_TRANS_TABLES')
       /*M! , max_statement_time = ${timeout} */ /*!50708 , max_execution_time = ${Math.ceil(timeout * 1000)} */`,
   )
 }

@@ -24,3 +24,19 @@ const LEFT_OPEN_BY_MYSQL: ReadonlySet<unknown> = new Set([
   1927, // MariaDB: connection killed
   4031, // ER_CLIENT_INTERACTION_TIMEOUT
 ])
+
+/** Whether a value of the statement is larger than the server, the table or the column takes. */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && TOO_LARGE.has(error.code)
+}
+
+const TOO_LARGE: ReadonlySet<unknown> = new Set([
+  ...[
+    'ER_NET_PACKET_TOO_LARGE',
+    'ER_WARN_ALLOWED_PACKET_OVERFLOWED',
+    'ER_DATA_TOO_LONG',
+    'ER_TOO_BIG_ROWSIZE',
+  ],
+  ...['22001', '54000'], // PostgreSQL: string_data_right_truncation, program_limit_exceeded
+  'SQLITE_TOOBIG',
+])

@@ -65,6 +65,7 @@ export {
   UnreadableSession,
 } from './django/session-data.ts'
 export { InvalidSessionKey, isValidSessionKey, newSessionKey } from './django/session-key.ts'
+export { SessionTooLarge } from './django/session-too-large.ts'
 export { jsonValues, pickledKey, pickledValues, type SessionValues } from './django/session-values.ts'
 export {
   type CsrfRules,

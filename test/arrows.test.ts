@@ -14,6 +14,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'file-lock.ts',
     'session/engine.ts',
     'statement.ts',
+    'row-size.ts',
     'driver-errors.ts',
     'share-next.ts',
     'django/',
@@ -24,6 +25,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'caches/': [
     'caches/',
     'file-lock.ts',
+    'row-size.ts',
     'django/',
     'type settings/cache-settings.ts',
     'type knex',
@@ -70,6 +72,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'file-lock.ts': ['node:'],
   'catalog.ts': ['statement.ts', 'share-next.ts', 'type knex'],
   'statement.ts': ['type knex'],
+  'row-size.ts': ['django/', 'statement.ts', 'driver-errors.ts', 'type knex'],
   'driver-errors.ts': [],
   'share-next.ts': [],
   'clock-skew.ts': ['type knex', 'type django/'],

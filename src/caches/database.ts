@@ -4,6 +4,7 @@ import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import type { SessionData } from '../django/json.ts'
 import { UnreadableSession } from '../django/session-data.ts'
 import { InvalidSessionKey, isStorableKey } from '../django/session-key.ts'
+import { createRowSize } from '../row-size.ts'
 import type { CacheSettings } from '../settings/cache-settings.ts'
 import type { Cache } from './cache.ts'
 import { cacheKey } from './cache-key.ts'
@@ -57,6 +58,7 @@ export function createDatabaseCache(
   const keyOf = (key: string): string => cacheKey(settings, key)
   const keyLength = KEY_LENGTH - Array.from(keyOf('')).length
   const canBeKey = (key: string): boolean => isStorableKey(key, keyLength)
+  const rowSize = createRowSize(db, { kind: database, table, column: 'value' })
   const format = createValueFormat({ serializer: pickleSerializer, compressor: null, maxBytes })
   const row = (data: SessionData, timeout: number) => ({
     value: format.encode(data).toString('base64'),
@@ -66,6 +68,16 @@ export function createDatabaseCache(
     dialect.digestEquals !== null && revision.length >= DIGEST_FROM
       ? query.whereRaw(dialect.digestEquals, [createHash('sha256').update(revision).digest('hex')])
       : query.whereRaw(dialect.textEquals, [revision])
+
+  /** Runs the statement that stores this value. @throws {SessionTooLarge} */
+  async function store<R>(value: string, statement: () => PromiseLike<R>): Promise<R> {
+    await rowSize.admit(value.length)
+    try {
+      return await statement()
+    } catch (error) {
+      throw await rowSize.meaningOf(error, value.length)
+    }
+  }
 
   /** Also what has expired. */
   async function find(key: string): Promise<CacheRow | null> {
@@ -107,7 +119,7 @@ export function createDatabaseCache(
       const found = await find(key)
       if (found === null) {
         try {
-          await rows().insert({ cache_key: keyOf(key), ...stored })
+          await store(stored.value, () => rows().insert({ cache_key: keyOf(key), ...stored }))
         } catch (error) {
           if (isDuplicateKey(error)) return null
           throw error
@@ -116,7 +128,7 @@ export function createDatabaseCache(
       }
       if (dates.fromColumn(found.expires) >= now()) return null
       const expired = rows().where('cache_key', keyOf(key)).where('expires', '<', dates.toColumn(now()))
-      const updated = await isUnchanged(expired, found.value).update(stored)
+      const updated = await store(stored.value, () => isUnchanged(expired, found.value).update(stored))
       return updated === 0 ? null : { revision: stored.value }
     },
 
@@ -124,7 +136,7 @@ export function createDatabaseCache(
       if (!canBeKey(key)) return 'missing'
       const stored = row(data, timeout)
       const live = rows().where('cache_key', keyOf(key)).where('expires', '>=', dates.toColumn(now()))
-      const updated = await isUnchanged(live, revision).update(stored)
+      const updated = await store(stored.value, () => isUnchanged(live, revision).update(stored))
       return updated === 0 ? whyNothingMatched(key) : { revision: stored.value }
     },
 

@@ -3,6 +3,7 @@ import type { Knex } from 'knex'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import type { SessionCodec } from '../django/session-data.ts'
 import { InvalidSessionKey, isStorableKey, SESSION_KEY_LENGTH } from '../django/session-key.ts'
+import { createRowSize } from '../row-size.ts'
 import {
   ConflictError,
   CreateError,
@@ -85,6 +86,7 @@ export function createDbEngine({
   const dialect = dialects[kind]
   const keyLength = TABLES_AS_DJANGO_MAKES_THEM.has(table) ? SESSION_KEY_LENGTH : LONGEST_KEY
   const canBeKey = (sessionKey: string): boolean => isStorableKey(sessionKey, keyLength)
+  const rowSize = createRowSize(db, { kind, table, column: 'session_data' })
   const rows = (): Knex.QueryBuilder => db(table)
   const prepare = (session: NewSession): NewSession => columns?.prepare?.(session) ?? session
   // Texts that are made once, where Knex's builder would make them at each request.
@@ -143,13 +145,26 @@ export function createDbEngine({
       : new UpdateError('this session was deleted')
   }
 
+  /** Runs the statement that stores this row. @throws {SessionTooLarge} */
+  async function store(
+    row: Row,
+    sql: string,
+    bindings: readonly (string | number | null)[],
+  ): Promise<unknown> {
+    try {
+      return await runStatement(db, sql, bindings)
+    } catch (error) {
+      throw await rowSize.meaningOf(error, row.sessionData.length)
+    }
+  }
+
   const alone: RowWrites<Row, Row & ChangedRow> = {
     async insert(row) {
       const set = assignments(row)
       const into = set.map(({ column }) => column).join(', ')
       const placeholders = set.map(({ placeholder }) => placeholder).join(', ')
       try {
-        await runStatement(db, `insert into ${name} (session_key, ${into}) values (?, ${placeholders})`, [
+        await store(row, `insert into ${name} (session_key, ${into}) values (?, ${placeholders})`, [
           row.sessionKey,
           ...set.map(bindingOf),
         ])
@@ -163,15 +178,24 @@ export function createDbEngine({
       const set = assignments(row)
       const to = set.map(({ column, placeholder }) => `${column} = ${placeholder}`).join(', ')
       const [condition, value] = unchanged(row.revision)
-      const result = await runStatement(
-        db,
-        `update ${name} set ${to} where session_key = ? and ${condition}`,
-        [...set.map(bindingOf), row.sessionKey, value],
-      )
+      const result = await store(row, `update ${name} set ${to} where session_key = ? and ${condition}`, [
+        ...set.map(bindingOf),
+        row.sessionKey,
+        value,
+      ])
       if (dialect.changes(result) === 0) throw await whyNothingMatched(row.sessionKey)
     },
   }
-  const writes = kind === 'mysql' && columns === undefined ? createJointWrites(db, name, alone) : alone
+  const writes =
+    kind === 'mysql' && columns === undefined ? createJointWrites(db, name, alone, rowSize) : alone
+
+  /** @throws {SessionTooLarge} where MySQL would cut the row or not read it. */
+  async function admit(row: Row, revision = ''): Promise<void> {
+    const ofOthers = row.others.reduce((sum, { value }) => sum + String(value).length, 0)
+    const ofRevision = revision.length < DIGEST_FROM ? revision.length : 0
+    const data = row.sessionData.length
+    await rowSize.admit(data, data + ofOthers + ofRevision)
+  }
 
   return {
     exists,
@@ -194,6 +218,7 @@ export function createDbEngine({
       if (!canBeKey(sessionKey)) throw new InvalidSessionKey(keyLength)
       const session = prepare(given)
       const row = rowOf(sessionKey, session, true)
+      await admit(row)
       await writes.insert(row)
       return { ...session, sessionKey, revision: row.sessionData }
     },
@@ -202,6 +227,7 @@ export function createDbEngine({
       if (!canBeKey(sessionKey)) throw await whyNothingMatched(sessionKey)
       const session = prepare(given)
       const row = rowOf(sessionKey, session, false)
+      await admit(row, revision)
       await writes.update({ ...row, revision })
       return { ...session, sessionKey, revision: row.sessionData }
     },

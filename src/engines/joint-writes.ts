@@ -1,4 +1,5 @@
 import type { Knex } from 'knex'
+import type { RowSize } from '../row-size.ts'
 import { runStatement, selectRows } from '../statement.ts'
 import { createBatches } from './batches.ts'
 
@@ -42,6 +43,7 @@ export function createJointWrites<I extends WrittenRow, U extends ChangedRow>(
   db: Knex,
   table: string,
   alone: RowWrites<I, U>,
+  server: Pick<RowSize, 'packet'>,
 ): RowWrites<I, U> {
   /** Null where the server has none; undefined until it was asked. */
   let dialect: Dialect | null | undefined
@@ -90,8 +92,9 @@ export function createJointWrites<I extends WrittenRow, U extends ChangedRow>(
     }
   }
 
-  const insert = shared(alone.insert, (rows) => inOneStatement(rows, insertAll))
-  const update = shared(alone.update, (rows) => inOneStatement(rows, updateAll))
+  const mostBytes = () => Math.min(server.packet ?? MOST_BYTES, MOST_BYTES)
+  const insert = shared(alone.insert, (rows) => inOneStatement(rows, insertAll), mostBytes)
+  const update = shared(alone.update, (rows) => inOneStatement(rows, updateAll), mostBytes)
   // What cannot go with others waits for none.
   const canShare = (row: WrittenRow | ChangedRow) => dialect !== null && isPlain(row)
   return {
@@ -103,6 +106,7 @@ export function createJointWrites<I extends WrittenRow, U extends ChangedRow>(
 function shared<R extends WrittenRow | ChangedRow>(
   writeAlone: (row: R) => Promise<void>,
   writeTogether: (rows: readonly R[]) => Promise<ReadonlySet<R>>,
+  mostBytes: () => number,
 ): (row: R) => Promise<void> {
   return createBatches(
     async (rows: readonly R[]) => {
@@ -111,7 +115,7 @@ function shared<R extends WrittenRow | ChangedRow>(
       await Promise.allSettled(outcomes)
       return outcomes
     },
-    { most: MOST_ROWS, size: { of: bytesOf, most: () => MOST_BYTES } },
+    { most: MOST_ROWS, size: { of: bytesOf, most: mostBytes } },
   )
 }
 

@@ -41,6 +41,7 @@ export interface SessionEngine {
   /**
    * Stores a new session. What it gives is what is there now: some engines add to the data.
    * @throws {CreateError} when the key is taken.
+   * @throws {SessionTooLarge} when the medium has no room for a session of this size; likewise `update`.
    */
   create(sessionKey: string, session: NewSession): Promise<KeyedSession>
   /**

@@ -55,6 +55,7 @@ const STATUS_OF_CODE: ReadonlyMap<unknown, number> = new Map([
   ['ERR_INVALID_URL', 400], // Node, for a request line such as "GET http://[ HTTP/1.1"
   ['ERR_UNKNOWN_UPGRADE', 400],
   ['ERR_TOO_MANY_TRIES', 429],
+  ['ERR_SESSION_TOO_LARGE', 500], // whatever its cause says: waiting does not help
   ['ERR_UPSTREAM_UNAVAILABLE', 502],
   ['ERR_UPSTREAM_TIMEOUT', 504],
   ...PASSING.map((code) => [code, 503] as const),
