@@ -1,6 +1,6 @@
 import type { Cache } from '../caches/cache.ts'
-import { type ExpiryRules, getExpiryAge, getExpiryDate, InvalidSessionExpiry } from '../django/expiry.ts'
-import { type PythonValue, parseValue, type SessionData } from '../django/json.ts'
+import { type ExpiryRules, getExpiryAge, InvalidSessionExpiry } from '../django/expiry.ts'
+import type { SessionData } from '../django/json.ts'
 import { UnreadableSession } from '../django/session-data.ts'
 import {
   ConflictError,
@@ -9,6 +9,7 @@ import {
   type SessionEngine,
   UpdateError,
 } from '../session/engine.ts'
+import { expireDateSince, expiryIn } from './expire-date-since.ts'
 
 export interface CacheEngineOptions {
   readonly cache: Cache
@@ -38,11 +39,7 @@ export function createCacheEngine({
       const found = await cache.get(keyOf(sessionKey))
       if (found === null) return null
       const { data, revision } = found
-      return {
-        data,
-        expireDate: found.expireDate ?? getExpiryDate(expiryIn(data), rules, now()),
-        revision,
-      }
+      return { data, expireDate: found.expireDate ?? expireDateSince(now(), data, rules), revision }
     },
 
     async exists(sessionKey) {
@@ -99,9 +96,4 @@ function ageIn(data: SessionData, rules: ExpiryRules, now: Date): number | null 
     if (error instanceof InvalidSessionExpiry) return null
     throw error
   }
-}
-
-function expiryIn(data: SessionData): PythonValue | undefined {
-  const expiry = data.get('_session_expiry')
-  return expiry === undefined ? undefined : parseValue(expiry)
 }

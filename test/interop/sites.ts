@@ -114,6 +114,8 @@ export async function startKoa(
 ): Promise<string> {
   const db = connect(databaseUrl)
   t.teardown(() => db.destroy())
+  const sessions = djangoSessions({ db, secretKeys: [secretKey], djangoVersion: version, ...options })
+  t.teardown(() => sessions.close())
   const app = new Koa()
   app.silent = true
   app.use(async function badRequest(ctx, next) {
@@ -124,7 +126,7 @@ export async function startKoa(
       ctx.status = 400
     }
   })
-  app.use(djangoSessions({ db, secretKeys: [secretKey], djangoVersion: version, ...options }))
+  app.use(sessions)
   app.use(async function testSession(ctx) {
     const session = await ctx.session.load()
     await during(session)
