@@ -56,6 +56,7 @@ export function createCachedDbEngine({
   }
 
   return {
+    keepsNothing: engine.keepsNothing === true,
     load: (sessionKey) => engine.load(sessionKey),
     exists: (sessionKey) => engine.exists(sessionKey),
     create: (sessionKey, session) => between(sessionKey, () => engine.create(sessionKey, session)),

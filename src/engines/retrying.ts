@@ -22,6 +22,7 @@ export function createRetryingEngine(
 ): SessionEngine {
   const retryWrite = <R>(write: () => Promise<R>) => retry(write, isUndone, options)
   return {
+    keepsNothing: engine.keepsNothing === true,
     load: (...parameters) => retryRead(() => engine.load(...parameters), options),
     exists: (...parameters) => retryRead(() => engine.exists(...parameters), options),
     create: (...parameters) => retryWrite(() => engine.create(...parameters)),

@@ -60,6 +60,7 @@ export function createSignedCookiesEngine({
         throw error
       }
     },
+    keepsNothing: true,
     exists: async () => false,
     create: (_offered, session) => sign(session),
     update: (_cookie, session) => sign(session),

@@ -32,6 +32,8 @@ export interface Committed {
 
 /** Writes sessions without losing what another request wrote: Django's `save`, `cycle_key` and `delete`. */
 export interface SessionCommits {
+  /** Whether each write gives another key, which holds the data: see SessionEngine. */
+  readonly keepsNothing: boolean
   create(data: SessionData, client?: SessionClient): Promise<Committed>
   /** @throws {SessionInterrupted} when the session was deleted meanwhile. */
   update(
@@ -51,6 +53,8 @@ export interface SessionCommits {
     client?: SessionClient,
   ): Promise<Committed>
   remove(sessionKey: string): Promise<void>
+  /** @throws {SessionInterrupted} when the session was deleted since it was written. */
+  confirm(sessionKey: string): Promise<void>
 }
 
 export interface SessionCommitsOptions {
@@ -110,6 +114,7 @@ export function createSessionCommits({
   random = Math.random,
   onConflict = () => {},
 }: SessionCommitsOptions): SessionCommits {
+  const keepsNothing = engine.keepsNothing === true
   const queues = new Map<string, Waiting[]>()
 
   const withExpiry = (data: SessionData, client?: SessionClient): NewSession => {
@@ -266,7 +271,12 @@ export function createSessionCommits({
     return moved
   }
 
-  return { create, update, move, remove: (sessionKey) => engine.delete(sessionKey) }
+  /** Django writes the session again for this; asking for its key locks nothing, and writes to no disk. */
+  async function confirm(sessionKey: string): Promise<void> {
+    if (!keepsNothing && !(await engine.exists(sessionKey))) throw new SessionInterrupted()
+  }
+
+  return { keepsNothing, create, update, move, remove: (sessionKey) => engine.delete(sessionKey), confirm }
 }
 
 /** Sets `key` to a function of its old value; removes it where that gives undefined. */

@@ -30,6 +30,8 @@ export interface KeyedSession extends StoredSession {
 
 /** Where sessions are kept; one factory per medium in `engines/`. */
 export interface SessionEngine {
+  /** Whether the key itself is the data (signed_cookies): nothing is kept, so no session can be missing. */
+  readonly keepsNothing?: boolean
   /**
    * The live session under this key, or null when there is none. Never writes: a row per unknown cookie is a DoS.
    * `client` is who asks, where that is known.

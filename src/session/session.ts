@@ -68,6 +68,8 @@ export class Session<T extends object = Record<string, unknown>> {
   #changes: Change[] = []
   /** Whether this request has written; if so, only what changed since needs another write. */
   #isSaved: boolean = false
+  /** Whether the answer to that write came in this turn of the event loop, so that no other request ran since. */
+  #isFresh: boolean = false
   #outcome: 'loaded' | 'new' | 'saved' | 'merged' | 'interrupted' = 'loaded'
   /** Rises with each flush: a write that began before it must not bring the session back. */
   #generation = 0
@@ -273,7 +275,7 @@ export class Session<T extends object = Record<string, unknown>> {
 
   /**
    * Writes the session now: a new one under a new key, a known one over what this request loaded. Without a change
-   * since the last save it does nothing.
+   * since the last save it only asks whether the session is still there.
    * @throws {SessionInterrupted} when the session was deleted meanwhile.
    */
   save(): Promise<void> {
@@ -282,7 +284,12 @@ export class Session<T extends object = Record<string, unknown>> {
         this.modified = true // django/contrib/sessions/backends/db.py, create
         return this.#commits.create(new Map(this.#data), this.#client) // as it is now: more may change while this is written
       }
-      if (this.#isSaved && changes.length === 0) return null
+      if (this.#isSaved && changes.length === 0) {
+        if (!this.#isFresh) await this.#commits.confirm(this.#sessionKey)
+        return null
+      }
+      // The browser must be told: django/contrib/sessions/backends/signed_cookies.py, save.
+      if (this.#commits.keepsNothing) this.modified = true
       return this.#commits.update(this.#sessionKey, this.#stored, changes, this.#client)
     })
   }
@@ -386,6 +393,10 @@ export class Session<T extends object = Record<string, unknown>> {
     this.#data = new Map(data)
     for (const change of this.#changes) change(this.#data) // made while the write was under way
     this.#isSaved = true
+    this.#isFresh = stored.expireDate > this.#now() // a cache forgets at once what has expired
+    setImmediate(() => {
+      this.#isFresh = false
+    })
     if (merged) this.#outcome = 'merged'
     else if (this.#outcome === 'loaded') this.#outcome = isNew ? 'new' : 'saved'
   }

@@ -204,6 +204,11 @@ function testBed(subject: EngineUnderTest, traits: EngineTraits): TestBed {
   }
 }
 
+/** When the event loop has turned: what another request does takes that. */
+async function nextTurn(): Promise<void> {
+  await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)))
+}
+
 function later({ now }: { now: Date }, seconds: number): Date {
   return new Date(now.getTime() + seconds * 1000)
 }
@@ -595,12 +600,12 @@ function dictionary(check: Check): void {
     t.deepEqual(session.nestedChanges(), [])
   })
 
-  check('an explicit save stores changes inside objects, and does not mark the session', async (t, bed) => {
+  check('an explicit save stores changes inside objects, and marks only a new key', async (t, bed) => {
     const key = await bed.make({ cart: '[]' })
     const session = await bed.request(key)
     ;(session.get('cart') as number[]).push(1)
     await session.save()
-    t.false(session.modified, 'as Django, whose save() changes no flag')
+    t.is(session.modified, !bed.traits.keepsData, 'as Django, whose save() changes no flag on other engines')
     t.deepEqual(await bed.stored(session.sessionKey), [['cart', '[1]']])
   })
 
@@ -911,6 +916,53 @@ function lifeCycle(check: Check): void {
     },
     { needs: 'keepsData' },
   )
+
+  check(
+    'a session deleted after an explicit save is missed at the next one, changed since or not',
+    async (t, bed) => {
+      const writes: ((session: Session) => Promise<void>)[] = [
+        (session) => session.save(),
+        (session) => session.cycleKey(),
+      ]
+      for (const write of writes) {
+        for (const key of [await bed.make({ a: '1' }), undefined]) {
+          const session = await bed.request(key)
+          session.set('b', 2)
+          await write(session)
+          await bed.engine.delete(session.sessionKey ?? '')
+          await nextTurn()
+          await t.throwsAsync(session.save(), { name: 'SessionInterrupted' })
+          t.is(session.outcome, 'interrupted')
+          t.is(await bed.engine.load(session.sessionKey ?? ''), null, 'and it is not brought back')
+        }
+      }
+    },
+    { needs: 'keepsData' },
+  )
+
+  check('the next save asks for the key once, and not in the turn of the write before', async (t, bed) => {
+    let questions = 0
+    let writes = 0
+    const engine: SessionEngine = {
+      ...bed.engine,
+      exists(sessionKey) {
+        questions += 1
+        return bed.engine.exists(sessionKey)
+      },
+      update(...session) {
+        writes += 1
+        return bed.engine.update(...session)
+      },
+    }
+    const session = await bed.request(await bed.make({ a: '1' }), { engine })
+    session.set('b', 2)
+    await session.save()
+    await session.save()
+    t.deepEqual([questions, writes], [0, 1])
+    await nextTurn()
+    await session.save()
+    t.deepEqual([questions, writes], [bed.traits.keepsData ? 1 : 0, 1])
+  })
 
   check(
     'a session deleted meanwhile does not come back under another key',

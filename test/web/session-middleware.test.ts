@@ -1,5 +1,7 @@
+import { setImmediate } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { type DbUnderTest, type SiteOptions as DjangoSite, openDb } from '../engines/db-under-test.ts'
+import { testDatabases } from '../support/databases.ts'
 import { type Answer, type Handler, keyIn, type SiteOptions, serve } from './session-site.ts'
 
 const KEY = 'abcdefgh0123456789abcdefgh012345'
@@ -236,6 +238,47 @@ test('a session that was saved in the handler gets its cookie, and no second wri
   const fresh = await request()
   t.is(fresh.body, `[1,1,"${keyIn(fresh)}"]`)
   t.deepEqual(statements.splice(0), ['insert'])
+})
+
+for (const name of testDatabases) {
+  test(`a save that ends the page costs nothing more, one that the page goes on after a look for the key, on ${name}`, async (t) => {
+    const site = await openDb(t, name)
+    const expireDate = new Date(Date.now() + 3_600_000)
+    await site.engine.create(KEY, { data: new Map([['a', '1']]), expireDate })
+    let goOn = async () => {}
+    const handler: Handler = async (ctx) => {
+      const session = await ctx.session.load()
+      session.compute('n', (old) => Number(old ?? 0) + 1)
+      await session.save()
+      await goOn()
+    }
+    const request = await serve(t, site, handler)
+    await request(COOKIE) // opens the connections
+    const statements: string[] = []
+    site.db.on('query', ({ sql }: { sql: string }) => statements.push(sql.split(' ')[0]?.toLowerCase() ?? ''))
+    await request(COOKIE)
+    t.deepEqual(statements.splice(0), ['select', 'update'])
+    goOn = () => setImmediate()
+    const { status, setCookie } = await request(COOKIE)
+    t.like({ status, cookies: setCookie.length }, { status: 200, cookies: 1 })
+    t.deepEqual(statements, ['select', 'update', 'select'])
+  })
+}
+
+test('a session deleted after the page has saved it ends the request without a cookie', async (t) => {
+  for (const write of ['save', 'cycleKey'] as const) {
+    const site = await openSite(t)
+    const handler: Handler = async (ctx) => {
+      const session = await ctx.session.load()
+      session.set('b', 2)
+      await session[write]()
+      await site.db('django_session').delete()
+      await setImmediate() // SQLite answers in the same turn of the event loop, in which no other request can run
+    }
+    const answer = await visit(t, handler, { site })
+    t.like(answer, { status: 400, setCookie: [] })
+    t.deepEqual(answer.rows, {})
+  }
 })
 
 test('a change inside an object is saved after modified = true', async (t) => {
