@@ -99,7 +99,7 @@ export class Session<T extends object = Record<string, unknown>> {
   }
 
   get size(): number {
-    return this.#data.size
+    return this.#entries().size
   }
 
   /** What this request did with it, for a log line; `merged`: another request's changes were found and kept. */
@@ -124,7 +124,7 @@ export class Session<T extends object = Record<string, unknown>> {
   }
 
   has(key: string): boolean {
-    return this.#data.has(key)
+    return this.#entries().has(key)
   }
 
   /** @throws {NotSerializable} for a value that the serializer cannot hold, as Django's does when it saves. */
@@ -135,7 +135,7 @@ export class Session<T extends object = Record<string, unknown>> {
 
   /** @throws {KeyError} when the key is absent. */
   delete(key: keyof T & string): void {
-    if (!this.#data.has(key)) throw missing(key)
+    if (!this.has(key)) throw missing(key)
     this.#change(removed(key))
     this.#values.delete(key)
   }
@@ -168,6 +168,7 @@ export class Session<T extends object = Record<string, unknown>> {
   }
 
   update(values: Partial<T>): void {
+    this.accessed = true
     this.modified = true
     for (const [key, value] of Object.entries(values)) if (value !== undefined) this.#write(key, value)
   }
@@ -190,7 +191,7 @@ export class Session<T extends object = Record<string, unknown>> {
   }
 
   keys(): (keyof T & string)[] {
-    return [...this.#data.keys()] as (keyof T & string)[]
+    return [...this.#entries().keys()] as (keyof T & string)[]
   }
 
   values(): T[keyof T & string][] {
@@ -225,7 +226,7 @@ export class Session<T extends object = Record<string, unknown>> {
   setExpiry(value: number | Date | { seconds: number } | null): void {
     const stored = expiryToStore(value, this.#rules, this.#now())
     if (stored === undefined) {
-      if (this.#data.has(EXPIRY_KEY)) this.delete(EXPIRY_KEY as keyof T & string)
+      if (this.has(EXPIRY_KEY)) this.delete(EXPIRY_KEY as keyof T & string)
     } else this.#write(EXPIRY_KEY, stored)
   }
 
@@ -279,6 +280,7 @@ export class Session<T extends object = Record<string, unknown>> {
    * @throws {SessionInterrupted} when the session was deleted meanwhile.
    */
   save(): Promise<void> {
+    this.accessed = true
     return this.#commit(async (changes) => {
       if (this.#sessionKey === null || this.#stored === null) {
         this.modified = true // django/contrib/sessions/backends/db.py, create
@@ -340,9 +342,14 @@ export class Session<T extends object = Record<string, unknown>> {
     if (known !== undefined) this.#write(key, known.value)
   }
 
-  #read(key: string): PickledValue | undefined {
+  /** The data; reading it is what sets `accessed`, as in Django's `_session`. Source: base.py, _get_session. */
+  #entries(): ReadonlyMap<string, string> {
     this.accessed = true
-    const text = this.#data.get(key)
+    return this.#data
+  }
+
+  #read(key: string): PickledValue | undefined {
+    const text = this.#entries().get(key)
     if (text === undefined) return undefined
     const known = this.#values.get(key)
     if (known !== undefined && known.text === text) return known.value

@@ -23,11 +23,14 @@ interface Outcome {
 
 type Operation = (handle: SessionHandle, site: DbUnderTest) => unknown
 
-/** With the loaded session: loading is what marks it accessed, as reading does in Django. */
+/** With the loaded session. Loading marks it accessed; that is taken back here, since each operation must mark it. */
 const loaded =
   (operation: (session: Session) => unknown): Operation =>
-  async (handle) =>
-    operation(await handle.load())
+  async (handle) => {
+    const session = await handle.load()
+    session.accessed = false
+    return operation(session)
+  }
 
 /** Our counterparts. */
 const OPERATIONS: Readonly<Record<string, Operation>> = {
@@ -133,6 +136,20 @@ for (const version of ['2.2', '3.2', '4.2', '5.2', '6.1']) {
       })
     }
   }
+}
+
+for (const [name, operation] of Object.entries({
+  size: (session: Session) => session.size,
+  iteration: (session: Session) => [...session],
+  compute: (session: Session) => session.compute('a', (old) => old),
+})) {
+  test(`${name}, which Django lacks, marks the session accessed`, async (t) => {
+    const { engine } = await openDb(t, 'sqlite')
+    const session = await createSessions({ engine, rules }).open(undefined).load()
+    session.accessed = false
+    operation(session)
+    t.true(session.accessed)
+  })
 }
 
 class Tuple extends Array<unknown> {}
