@@ -140,13 +140,13 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
     { CACHES: json({ BACKEND: REDIS, LOCATION: 'redis://a', KEY_FUNCTION: 'site.keys.make' }) },
     /: KEY_FUNCTION is not supported: it is Python code; remove it in Django too/,
   ],
-  'a KEY_PREFIX that is no text': [
-    { CACHES: json({ BACKEND: REDIS, LOCATION: 'redis://a', KEY_PREFIX: 5 }) },
-    /: KEY_PREFIX is no text/,
+  'a KEY_PREFIX that is a list': [
+    { CACHES: json({ BACKEND: REDIS, LOCATION: 'redis://a', KEY_PREFIX: [5] }) },
+    /: KEY_PREFIX is neither a text nor a number/,
   ],
-  'a VERSION that is no integer': [
-    { CACHES: json({ BACKEND: REDIS, LOCATION: 'redis://a', VERSION: '1' }) },
-    /: VERSION is no integer/,
+  'a VERSION that is an object': [
+    { CACHES: json({ BACKEND: REDIS, LOCATION: 'redis://a', VERSION: {} }) },
+    /: VERSION is neither a number nor a text/,
   ],
   'OPTIONS that are no object': [
     { CACHES: json({ BACKEND: REDIS, LOCATION: 'redis://a', OPTIONS: [] }) },
@@ -168,7 +168,7 @@ test('every problem of an entry is reported at once, and none quotes what may be
     BACKEND: 'unknown.Cache',
     LOCATION: [`redis://:${secret}@host`, 5],
     KEY_PREFIX: [secret],
-    VERSION: secret,
+    VERSION: { secret },
     OPTIONS: `PASSWORD=${secret}`,
     KEY_FUNCTION: 'x.y',
     PASSWORD: secret,
@@ -184,6 +184,33 @@ test('what Django would ignore in an entry is warned about', (t) => {
     CACHES: json({ BACKEND: REDIS, LOCATION: 'redis://a', PASSWORD: 'x', TIMEOUT: 60 }),
   })
   t.deepEqual(warnings, ['CACHES["default"]: PASSWORD is unknown and ignored'])
+})
+
+test('so are OPTIONS that the backend does not ask for, and nothing else is said of them', (t) => {
+  const OPTIONS = { MAX_ENTRIES: 'x', db: '10', PASSWORD: 'Sup3rS3cret' }
+  const warnings = (BACKEND: string, LOCATION: string) =>
+    read({ CACHES: json({ BACKEND, LOCATION, OPTIONS }) }).warnings
+  const ignored = ['db', 'PASSWORD'].map(
+    (name) => `CACHES["default"]: OPTIONS.${name} is ignored, as in Django`,
+  )
+  t.deepEqual(warnings(`${DJANGO}db.DatabaseCache`, 'table'), ignored)
+  t.deepEqual(warnings(`${DJANGO}filebased.FileBasedCache`, '/var/cache'), ignored)
+  t.deepEqual(warnings('django_redis.cache.RedisCache', 'redis://a'), ignored.slice(0, 1))
+  t.deepEqual(warnings(REDIS, 'redis://a'), [], 'redis-py refuses what it does not know')
+})
+
+test('KEY_PREFIX and VERSION become the text that Python makes of them', (t) => {
+  const parts = (text: string) => {
+    const { keyPrefix, version } =
+      read({ CACHES: `{"default": {"BACKEND": "${REDIS}", "LOCATION": "redis://a", ${text}}}` }).cache ?? {}
+    return `${keyPrefix}:${version}:`
+  }
+  t.is(parts('"KEY_PREFIX": "site", "VERSION": "7"'), 'site:7:')
+  t.is(parts('"KEY_PREFIX": 5, "VERSION": 1.0'), '5:1.0:')
+  t.is(parts('"KEY_PREFIX": null, "VERSION": true'), 'None:True:')
+  t.is(parts('"KEY_PREFIX": 1e-7, "VERSION": 12345678901234567890'), '1e-07:12345678901234567890:')
+  t.is(parts('"KEY_PREFIX": false, "VERSION": "07"'), 'False:07:')
+  t.is(parts('"VERSION": ""'), '::')
 })
 
 function json(entry: object): string {

@@ -138,7 +138,7 @@ export function createMemcachedCache(
       await Promise.all(clients.map((client) => client.close()))
     },
   }
-  return settings.options.ignore_exc === true ? createFaultIgnoringCache(cache) : cache
+  return settings.options.ignore_exc ? createFaultIgnoringCache(cache) : cache
 }
 
 /** The flags of all three Python clients. */
@@ -169,13 +169,31 @@ function revisionOf({ value, flags }: { value: Buffer | null; flags: number }): 
     .digest('base64')
 }
 
+type Options = CacheSettings['options']
+
+/** Whether an option has a value that the Python client takes, beside the others. */
+type Check = (value: unknown, options: Options) => boolean
+
 interface Backend {
-  distribute(servers: readonly MemcachedServer[], options: CacheSettings['options']): ServerOfKey
+  distribute(servers: readonly MemcachedServer[], options: Options): ServerOfKey
   /** Whether it reads what another client has compressed. */
   readonly inflates: boolean
-  /** The OPTIONS that change neither keys nor values. */
-  readonly harmless: RegExp
+  /** The OPTIONS that we follow, or that change neither keys nor values. Each client fails on any other name. */
+  readonly options: Readonly<Record<string, Check>>
 }
+
+const any: Check = () => true
+const isNull: Check = (value) => value === null
+const isInteger = (value: unknown): boolean => typeof value === 'boolean' || Number.isInteger(value)
+const isSeconds: Check = (value) =>
+  value === null || value === true || (typeof value === 'number' && value > 0)
+const isNumber = (value: unknown): boolean =>
+  value === null || typeof value === 'number' || typeof value === 'boolean'
+/** Of what only a pool asks for. */
+const isInside =
+  (check: Check): Check =>
+  (value, options) =>
+    !options.use_pooling || check(value, options)
 
 const backends: ReadonlyMap<string, Backend> = new Map([
   [
@@ -183,8 +201,16 @@ const backends: ReadonlyMap<string, Backend> = new Map([
     {
       distribute: (servers) => rendezvous(servers.map(({ name }) => name)),
       inflates: false,
-      harmless:
-        /^(?:(?:connect_|retry_|dead_)?timeout|no_delay|socket_keepalive|max_pool_size|pool_idle_timeout|lock_generator|retry_attempts|use_pooling|ignore_exc|allow_unicode_keys|default_noreply|encoding)$/,
+      // Source: pymemcache/client/hash.py, HashClient.__init__.
+      options: {
+        ...{ timeout: isSeconds, connect_timeout: isSeconds, retry_timeout: any, dead_timeout: any },
+        ...{ no_delay: any, use_pooling: any, lock_generator: any, retry_attempts: any, ignore_exc: any },
+        max_pool_size: isInside((value) => !value || (isInteger(value) && Number(value) > 0)),
+        pool_idle_timeout: isInside((value) => typeof value === 'number' || typeof value === 'boolean'),
+        ...{ allow_unicode_keys: any, default_noreply: any },
+        encoding: (value) => /^(?:us-?)?ascii$|^utf[-_]?8$|^latin-?1$|^iso-8859-1$/i.test(String(value)),
+        ...{ socket_keepalive: isNull, tls_context: isNull, serializer: isNull, deserializer: isNull },
+      },
     },
   ],
   [
@@ -195,7 +221,8 @@ const backends: ReadonlyMap<string, Backend> = new Map([
           ? ketama(servers.map(({ name }) => name))
           : oneAtATimeModulo(servers.length),
       inflates: true,
-      harmless: /^(?:binary|behaviors)$/,
+      // Source: pylibmc/client.py, Client.__init__.
+      options: { binary: isInteger, behaviors: areBehaviors, username: isNull, password: isNull },
     },
   ],
   [
@@ -203,11 +230,41 @@ const backends: ReadonlyMap<string, Backend> = new Map([
     {
       distribute: (servers) => crc32Modulo(servers.length),
       inflates: true,
-      harmless:
-        /^(?:debug|pickleProtocol|server_max_(?:key|value)_length|dead_retry|socket_timeout|cache_cas|flush_on_reconnect|check_keys)$/,
+      // Source: memcache.py, Client.__init__.
+      options: {
+        ...{ debug: any, dead_retry: any, cache_cas: any, flush_on_reconnect: any, check_keys: any },
+        pickleProtocol: (value) => value === null || isInteger(value),
+        socket_timeout: isSeconds,
+        ...{ server_max_key_length: isNumber, server_max_value_length: isNumber },
+      },
     },
   ],
 ])
+
+/** Source: pylibmc's _pylibmc.all_behaviors. Those that name a hash or a distribution may be text. */
+const BEHAVIORS: ReadonlySet<string> = new Set(
+  (
+    'no_block tcp_nodelay tcp_keepalive ketama ketama_weighted cas buffer_requests verify_keys connect_timeout ' +
+    'send_timeout receive_timeout num_replicas auto_eject retry_timeout remove_failed failure_limit ' +
+    '_io_msg_watermark _io_bytes_watermark _io_key_prefetch _hash_with_prefix_key _noreply _sort_hosts ' +
+    '_poll_timeout _socket_send_size _socket_recv_size dead_timeout pickle_protocol'
+  ).split(' '),
+)
+const HASHES: ReadonlySet<unknown> = new Set(
+  'crc default fnv1_32 fnv1_64 fnv1a_32 fnv1a_64 hsieh jenkins md5 murmur'.split(' '),
+)
+const DISTRIBUTIONS: ReadonlySet<unknown> = new Set([
+  ...['consistent', 'consistent ketama', 'consistent ketama spy', 'consistent max', 'consistent weighted'],
+  ...['modula', 'random', 'virtual bucket'],
+])
+
+function areBehaviors(behaviors: unknown): boolean {
+  if (!behaviors) return true
+  return Object.entries(behaviorsOf(behaviors)).every(([name, value]) => {
+    if (name === 'hash' || name === 'ketama_hash') return HASHES.has(value)
+    return name === 'distribution' ? DISTRIBUTIONS.has(value) : BEHAVIORS.has(name) && isInteger(value)
+  })
+}
 
 /** libmemcached's settings that move keys between servers, and their defaults; `ketama` is followed. */
 const MOVES_KEYS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
@@ -220,12 +277,16 @@ const MOVES_KEYS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
 
 function checkOptions(
   { options }: CacheSettings,
-  { harmless }: Backend,
+  { options: checks }: Backend,
   servers: readonly MemcachedServer[],
 ): void {
-  for (const name of Object.keys(options)) {
-    if (!harmless.test(name) && !/^(?:MAX_ENTRIES|CULL_FREQUENCY)$/.test(name))
-      throw new UnsupportedCache(`OPTIONS.${name} is not supported with memcached`)
+  for (const [name, value] of Object.entries(options)) {
+    const check = Object.hasOwn(checks, name) ? checks[name] : undefined
+    if (check === undefined) throw new UnsupportedCache(`OPTIONS.${name} is not supported with memcached`)
+    if (!check(value, options))
+      throw new UnsupportedCache(
+        `OPTIONS.${name} has a value with which Django fails, or that is not supported; write it as its client reads it`,
+      )
   }
   if (servers.length === 1) return
   for (const [name, value] of Object.entries(behaviorsOf(options.behaviors))) {

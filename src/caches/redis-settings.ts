@@ -3,7 +3,13 @@ import type { ConnectionOptions } from 'node:tls'
 import type { CacheSettings } from '../settings/cache-settings.ts'
 import { UnsupportedCache } from './cache-errors.ts'
 import { type Compressor, compressors } from './compressors.ts'
-import { parseRedisLocation, type RedisAddress } from './redis-location.ts'
+import {
+  isFalsy,
+  parseRedisLocation,
+  type RedisAddress,
+  type RedisKwargs,
+  sentText,
+} from './redis-location.ts'
 import { jsonSerializer, pickleSerializer, type Serializer } from './values.ts'
 
 /** Which servers to ask, and what stands in them. */
@@ -40,7 +46,7 @@ export interface RedisServerSettings extends RedisAddress {
   readonly tlsOptions: ConnectionOptions | null
 }
 
-type Options = Readonly<Record<string, unknown>>
+type Options = RedisKwargs
 
 /** @throws {UnsupportedCache} when the entry asks for what we do not do; it quotes no LOCATION and no secret. */
 export function readRedisSettings(settings: CacheSettings): RedisPlan {
@@ -51,10 +57,16 @@ export function readRedisSettings(settings: CacheSettings): RedisPlan {
 
 /** Source: RedisCacheClient in django/core/cache/backends/redis.py. */
 function readDjango({ location, options }: CacheSettings): RedisPlan {
-  const { serializer, REDIS_CLIENT_CLASS, ...connection } = options
-  if (serializer !== undefined && serializer !== 'django.core.cache.backends.redis.RedisSerializer')
+  const { serializer, REDIS_CLIENT_CLASS, pool_class, parser_class, ...connection } = options
+  for (const [name, path] of Object.entries({ pool_class, parser_class }))
+    if (path !== undefined && path !== null && typeof path !== 'string') throw unreadable(name)
+  if (
+    serializer !== undefined &&
+    serializer !== null &&
+    serializer !== 'django.core.cache.backends.redis.RedisSerializer'
+  )
     throw refused('serializer', serializer)
-  const servers = readServers(location, connection, {})
+  const servers = readServers(location, connection, { poolClass: pool_class })
   return {
     topology: isCluster(REDIS_CLIENT_CLASS)
       ? { kind: 'cluster', servers }
@@ -68,26 +80,34 @@ function readDjango({ location, options }: CacheSettings): RedisPlan {
 
 /** Source: DefaultClient.__init__ in django_redis/client/default.py, and django_redis/pool.py. */
 function readDjangoRedis({ location, options }: CacheSettings): RedisPlan {
-  for (const name of Object.keys(options)) if (!DJANGO_REDIS_OPTIONS.test(name)) throw refused(name)
-  const serializer = serializers.get(text(options, 'SERIALIZER') ?? PICKLE_SERIALIZER)
-  if (serializer === undefined) throw refused('SERIALIZER', options.SERIALIZER)
-  const compressor = compressors.get(text(options, 'COMPRESSOR') ?? IDENTITY_COMPRESSOR)
-  if (compressor === undefined) throw refused('COMPRESSOR', options.COMPRESSOR)
+  const { SERIALIZER = PICKLE_SERIALIZER, COMPRESSOR = IDENTITY_COMPRESSOR, PICKLE_VERSION } = options
+  const serializer = serializers.get(SERIALIZER)
+  if (serializer === undefined) throw refused('SERIALIZER', SERIALIZER)
+  const compressor = typeof COMPRESSOR === 'string' ? compressors.get(COMPRESSOR) : undefined
+  if (compressor === undefined) throw refused('COMPRESSOR', COMPRESSOR)
+  if (PICKLE_VERSION !== undefined && !/^(?:-1|[0-5])$/.test(String(PICKLE_VERSION)))
+    throw unreadable('PICKLE_VERSION')
   return {
     topology: readTopology(location, options),
     serializer,
     compressor,
     expiryUnit: 'PX',
-    ignoresFaults: options.IGNORE_EXCEPTIONS === true,
+    ignoresFaults: !isFalsy(options.IGNORE_EXCEPTIONS),
   }
 }
 
 function readTopology(location: readonly string[], options: Options): RedisTopology {
-  const servers = readServers(location, record(options, 'CONNECTION_POOL_KWARGS'), {
-    username: text(options, 'USERNAME'),
-    password: text(options, 'PASSWORD'),
-  })
-  const clientClass = text(options, 'CLIENT_CLASS') ?? DEFAULT_CLIENT
+  const { USERNAME, PASSWORD, CONNECTION_POOL_CLASS } = options
+  for (const [name, kwarg] of DJANGO_REDIS_TIMEOUTS)
+    if (!isFalsy(options[name]) && KWARGS.get(kwarg)?.(options[name]) === false) throw unreadable(name)
+  const kwargs = {
+    ...(!isFalsy(USERNAME) && { username: USERNAME }),
+    ...(!isFalsy(PASSWORD) && { password: PASSWORD }),
+    ...record(options, 'CONNECTION_POOL_KWARGS'),
+  }
+  const isSentinel = options.SENTINELS !== undefined
+  const servers = readServers(location, kwargs, { poolClass: CONNECTION_POOL_CLASS, isSentinel })
+  const { CLIENT_CLASS: clientClass = DEFAULT_CLIENT } = options
   const factory = text(options, 'CONNECTION_FACTORY') ?? text(options, 'DJANGO_REDIS_CONNECTION_FACTORY')
   if (factory !== null && !CONNECTION_FACTORIES.has(factory)) throw refused('CONNECTION_FACTORY', factory)
   if (clientClass === SHARD_CLIENT) {
@@ -98,7 +118,7 @@ function readTopology(location: readonly string[], options: Options): RedisTopol
   }
   if (clientClass !== DEFAULT_CLIENT && clientClass !== SENTINEL_CLIENT)
     throw refused('CLIENT_CLASS', clientClass)
-  if (options.SENTINELS !== undefined) return readSentinels(servers, options)
+  if (isSentinel) return readSentinels(servers, options)
   if (clientClass === SENTINEL_CLIENT || factory === SENTINEL_FACTORY)
     throw new UnsupportedCache(
       'OPTIONS.SENTINELS is missing; list them as [["host", 26379], …], as in Django',
@@ -120,18 +140,17 @@ function readSentinels(
   })
   if (!Array.isArray(listed) || sentinels.length === 0 || sentinels.length !== listed.length)
     throw new UnsupportedCache('OPTIONS.SENTINELS is no list of [host, port]; write [["host", 26379], …]')
-  const kwargs = record(options, 'SENTINEL_KWARGS')
-  for (const name of Object.keys(kwargs))
-    if (!/^(?:username|password)$/.test(name) && !HARMLESS.test(name))
-      throw refused(`SENTINEL_KWARGS.${name}`)
+  const kwargs = options.SENTINEL_KWARGS === null ? {} : record(options, 'SENTINEL_KWARGS')
+  for (const name of Object.keys(kwargs)) if (!KWARGS.has(name)) throw refused(`SENTINEL_KWARGS.${name}`)
   return {
     kind: 'sentinel',
     // django-redis has a second LOCATION for the replicas, which it reads from.
     server:
-      servers.find(({ query }) => !/^(?:0|f|false|n|no)$/i.test(query.get('is_master') ?? '')) ?? servers[0],
+      servers.find(({ kwargs }) => !/^(?:0|f|false|n|no)$/i.test(String(kwargs.is_master ?? ''))) ??
+      servers[0],
     sentinels,
-    sentinelUsername: text(kwargs, 'username'),
-    sentinelPassword: text(kwargs, 'password'),
+    sentinelUsername: sentText(kwargs, 'username'),
+    sentinelPassword: sentText(kwargs, 'password'),
   }
 }
 
@@ -139,23 +158,20 @@ function readSentinels(
 function readServers(
   location: readonly string[],
   kwargs: Options,
-  credentials: { username?: string | null; password?: string | null },
+  { poolClass, isSentinel = false }: { poolClass: unknown; isSentinel?: boolean },
 ): readonly [RedisServerSettings, ...RedisServerSettings[]] {
-  for (const name of Object.keys(kwargs))
-    if (!CONNECTION_OPTIONS.test(name) && !HARMLESS.test(name)) throw refused(name)
   const [first, ...others] = location.map((each): RedisServerSettings => {
-    const address = parseRedisLocation(each.trim(), {
-      username: credentials.username ?? text(kwargs, 'username'),
-      password: credentials.password ?? text(kwargs, 'password'),
-      db: typeof kwargs.db === 'number' ? kwargs.db : null,
-    })
-    for (const name of address.query.keys())
-      if (!CONNECTION_OPTIONS.test(name) && !HARMLESS.test(name) && name !== 'is_master') throw refused(name)
-    const isTls = address.tls || kwargs.ssl === true
-    return {
-      ...address,
-      tlsOptions: isTls ? readTls({ ...kwargs, ...Object.fromEntries(address.query) }) : null,
+    const address = parseRedisLocation(each.trim(), kwargs)
+    for (const [name, value] of Object.entries(address.kwargs)) {
+      const isKnown =
+        name === 'timeout'
+          ? /\bBlockingConnectionPool$/.test(String(poolClass)) // no other pool has it
+          : (name === 'is_master' && isSentinel) || (name.startsWith('ssl_') ? address.tls : true)
+      const isTaken = KWARGS.get(name)?.(value)
+      if (!isKnown || isTaken === undefined) throw refused(name)
+      if (isTaken === false) throw unreadable(name)
     }
+    return { ...address, tlsOptions: address.tls ? readTls(address.kwargs) : null }
   })
   if (first === undefined)
     throw new UnsupportedCache('LOCATION is empty; write redis://host:6379, as in Django')
@@ -168,15 +184,14 @@ function readTls(options: Options): ConnectionOptions {
     const path = text(options, name)
     return path === null ? undefined : readFileSync(path)
   }
-  const requirement = options.ssl_cert_reqs === null ? 'none' : (text(options, 'ssl_cert_reqs') ?? 'required')
-  const checksHost = !/^(?:false|no|n|f|0)$/i.test(String(options.ssl_check_hostname ?? true))
+  const { ssl_cert_reqs: requirement = 'required', ssl_check_hostname: checksHost = true } = options
   const [ca, cert, key] = ['ssl_ca_certs', 'ssl_certfile', 'ssl_keyfile'].map(file)
   return {
-    rejectUnauthorized: requirement !== 'none',
+    rejectUnauthorized: !CERT_NONE.has(requirement),
     ...(ca && { ca }),
     ...(cert && { cert }),
     ...(key && { key }),
-    ...(!checksHost && { checkServerIdentity: () => undefined }),
+    ...(isFalsy(checksHost) && { checkServerIdentity: () => undefined }),
   }
 }
 
@@ -191,20 +206,55 @@ const CONNECTION_FACTORIES: ReadonlySet<string> = new Set([
   SENTINEL_FACTORY,
 ])
 
-const serializers: ReadonlyMap<string, Serializer> = new Map([
+const serializers: ReadonlyMap<unknown, Serializer> = new Map([
   [PICKLE_SERIALIZER, pickleSerializer],
   ['django_redis.serializers.json.JSONSerializer', jsonSerializer],
 ])
 
-const DJANGO_REDIS_OPTIONS =
-  /^(?:CLIENT_CLASS|SERIALIZER|COMPRESSOR|USERNAME|PASSWORD|PICKLE_VERSION|IGNORE_EXCEPTIONS|SOCKET_TIMEOUT|SOCKET_CONNECT_TIMEOUT|CONNECTION_POOL_CLASS|CONNECTION_POOL_KWARGS|CONNECTION_FACTORY|DJANGO_REDIS_CONNECTION_FACTORY|SENTINELS|SENTINEL_KWARGS|PARSER_CLASS|REDIS_CLIENT_CLASS|REDIS_CLIENT_KWARGS|REPLICA_READ_ONLY|SLAVE_READ_ONLY|CLOSE_CONNECTION|MAX_ENTRIES|CULL_FREQUENCY)$/
+/** Options of django-redis that stand in for keyword arguments. Source: ConnectionFactory.make_connection_params. */
+const DJANGO_REDIS_TIMEOUTS = [
+  ['SOCKET_TIMEOUT', 'socket_timeout'],
+  ['SOCKET_CONNECT_TIMEOUT', 'socket_connect_timeout'],
+] as const
 
-const CONNECTION_OPTIONS =
-  /^(?:username|password|db|ssl|ssl_cert_reqs|ssl_ca_certs|ssl_certfile|ssl_keyfile|ssl_check_hostname)$/
+type Check = (value: unknown) => boolean
 
-/** redis-py's own affairs, which change neither keys nor values. Our time-outs are settings of ours. */
-const HARMLESS =
-  /^(?:pool_class|parser_class|max_connections|timeout|socket_timeout|socket_connect_timeout|socket_keepalive|socket_keepalive_options|retry|retry_on_timeout|retry_on_error|health_check_interval|client_name|lib_name|lib_version|protocol|MAX_ENTRIES|CULL_FREQUENCY)$/
+const any: Check = () => true
+const isText: Check = (value) => value === null || typeof value === 'string'
+/** A command's argument; redis-py sends nothing for what is false to Python. */
+const isSent: Check = (value) => isFalsy(value) || typeof value === 'string' || typeof value === 'number'
+/** Python's True is the number 1. */
+const isNumber: Check = (value) => isFalsy(value) || value === true || typeof value === 'number'
+const isSeconds: Check = (value) =>
+  value === null || value === true || (typeof value === 'number' && value > 0)
+const isCount: Check = (value) => isNumber(value) && Number.isInteger(Number(value)) && Number(value) >= 0
+
+/** What redis-py takes for ssl_cert_reqs as "do not verify". */
+const CERT_NONE: ReadonlySet<unknown> = new Set([null, 'none', 0])
+
+/**
+ * The keyword arguments of redis-py that we follow, or that change neither keys nor values, and what each may be; redis-py
+ * fails on other names and values at its first command. Our time-outs are settings of ours.
+ * Source: redis/connection.py of 4.6 to 8.1, AbstractConnection, SSLConnection and ConnectionPool.
+ */
+const KWARGS: ReadonlyMap<string, Check> = new Map(
+  Object.entries<Check>({
+    // Checked where they are read: redis-location.ts.
+    ...{ db: any, username: any, password: any, host: any, port: any, path: any, is_master: any },
+    ssl_cert_reqs: (value) => CERT_NONE.has(value) || /^(?:optional|required)$/.test(String(value)),
+    ...{ ssl_ca_certs: isText, ssl_certfile: isText, ssl_keyfile: isText, ssl_check_hostname: any },
+    ...{ socket_timeout: isSeconds, socket_connect_timeout: isSeconds, timeout: isNumber },
+    ...{ max_connections: isCount, health_check_interval: isNumber, socket_read_size: isCount },
+    ...{ client_name: isSent, lib_name: isSent, lib_version: isSent },
+    ...{ socket_keepalive: any, socket_keepalive_options: any },
+    ...{ retry: isFalsy, retry_on_timeout: any, retry_on_error: any },
+    protocol: (value) => value === null || /^[23]$/.test(String(value)),
+    legacy_responses: any,
+    decode_responses: isFalsy, // a pickle is no text
+    encoding: (value) => /^utf[-_]?8$/i.test(String(value)),
+    encoding_errors: (value) => typeof value === 'string',
+  }),
+)
 
 /** redis-py's class, and that of redis-py-cluster before it. */
 function isCluster(clientClass: unknown): boolean {
@@ -223,9 +273,16 @@ function text(options: Options, name: string): string | null {
 }
 
 function record(options: Options, name: string): Options {
-  const value = options[name] ?? {}
-  if (typeof value === 'object' && !Array.isArray(value)) return value as Options
+  const value = options[name] === undefined ? {} : options[name]
+  if (typeof value === 'object' && value !== null && (!Array.isArray(value) || value.length === 0))
+    return { ...value }
   throw new UnsupportedCache(`OPTIONS.${name} is no JSON object; write it as in Django`)
+}
+
+function unreadable(name: string): UnsupportedCache {
+  return new UnsupportedCache(
+    `OPTIONS.${name} has a value with which Django fails, or that is not supported; write it as redis-py reads it`,
+  )
 }
 
 /** `value` is quoted: give only what names a class. */

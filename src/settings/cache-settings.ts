@@ -1,4 +1,5 @@
 import { isAbsolute } from 'node:path'
+import { canonicalize, parseObject } from '../django/json.ts'
 import type { VersionProfile } from '../django/versions.ts'
 import type { Environment } from './environment.ts'
 
@@ -10,8 +11,8 @@ export interface CacheSettings {
   readonly location: readonly string[]
   /** KEY_PREFIX; '' unless set. */
   readonly keyPrefix: string
-  /** VERSION; 1 unless set. */
-  readonly version: number
+  /** VERSION, a number or any text; 1 unless set. */
+  readonly version: number | string
   /** OPTIONS, verbatim. */
   readonly options: Readonly<Record<string, unknown>>
 }
@@ -54,11 +55,14 @@ export function readCache(
     return null
   }
   const found: string[] = []
-  const cache = readEntry(entry, profile, found)
+  const cache = readEntry(entry, profile, found, keyParts(text, alias))
   const where = `CACHES[${JSON.stringify(alias)}]`
   problems.push(...found.map((problem) => `${where}: ${problem}`))
   for (const name of Object.keys(entry))
     if (!KNOWN.has(name)) warnings.push(`${where}: ${name} is unknown and ignored`)
+  const options = KNOWN_OPTIONS.get(cache.backend)
+  for (const name of Object.keys(cache.options))
+    if (options?.has(name) === false) warnings.push(`${where}: OPTIONS.${name} is ignored, as in Django`)
   return found.length > 0 ? null : cache
 }
 
@@ -66,13 +70,14 @@ function readEntry(
   entry: Readonly<Record<string, unknown>>,
   profile: VersionProfile | null,
   problems: string[],
+  { keyPrefix, version }: { keyPrefix: string | null; version: string | null },
 ): CacheSettings {
-  const { BACKEND, LOCATION = '', KEY_PREFIX = '', VERSION = 1, OPTIONS = {}, KEY_FUNCTION } = entry
+  const { BACKEND, LOCATION = '', OPTIONS = {}, KEY_FUNCTION } = entry
   const backend = typeof BACKEND === 'string' ? BACKEND : ''
   const refusal = whyRefused(BACKEND, profile)
   if (refusal !== null) problems.push(refusal)
-  if (typeof KEY_PREFIX !== 'string') problems.push('KEY_PREFIX is no text; set it as in Django')
-  if (!Number.isSafeInteger(VERSION)) problems.push('VERSION is no integer; set it as in Django')
+  if (keyPrefix === null) problems.push('KEY_PREFIX is neither a text nor a number; set it as in Django')
+  if (version === null) problems.push('VERSION is neither a number nor a text; set it as in Django')
   if (!isRecord(OPTIONS)) problems.push('OPTIONS is no JSON object; set it as in Django')
   if (KEY_FUNCTION !== undefined && KEY_FUNCTION !== null) {
     problems.push(
@@ -82,10 +87,28 @@ function readEntry(
   return {
     backend,
     location: readLocation(LOCATION, backend, problems),
-    keyPrefix: typeof KEY_PREFIX === 'string' ? KEY_PREFIX : '',
-    version: Number(VERSION),
+    keyPrefix: keyPrefix ?? '',
+    version: String(Number(version)) === version ? Number(version) : (version ?? 1),
     options: isRecord(OPTIONS) ? OPTIONS : {},
   }
+}
+
+/** What stands before a key. Source: django/core/cache/backends/base.py, default_key_func: `'%s:%s:%s'`. */
+function keyParts(caches: string, alias: string): { keyPrefix: string | null; version: string | null } {
+  const entry = parseObject(parseObject(caches).get(alias) ?? '{}')
+  return {
+    keyPrefix: asPython(entry.get('KEY_PREFIX') ?? '""'),
+    version: asPython(entry.get('VERSION') ?? '1'),
+  }
+}
+
+/** What Python's `%s` makes of a JSON value; null for a list or an object. */
+function asPython(json: string): string | null {
+  const value: unknown = JSON.parse(json)
+  if (value === null) return 'None'
+  if (typeof value === 'boolean') return value ? 'True' : 'False'
+  if (typeof value === 'string') return value
+  return typeof value === 'number' ? canonicalize(json) : null // 1.0 is no 1 there
 }
 
 const DJANGO = 'django.core.cache.backends.'
@@ -148,8 +171,31 @@ function* locationProblems(backend: string, locations: readonly string[]): Gener
 }
 
 const KNOWN: ReadonlySet<string> = new Set(
-  'BACKEND LOCATION KEY_PREFIX VERSION TIMEOUT OPTIONS KEY_FUNCTION'.split(' '),
+  (
+    'BACKEND LOCATION KEY_PREFIX VERSION TIMEOUT OPTIONS KEY_FUNCTION timeout max_entries cull_frequency ' +
+    'REVERSE_KEY_FUNCTION'
+  ).split(' '),
 )
+
+const CULLING: ReadonlySet<string> = new Set(['MAX_ENTRIES', 'CULL_FREQUENCY'])
+
+/** Of the backends that ask for their OPTIONS by name, those names; the others hand all of them to their client. */
+const KNOWN_OPTIONS: ReadonlyMap<string, ReadonlySet<string>> = new Map([
+  [`${DJANGO}db.DatabaseCache`, CULLING],
+  [`${DJANGO}filebased.FileBasedCache`, CULLING],
+  [
+    'django_redis.cache.RedisCache',
+    new Set([
+      ...CULLING,
+      ...(
+        'CLIENT_CLASS SERIALIZER COMPRESSOR USERNAME PASSWORD PICKLE_VERSION IGNORE_EXCEPTIONS SOCKET_TIMEOUT ' +
+        'LOG_IGNORED_EXCEPTIONS SOCKET_CONNECT_TIMEOUT CONNECTION_POOL_CLASS CONNECTION_POOL_KWARGS ' +
+        'CONNECTION_FACTORY SENTINELS SENTINEL_KWARGS PARSER_CLASS REDIS_CLIENT_CLASS REDIS_CLIENT_KWARGS ' +
+        'REPLICA_READ_ONLY SLAVE_READ_ONLY CLOSE_CONNECTION'
+      ).split(' '),
+    ]),
+  ],
+])
 
 function parseRecord(text: string): Readonly<Record<string, unknown>> | null {
   try {

@@ -4,6 +4,9 @@ import { createRedisCache } from '../../src/caches/redis.ts'
 import { parseRedisLocation } from '../../src/caches/redis-location.ts'
 import { readRedisSettings } from '../../src/caches/redis-settings.ts'
 import type { CacheSettings } from '../../src/settings/cache-settings.ts'
+import { serviceEnvironment } from '../interop/sites.ts'
+import { createTestDatabase } from '../support/databases.ts'
+import { freePorts, startCommand } from '../support/service.ts'
 
 const DJANGO = 'django.core.cache.backends.redis.RedisCache'
 const DJANGO_REDIS = 'django_redis.cache.RedisCache'
@@ -49,9 +52,9 @@ const refused: readonly [why: RegExp, changes: Partial<CacheSettings>][] = [
       [/CONNECTION_FACTORY "my.Factory"/, { CONNECTION_FACTORY: 'my.Factory' }],
       [/SENTINELS is missing/, { CLIENT_CLASS: 'django_redis.client.SentinelClient' }],
       [/SENTINELS is no list/, { SENTINELS: ['host:26379'] }],
-      [/OPTIONS.PASSWORD is no text/, { PASSWORD: 7 }],
-      [/OPTIONS.CONNECTION_POOL_KWARGS is no JSON object/, { CONNECTION_POOL_KWARGS: [] }],
-      [/OPTIONS.UNHEARD_OF/, { UNHEARD_OF: 'hidden-word' }],
+      [/OPTIONS.username is no text/, { USERNAME: [7] }],
+      [/OPTIONS.CONNECTION_POOL_KWARGS is no JSON object/, { CONNECTION_POOL_KWARGS: ['x'] }],
+      [/OPTIONS.unheard_of/, { CONNECTION_POOL_KWARGS: { unheard_of: 'hidden-word' } }],
     ] as const
   ).map(([why, options]): [RegExp, Partial<CacheSettings>] => [why, { backend: DJANGO_REDIS, options }]),
 ]
@@ -97,6 +100,31 @@ for (const [why, changes] of refusedByMemcached) {
     t.throws(() => createMemcachedCache(settings), { code: 'ERR_CACHE_UNSUPPORTED', message: why })
   })
 }
+
+test('an option that is refused stops the start, by name', async (t) => {
+  const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
+  const entries: [RegExp, object][] = [
+    [
+      /OPTIONS\.db is no number of a database/,
+      { BACKEND: DJANGO, LOCATION: 'redis://h', OPTIONS: { db: 'ten' } },
+    ],
+    [
+      /OPTIONS\.MAX_ENTRIES is not supported with memcached/,
+      { BACKEND: `${MEMCACHED}.PyMemcacheCache`, LOCATION: 'h:1', OPTIONS: { MAX_ENTRIES: 5 } },
+    ],
+  ]
+  for (const [why, entry] of entries) {
+    const settings = {
+      CACHES: JSON.stringify({ default: entry }),
+      SESSION_ENGINE: 'django.contrib.sessions.backends.cache',
+    }
+    const command = startCommand(t, ['serve'], {
+      env: { ...freePorts, ...serviceEnvironment({ version: '5.2', databaseUrl, settings }) },
+    })
+    t.is(await command.ended, 1)
+    t.regex(command.stderr(), why)
+  }
+})
 
 test('what changes neither keys nor values is taken', async (t) => {
   const pymemcache = { no_delay: true, use_pooling: true, max_pool_size: 4, timeout: 1, retry_attempts: 0 }
