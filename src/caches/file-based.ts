@@ -41,7 +41,7 @@ export function createFileBasedCache(
   // The name is a digest, so no key leads out of the folder.
   const fileOf = (key: string): string =>
     join(folder, `${createHash('md5').update(cacheKey(settings, key)).digest('hex')}${SUFFIX}`)
-  const locked = async <R>(file: string, body: () => Promise<R>): Promise<R> => {
+  const locked = async <R>(file: string, body: (confirm: () => void) => Promise<R>): Promise<R> => {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     return withFileLock(`${file.slice(0, -SUFFIX.length)}.lock`, body, { timeout })
   }
@@ -52,7 +52,10 @@ export function createFileBasedCache(
     return entry === null || (entry.expireDate !== null && entry.expireDate < now()) ? null : entry
   }
 
-  async function write(file: string, data: SessionData, timeout: number): Promise<{ revision: string }> {
+  async function write(
+    file: string,
+    { data, timeout, confirm }: { data: SessionData; timeout: number; confirm: () => void },
+  ): Promise<{ revision: string }> {
     const content = await writeEntry(
       format.encode(data),
       now().getTime() / 1000 + (timeout === 0 ? -1 : timeout),
@@ -60,6 +63,7 @@ export function createFileBasedCache(
     const temporary = join(folder, `tmp${randomUUID()}`)
     try {
       await writeFile(temporary, content, { flag: 'wx', mode: 0o600 })
+      confirm()
       await rename(temporary, file)
     } catch (error) {
       await rm(temporary, { force: true })
@@ -70,8 +74,9 @@ export function createFileBasedCache(
 
   async function removeExpired(file: string): Promise<number> {
     if (!(await hasExpired(file, now()))) return 0
-    return locked(file, async () => {
+    return locked(file, async (confirm) => {
       if (!(await hasExpired(file, now()))) return 0 // written anew meanwhile
+      confirm()
       await unlessMissing(unlink(file))
       return 1
     })
@@ -95,15 +100,17 @@ export function createFileBasedCache(
 
     add(key, data, timeout) {
       const file = fileOf(key)
-      return locked(file, async () => ((await find(file)) === null ? write(file, data, timeout) : null))
+      return locked(file, async (confirm) =>
+        (await find(file)) === null ? write(file, { data, timeout, confirm }) : null,
+      )
     },
 
     replace(key, data, timeout, revision) {
       const file = fileOf(key)
-      return locked(file, async () => {
+      return locked(file, async (confirm) => {
         const found = await find(file)
         if (found === null) return 'missing'
-        return found.revision === revision ? write(file, data, timeout) : 'changed'
+        return found.revision === revision ? write(file, { data, timeout, confirm }) : 'changed'
       })
     },
 
@@ -114,10 +121,11 @@ export function createFileBasedCache(
 
     remove(key, revision) {
       const file = fileOf(key)
-      return locked(file, async () => {
+      return locked(file, async (confirm) => {
         const found = await find(file)
         if (found === null) return 'missing'
         if (found.revision !== revision) return 'changed'
+        confirm()
         return (await unlessMissing(unlink(file).then(() => 'removed' as const))) ?? 'missing'
       })
     },

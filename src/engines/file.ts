@@ -92,13 +92,13 @@ export function createFileEngine({
 
   /** Does `change` while the file holds what `revision` saw; null for whatever it holds. */
   function change(file: string, revision: string | null, work: () => void | Promise<void>): Promise<void> {
-    const compareAndChange = async (isHeld: () => boolean) => {
+    const compareAndChange = async (confirm: () => void) => {
       if (revision !== null) {
         const found = await read(file)
         if (found === null) throw new UpdateError('this session was deleted')
         if (found.text !== revision) throw new ConflictError('another request has saved this session')
       }
-      if (!isHeld()) throw new ConflictError('another request may have taken over this session')
+      confirm()
       await work()
     }
     return withFileLock(lockOf(file), compareAndChange, { timeout: LOCK_TIMEOUT })
