@@ -402,6 +402,9 @@ function engineContract(check: Check): void {
       'a'.repeat(300),
       "' OR 1=1 -- ",
       '../../../../etc/passwd',
+      'a/b/c/d/e',
+      'a\\b\\c\\d\\e',
+      'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'.repeat(20),
       '한글한글한글한글',
       '😀'.repeat(8),
       '\ud800'.repeat(8),
@@ -461,6 +464,29 @@ function dictionary(check: Check): void {
       outcome: 'none',
     })
     await bed.holds(t, 0)
+  })
+
+  check('whatever reads a session marks it accessed, and not modified', async (t, bed) => {
+    const reads: Record<string, [(session: Session) => unknown, empty: unknown, filled: unknown]> = {
+      get: [(session) => session.get('x'), undefined, 1],
+      has: [(session) => session.has('x'), false, true],
+      keys: [(session) => session.keys(), [], ['x']],
+      values: [(session) => session.values(), [], [1]],
+      items: [(session) => session.items(), [], [['x', 1]]],
+      iteration: [(session) => [...session], [], [['x', 1]]],
+      size: [(session) => session.size, 0, 1],
+      pop: [(session) => session.pop('absent', 2), 2, 2],
+      getExpiryAge: [(session) => session.getExpiryAge(), rules.cookieAge, rules.cookieAge],
+      testCookieWorked: [(session) => session.testCookieWorked(), false, false],
+    }
+    const key = await bed.make({ x: '1' })
+    for (const [name, [read, ...expected]] of Object.entries(reads)) {
+      for (const [at, session] of [await bed.request(), await bed.request(key)].entries()) {
+        session.accessed = false
+        t.deepEqual(read(session), expected[at], name)
+        t.like(session, { accessed: true, modified: false }, name)
+      }
+    }
   })
 
   check('an absent key gives undefined, or the default', async (t, { request }) => {

@@ -186,6 +186,31 @@ test('a thing that is thrown and is no error is a 500', async (t) => {
   t.like(answer, { status: 500, setCookie: [] })
 })
 
+// Source: SessionMiddlewareTests, test_flush_empty_without_session_cookie_doesnt_set_cookie and test_empty_session_saved.
+test('a visitor without a session who is logged out gets no cookie, but a Vary', async (t) => {
+  const site = await openDb(t, 'sqlite')
+  const flush: Handler = async (ctx) => (await ctx.session.load()).flush()
+  const emptied: Handler = async (ctx) => {
+    const session = await ctx.session.load()
+    session.set('foo', 'bar')
+    session.delete('foo')
+  }
+  for (const handler of [flush, emptied]) {
+    const answer = await (await serve(t, site, handler))()
+    t.like(answer, { status: 200, setCookie: [], vary: 'Cookie' })
+    t.deepEqual(await site.rows(), [])
+  }
+})
+
+test('a session whose last value is deleted is kept, and its cookie sent again', async (t) => {
+  const handler: Handler = async (ctx) => (await ctx.session.load()).delete('a')
+  const answer = await visit(t, handler)
+  t.is(answer.setCookie.length, 1)
+  t.is(keyIn(answer), KEY)
+  t.is(answer.vary, 'Cookie')
+  t.deepEqual(answer.rows, { [KEY]: {} })
+})
+
 test('the cookies that a handler sets stay beside the session cookie', async (t) => {
   const handler: Handler = async (ctx) => {
     ctx.append('Set-Cookie', 'theme=dark')
