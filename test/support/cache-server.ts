@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -96,13 +96,30 @@ export async function startCacheServer(
       await end()
       await launch(file)
     },
-    freeze: () => void server?.kill('SIGSTOP'),
+    freeze() {
+      server?.kill('SIGSTOP')
+      const { pid } = server ?? {}
+      for (let tries = 0; pid !== undefined && hasRunningThread(pid); tries += 1) {
+        if (tries === 10_000) throw new Error(`${name} could not be stopped in its tracks`)
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+      }
+    },
     thaw: () => void server?.kill('SIGCONT'),
     async stop() {
       await end()
       rmSync(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** Whether a signal that stops a process has not reached all of it yet: on a busy machine a thread may still answer. */
+function hasRunningThread(pid: number): boolean {
+  const folder = `/proc/${pid}/task`
+  if (!existsSync(folder)) return false
+  return readdirSync(folder).some((thread) => {
+    const stat = readFileSync(join(folder, thread, 'stat'), 'latin1')
+    return !/^[TZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
+  })
 }
 
 function hasEnded(server: ChildProcess): boolean {
