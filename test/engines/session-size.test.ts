@@ -18,7 +18,7 @@ import { cacheSettings, TABLE, TABLES } from './cache-under-test.ts'
 import { connect, secretKey } from './db-under-test.ts'
 
 const file = fileScope(test)
-const servers = new Map<TestDatabaseName, DatabaseServer>()
+const servers = new Map<TestDatabaseName, Omit<DatabaseServer, 'pid'>>()
 const KEY = 'abcdefgh0123456789abcdefgh012345'
 const PACKET = 1024 * 1024
 
