@@ -1,5 +1,6 @@
 export {
   type Auth,
+  type AuthenticateOptions,
   type AuthOptions,
   type Credentials,
   createAuth,

@@ -133,7 +133,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
       ? {
           ...login,
           tries: createLoginTries(login.tries),
-          authenticate: (credentials) => current().auth.authenticate(credentials),
+          authenticate: (...given) => current().auth.authenticate(...given),
           logsOutOnGet: () => current().profile.logsOutOnGet,
         }
       : null,

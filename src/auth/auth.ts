@@ -43,6 +43,14 @@ export class NoPasswordBackend extends Error {
   readonly code: string = 'ERR_NO_PASSWORD_BACKEND'
 }
 
+export interface AuthenticateOptions {
+  /**
+   * Called once the name was looked up and before the password is looked at, with a text that is the same for all
+   * spellings that find this user, or would find one. What it throws ends the try: this is where tries are counted.
+   */
+  readonly onAccount?: (account: string) => void
+}
+
 /** Who a session says its visitor is, and whether its `_auth_user_hash` bears that out. */
 export type Identity =
   | { readonly user: User; readonly verdict: 'current' | 'fallback' }
@@ -62,7 +70,7 @@ export interface Auth {
    * Django's login form makes of it (no blanks around it, NFKC); whether its case counts is for the database to say.
    * @throws {NoPasswordBackend} {PasswordsBusy}
    */
-  authenticate(credentials: Credentials): Promise<User | null>
+  authenticate(credentials: Credentials, options?: AuthenticateOptions): Promise<User | null>
   /**
    * Makes the session this user's: a new key, where nobody was logged in; a new, empty session, where somebody else was.
    * `rotateToken` is called in Django's order, after the session has changed.
@@ -165,7 +173,7 @@ export function createAuth({
       return user
     },
 
-    async authenticate({ username, password }) {
+    async authenticate({ username, password }, { onAccount = () => {} } = {}) {
       const willing = [...backends.values()].filter(({ takesPasswords }) => takesPasswords)
       if (willing.length === 0) {
         throw new NoPasswordBackend(
@@ -173,7 +181,8 @@ export function createAuth({
         )
       }
       const name = normalizeUsername(username)
-      const row = name === null ? null : await rows.findByUsername(name)
+      const { row, nameKey } = name === null ? { row: null, nameKey: '' } : await rows.findByUsername(name)
+      onAccount(row === null ? `name ${nameKey}` : `id ${row.id}`)
       if (row === null) {
         await passwords.pretend(password)
         return null

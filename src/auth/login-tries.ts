@@ -1,3 +1,6 @@
+import { createHash } from 'node:crypto'
+import { isIPv6 } from 'node:net'
+
 /** Who tried too often is to wait; status 429. */
 export class TooManyTries extends Error {
   override name = 'TooManyTries'
@@ -15,29 +18,32 @@ export class TooManyTries extends Error {
 }
 
 export interface LoginTriesOptions {
-  /** How many tries with one name may fail within the window. */
+  /** How many tries with one account may fail within the window. */
   readonly byName: number
   /** How many from one address: an office may share one. */
   readonly byAddress: number
   /** Seconds. */
   readonly window: number
-  /** How many names and how many addresses are kept in mind; more push the oldest out. */
+  /** How many accounts and how many addresses are kept in mind, of some 200 bytes each; more push the oldest out. */
   readonly capacity?: number
   /** Milliseconds of a clock that never goes back. */
   readonly now?: () => number
 }
 
 export interface LoginTries {
+  /** Counts nothing: before the database is asked. @throws {TooManyTries} */
+  checkAddress(address: string): void
   /**
-   * Counts a try before its password is looked at, so that a hundred at once are a hundred.
+   * Counts a try before its password is looked at, so that a hundred at once are a hundred. `account` is what
+   * `authenticate` names: one text for all spellings that find the same user, or would.
    * @throws {TooManyTries} whether there is such a user or not.
    */
-  begin(username: string, address: string): Try
+  begin(account: string, address: string): Try
 }
 
 /** A try that does nothing more has failed. */
 export interface Try {
-  /** The name's failures are forgotten, and this try. */
+  /** The account's failures are forgotten, and this try. */
   succeeded(): void
   /** Nobody learned anything: this try does not count. */
   undone(): void
@@ -54,23 +60,29 @@ export function createLoginTries({
   capacity = 100_000,
   now = () => performance.now(),
 }: LoginTriesOptions): LoginTries {
-  const names = createCounter({ limit: byName, window, capacity, now })
+  const accounts = createCounter({ limit: byName, window, capacity, now })
   const addresses = createCounter({ limit: byAddress, window, capacity, now })
+
+  function check(by: TooManyTries['by'], wait: number): void {
+    if (wait > 0) throw new TooManyTries(by, wait)
+  }
+
   return {
-    begin(username, address) {
-      const [name, network] = [nameOf(username), networkOf(address)]
-      const [waitOfName, waitOfNetwork] = [names.waitFor(name), addresses.waitFor(network)]
-      if (waitOfName > 0) throw new TooManyTries('name', waitOfName)
-      if (waitOfNetwork > 0) throw new TooManyTries('address', waitOfNetwork)
-      names.add(name, 1)
+    checkAddress: (address) => check('address', addresses.waitFor(digestOf(networkOf(address)))),
+
+    begin(name, address) {
+      const [account, network] = [digestOf(name), digestOf(networkOf(address))]
+      check('name', accounts.waitFor(account))
+      check('address', addresses.waitFor(network))
+      accounts.add(account, 1)
       addresses.add(network, 1)
       return {
         succeeded() {
-          names.forget(name)
+          accounts.forget(account)
           addresses.add(network, -1)
         },
         undone() {
-          names.add(name, -1)
+          accounts.add(account, -1)
           addresses.add(network, -1)
         },
       }
@@ -125,26 +137,50 @@ function createCounter({
   }
 }
 
-/** No longer than a name may be, and the same for spellings that a database may take for one. */
-function nameOf(username: string): string {
-  return username.slice(0, 300).normalize('NFKC').trim().toLowerCase()
+/** As long for every text: what is kept in mind is bounded in bytes, too. */
+function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64')
 }
 
-/** An IPv6 network of 64 bits is one visitor's, who may take any address in it. */
+/**
+ * Whose address this is: of IPv6 the network of 64 bits, since a visitor may take any address in it. A port is left out:
+ * some proxies (Azure's) write one into X-Forwarded-For, another for each connection.
+ */
 export function networkOf(address: string): string {
-  const mapped = address.replace(/^::ffff:(?=\d+\.)/i, '')
-  if (!mapped.includes(':')) return mapped
-  const [head = '', tail] = mapped.split('::')
-  const groups = head.split(':').filter((group) => group !== '')
-  const missing =
-    tail === undefined ? 0 : 8 - groups.length - tail.split(':').filter((group) => group !== '').length
-  const all = [
-    ...groups,
-    ...Array.from({ length: Math.max(0, missing) }, () => '0'),
-    ...(tail ?? '').split(':'),
-  ]
-  return all
+  const host = withoutPort(address.trim())
+  const [ipv6 = ''] = host.split('%') // the zone
+  if (!isIPv6(ipv6)) return host
+  const groups = groupsOf(ipv6)
+  if (EMBEDDED_IPV4.has(groups.slice(0, 6).join()))
+    return groups
+      .slice(6)
+      .flatMap((group) => [group >> 8, group & 255])
+      .join('.')
+  return groups
     .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
+    .map((group) => group.toString(16))
     .join(':')
 }
+
+/** `192.0.2.7:1234`, `[2001:db8::1]:1234` and `[2001:db8::1]` without port and brackets. */
+function withoutPort(address: string): string {
+  return /^\[([^\]]*)\](?::\d+)?$/.exec(address)?.[1] ?? /^([^:]*):\d+$/.exec(address)?.[1] ?? address
+}
+
+/** The eight groups of 16 bits of a valid IPv6 address. */
+function groupsOf(ipv6: string): number[] {
+  const [head = [], tail] = ipv6.split('::').map((part) => part.split(':').flatMap(readGroup))
+  if (tail === undefined) return head
+  return [...head, ...Array<number>(8 - head.length - tail.length).fill(0), ...tail]
+}
+
+/** A group, two for a dotted IPv4 address, none for ''. */
+function readGroup(text: string): number[] {
+  if (text === '') return []
+  if (!text.includes('.')) return [Number.parseInt(text, 16)]
+  const [a = 0, b = 0, c = 0, d = 0] = text.split('.').map(Number)
+  return [(a << 8) | b, (c << 8) | d]
+}
+
+/** ::ffff:0:0/96 and 64:ff9b::/96, where the last 32 bits are an IPv4 address. Source: RFC 4291, 2.5.5.2; RFC 6052, 2.1. */
+const EMBEDDED_IPV4: ReadonlySet<string> = new Set(['0,0,0,0,0,65535', '100,65435,0,0,0,0'])

@@ -10,11 +10,18 @@ export interface UserRow {
   readonly columns: Readonly<Record<string, unknown>>
 }
 
+/** What one statement tells of a name. */
+export interface FoundByName {
+  readonly row: UserRow | null
+  /** The same for all spellings that the database takes for this name, whether a user has it or not. */
+  readonly nameKey: string
+}
+
 /** The user table, and the tables of permissions around it. */
 export interface UserRows {
   findById(id: string): Promise<UserRow | null>
   /** Whether case and accents count is for the database's collation to say, as in Django. */
-  findByUsername(username: string): Promise<UserRow | null>
+  findByUsername(username: string): Promise<FoundByName>
   /** `app_label.codename` of each permission of this user, the user's own and those of the user's groups. */
   permissionsOf(id: string): Promise<ReadonlySet<string>>
   allPermissions(): Promise<ReadonlySet<string>>
@@ -29,22 +36,53 @@ export interface UserRowsOptions {
 }
 
 const ID_AS_TEXT = '_id_as_text'
+const NAME_KEY = '_name_key'
 
 /** Source: django/contrib/auth/backends.py, ModelBackend; django/contrib/auth/models.py, update_last_login. */
 export function createUserRows({ db, database, dates, model }: UserRowsOptions): UserRows {
-  const { table, idColumn, idType, usernameColumn, groupsTable, permissionsTable, userColumn } = model
+  const { table, idColumn, idType, groupsTable, permissionsTable, userColumn } = model
   const column = `${table}.${idColumn}`
+  const usernameColumn = `${table}.${model.usernameColumn}`
+  const idAsText = db.raw(`${TEXT_OF[database]} AS ??`, [column, ID_AS_TEXT])
 
-  async function find(condition: Knex.Raw): Promise<UserRow | null> {
-    const row: Record<string, unknown> | undefined = await db(table)
-      .select(`${table}.*`, db.raw(`${TEXT_OF[database]} AS ??`, [column, ID_AS_TEXT]))
-      .where(condition)
-      .first()
-    if (row === undefined) return null
-    const { [ID_AS_TEXT]: text, ...columns } = row
+  function read(columns: Record<string, unknown>, text: unknown): UserRow {
     const id = userId(text, idType)
     if (id === null) throw new TypeError(`${column} is not of the type ${idType}; see AUTH_USER_ID_TYPE`)
     return { id, columns }
+  }
+
+  async function findById(id: string): Promise<UserRow | null> {
+    const row = await db(table).select(`${table}.*`, idAsText).where(isUser(column, id)).first()
+    if (row === undefined) return null
+    const { [ID_AS_TEXT]: text, ...columns } = row
+    return read(columns, text)
+  }
+
+  /** A row comes in any case, so that a name that no user has costs no statement more. */
+  async function findByUsername(username: string): Promise<FoundByName> {
+    if (username.includes('\0')) return { row: null, nameKey: username } // no text to PostgreSQL; Django's forms refuse it
+    const {
+      [ID_AS_TEXT]: text,
+      [NAME_KEY]: key,
+      ...columns
+    } = (await db
+      .select(`${table}.*`, idAsText, nameKeyOf(username))
+      .from(db.raw('(SELECT 1) AS one'))
+      .joinRaw('LEFT JOIN ?? ON ?', [table, isText(usernameColumn, username)])
+      .first()) ?? {}
+    const nameKey = typeof key === 'string' ? key : username
+    return { row: text === null || text === undefined ? null : read(columns, text), nameKey }
+  }
+
+  /**
+   * Equal for what the column's collation takes for equal: its sort key on MySQL; on PostgreSQL a hash, which follows
+   * citext and nondeterministic collations. COALESCE gives the name the type and collation of the column.
+   */
+  function nameKeyOf(username: string): Knex.Raw {
+    const name = [usernameColumn, literal(username), NAME_KEY]
+    if (database === 'mysql') return db.raw('HEX(WEIGHT_STRING(COALESCE(??, ?))) AS ??', name)
+    if (database === 'sqlite') return db.raw('? AS ??', [username, NAME_KEY])
+    return db.raw('CAST(hash_array_extended(ARRAY[COALESCE(??, ?)], 0) AS text) AS ??', name)
   }
 
   /** Values are written into the statement where a driver's own quoting could change what they mean. */
@@ -57,10 +95,13 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     return isText(name, id)
   }
 
-  /** mysql2 quotes with backslashes, even where sql_mode says that they quote nothing: no quotes, then. */
   function isText(name: string, text: string): Knex.Raw {
-    if (database !== 'mysql') return db.raw('?? = ?', [name, text])
-    return db.raw(`?? = _utf8mb4 x'${Buffer.from(text).toString('hex')}'`, [name])
+    return db.raw('?? = ?', [name, literal(text)])
+  }
+
+  /** mysql2 quotes with backslashes, even where sql_mode says that they quote nothing: no quotes, then. */
+  function literal(text: string): string | Knex.Raw {
+    return database === 'mysql' ? db.raw(`_utf8mb4 x'${Buffer.from(text).toString('hex')}'`) : text
   }
 
   const permissions = (): Knex.QueryBuilder =>
@@ -69,11 +110,8 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
       .join('django_content_type', 'django_content_type.id', 'auth_permission.content_type_id')
 
   return {
-    findById: (id) => find(isUser(column, id)),
-
-    // A NUL is no text to PostgreSQL, and Django's forms refuse it.
-    findByUsername: async (username) =>
-      username.includes('\0') ? null : find(isText(`${table}.${usernameColumn}`, username)),
+    findById,
+    findByUsername,
 
     permissionsOf: async (id) =>
       namesOf(

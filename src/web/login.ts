@@ -1,6 +1,6 @@
 import type { Context, Middleware } from 'koa'
-import type { Credentials } from '../auth/auth.ts'
-import type { LoginTries } from '../auth/login-tries.ts'
+import type { Auth, Credentials } from '../auth/auth.ts'
+import type { LoginTries, Try } from '../auth/login-tries.ts'
 import type { User } from '../auth/user.ts'
 import { iriToUri, urlHasAllowedHostAndScheme } from '../django/safe-url.ts'
 import { readForm } from './form.ts'
@@ -9,7 +9,7 @@ import type { Log } from './log.ts'
 import type { Views } from './views.ts'
 
 export interface LoginOptions {
-  readonly authenticate: (credentials: Credentials) => Promise<User | null>
+  readonly authenticate: Auth['authenticate']
   readonly tries: LoginTries
   /** Whether a GET logs out, too (Django before 5.0). */
   readonly logsOutOnGet: () => boolean
@@ -54,13 +54,17 @@ export function createLogin({
   }
 
   async function check(ctx: Context, credentials: Credentials): Promise<User | null> {
-    const attempt = tries.begin(credentials.username, ctx.ip)
+    tries.checkAddress(ctx.ip)
+    let attempt: Try | undefined
+    const onAccount = (account: string) => {
+      attempt = tries.begin(account, ctx.ip)
+    }
     try {
-      const user = await authenticate(credentials)
-      if (user !== null) attempt.succeeded()
+      const user = await authenticate(credentials, { onAccount })
+      if (user !== null) attempt?.succeeded()
       return user
     } catch (error) {
-      attempt.undone()
+      attempt?.undone()
       throw error
     }
   }

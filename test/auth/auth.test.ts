@@ -119,6 +119,124 @@ for (const name of testDatabases) {
   )
 }
 
+/** What `authenticate` names each spelling, and how many statements that took. */
+async function accountsOf(
+  db: DbUnderTest,
+  usernames: readonly string[],
+): Promise<{ accounts: string[]; statements: number }> {
+  const accounts: string[] = []
+  let statements = 0
+  const count = () => {
+    statements += 1
+  }
+  db.db.on('query', count)
+  const ended = new Error('no password is looked at')
+  for (const username of usernames) {
+    const onAccount = (account: string) => {
+      accounts.push(account)
+      throw ended
+    }
+    await authOf(db)
+      .authenticate({ username, password: 'x' }, { onAccount })
+      .catch((error: unknown) => {
+        if (error !== ended) throw error
+      })
+  }
+  db.db.off('query', count)
+  return { accounts, statements }
+}
+
+/** How a name may be written, by whether every database takes it for the same. */
+const spellingsOf = (name: string) => ({
+  same: [
+    ...[name, ` ${name} `, `${' '.repeat(300)}${name}`, `\x1c\x1d\x1e\x1f${name}`, `${name}\x85\xa0`],
+    ...[`\u2028\t${name}`, name.replace('fi', 'ﬁ'), name.replace('r', 'ｒ')],
+  ],
+  insensitive: [
+    name.toUpperCase(),
+    name.replace('e', 'é'),
+    name.replace('a', 'Ä'),
+    name.replace('e', 'e\u0301'),
+  ],
+})
+
+for (const name of testDatabases) {
+  test.serial(
+    `all spellings that find one user, or would find one, are one account on ${name}`,
+    async (t) => {
+      const db = await openDb(t, name, { tables: 'library' })
+      await addUser(db, { username: 'filareader' })
+      const ofUser = spellingsOf('filareader')
+      const ofNobody = spellingsOf('finareader')
+      for (const { same, insensitive } of [ofUser, ofNobody]) {
+        const [plain = ''] = same
+        const one = await accountsOf(db, same)
+        t.deepEqual([...new Set(one.accounts)], one.accounts.slice(0, 1), plain)
+        t.is(one.statements, same.length)
+        const others = await accountsOf(db, insensitive)
+        t.is(others.statements, insensitive.length)
+        // As many accounts as names, if the database tells them apart (the third and the last are one in NFKC).
+        const expected = db.database.kind === 'mysql' ? [one.accounts[0]] : others.accounts
+        t.deepEqual([...new Set(others.accounts)], [...new Set(expected)], plain)
+        t.is(others.accounts.includes(one.accounts[0] ?? ''), db.database.kind === 'mysql', plain)
+      }
+      const { accounts } = await accountsOf(db, ['filareader', 'finareader', 'x\0', 'x', 'x'.repeat(600)])
+      t.is(new Set(accounts).size, accounts.length)
+    },
+  )
+}
+
+test.serial(
+  'two users whose names differ in case alone are two accounts where the database has both',
+  async (t) => {
+    const db = await openDb(t, testDatabases.includes('postgresql') ? 'postgresql' : 'sqlite', {
+      tables: 'library',
+    })
+    const ids = [await addUser(db, { username: 'admin' }), await addUser(db, { username: 'Admin' })]
+    const { accounts } = await accountsOf(db, ['admin', 'Admin', 'ADMIN'])
+    t.deepEqual(
+      accounts.slice(0, 2),
+      ids.map((id) => `id ${id}`),
+    )
+    t.is(new Set(accounts).size, 3)
+  },
+)
+
+const COLLATIONS: Readonly<Record<string, readonly string[]>> = {
+  'a nondeterministic collation': [
+    "CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level1', deterministic = false)",
+    'DROP INDEX IF EXISTS auth_user_username_6821ab7c_like',
+    'ALTER TABLE auth_user ALTER COLUMN username TYPE varchar(150) COLLATE loose',
+  ],
+  citext: [
+    'CREATE EXTENSION citext',
+    'DROP INDEX IF EXISTS auth_user_username_6821ab7c_like',
+    'ALTER TABLE auth_user ALTER COLUMN username TYPE citext',
+  ],
+}
+
+if (testDatabases.includes('postgresql'))
+  for (const [kind, statements] of Object.entries(COLLATIONS))
+    test.serial(
+      `case tells no two accounts apart under ${kind}, whether the user exists or not`,
+      async (t) => {
+        const db = await openDb(t, 'postgresql', { tables: 'library' })
+        for (const statement of statements) await db.db.raw(statement)
+        const id = await addUser(db, { username: 'reader' })
+        const { accounts } = await accountsOf(db, [
+          'reader',
+          'READER',
+          'nobody',
+          'Nobody',
+          'NOBODY',
+          'somebody',
+        ])
+        const [, , nobody, , , somebody] = accounts
+        t.deepEqual(accounts, [`id ${id}`, `id ${id}`, nobody, nobody, nobody, somebody])
+        t.not(nobody, somebody)
+      },
+    )
+
 const HOSTILE_IDS = [
   ...['1.0', 'abc', '', ' ', '1 OR 1=1', "1' OR '1'='1", '\0', '1\0', '9'.repeat(19), '9'.repeat(400)],
   ...['-1', '0', '99999999999', 1.5, 1e30, -1, null, true, [], {}, [1], 2n ** 63n],

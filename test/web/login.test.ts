@@ -169,7 +169,7 @@ test('too many wrong passwords for a name are a 429, the right one too, until th
   let now = 0
   const site = await startLoginSite(t, { tries: { now: () => now } })
   for (let attempt = 0; attempt < 3; attempt += 1)
-    t.is((await logIn(site, { username: ' READER', password: 'x' })).status, 200)
+    t.is((await logIn(site, { username: `${' '.repeat(300)}\x1creader`, password: 'x' })).status, 200)
   const response = await logIn(site)
   t.is(response.status, 429)
   t.is(response.headers.get('Retry-After'), '600')
@@ -215,6 +215,35 @@ test('an address has its limit, too, which a trusted proxy tells apart and nobod
     t.is(await attempt('user6', '2001:db8:0:1::1'), trustedProxy ? 200 : 429)
   }
 })
+
+for (const [kind, addressOf] of Object.entries({
+  'IPv4 with a port': (at: number) => `203.0.113.9:${40_000 + at}`,
+  'IPv6 with a port': (at: number) => `[2001:db8:0:7::${at}]:${40_000 + at}`,
+  'IPv4 written as IPv6': (at: number) =>
+    ['::ffff:203.0.113.9', '::FFFF:cb00:7109', '203.0.113.9'][at % 3] ?? '',
+  'IPv6 in other letters, with a zone': (at: number) =>
+    at % 2 ? '2001:DB8:0:7::1' : `2001:db8:0:7::2%eth${at}`,
+})) {
+  test(`one address is one, however the proxy writes it: ${kind}`, async (t) => {
+    const site = await startLoginSite(t, { trustedProxy: true, tries: { byAddress: 4 } })
+    const page = await (await site.visitor.fetch(`${site.url}/accounts/login/`)).text()
+    const csrfmiddlewaretoken = fieldOf(page, 'csrfmiddlewaretoken')
+    site.statements()
+    const statuses: number[] = []
+    for (let at = 0; at < 8; at += 1) {
+      const body = new URLSearchParams({ csrfmiddlewaretoken, username: `nobody${at}`, password: 'x' })
+      const headers = { 'X-Forwarded-For': addressOf(at) }
+      const answer = await site.visitor.fetch(`${site.url}/accounts/login/`, {
+        method: 'POST',
+        body,
+        headers,
+      })
+      statuses.push(answer.status)
+    }
+    t.deepEqual(statuses, [200, 200, 200, 200, 429, 429, 429, 429])
+    t.is(site.statements().length, 4, 'a name of an address that is to wait is not looked up')
+  })
+}
 
 test('a database that fails takes no try away', async (t) => {
   const site = await startLoginSite(t, { tries: { byName: 1 } })
