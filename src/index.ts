@@ -7,9 +7,18 @@ export {
   type Identity,
   type LoginOptions,
   NoPasswordBackend,
+  UnknownSessionHash,
 } from './auth/auth.ts'
+export type { UnverifiedUser } from './auth/unverified.ts'
 export type { AnonymousUser, User } from './auth/user.ts'
-export { InvalidUserModel, type UserIdType, type UserModelOptions } from './auth/user-model.ts'
+export {
+  InvalidUserModel,
+  type UserColumn,
+  type UserColumns,
+  type UserIdType,
+  type UserModelOptions,
+} from './auth/user-model.ts'
+export { UnusableUserTable } from './auth/user-table.ts'
 export { createVisitor, type Visitor } from './auth/visitor.ts'
 export type { Cache, CachedSession } from './caches/cache.ts'
 export { CacheUnavailable, UnsupportedCache } from './caches/cache-errors.ts'
@@ -17,6 +26,7 @@ export { createDatabaseCache, type DatabaseCacheOptions } from './caches/databas
 export { createFileBasedCache, type FileBasedCacheOptions } from './caches/file-based.ts'
 export { createMemcachedCache, type MemcachedCacheOptions } from './caches/memcached.ts'
 export { createRedisCache, type RedisCacheOptions } from './caches/redis.ts'
+export type { SessionHashRule } from './django/auth-hash.ts'
 export type { CookieSettings } from './django/cookie.ts'
 export { createDateColumn, type DatabaseKind, type DateColumn } from './django/datetime.ts'
 export { type ExpiryRules, InvalidSessionExpiry } from './django/expiry.ts'

@@ -3,7 +3,10 @@ import type { IncomingMessage, RequestListener } from 'node:http'
 import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Knex } from 'knex'
+import { whyNoPasswords } from './auth/backends.ts'
 import { createLoginTries } from './auth/login-tries.ts'
+import { userModel } from './auth/user-model.ts'
+import { checkUserTable } from './auth/user-table.ts'
 import { createCatalog } from './catalog.ts'
 import { measureClockSkew } from './clock-skew.ts'
 import { openDatabase } from './database.ts'
@@ -70,6 +73,8 @@ export async function createService(settings: Settings, options: ServiceOptions)
   const { log } = options
   const { database, trustedProxy, allowedHosts, hsts, environment, login } = settings
   const { now, version = '' } = options
+  const noLogin = login.isServed ? whyNoLogin(settings.auth) : null
+  if (noLogin !== null) log.warn('settings.warning', { warning: noLogin })
   if (database.kind === 'sqlite' && database.embedded) {
     const { created } = await ensureDemoDatabase(database.filename)
     if (created) log.info('demo.created', { file: database.filename })
@@ -129,14 +134,15 @@ export async function createService(settings: Settings, options: ServiceOptions)
     environment,
     version,
     hsts: hsts ?? undefined,
-    login: login.isServed
-      ? {
-          ...login,
-          tries: createLoginTries(login.tries),
-          authenticate: (...given) => current().auth.authenticate(...given),
-          logsOutOnGet: () => current().profile.logsOutOnGet,
-        }
-      : null,
+    login:
+      login.isServed && noLogin === null
+        ? {
+            ...login,
+            tries: createLoginTries(login.tries),
+            authenticate: (...given) => current().auth.authenticate(...given),
+            logsOutOnGet: () => current().profile.logsOutOnGet,
+          }
+        : null,
     loginUrl: login.loginUrl,
     djangoBaseUrl: login.djangoBaseUrl,
     upstream,
@@ -187,6 +193,7 @@ async function openSite(
   for (const [database, names] of tables) {
     await checkTables(database, names, database === db ? 'DATABASE_URL' : 'SESSION_DATABASE_URL')
   }
+  for (const warning of await checkUsers(settings, db)) log.warn('settings.warning', { warning })
   const { defaultHashingAlgorithm, session, csrf, messages, timeZone, environment } = settings
   const { passwordHashers, ...auth } = settings.auth
   const djangoVersion = settings.djangoVersion ?? (await detectVersion(db))
@@ -231,6 +238,7 @@ async function openSite(
       db,
       ...(passwordHashers !== null && { passwordHashers }),
       onPasswordRefused: (userId, refusal) => log.warn('auth.password_refused', { userId, refusal }),
+      onUnverified: ({ reason, message }) => log.warn('auth.unverified', { reason, message }),
     },
     conflictTimeout: settings.database.timeout * 1000,
     onUnreadable(sessionKey, { reason, message }) {
@@ -252,6 +260,21 @@ async function openSite(
     }),
   })
 }
+
+/** Why SERVE_LOGIN has no login page to serve; null where it has. */
+function whyNoLogin({ backends, userModel: { columns }, sessionHash }: Settings['auth']): string | null {
+  const reason = whyNoPasswords(backends, { password: columns.password, sessionHash })
+  return reason && `the login and logout pages are not served here: ${reason}`
+}
+
+/** What the operator ought to know of the user table; a sentence each. @throws {UnusableUserTable} */
+async function checkUsers({ auth, database }: Settings, db: Knex): Promise<readonly string[]> {
+  if (auth.sessionHash === 'custom') return [CUSTOM_HASH] // and no user is looked up
+  return checkUserTable({ db, database: database.kind, model: userModel(auth.userModel) })
+}
+
+const CUSTOM_HASH =
+  'AUTH_SESSION_HASH is custom: sessions of users cannot be verified here, so every visitor is anonymous here; sessions stay'
 
 const USE_TZ_ASSUMED =
   'USE_TZ is not set; True is assumed, as startproject writes. Set USE_TZ and TIME_ZONE as in settings.py'

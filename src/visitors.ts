@@ -12,7 +12,10 @@ export interface VisitorsOptions extends DjangoSessionsOptions {
   /** Where the sessions are, and the users unless `auth.db` is given. */
   readonly db: Knex
   readonly auth?: Partial<Pick<DjangoAuthOptions, 'db'>> &
-    Pick<DjangoAuthOptions, 'backends' | 'userModel' | 'passwordHashers' | 'onPasswordRefused'>
+    Pick<
+      DjangoAuthOptions,
+      'backends' | 'userModel' | 'sessionHash' | 'passwordHashers' | 'onPasswordRefused' | 'onUnverified'
+    >
   readonly csrf?: Omit<CsrfMiddlewareOptions, 'profile' | 'now' | 'sessionCookieDomain'>
   readonly messages?: Pick<MessagesMiddlewareOptions, 'storage' | 'level' | 'tags'>
 }

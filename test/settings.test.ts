@@ -65,7 +65,14 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
     logLevel: 'info',
     trustedProxy: false,
     auth: {
-      userModel: { model: 'auth.User', idColumn: 'id', idType: 'integer', usernameField: 'username' },
+      userModel: {
+        model: 'auth.User',
+        idColumn: 'id',
+        idType: 'integer',
+        usernameField: 'username',
+        columns: {},
+      },
+      sessionHash: 'django',
       backends: ['django.contrib.auth.backends.ModelBackend'],
       passwordHashers: null,
     },
@@ -246,6 +253,8 @@ test('.env.example names every setting, and shows the defaults', (t) => {
   const documented = Object.keys(parseEnv(example))
   for (const [, name = ''] of source.matchAll(/(?:environment\.\w+|\b(?:url|count))\('([A-Z_]+)'/g))
     t.true(documented.includes(name), name)
+  for (const [name] of source.matchAll(/\bAUTH_USER_[A-Z_]+_COLUMN\b/g))
+    t.true(documented.includes(name), name)
 })
 
 test('every problem is reported at once', (t) => {
@@ -333,6 +342,7 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
     /set it to django\.contrib\.messages/,
   ],
   'a user model that is none': [{ AUTH_USER_MODEL: 'User' }, /^AUTH_USER_MODEL "User" is no model/],
+  'a session hash of no known kind': [{ AUTH_SESSION_HASH: 'None' }, /set it to django, none, custom/],
   'a type that no primary key has': [{ AUTH_USER_ID_TYPE: 'bigint' }, /set it to integer, uuid, text/],
   'tags that are no JSON': [{ MESSAGE_TAGS: '40=danger' }, /^MESSAGE_TAGS is no JSON object/],
   'tags of what are no levels': [{ MESSAGE_TAGS: '{"error": "danger"}' }, /^MESSAGE_TAGS is no JSON object/],
@@ -409,6 +419,15 @@ test('AUTH… and PASSWORD_HASHERS are what they are in Django', (t) => {
     AUTH_USER_ID_COLUMN: 'member_id',
     AUTH_USER_ID_TYPE: 'uuid',
     AUTH_USERNAME_FIELD: 'email',
+    AUTH_USERNAME_COLUMN: 'e_mail',
+    AUTH_USER_PASSWORD_COLUMN: 'pw',
+    AUTH_USER_ACTIVE_COLUMN: 'None',
+    AUTH_USER_STAFF_COLUMN: 'crew',
+    AUTH_USER_SUPERUSER_COLUMN: 'None',
+    AUTH_USER_LAST_LOGIN_COLUMN: 'seen',
+    AUTH_USER_FIRST_NAME_COLUMN: 'given',
+    AUTH_USER_LAST_NAME_COLUMN: '',
+    AUTH_SESSION_HASH: 'none',
     AUTHENTICATION_BACKENDS: '["django.contrib.auth.backends.AllowAllUsersModelBackend"]',
     PASSWORD_HASHERS:
       'django.contrib.auth.hashers.Argon2PasswordHasher django.contrib.auth.hashers.ScryptPasswordHasher',
@@ -421,7 +440,17 @@ test('AUTH… and PASSWORD_HASHERS are what they are in Django', (t) => {
       idColumn: 'member_id',
       idType: 'uuid',
       usernameField: 'email',
+      columns: {
+        username: 'e_mail',
+        password: 'pw',
+        isActive: null,
+        isStaff: 'crew',
+        isSuperuser: null,
+        lastLogin: 'seen',
+        firstName: 'given',
+      },
     },
+    sessionHash: 'none',
     passwordHashers: [
       'django.contrib.auth.hashers.Argon2PasswordHasher',
       'django.contrib.auth.hashers.ScryptPasswordHasher',

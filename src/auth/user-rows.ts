@@ -2,6 +2,7 @@ import type { Knex } from 'knex'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import { userId } from './user-id.ts'
 import type { UserModel } from './user-model.ts'
+import { checkUserTable, requireColumns } from './user-table.ts'
 
 /** A row of the user table, as the driver gives it. */
 export interface UserRow {
@@ -25,7 +26,8 @@ export interface UserRows {
   /** `app_label.codename` of each permission of this user, the user's own and those of the user's groups. */
   permissionsOf(id: string): Promise<ReadonlySet<string>>
   allPermissions(): Promise<ReadonlySet<string>>
-  setLastLogin(id: string, instant: Date): Promise<void>
+  /** Does nothing for a model without. */
+  setLastLogin(user: UserRow, instant: Date): Promise<void>
 }
 
 export interface UserRowsOptions {
@@ -40,19 +42,33 @@ const NAME_KEY = '_name_key'
 
 /** Source: django/contrib/auth/backends.py, ModelBackend; django/contrib/auth/models.py, update_last_login. */
 export function createUserRows({ db, database, dates, model }: UserRowsOptions): UserRows {
-  const { table, idColumn, idType, groupsTable, permissionsTable, userColumn } = model
+  const { table, idColumn, idType, columns, groupsTable, permissionsTable, userColumn } = model
   const column = `${table}.${idColumn}`
-  const usernameColumn = `${table}.${model.usernameColumn}`
+  const usernameColumn = `${table}.${columns.username}`
   const idAsText = db.raw(`${TEXT_OF[database]} AS ??`, [column, ID_AS_TEXT])
+  let hasColumns = false
+
+  /** Where the table was never as the model says, an error that tells so instead of the driver's. */
+  async function first(query: Knex.QueryBuilder): Promise<Record<string, unknown> | undefined> {
+    try {
+      return await query.first()
+    } catch (error) {
+      if (!hasColumns && error instanceof Error && 'code' in error && UNKNOWN_NAMES.has(error.code))
+        await checkUserTable({ db, database, model })
+      throw error
+    }
+  }
 
   function read(columns: Record<string, unknown>, text: unknown): UserRow {
     const id = userId(text, idType)
     if (id === null) throw new TypeError(`${column} is not of the type ${idType}; see AUTH_USER_ID_TYPE`)
+    if (!hasColumns) requireColumns(model, Object.keys(columns))
+    hasColumns = true
     return { id, columns }
   }
 
   async function findById(id: string): Promise<UserRow | null> {
-    const row = await db(table).select(`${table}.*`, idAsText).where(isUser(column, id)).first()
+    const row = await first(db(table).select(`${table}.*`, idAsText).where(isUser(column, id)))
     if (row === undefined) return null
     const { [ID_AS_TEXT]: text, ...columns } = row
     return read(columns, text)
@@ -65,11 +81,12 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
       [ID_AS_TEXT]: text,
       [NAME_KEY]: key,
       ...columns
-    } = (await db
-      .select(`${table}.*`, idAsText, nameKeyOf(username))
-      .from(db.raw('(SELECT 1) AS one'))
-      .joinRaw('LEFT JOIN ?? ON ?', [table, isText(usernameColumn, username)])
-      .first()) ?? {}
+    } = (await first(
+      db
+        .select(`${table}.*`, idAsText, nameKeyOf(username))
+        .from(db.raw('(SELECT 1) AS one'))
+        .joinRaw('LEFT JOIN ?? ON ?', [table, isText(usernameColumn, username)]),
+    )) ?? {}
     const nameKey = typeof key === 'string' ? key : username
     return { row: text === null || text === undefined ? null : read(columns, text), nameKey }
   }
@@ -128,13 +145,20 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
 
     allPermissions: async () => namesOf(await permissions()),
 
-    async setLastLogin(id, instant) {
+    async setLastLogin({ id, columns: row }, instant) {
+      const { lastLogin } = columns
+      if (lastLogin === null || !(lastLogin in row)) return
       await db(table)
         .where(isUser(column, id))
-        .update({ last_login: dates.toColumn(instant) })
+        .update({ [lastLogin]: dates.toColumn(instant) })
     },
   }
 }
+
+/** What drivers call a table or a column that is not there; SQLite has one code for many faults. */
+const UNKNOWN_NAMES: ReadonlySet<unknown> = new Set([
+  ...['ER_BAD_FIELD_ERROR', 'ER_NO_SUCH_TABLE', '42703', '42P01', 'SQLITE_ERROR'],
+])
 
 /** Bigints are rounded by some drivers, texts are not. */
 const TEXT_OF: Readonly<Record<DatabaseKind, string>> = {

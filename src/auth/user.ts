@@ -37,10 +37,10 @@ export interface AnonymousUser extends Omit<User, 'isAuthenticated' | 'id' | 'pk
 }
 
 /** The password hash of each user: nowhere else, so that no log or page can show it with the user. */
-const passwords = new WeakMap<User, string>()
+const passwords = new WeakMap<User, string | null>()
 
-/** The text of the user's `password` column. */
-export function encodedPasswordOf(user: User): string {
+/** The text of the user's `password` column; null for NULL, and for a model without. */
+export function encodedPasswordOf(user: User): string | null {
   const encoded = passwords.get(user)
   if (encoded === undefined) throw new TypeError('this user was not made by getUser or authenticate')
   return encoded
@@ -53,17 +53,26 @@ export interface UserOptions {
   readonly rows: UserRows
 }
 
-export function createUser({ id, columns: row }: UserRow, { backend, model, rows }: UserOptions): User {
-  const { password, ...columns } = row
-  // Custom models may lack these columns; django/contrib/auth/base_user.py has the defaults.
-  const isActive = columns.is_active === undefined || isTrue(columns.is_active)
-  const isSuperuser = isTrue(columns.is_superuser)
+/** What the row holds where the user model has its passwords. */
+export function passwordIn({ columns: row }: UserRow, { columns }: UserModel): string | null {
+  const password = columns.password === null ? null : row[columns.password]
+  return password === null || password === undefined ? null : String(password)
+}
+
+export function createUser(userRow: UserRow, { backend, model, rows }: UserOptions): User {
+  const { id, columns: row } = userRow
+  const names = model.columns
+  const columns = Object.fromEntries(Object.entries(row).filter(([name]) => name !== names.password))
+  const columnOf = (name: string | null) => (name === null ? undefined : columns[name])
+  // Source: django/contrib/auth/base_user.py, `is_active = True`.
+  const isActive = names.isActive === null || isTrue(columns[names.isActive])
+  const isSuperuser = isTrue(columnOf(names.isSuperuser))
   const hasEverything = isActive && isSuperuser
   let loading: Promise<ReadonlySet<string>> | null = null
 
   function load(): Promise<ReadonlySet<string>> {
     // Without PermissionsMixin there are no tables to ask either.
-    if (!isActive || columns.is_superuser === undefined) return Promise.resolve(new Set())
+    if (!isActive || columnOf(names.isSuperuser) === undefined) return Promise.resolve(new Set())
     return isSuperuser ? rows.allPermissions() : rows.permissionsOf(id)
   }
 
@@ -78,12 +87,12 @@ export function createUser({ id, columns: row }: UserRow, { backend, model, rows
     pk: model.idType === 'integer' ? toInteger(id) : textOf(row[model.idColumn]),
     backend,
     isActive,
-    isStaff: isTrue(columns.is_staff),
+    isStaff: isTrue(columnOf(names.isStaff)),
     isSuperuser,
     columns,
-    getUsername: () => textOf(columns[model.usernameColumn]),
-    getFullName: () => `${textOf(columns.first_name)} ${textOf(columns.last_name)}`.trim(),
-    getShortName: () => textOf(columns.first_name),
+    getUsername: () => textOf(columns[names.username]),
+    getFullName: () => `${textOf(columnOf(names.firstName))} ${textOf(columnOf(names.lastName))}`.trim(),
+    getShortName: () => textOf(columnOf(names.firstName)),
     getAllPermissions,
     hasPerm: async (permission) => hasEverything || (await getAllPermissions()).has(permission),
     async hasPerms(permissions) {
@@ -94,7 +103,7 @@ export function createUser({ id, columns: row }: UserRow, { backend, model, rows
     hasModulePerms: async (appLabel) =>
       hasEverything || [...(await getAllPermissions())].some((name) => name.startsWith(`${appLabel}.`)),
   }
-  passwords.set(user, textOf(password))
+  passwords.set(user, passwordIn(userRow, model))
   return user
 }
 

@@ -1,7 +1,8 @@
 import { inspect } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import type { Auth } from '../../src/auth/auth.ts'
-import type { UserIdType } from '../../src/auth/user-model.ts'
+import type { UnverifiedUser } from '../../src/auth/unverified.ts'
+import type { UserIdType, UserModelOptions } from '../../src/auth/user-model.ts'
 import { createAuthHashes } from '../../src/django/auth-hash.ts'
 import { stringifyValue } from '../../src/django/json.ts'
 import { versionProfile } from '../../src/django/versions.ts'
@@ -355,7 +356,10 @@ test('a session that is read only is left as it is, whatever its hash', async (t
   session.set('_auth_user_hash', 'wrong')
   session.modified = false
   const before = session.items().map(([name, value]) => [name, stringifyValue(value)])
-  t.is((await authOf(db).identify(session)).verdict, 'wrong')
+  const auth = authOf(db)
+  t.is((await auth.identify(session)).verdict, 'unverified')
+  t.is((await auth.identify(await sessionOf(id))).verdict, 'current')
+  t.is((await auth.identify(session)).verdict, 'wrong')
   t.deepEqual(
     session.items().map(([name, value]) => [name, stringifyValue(value)]),
     before,
@@ -387,6 +391,177 @@ test('of two requests at once after a new SECRET_KEY, one renews the session and
   t.is(await db.count(), 1)
   // What a request has changed before is never dropped in silence.
   await t.throwsAsync(auth.getUser(third), { code: 'ERR_SESSION_INTERRUPTED' })
+})
+
+test('a session whose hash does not verify stays until one has verified that the same side made', async (t) => {
+  const { db, add, sessionOf } = await openSite(t)
+  const id = await add('ann')
+  const problems: UnverifiedUser[] = []
+  const auth = authOf(db, { onUnverified: (problem) => void problems.push(problem) })
+  /** Of another process. */
+  const another = authOf(db)
+  /** One that is stored, and what became of it. */
+  const visit = async (session: Session) => {
+    await session.save()
+    const key = session.sessionKey ?? ''
+    const verdict = (await auth.identify(session)).verdict
+    const user = await auth.getUser(session)
+    await session.settled()
+    return { verdict, isKnown: user.isAuthenticated, stays: await db.engine.exists(key) }
+  }
+  const outdated = async () => {
+    const session = await sessionOf(id)
+    session.set('_auth_user_hash', '0'.repeat(64))
+    return session
+  }
+  const ours = async () => {
+    const session = await sessionWith(db)
+    const user = await another.authenticate({ username: 'ann', password: 'secret' })
+    if (user !== null) await another.login(session, user)
+    return session
+  }
+  const oursOutdated = async () => {
+    const session = await ours()
+    session.set('_auth_user_hash', '0'.repeat(64))
+    return session
+  }
+  const unverified = { verdict: 'unverified', isKnown: false, stays: true } as const
+  const flushed = { verdict: 'wrong', isKnown: false, stays: false } as const
+  const known = { verdict: 'current', isKnown: true, stays: true } as const
+  const steps = [
+    outdated,
+    oursOutdated,
+    ours,
+    outdated,
+    oursOutdated,
+    () => sessionOf(id),
+    outdated,
+    oursOutdated,
+  ]
+  const seen: unknown[] = []
+  for (const make of steps) seen.push(await visit(await make()))
+  t.deepEqual(seen, [unverified, unverified, known, unverified, flushed, known, flushed, flushed])
+  t.deepEqual(
+    problems.map(({ reason }) => reason),
+    ['hash'],
+    'once a minute',
+  )
+  t.false(JSON.stringify(problems).includes('000000'))
+})
+
+test('a login where a hash proves nothing yet keeps what is in the session, if it is of that user', async (t) => {
+  const { db, add, sessionOf } = await openSite(t)
+  const [ann, bob] = [await add('ann'), await add('bob')]
+  const auth = authOf(db)
+  const user = await auth.authenticate({ username: 'ann', password: 'secret' })
+  if (user === null) return t.fail()
+  const cartAfterLogin = async (id: number) => {
+    const session = await sessionOf(id)
+    session.set('_auth_user_hash', '0'.repeat(64))
+    session.set('cart', [1])
+    await session.save()
+    const key = session.sessionKey
+    await auth.login(session, user)
+    t.not(session.sessionKey, key)
+    t.true((await auth.identify(session)).user.isAuthenticated)
+    return session.get('cart', null)
+  }
+  t.deepEqual(await cartAfterLogin(ann), [1])
+  t.is(await cartAfterLogin(bob), null)
+  t.is((await auth.identify(await sessionOf(ann))).verdict, 'current')
+  t.is(await cartAfterLogin(ann), null, 'as in Django, once the rule is known to be its own')
+})
+
+test('a backend or an id that is not of the settings is told of, once a minute each, and nothing of the session', async (t) => {
+  const { db, add, sessionOf } = await openSite(t)
+  const id = await add('ann')
+  const problems: UnverifiedUser[] = []
+  const auth = authOf(db, { onUnverified: (problem) => void problems.push(problem) })
+  const odd = await sessionOf(id)
+  odd.set('_auth_user_id', 'an-id-of-text')
+  for (const session of [await sessionOf(id, 'own.Backend'), odd, odd, await sessionOf(id, 'own.Backend')])
+    t.is((await auth.identify(session)).verdict, 'nobody')
+  t.is((await auth.identify(await sessionWith(db))).verdict, 'nobody')
+  t.deepEqual(
+    problems.map(({ reason }) => reason),
+    ['backend', 'id'],
+  )
+  t.notRegex(JSON.stringify(problems), /an-id-of-text|own\.Backend/)
+})
+
+test('with a session hash of its own a model has no login here, and costs no statement', async (t) => {
+  const { db, add, sessionOf } = await openSite(t)
+  const id = await add('ann')
+  const user = await authOf(db).authenticate({ username: 'ann', password: 'secret' })
+  if (user === null) return t.fail()
+  let statements = 0
+  db.db.on('query', () => {
+    statements += 1
+  })
+  const auth = authOf(db, { sessionHash: 'custom' })
+  const session = await sessionOf(id)
+  t.is((await auth.identify(session)).verdict, 'unverified')
+  t.is(statements, 0)
+  await t.throwsAsync(auth.login(session, user), {
+    code: 'ERR_UNKNOWN_SESSION_HASH',
+    message: /log in there/,
+  })
+  await t.throwsAsync(auth.updateSessionAuthHash(session, user), { code: 'ERR_UNKNOWN_SESSION_HASH' })
+  await t.throwsAsync(auth.authenticate({ username: 'ann', password: 'secret' }), {
+    code: 'ERR_NO_PASSWORD_BACKEND',
+    message: /AUTH_SESSION_HASH is custom/,
+  })
+  t.is(session.get('_auth_user_id'), String(id))
+})
+
+for (const name of testDatabases) {
+  test.serial(
+    `a user table that is not as the options say is an error at its first use on ${name}`,
+    async (t) => {
+      const db = await openDb(t, name, { tables: 'library' })
+      const id = await addUser(db, { username: 'ann', password: hashed('secret') })
+      const logIn = (userModel: UserModelOptions) =>
+        authOf(db, { userModel }).authenticate({ username: 'ann', password: 'secret' })
+      const session = await sessionWith(db, { _auth_user_id: String(id), _auth_user_backend: MODEL_BACKEND })
+      const wrong: readonly [UserModelOptions, RegExp][] = [
+        [
+          { columns: { isActive: 'enabled' } },
+          /no column enabled for is_active; set AUTH_USER_ACTIVE_COLUMN/,
+        ],
+        [{ columns: { password: 'pw' } }, /no column pw for password; set AUTH_USER_PASSWORD_COLUMN/],
+        [{ columns: { isStaff: 'crew' } }, /no column crew for is_staff/],
+        [{ columns: { username: 'login' } }, /no column login for USERNAME_FIELD; set AUTH_USERNAME_COLUMN/],
+        [{ idColumn: 'key' }, /no column key; set AUTH_USER_ID_COLUMN/],
+        [{ table: 'people' }, /no user table people that can be read; set AUTH_USER_MODEL/],
+      ]
+      for (const [userModel, message] of wrong) {
+        await t.throwsAsync(logIn(userModel), { code: 'ERR_USER_TABLE', message })
+        if (userModel.columns?.username !== undefined) continue
+        await t.throwsAsync(authOf(db, { userModel }).getUser(session), { code: 'ERR_USER_TABLE', message })
+      }
+      t.regex(
+        String(await logIn({ columns: { isActive: 'enabled' } }).catch(String)),
+        /its columns: .*is_active/,
+      )
+      t.is((await logIn({}))?.isActive, true)
+
+      const column = db.db.ref('is_active')
+      await db.db.raw('ALTER TABLE auth_user DROP COLUMN ??', [column])
+      await t.throwsAsync(logIn({}), { code: 'ERR_USER_TABLE', message: /None if .* every user is active/ })
+      t.is((await logIn({ columns: { isActive: null } }))?.isActive, true)
+    },
+  )
+}
+
+test('a user of a model whose password has another column shows it nowhere', async (t) => {
+  const { db, add, password } = await openSite(t)
+  await add('ann')
+  await db.db.raw('ALTER TABLE auth_user RENAME COLUMN password TO pw')
+  const auth = authOf(db, { userModel: { columns: { password: 'pw' } } })
+  const user = await auth.authenticate({ username: 'ann', password: 'secret' })
+  t.is(user?.getUsername(), 'ann')
+  t.is(user?.columns.pw, undefined)
+  t.false(inspect(user, { depth: null, showHidden: true }).includes(password.slice(-20)))
 })
 
 test('AUTH_USER_MODEL is a model', async (t) => {

@@ -12,7 +12,9 @@ export const MODEL_BACKEND = 'django.contrib.auth.backends.ModelBackend'
 export function authOf(site: DbUnderTest, options: Partial<DjangoAuthOptions> = {}): Auth {
   const { db, djangoVersion, useTz, timeZone, clock } = site
   const now = () => clock.now
-  return djangoAuth({ db, secretKeys: [secretKey], djangoVersion, useTz, timeZone, now, ...options })
+  const onUnverified = () => {}
+  const secretKeys = [secretKey] as const
+  return djangoAuth({ db, secretKeys, djangoVersion, useTz, timeZone, now, onUnverified, ...options })
 }
 
 /** A handler behind the middleware that gives `ctx.user()`. */

@@ -26,7 +26,13 @@ const MODELS = {
   'auth.User': { env: {}, options: {}, table: 'auth_user' },
   'accounts.Member': {
     env: { AUTH_USER_MODEL: 'accounts.Member' },
-    options: { model: 'accounts.Member', idColumn: 'member_id', idType: 'uuid', usernameField: 'email' },
+    options: {
+      model: 'accounts.Member',
+      idColumn: 'member_id',
+      idType: 'uuid',
+      usernameField: 'email',
+      columns: { isActive: null },
+    },
     table: 'accounts_member',
   },
   'accounts.Account': {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import test from 'ava'
+import type { Auth } from '../../src/auth/auth.ts'
 import { createAuthHashes } from '../../src/django/auth-hash.ts'
 import { type PythonValue, parseValue, stringifyValue } from '../../src/django/json.ts'
 import { createSessionCodec, UnreadableSession } from '../../src/django/session-data.ts'
@@ -38,6 +39,8 @@ const UNLIKE_DJANGO: Readonly<Record<string, Partial<Measured>>> = {
 
 interface Site {
   readonly db: DbUnderTest
+  /** By their secret keys: each is one process of ours. */
+  readonly auths: Map<string, Auth>
   /** What the next case's browser sends. */
   sessionKey: string | undefined
   /** Another session of the same user. */
@@ -198,15 +201,16 @@ async function openSite(scope: Scope, version: string): Promise<Site> {
     ann: await addUser(db, { username: 'ann', password: hashed(PASSWORD) }),
     bob: await addUser(db, { username: 'bob', password: hashed(PASSWORD) }),
   }
-  return { db, sessionKey: undefined, otherKey: undefined, ids }
+  return { db, auths: new Map(), sessionKey: undefined, otherKey: undefined, ids }
 }
 
 async function ask(
   t: Scope,
-  { db, ids, sessionKey }: Site,
+  { db, auths, ids, sessionKey }: Site,
   { operation, secretKeys }: { operation: Operation; secretKeys: readonly [string, ...string[]] },
 ): Promise<Answer> {
-  const auth = authOf(db, { secretKeys })
+  const auth = auths.get(secretKeys.join()) ?? authOf(db, { secretKeys })
+  auths.set(secretKeys.join(), auth)
   const login =
     (name: 'ann' | 'bob'): Handler =>
     async (ctx) => {
