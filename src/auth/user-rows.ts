@@ -48,6 +48,20 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
   const idAsText = db.raw(`${TEXT_OF[database]} AS ??`, [column, ID_AS_TEXT])
   let hasColumns = false
 
+  /** Null for a name that the column's character set cannot hold: no user has it. MySQL fails on it, MariaDB too. */
+  async function lookUp(username: string): Promise<Record<string, unknown> | null> {
+    const named = db
+      .select(`${table}.*`, idAsText, nameKeyOf(username))
+      .from(db.raw('(SELECT 1) AS one'))
+      .joinRaw('LEFT JOIN ?? ON ?', [table, isText(usernameColumn, username)])
+    try {
+      return (await first(named)) ?? null
+    } catch (error) {
+      if (error instanceof Error && 'errno' in error && UNHOLDABLE.has(error.errno)) return null
+      throw error
+    }
+  }
+
   /** Where the table was never as the model says, an error that tells so instead of the driver's. */
   async function first(query: Knex.QueryBuilder): Promise<Record<string, unknown> | undefined> {
     try {
@@ -77,16 +91,7 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
   /** A row comes in any case, so that a name that no user has costs no statement more. */
   async function findByUsername(username: string): Promise<FoundByName> {
     if (username.includes('\0')) return { row: null, nameKey: username } // no text to PostgreSQL; Django's forms refuse it
-    const {
-      [ID_AS_TEXT]: text,
-      [NAME_KEY]: key,
-      ...columns
-    } = (await first(
-      db
-        .select(`${table}.*`, idAsText, nameKeyOf(username))
-        .from(db.raw('(SELECT 1) AS one'))
-        .joinRaw('LEFT JOIN ?? ON ?', [table, isText(usernameColumn, username)]),
-    )) ?? {}
+    const { [ID_AS_TEXT]: text, [NAME_KEY]: key, ...columns } = (await lookUp(username)) ?? {}
     const nameKey = typeof key === 'string' ? key : username
     return { row: text === null || text === undefined ? null : read(columns, text), nameKey }
   }
@@ -159,6 +164,9 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
 const UNKNOWN_NAMES: ReadonlySet<unknown> = new Set([
   ...['ER_BAD_FIELD_ERROR', 'ER_NO_SUCH_TABLE', '42703', '42P01', 'SQLITE_ERROR'],
 ])
+
+/** ER_CANT_AGGREGATE_2COLLATIONS of MariaDB, ER_CANNOT_CONVERT_STRING of MySQL, which mysql2 cannot name. */
+const UNHOLDABLE: ReadonlySet<unknown> = new Set([1267, 3854])
 
 /** Bigints are rounded by some drivers, texts are not. */
 const TEXT_OF: Readonly<Record<DatabaseKind, string>> = {

@@ -187,6 +187,19 @@ for (const name of testDatabases) {
   )
 }
 
+for (const name of testDatabases.filter((one) => one === 'mariadb' || one === 'mysql'))
+  for (const charset of ['utf8mb3', 'latin1', 'latin1 COLLATE latin1_general_cs', 'ascii'])
+    test.serial(`names that ${charset} cannot hold are names of nobody on ${name}`, async (t) => {
+      const db = await openDb(t, name, { tables: 'library' })
+      await db.db.raw(`ALTER TABLE auth_user MODIFY username varchar(150) CHARACTER SET ${charset} NOT NULL`)
+      const id = await addUser(db, { username: 'ann' })
+      const { accounts, statements } = await accountsOf(db, ['ann', '😀', 'ann😀', '홍길동', 'é', 'nobody'])
+      t.is(accounts[0], `id ${id}`)
+      for (const account of accounts.slice(1)) t.regex(account, /^name /)
+      t.is(new Set(accounts).size, 6)
+      t.is(statements, 6)
+    })
+
 test.serial(
   'two users whose names differ in case alone are two accounts where the database has both',
   async (t) => {
