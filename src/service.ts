@@ -176,7 +176,11 @@ function openUpstream(
   if (upstream === null) return null
   return createUpstream({
     url: upstream.url,
+    ca: upstream.ca ?? undefined,
     timeout: upstream.timeout * 1000,
+    connections: upstream.connections,
+    webSockets: upstream.webSockets,
+    buffer: upstream.buffer,
     allowedHosts,
     trustedProxy,
     log,

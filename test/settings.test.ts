@@ -94,6 +94,25 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
   })
 })
 
+test('what is passed on to Django is bounded, as the settings say', (t) => {
+  const upstream = { DJANGO_UPSTREAM: 'http://127.0.0.1:8000' }
+  t.deepEqual(read({ ...MYSQL, ...upstream }).upstream, {
+    url: 'http://127.0.0.1:8000',
+    timeout: 60,
+    connections: 100,
+    webSockets: 1000,
+    buffer: 1024 ** 2,
+    ca: null,
+  })
+  const bounds = { CONNECTIONS: '7', WEBSOCKETS: '0', BUFFER: '0' }
+  const given = Object.entries(bounds).map(([name, value]) => [`DJANGO_UPSTREAM_${name}`, value])
+  t.like(read({ ...MYSQL, ...upstream, ...Object.fromEntries(given) }).upstream, {
+    connections: 7,
+    webSockets: 0,
+    buffer: 0,
+  })
+})
+
 test("each variable sets what Django's setting of that name means", (t) => {
   const settings = read({
     ...MYSQL,

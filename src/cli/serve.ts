@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import type { RequestListener, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
@@ -9,6 +9,8 @@ import { createService, type Service } from '../service.ts'
 import { readSettings, type Settings } from '../settings.ts'
 import { http } from '../web/http.ts'
 import { errorFields, type Log } from '../web/log.ts'
+import { limitPipelining } from '../web/pipelining.ts'
+import { limitBodyTime } from '../web/time-limit.ts'
 import { isWebSocket } from '../web/upstream-upgrade.ts'
 
 /** How long running requests may take to finish after SIGTERM, in milliseconds. */
@@ -17,8 +19,8 @@ const GRACE = 10_000
 /** For a client that sends slowly, in milliseconds. */
 const TIME_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000 }
 
-/** Beyond Django's time, in milliseconds: whoever waits for it is to read that it took too long. */
-const UPSTREAM_GRACE = 5000
+/** Beyond Django's time, in milliseconds: for the connection, and so that the visitor reads that it took too long. */
+const UPSTREAM_GRACE = 10_000
 
 /**
  * Serves until SIGTERM or SIGINT: then `/health/ready` says 503, and after SHUTDOWN_DELAY it stops listening, lets
@@ -96,13 +98,20 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
 
 /**
  * Where Django is behind us, large files may be on their way for long: there a silence ends a connection, as between us
- * and Django, and not the time that the whole request takes.
+ * and Django, and not the time that the whole request takes. Twice Django's time: a request may wait for a connection, and
+ * then for the answer.
  */
 function createPagesServer({ listener, onUpgrade }: Service, { upstream }: Settings): Server {
-  if (onUpgrade === null || upstream === null) return http.createServer(TIME_LIMITS, listener)
-  const limits = { ...TIME_LIMITS, requestTimeout: 0, shouldUpgradeCallback: isWebSocket }
-  const server = http.createServer(limits, listener).on('upgrade', onUpgrade)
-  server.timeout = upstream.timeout * 1000 + UPSTREAM_GRACE
+  if (onUpgrade === null || upstream === null) {
+    return http.createServer(TIME_LIMITS, limitPipelining(listener).listener)
+  }
+  const pages = limitPipelining(limitBodyTime(listener, TIME_LIMITS.requestTimeout))
+  // A WebSocket's answer would overtake those of the requests before it.
+  const shouldUpgradeCallback = (request: IncomingMessage) =>
+    isWebSocket(request) && !pages.isBusy(request.socket)
+  const limits = { ...TIME_LIMITS, requestTimeout: 0, shouldUpgradeCallback }
+  const server = http.createServer(limits, pages.listener).on('upgrade', onUpgrade)
+  server.timeout = 2 * upstream.timeout * 1000 + UPSTREAM_GRACE
   return server
 }
 

@@ -1,3 +1,5 @@
+import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import type { Environment } from './environment.ts'
 
 export interface UpstreamSettings {
@@ -5,6 +7,14 @@ export interface UpstreamSettings {
   readonly url: string
   /** DJANGO_UPSTREAM_TIMEOUT, seconds: the longest silence. */
   readonly timeout: number
+  /** DJANGO_UPSTREAM_CONNECTIONS: open at once, for requests. */
+  readonly connections: number
+  /** DJANGO_UPSTREAM_WEBSOCKETS: open at once. */
+  readonly webSockets: number
+  /** DJANGO_UPSTREAM_BUFFER: bytes of a body that are read before Django is asked. */
+  readonly buffer: number
+  /** What is in the file DJANGO_UPSTREAM_CA; null for the authorities that Node trusts. */
+  readonly ca: string | null
 }
 
 /** Null where DJANGO_UPSTREAM is not set. */
@@ -14,6 +24,10 @@ export function readUpstream(environment: Environment, problems: string[]): Upst
     max: 86_400,
     integer: false,
   })
+  const connections = environment.number('DJANGO_UPSTREAM_CONNECTIONS', 100, { min: 1, max: 100_000 })
+  const webSockets = environment.number('DJANGO_UPSTREAM_WEBSOCKETS', 1000, { min: 0, max: 1_000_000 })
+  const buffer = environment.number('DJANGO_UPSTREAM_BUFFER', 1024 ** 2, { min: 0, max: 1024 ** 3 })
+  const ca = readAuthority(environment, problems)
   const text = environment.text('DJANGO_UPSTREAM')
   if (text === null) return null
   const url = originOf(text)
@@ -27,7 +41,29 @@ export function readUpstream(environment: Environment, problems: string[]): Upst
   if (isOurselves(url, environment.text('HOST') ?? '127.0.0.1', port)) {
     problems.push('DJANGO_UPSTREAM is the HOST and PORT of this service itself; set it to those of Django')
   }
-  return { url, timeout }
+  if (ca !== null && !url.startsWith('https:')) {
+    problems.push(
+      'DJANGO_UPSTREAM_CA is set, but DJANGO_UPSTREAM is not https://…; remove one, or change the other',
+    )
+  }
+  return { url, timeout, connections, webSockets, buffer, ca }
+}
+
+/** The certificates in the file DJANGO_UPSTREAM_CA; null where it is not set, or wrong. */
+function readAuthority(environment: Environment, problems: string[]): string | null {
+  const filename = environment.text('DJANGO_UPSTREAM_CA')
+  if (filename === null) return null
+  try {
+    const certificates = readFileSync(filename, 'utf8')
+    new X509Certificate(certificates)
+    return certificates
+  } catch (error) {
+    const isMissing = error instanceof Error && 'syscall' in error
+    problems.push(
+      `DJANGO_UPSTREAM_CA ${JSON.stringify(filename)} ${isMissing ? 'cannot be read' : 'holds no certificate'}; set it to a PEM file of the authority that signed the upstream's certificate`,
+    )
+    return null
+  }
 }
 
 function originOf(text: string): string | null {

@@ -15,6 +15,7 @@ const PASSING: readonly (string | number)[] = [
   'ERR_PASSWORDS_BUSY',
   'ERR_REQUEST_TIMEOUT',
   'ERR_SESSION_CONFLICT_TIMEOUT',
+  'ERR_UPSTREAM_BUSY',
   // Node: the network
   ...['EAI_AGAIN', 'ECONNREFUSED', 'ECONNRESET', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EPIPE'],
   'ETIMEDOUT',
@@ -54,6 +55,7 @@ const STATUS_OF_CODE: ReadonlyMap<unknown, number> = new Map([
   ['ERR_UNREADABLE_POST', 400], // or a MultiPartParserError
   ['ERR_INVALID_URL', 400], // Node, for a request line such as "GET http://[ HTTP/1.1"
   ['ERR_UNKNOWN_UPGRADE', 400],
+  ['ERR_REQUEST_TOO_SLOW', 408],
   ['ERR_TOO_MANY_TRIES', 429],
   ['ERR_SESSION_TOO_LARGE', 500], // whatever its cause says: waiting does not help
   ['ERR_UPSTREAM_UNAVAILABLE', 502],
@@ -70,6 +72,7 @@ const TEXTS: Readonly<Record<number, readonly [title: string, message: string]>>
     'There is nothing at this address. It may have moved, or the link may be misspelt.',
   ],
   405: ['Method not allowed', 'This page cannot be asked for in this way.'],
+  408: ['Too slow', 'What you sent took too long to arrive. Please try again.'],
   429: ['Please wait', 'This was tried too often. Please wait some minutes before you try again.'],
   500: [
     'Something went wrong',

@@ -351,7 +351,7 @@ test('a client that leaves in its upload takes it along, too', async (t) => {
     request.once('data', () => arrived.resolve())
     request.once('close', () => left.resolve()).once('error', () => {})
   })
-  const { url, log } = await startBefore(t, back.url)
+  const { url, log } = await startBefore(t, back.url, { buffer: 0 })
   const socket = openSocket(url)
   socket.write('POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\nhalf')
   await arrived.promise
@@ -379,7 +379,7 @@ test('a server behind that answers before it has read all is heard', async (t) =
     response.writeHead(413, { 'Content-Length': 9 }).write('too large')
     request.resume().once('end', () => response.end())
   })
-  const { url } = await startBefore(t, back.url)
+  const { url } = await startBefore(t, back.url, { buffer: 0 })
   const upload = httpRequest(`${url}/upload`, { method: 'POST', headers: { 'Content-Length': 8 } })
   upload.write('half')
   const [response] = (await once(upload, 'response')) as [IncomingMessage]
