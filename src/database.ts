@@ -1,13 +1,24 @@
-import { existsSync, readFileSync } from 'node:fs'
-import type { Duplex } from 'node:stream'
+import { existsSync } from 'node:fs'
 import knex, { type Knex } from 'knex'
+import type pg from 'pg'
+import {
+  DatabaseMismatch,
+  giveUp,
+  type QueriedConnection,
+  query,
+  type ServerDialect,
+  socketOf,
+  UnfitServer,
+} from './database/connection.ts'
+import { postgresqlConnection, postgresqlDialect, postgresqlDriver } from './database/postgresql.ts'
+import { untilMixUp } from './database/protocols.ts'
+import { lackOfTls, refusedCertificate, secureOptions } from './database/tls.ts'
 import type {
   DatabaseHost,
   DatabaseSettings,
   MysqlSettings,
   PostgresqlSettings,
   SqliteSettings,
-  TlsSettings,
 } from './settings/database-settings.ts'
 
 /** The SQLite file does not exist. SQLite would make an empty one; Django owns the schema, so it is not ours to make. */
@@ -16,44 +27,25 @@ export class MissingDatabase extends Error {
   readonly code: string = 'ERR_DATABASE_MISSING'
 }
 
-/** The server did not answer in time; its connection is gone. */
-export class DatabaseTimeout extends Error {
-  override name = 'DatabaseTimeout'
-  readonly code: string = 'ERR_DATABASE_TIMEOUT'
-}
-
 /** None of the database's hosts gave a connection; the `cause` is what the last one said. */
 export class NoDatabaseHost extends Error {
   override name = 'NoDatabaseHost'
   readonly code: string = 'ERR_NO_DATABASE_HOST'
 }
 
-/** A server that answers but takes no writes. Its `code` or `errno` is what one would have met there. */
-export class UnfitServer extends Error {
-  override name = 'UnfitServer'
-  readonly code: string
-  readonly errno: number | undefined
-
-  constructor(message: string, { code, errno }: { code: string; errno?: number }) {
-    super(message)
-    this.code = code
-    this.errno = errno
-  }
-}
-
 /**
- * A Knex on this database, whose connections are set up the way Django sets up its own: autocommit, READ COMMITTED on
+ * A Knex on this database, whose connections are set up the way Django sets up its own: autocommit, `isolation_level` on
  * MySQL, an UPDATE counting the rows it matches. Dates come as the text that the column holds. Connects when first used.
  * Every statement ends within `timeout` seconds on the server, or by the loss of its connection a little later.
  * Of several hosts, a connection goes to the first that answers and takes writes, beginning with the one that did last:
  * where that one fails, the pool moves to the next, and comes back only when that one fails too.
- * @throws {MissingDatabase}
+ * @throws {MissingDatabase} {DatabaseMismatch}
  */
 export function openDatabase(settings: DatabaseSettings): Knex {
   return knex(knexConfig(settings))
 }
 
-/** What `openDatabase` gives to Knex; the knex command wants it as it is. @throws {MissingDatabase} */
+/** What `openDatabase` gives to Knex; the knex command wants it as it is. @throws as `openDatabase` */
 export function knexConfig(settings: DatabaseSettings): Knex.Config {
   const milliseconds = settings.timeout * 1000
   return {
@@ -73,18 +65,8 @@ export function knexConfig(settings: DatabaseSettings): Knex.Config {
   }
 }
 
-/** Connections whose server takes no writes any more: the pool replaces them, if need be by those to another host. */
+/** Connections that the pool replaces: their server takes no writes any more, or was asked to end a statement. */
 const misplaced = new WeakSet<object>()
-
-interface QueriedConnection {
-  query(...statementAndCallback: unknown[]): unknown
-  /** mysql2's socket. */
-  stream?: Duplex
-  /** pg's protocol handler, and its socket. */
-  connection?: { stream: Duplex }
-  /** pg's, for one connection. */
-  setTypeParser?(type: number, parse: (text: string) => unknown): void
-}
 
 type ServerSettings = MysqlSettings | PostgresqlSettings
 
@@ -108,15 +90,26 @@ function dialectConfig(settings: DatabaseSettings): Knex.Config {
   }
 }
 
-/** Knex's client of this dialect, whose connections find their host themselves, and come set up. */
-function serverClient(dialect: 'mysql2' | 'pg', settings: ServerSettings): typeof knex.Client {
-  const { kind, hosts, timeout } = settings
-  const Dialect: typeof knex.Client = knex({ client: dialect }).client.constructor
-  const address = kind === 'mysql' ? mysqlAddress : postgresqlAddress
+/** Knex's client, whose connections find their host themselves, and come set up. */
+function serverClient(client: 'mysql2' | 'pg', settings: ServerSettings): typeof knex.Client {
+  const { hosts, timeout } = settings
+  const Client: typeof knex.Client = knex({ client }).client.constructor
+  let driver: unknown
+  const dialect =
+    settings.kind === 'mysql'
+      ? mysqlDialect(settings)
+      : postgresqlDialect(settings, () => driver as typeof pg)
   /** Where the last connection was made. */
   let current = 0
+  let hasServed = false
 
-  return class extends Dialect {
+  return class extends Client {
+    override initializeDriver(): void {
+      super.initializeDriver()
+      driver = this.driver
+      if (settings.kind === 'postgresql') this.driver = postgresqlDriver(this.driver, settings)
+    }
+
     override async acquireRawConnection(): Promise<QueriedConnection> {
       const end = performance.now() + timeout * 1000
       const inTurn = [...hosts.entries()]
@@ -129,6 +122,7 @@ function serverClient(dialect: 'mysql2' | 'pg', settings: ServerSettings): typeo
           const share = (end - performance.now()) / (hosts.length - failures.length)
           const connection = await this.connectTo(host, Math.max(share, 1))
           current = at
+          hasServed = true
           return connection
         } catch (error) {
           if (hosts.length === 1) throw error
@@ -141,20 +135,40 @@ function serverClient(dialect: 'mysql2' | 'pg', settings: ServerSettings): typeo
 
     private async connectTo(host: DatabaseHost, milliseconds: number): Promise<QueriedConnection> {
       const end = performance.now() + milliseconds
-      // Knex reads them at once, before anybody else's connection can begin.
-      Object.assign(this.connectionSettings, address(host, milliseconds))
-      const connection: QueriedConnection = await super.acquireRawConnection()
+      const attempt = this.attempt(host, end)
+      const isFirst = !hasServed && hosts.length === 1
+      const connection = await (isFirst ? untilMixUp(attempt, { dialect, host, milliseconds }) : attempt)
       const timer = setTimeout(() => giveUp(connection, milliseconds), end - performance.now())
       try {
-        await (kind === 'mysql' ? setUpMysql(connection, settings) : setUpPostgresql(connection, settings))
+        await dialect.setUp(connection)
       } catch (error) {
         socketOf(connection)?.destroy()
         throw error
       } finally {
         clearTimeout(timer)
       }
-      boundStatements(connection, timeout * 1000 + GRACE)
+      boundStatements(connection, {
+        milliseconds: timeout * 1000,
+        cancel: () => dialect.cancel(connection, host),
+      })
       return connection
+    }
+
+    /** A connection, encrypted or not, as the settings and the server have it. */
+    private async attempt(host: DatabaseHost, end: number): Promise<QueriedConnection> {
+      let isEncrypted = dialect.encrypts(host)
+      for (;;) {
+        const milliseconds = Math.max(end - performance.now(), 1)
+        // Knex reads them at once, before anybody else's connection can begin.
+        Object.assign(this.connectionSettings, dialect.address(host, { milliseconds, isEncrypted }))
+        try {
+          return await super.acquireRawConnection()
+        } catch (error) {
+          const next = dialect.again(error, { isEncrypted })
+          if (next === null) throw error
+          isEncrypted = next.isEncrypted
+        }
+      }
     }
   }
 }
@@ -164,16 +178,40 @@ function reason(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : String(error)
 }
 
-function mysqlAddress({ host, port }: DatabaseHost, connectTimeout: number): object {
-  return { host, port, socketPath: host.startsWith('/') ? host : undefined, connectTimeout }
-}
-
-function postgresqlAddress({ host, port }: DatabaseHost, connectionTimeoutMillis: number): object {
-  return { host, port, connectionTimeoutMillis }
+/** How a connection to MySQL is made. */
+function mysqlDialect(settings: MysqlSettings): ServerDialect {
+  const { tls } = settings
+  const ssl = tls === null ? undefined : { ...secureOptions(tls), verifyIdentity: tls.verify === 'host' }
+  return {
+    protocol: 'mysql',
+    // Nobody listens to a socket of the machine.
+    encrypts: ({ host }) => tls !== null && (tls.use === 'required' || !host.startsWith('/')),
+    address: ({ host, port }, { milliseconds, isEncrypted }) => ({
+      host,
+      port,
+      socketPath: host.startsWith('/') ? host : undefined,
+      connectTimeout: milliseconds,
+      ssl: isEncrypted ? ssl : undefined,
+    }),
+    again(error, { isEncrypted }) {
+      if (!isEncrypted || !(error instanceof Error && 'code' in error)) return null
+      const mayBeClear = tls?.use === 'preferred'
+      if (error.code === 'HANDSHAKE_NO_SSL_SUPPORT') {
+        if (mayBeClear) return { isEncrypted: false }
+        throw lackOfTls('ssl_mode', error)
+      }
+      if (error.code !== 'HANDSHAKE_SSL_ERROR') return null
+      const refused = refusedCertificate(error, 'ssl_ca')
+      if (refused !== null) throw refused
+      return mayBeClear && tls?.verify === 'nothing' ? { isEncrypted: false } : null
+    },
+    setUp: (connection) => setUpMysql(connection, settings),
+    cancel() {}, // the server's own limits, see setUpMysql
+  }
 }
 
 function mysqlConnection(settings: MysqlSettings): Knex.MySql2ConnectionConfig {
-  const { user, password, database, charset, tls } = settings
+  const { user, password, database, charset } = settings
   return {
     user,
     password,
@@ -182,28 +220,6 @@ function mysqlConnection(settings: MysqlSettings): Knex.MySql2ConnectionConfig {
     // All six digits of a datetime(6), in no zone but the column's.
     dateStrings: true,
     supportBigNumbers: true,
-    ...(tls !== null && { ssl: mysqlTls(tls) }),
-  }
-}
-
-function mysqlTls({ ca, verify }: TlsSettings): Knex.MariaSslConfiguration & { verifyIdentity: boolean } {
-  return { ...authority(ca), rejectUnauthorized: verify !== 'nothing', verifyIdentity: verify === 'host' }
-}
-
-function postgresqlConnection(settings: PostgresqlSettings): Knex.PgConnectionConfig {
-  const { user, password, database, options, applicationName, tls, timeout } = settings
-  return {
-    ...(user !== '' && { user }),
-    ...(password !== '' && { password }),
-    database,
-    ...(options !== null && { options }),
-    application_name: applicationName,
-    statement_timeout: timeout * 1000,
-    ssl: tls !== null && {
-      ...authority(tls.ca),
-      rejectUnauthorized: tls.verify !== 'nothing',
-      ...(tls.verify !== 'host' && { checkServerIdentity: () => undefined }),
-    },
   }
 }
 
@@ -217,10 +233,6 @@ function sqliteConnection({ filename, embedded }: SqliteSettings): Knex.BetterSq
   return { filename }
 }
 
-function authority(filename: string | null): { ca?: string } {
-  return filename === null ? {} : { ca: readFileSync(filename, 'utf8') }
-}
-
 function setUpSqlite(connection: { pragma(text: string): unknown }, done: (error: unknown) => void): void {
   // Milliseconds, and short: better-sqlite3 waits without letting anything else run. Whoever asks repeats it instead.
   connection.pragma('busy_timeout = 5')
@@ -231,19 +243,24 @@ function setUpSqlite(connection: { pragma(text: string): unknown }, done: (error
 /**
  * Source: django/db/backends/mysql/base.py, get_connection_params and init_connection_state; autocommit as `_set_autocommit`.
  * MariaDB alone reads a comment that begins with M!, and skips MySQL's from 5.07.00 on (its manual, "Comment Syntax").
- * @throws {UnfitServer}
+ * @throws {UnfitServer} {DatabaseMismatch}
  */
 async function setUpMysql(
   connection: QueriedConnection,
-  { timeout, writableOnly }: MysqlSettings,
+  { timeout, writableOnly, isolationLevel }: MysqlSettings,
 ): Promise<void> {
-  const variables = await readVariables(connection, ['read_only', 'wsrep_on', 'wsrep_provider'])
+  const variables = await readVariables(connection, [
+    ...['read_only', 'wsrep_on', 'wsrep_provider'],
+    ...['log_bin', 'binlog_format'],
+  ])
   const provider = variables.get('wsrep_provider') ?? 'none'
   if (provider !== 'none' && provider !== '') await setUpGalera(connection, variables.get('wsrep_on'))
   if (writableOnly && !['OFF', '0'].includes(variables.get('read_only') ?? 'OFF')) {
     throw new UnfitServer('is read-only', { code: 'ER_OPTION_PREVENTS_STATEMENT', errno: 1290 })
   }
-  await query(connection, 'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
+  const level = isolationLevel ?? (logsStatements(variables) ? 'REPEATABLE READ' : 'READ COMMITTED')
+  if (level.startsWith('READ ') && logsStatements(variables)) throw new DatabaseMismatch(STATEMENTS_LOGGED)
+  await query(connection, `SET SESSION TRANSACTION ISOLATION LEVEL ${level}`)
   await query(
     connection,
     `SET SESSION autocommit = 1, innodb_lock_wait_timeout = ${Math.ceil(timeout)},
@@ -252,6 +269,18 @@ async function setUpMysql(
       /*M! , max_statement_time = ${timeout} */ /*!50708 , max_execution_time = ${Math.ceil(timeout * 1000)} */`,
   )
 }
+
+/**
+ * InnoDB then refuses what is written at READ COMMITTED (error 1665). To compare and swap needs no isolation: it is one
+ * statement. Source: MySQL's manual, "Setting The Binary Log Format".
+ */
+function logsStatements(variables: ReadonlyMap<string, string>): boolean {
+  return variables.get('log_bin') === 'ON' && variables.get('binlog_format') === 'STATEMENT'
+}
+
+const STATEMENTS_LOGGED =
+  "the server's binlog_format is STATEMENT, under which nothing can be written at the isolation_level of the database's " +
+  'URL; leave isolation_level out or write repeatable read, or set binlog_format to ROW or MIXED'
 
 /**
  * What one node of a Galera cluster has acknowledged, another may apply a moment later. A read that does not wait for
@@ -275,44 +304,33 @@ async function readVariables(
   return new Map(rows.map((row) => [String(row.Variable_name), String(row.Value)]))
 }
 
-/**
- * A time stamp's text depends on both settings. Source: django/db/backends/postgresql/base.py, ensure_timezone.
- * @throws {UnfitServer}
- */
-async function setUpPostgresql(
-  connection: QueriedConnection,
-  { writableOnly }: PostgresqlSettings,
-): Promise<void> {
-  // On these connections only: pg's own parsers are global, and make a Date of what has microseconds.
-  for (const type of POSTGRESQL_TEXT_TYPES) connection.setTypeParser?.(type, String)
-  if (writableOnly) {
-    // Also "on" for a standby. Source: libpq's target_session_attrs=read-write.
-    const [row] = await query(connection, 'SHOW transaction_read_only')
-    if (row?.transaction_read_only !== 'off') throw new UnfitServer('is read-only', { code: '25006' })
-  }
-  await query(connection, "SET DateStyle = 'ISO'")
-  await query(connection, "SET TimeZone = 'UTC'")
-}
-
-/** date, timestamp, timestamptz, int8: by their numbers in pg_type. */
-const POSTGRESQL_TEXT_TYPES = [1082, 1114, 1184, 20]
-
-/** Milliseconds that the server has to say itself that a statement took too long. */
+/** Milliseconds beyond its time in which the server is to end a statement, first by itself, then because it is asked to. */
 const GRACE = 500
 
 /**
  * Ends the connection under a statement that is not answered: the server may be frozen, or the network gone. The drivers'
  * own time-outs leave such a connection in the pool, and Knex's `timeout` does not reach BEGIN and COMMIT.
  */
-function boundStatements(connection: QueriedConnection, milliseconds: number): void {
+function boundStatements(
+  connection: QueriedConnection,
+  { milliseconds, cancel }: { milliseconds: number; cancel: () => void },
+): void {
   const send = connection.query
   connection.query = (...args) => {
     const callback = args.pop()
     // Only Knex calls, and always with a callback; a stream is bounded by its reader.
     if (typeof callback !== 'function') return send.call(connection, ...args, callback)
-    const timer = setTimeout(() => giveUp(connection, milliseconds), milliseconds)
+    const end = setTimeout(() => giveUp(connection, milliseconds + GRACE), milliseconds + GRACE)
+    const ask = setTimeout(
+      () => {
+        misplaced.add(connection) // What comes late must not end the next statement.
+        cancel()
+      },
+      milliseconds + GRACE / 2,
+    )
     const settle = (...result: unknown[]) => {
-      clearTimeout(timer)
+      clearTimeout(end)
+      clearTimeout(ask)
       if (takesNoWrites(result[0])) misplaced.add(connection)
       callback(...result)
     }
@@ -329,26 +347,5 @@ function takesNoWrites(error: unknown): boolean {
     TAKES_NO_WRITES.has(code),
   )
 }
-
-function giveUp(connection: QueriedConnection, milliseconds: number): void {
-  const error = new DatabaseTimeout(`The database did not answer within ${Math.round(milliseconds)} ms`)
-  socketOf(connection)?.destroy(error)
-}
-
-function socketOf(connection: QueriedConnection): Duplex | undefined {
-  return connection.stream ?? connection.connection?.stream
-}
-
-/** Gives the rows. */
-function query(connection: QueriedConnection, statement: string): Promise<Record<string, unknown>[]> {
-  return new Promise((resolve, reject) => {
-    connection.query(statement, (error: unknown, result: Rows | { rows: Rows }) => {
-      if (error) reject(error)
-      else resolve('rows' in result ? result.rows : result)
-    })
-  })
-}
-
-type Rows = Record<string, unknown>[]
 
 function ignore(): void {}

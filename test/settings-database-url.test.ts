@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { type DatabaseUrl, parseDatabaseUrl, type UrlHost } from '../src/settings/database-url.ts'
+import { readSettings } from '../src/settings.ts'
 
 interface Row {
   url: string
@@ -11,9 +12,17 @@ interface Row {
     | null
 }
 
-const { urls } = JSON.parse(
+/** What django-environ says. */
+interface Socket {
+  readonly url: string
+  readonly host: string
+  readonly name: string
+  readonly user: string
+}
+
+const { urls, sockets } = JSON.parse(
   readFileSync(new URL('settings-database-urls.json', import.meta.url), 'utf8'),
-) as { urls: Row[] }
+) as { urls: Row[]; sockets: Socket[] }
 
 const ENGINES: ReadonlyMap<string, string> = new Map([
   ['mysql', 'mysql'],
@@ -22,6 +31,13 @@ const ENGINES: ReadonlyMap<string, string> = new Map([
   ['postgresql', 'postgresql'],
   ['pgsql', 'postgresql'],
   ['sqlite', 'sqlite3'],
+  // The same databases, by engines that have more to say about them.
+  ['mysqlgis', 'mysql'],
+  ['mysql-connector', 'django'],
+  ['postgis', 'postgis'],
+  ['timescale', 'postgresql'],
+  ['timescalegis', 'postgis'],
+  ['spatialite', 'spatialite'],
 ])
 
 const parses = test.macro<[Row]>({
@@ -46,6 +62,13 @@ const parses = test.macro<[Row]>({
 })
 
 for (const row of urls) test(parses, row)
+
+for (const { url, host, name, user } of sockets) {
+  test(`${url} names the socket that django-environ takes it for`, (t) => {
+    const { database } = readSettings({ DATABASE_URL: url, DJANGO_SECRET_KEY: 'x' }, { cwd: '/nowhere' })
+    t.like(database, { hosts: [{ host }], database: name, user })
+  })
+}
 
 test('a URL names several hosts as those of libpq do', (t) => {
   const hosts = (url: string) => parseDatabaseUrl(url)?.hosts.map(({ host, port }) => `${host} ${port}`)

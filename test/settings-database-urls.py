@@ -1,12 +1,14 @@
-"""Prints settings-database-urls.json: what the real dj-database-url makes of each URL, null where it raises.
+"""Prints settings-database-urls.json: what the real dj-database-url makes of each URL, null where it raises, and where
+the real django-environ finds a socket.
 
-    PATH_TO_A_PYTHON_WITH_DJ_DATABASE_URL/bin/python test/settings-database-urls.py > test/settings-database-urls.json
+    PATH_TO_A_PYTHON_WITH_BOTH/bin/python test/settings-database-urls.py > test/settings-database-urls.json
 """
 
 import json
 from importlib.metadata import version
 
 import dj_database_url
+import environ
 
 URLS = [
     'mysql://user:password@host:3306/library',
@@ -65,9 +67,35 @@ URLS = [
     'sqlite://',
     'sqlite://db.sqlite3',
     'sqlite:///db.sqlite3?timeout=20',
+    'mysqlgis://user@host/library',
+    'mysql-connector://user@host/library',
+    'postgis://user@host/library',
+    'timescale://user@host/library',
+    'timescalegis://user@host/library',
+    'spatialite:///library.sqlite3',
+    'mysql://host/library?ssl-mode=REQUIRED',
+    'postgres://user:password@//cloudsql/project:region:one/library',
+    'postgres://user:password@%2Fcloudsql%2Fproject%3Aregion%3Aone/library',
+    'postgres://user:password@%2Fcloudsql%2Fproject:region:one/library',
+    'postgres://user:password@/library?host=/cloudsql/project:region:one',
     'no url',
     'library',
 ]
+
+SOCKETS = [
+    'postgres://user:password@//cloudsql/project:region:one/library',
+    'postgres://user:password@//var/run/postgresql/library',
+    'postgres:////var/run/postgresql/library',
+    'psql:////cloudsql/project:region:one/library',
+    'postgis://user@//cloudsql/project:region:one/library',
+    'mysql://user:password@//cloudsql/project:region:one/library',
+    'mysql2:////cloudsql/project:region:one/library',
+]
+
+
+def socket(url):
+    config = environ.Env.db_url_config(url)
+    return {'url': url, 'host': config['HOST'], 'name': config['NAME'], 'user': config['USER']}
 
 
 def parsed(url):
@@ -93,6 +121,8 @@ print(
     json.dumps(
         {
             'dj_database_url': version('dj-database-url'),
+            'django_environ': version('django-environ'),
+            'sockets': [socket(url) for url in SOCKETS],
             'urls': [{'url': url, 'parsed': parsed(url)} for url in URLS],
         },
         indent=2,

@@ -292,7 +292,7 @@ test('every problem is reported at once', (t) => {
     }),
     [
       'DATABASE_TIMEOUT is "0"; set it to a number from 0.001 to 3600',
-      'DATABASE_URL: its scheme oracle:// is not supported; use one of mysql, mysql2, postgres, postgresql, pgsql, sqlite',
+      'DATABASE_URL: its scheme oracle:// is not supported; use one of mysql, mysql2, mysqlgis, mysql-connector, postgres, postgresql, pgsql, psql, postgis, timescale, timescalegis, sqlite, spatialite',
       'DJANGO_SECRET_KEY is empty; set it to the SECRET_KEY of the Django project',
       'TIME_ZONE is empty, and USE_TZ is False; set it to the TIME_ZONE of the Django project',
       'DJANGO_VERSION: Django 1.11 is older than 2.2, the oldest supported here',
@@ -420,7 +420,7 @@ test('what Django would heed and this ignores is warned about', (t) => {
     SESSION_MANAGER: "the desktop's own",
   })
   t.deepEqual(warnings, [
-    'DATABASE_URL: the option init_command is ignored',
+    'DATABASE_URL: the option init_command is ignored: connections are set up by the service itself',
     'DATABASE_URL: the option conn_max_age is ignored',
     'SESSION_FILE_PATH is ignored: SESSION_ENGINE has no use for it',
     'SESSION_COOKIE_SAME_SITE is unknown and ignored',
@@ -540,11 +540,12 @@ test('a MySQL URL gives everything that the connection needs', (t) => {
     password: 'p#ss',
     database: 'library',
     charset: 'latin1',
-    tls: { ca: '/etc/ca.pem', verify: 'authority' },
+    isolationLevel: null,
+    tls: { ...TLS, use: 'required', ca: '/etc/ca.pem', verify: 'authority' },
     poolSize: 10,
     timeout: 2,
   })
-  t.like(database('mysql:///library'), { charset: 'utf8mb4', tls: null })
+  t.like(database('mysql:///library'), { charset: 'utf8mb4', tls: TLS })
   t.like(database('mysql:///library'), { hosts: [{ host: 'localhost', port: 3306 }] })
   t.like(database('mysql://%2Frun%2Fmysqld.sock/library'), {
     hosts: [{ host: '/run/mysqld.sock', port: 3306 }],
@@ -553,9 +554,25 @@ test('a MySQL URL gives everything that the connection needs', (t) => {
     hosts: [{ host: '/run/mysqld.sock', port: 3306 }],
   })
   t.like(database('mysql://host/library?ssl_mode=DISABLED'), { tls: null })
-  t.like(database('mysql://host/library?ssl_mode=REQUIRED'), { tls: { ca: null, verify: 'nothing' } })
-  t.like(database('mysql://host/library?ssl_mode=VERIFY_IDENTITY'), { tls: { ca: null, verify: 'host' } })
+  t.like(database('mysql://host/library?ssl_mode=REQUIRED'), { tls: { ...TLS, use: 'required' } })
+  t.like(database('mysql://host/library?ssl_mode=VERIFY_IDENTITY'), {
+    tls: { ...TLS, use: 'required', verify: 'host' },
+  })
 })
+
+/** Unless the URL says otherwise: encrypted where the server can. */
+const TLS = {
+  use: 'preferred',
+  verify: 'nothing',
+  ca: null,
+  cert: null,
+  key: null,
+  passphrase: null,
+  crl: null,
+  minVersion: null,
+  maxVersion: null,
+  isDirect: false,
+}
 
 test('a PostgreSQL URL gives everything that the connection needs', (t) => {
   t.deepEqual(database('postgres://user:password@[::1]/library?currentSchema=site&sslmode=verify-full'), {
@@ -567,12 +584,14 @@ test('a PostgreSQL URL gives everything that the connection needs', (t) => {
     database: 'library',
     options: '-c search_path=site',
     applicationName: 'koa-django-sessions',
-    tls: { ca: null, verify: 'host' },
+    authMethods: null,
+    requiresChannelBinding: false,
+    tls: { ...TLS, use: 'required', verify: 'host' },
     poolSize: 10,
     timeout: 2,
   })
   t.like(database('pgsql://host/library?sslmode=require&sslrootcert=ca.pem'), {
-    tls: { ca: 'ca.pem', verify: 'authority' },
+    tls: { ...TLS, use: 'required', ca: 'ca.pem', verify: 'authority' },
   })
 })
 
@@ -602,11 +621,12 @@ const wrongUrls: Record<string, RegExp> = {
   'sqlite://db.sqlite3': /in memory.*sqlite:\/\/\/relative\/file/,
   'mysql://host': /names no database/,
   'mysql://user:p#ss@host/library': /percent-escaped/,
-  'postgres://host/library?sslmode=prefer': /sslmode is not one of disable, require, verify-ca, verify-full/,
-  'mysql://host/library?ssl_mode=preferred': /ssl_mode is not one of DISABLED, REQUIRED/,
-  'postgres://host/library?sslcert=me.pem': /sslcert is not supported/,
+  'postgres://host/library?sslmode=preferred':
+    /sslmode is not one of disable, allow, prefer, require, verify-ca, verify-full/,
+  'mysql://host/library?ssl_mode=always': /ssl_mode is not one of DISABLED, PREFERRED, REQUIRED/,
+  'postgres://host/library?sslcert=me.pem': /one of sslcert and sslkey; write both/,
   'mysql://db1,db2/library?unix_socket=/run/mysqld.sock': /unix_socket contradicts its hosts/,
-  'postgres://host/library?target_session_attrs=any': /target_session_attrs is not read-write/,
+  'postgres://host/library?target_session_attrs=standby': /target_session_attrs is not read-write/,
   'postgres://host/library?service=main': /service is not supported/,
   'mysql://host/library?read_default_file=my.cnf': /read_default_file is not supported/,
 }

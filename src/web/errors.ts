@@ -58,6 +58,7 @@ const STATUS_OF_CODE: ReadonlyMap<unknown, number> = new Map([
   ['ERR_REQUEST_TOO_SLOW', 408],
   ['ERR_TOO_MANY_TRIES', 429],
   ['ERR_SESSION_TOO_LARGE', 500], // whatever its cause says: waiting does not help
+  ['ERR_DATABASE_MISMATCH', 500], // whatever its cause: the settings are to be mended
   ['ERR_UPSTREAM_UNAVAILABLE', 502],
   ['ERR_UPSTREAM_TIMEOUT', 504],
   ...PASSING.map((code) => [code, 503] as const),

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type CacheServer, serverFolder, startCacheServer } from './cache-server.ts'
+import { makeCertificate } from './certificates.ts'
 import { execute } from './executables.ts'
 import { freePort } from './servers.ts'
 
@@ -175,21 +176,3 @@ const certificateOf = (folder: string): string[] => [
   ...['--tls-cert-file', join(folder, 'server.crt'), '--tls-key-file', join(folder, 'server.key')],
   ...['--tls-ca-cert-file', join(folder, 'ca.crt')],
 ]
-
-/** A certificate for 127.0.0.1 that is its own authority. */
-async function makeCertificate(folder: string): Promise<void> {
-  const key = join(folder, 'server.key')
-  const flags = ['-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1']
-  const names = ['-addext', 'subjectAltName=IP:127.0.0.1']
-  await execute('openssl', [
-    'req',
-    '-x509',
-    ...flags,
-    ...names,
-    '-keyout',
-    key,
-    '-out',
-    join(folder, 'server.crt'),
-  ])
-  await execute('cp', [join(folder, 'server.crt'), join(folder, 'ca.crt')])
-}
