@@ -81,6 +81,7 @@ async function getSystemPackages(hasDocker: boolean): Promise<void> {
     ...(servers.findGalera() === null ? ['galera-4'] : []),
     ...(findExecutable(['redis-server']) === null ? ['redis-server'] : []),
     ...(findExecutable(['memcached']) === null ? ['memcached'] : []),
+    ...(findExecutable(['pgbouncer']) === null ? ['pgbouncer'] : []),
     ...(findExecutable(['openssl']) === null ? ['openssl'] : []),
     ...(findBrowser() === null ? ['chromium'] : []),
     ...((await hasFontForChinese()) ? [] : ['fonts-noto-cjk']),
