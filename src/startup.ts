@@ -32,7 +32,7 @@ export async function checkTables(
   setting = 'DATABASE_URL',
 ): Promise<void> {
   const missing: string[] = []
-  for (const table of tables) if (!(await db.schema.hasTable(table))) missing.push(table)
+  for (const table of tables) if (!(await isFound(db, table))) missing.push(table)
   if (missing.length === 0) return
   throw new MissingTables(
     `the database has no ${missing.length === 1 ? 'table' : 'tables'} ${missing.join(', ')}; ` +
@@ -42,12 +42,29 @@ export async function checkTables(
 
 /** The Django version that a site's `django_migrations` table tells of; the newest where there is no such table. */
 export async function detectVersion(db: Knex): Promise<string> {
-  const hasMigrations = await db.schema.hasTable('django_migrations')
+  const hasMigrations = await isFound(db, 'django_migrations')
   const rows = hasMigrations
     ? await db<{ app: string; name: string }>('django_migrations').select('app', 'name')
     : []
   return versionFromMigrations(rows)
 }
+
+/** Whether the name finds a table that can be read, as for Django: in any schema of the search path, not in the first alone. */
+async function isFound(db: Knex, table: string): Promise<boolean> {
+  try {
+    await db.raw('select 1 from ?? where 1 = 0', [table])
+    return true
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error
+    if (NOT_FOUND.has(error.code) || /no such table/.test(error.message)) return false
+    throw error
+  }
+}
+
+/** No such table, or no right to it. */
+const NOT_FOUND: ReadonlySet<unknown> = new Set([
+  ...['ER_NO_SUCH_TABLE', 'ER_TABLEACCESS_DENIED_ERROR', '42P01', '42501'],
+])
 
 /**
  * Reads the newest live sessions with our key. Saving with a key that is not Django's would make each side lose the
