@@ -9,7 +9,13 @@ import { databaseKindOf } from './engines/db.ts'
 export interface DjangoAuthOptions
   extends Pick<
       DjangoSessionsOptions,
-      'secretKeys' | 'djangoVersion' | 'defaultHashingAlgorithm' | 'useTz' | 'timeZone' | 'now'
+      | 'secretKeys'
+      | 'djangoVersion'
+      | 'defaultHashingAlgorithm'
+      | 'useTz'
+      | 'timeZone'
+      | 'databaseTimeZone'
+      | 'now'
     >,
     Omit<AuthOptions, 'db' | 'database' | 'dates' | 'secretKeys' | 'profile' | 'now'> {
   /** The database of the users. */
@@ -26,6 +32,7 @@ export function djangoAuth({
   defaultHashingAlgorithm = 'sha256',
   useTz = true,
   timeZone = 'UTC',
+  databaseTimeZone = 'UTC',
   ...options
 }: DjangoAuthOptions): Auth {
   const database = databaseKindOf(db)
@@ -33,7 +40,7 @@ export function djangoAuth({
     ...options,
     db,
     database,
-    dates: createDateColumn({ database, useTz, timeZone }),
+    dates: createDateColumn({ database, useTz, timeZone, databaseTimeZone }),
     profile: versionProfile(djangoVersion, { defaultHashingAlgorithm }),
   })
 }

@@ -55,6 +55,8 @@ export interface DjangoSessionsOptions
   readonly useTz?: boolean
   /** TIME_ZONE; matters where USE_TZ is False. */
   readonly timeZone?: string
+  /** `DATABASES[…]['TIME_ZONE']` of `db`, with USE_TZ; on PostgreSQL it changes nothing. */
+  readonly databaseTimeZone?: string
   /** SESSION_COOKIE_AGE, seconds. */
   readonly cookieAge?: number
   /** SESSION_EXPIRE_AT_BROWSER_CLOSE. */
@@ -117,6 +119,7 @@ export function openSessionRequests({
   defaultHashingAlgorithm = 'sha256',
   useTz = true,
   timeZone = 'UTC',
+  databaseTimeZone = 'UTC',
   cookieAge = TWO_WEEKS,
   expireAtBrowserClose = false,
   cookie,
@@ -146,6 +149,7 @@ export function openSessionRequests({
           secretKeys,
           profile,
           rules,
+          databaseTimeZone,
           now,
           timeout: conflictTimeout,
           onDecode,

@@ -211,7 +211,12 @@ async function openSite(
   const table = session.table ?? sessionTableOf(session.engine)
   if (!settings.allowUnverifiedSessions && table !== null) {
     const { kind } = settings.sessionDatabase ?? settings.database
-    const dates = createDateColumn({ database: kind, useTz, timeZone })
+    const dates = createDateColumn({
+      database: kind,
+      useTz,
+      timeZone,
+      databaseTimeZone: settings.sessionDatabaseTimeZone,
+    })
     const { storeClass } = session
     await checkRecentSessions(sessionDb, {
       table,
@@ -234,12 +239,14 @@ async function openSite(
     defaultHashingAlgorithm,
     useTz,
     timeZone,
+    databaseTimeZone: settings.sessionDatabaseTimeZone,
     now,
     csrf,
     messages,
     auth: {
       ...auth,
       db,
+      databaseTimeZone: settings.databaseTimeZone,
       ...(passwordHashers !== null && { passwordHashers }),
       onPasswordRefused: (userId, refusal) => log.warn('auth.password_refused', { userId, refusal }),
       onUnverified: ({ reason, message }) => log.warn('auth.unverified', { reason, message }),

@@ -53,6 +53,8 @@ export interface SessionEngineOptions
   readonly cache: CacheSettings | Cache | null
   /** When a session expires, USE_TZ and TIME_ZONE among it. */
   readonly rules: ExpiryRules
+  /** `DATABASES[…]['TIME_ZONE']`, that of `db`; UTC unless given. */
+  readonly databaseTimeZone?: string
   readonly now: () => Date
   /** How long a statement that the database refused for the moment is repeated, in milliseconds. */
   readonly timeout: number
@@ -114,10 +116,10 @@ function openDb(
   options: SessionEngineOptions,
   createColumns: ((dates: DateColumn) => SessionColumns) | null = null,
 ): OpenedSessionEngine {
-  const { rules, now, timeout, onRetry } = options
+  const { rules, databaseTimeZone = 'UTC', now, timeout, onRetry } = options
   const table = options.table ?? sessionTableOf(options.engine)
   const db = databaseOf(options)
-  const dates = createDateColumn({ database: databaseKindOf(db), ...rules })
+  const dates = createDateColumn({ database: databaseKindOf(db), ...rules, databaseTimeZone })
   const codec = observedCodec(options)
   const columns = options.columns ?? createColumns?.(dates) ?? null
   const engine = createRetryingEngine(
@@ -196,12 +198,23 @@ function holdsJson(cache: SessionEngineOptions['cache']): boolean {
 }
 
 /** @throws {TypeError} when there is none. @throws {UnsupportedCache} */
-function cacheOf({ engine, cache, db, rules, now, timeout, maxInflatedBytes }: SessionEngineOptions): Cache {
+function cacheOf({
+  engine,
+  cache,
+  db,
+  rules,
+  databaseTimeZone = 'UTC',
+  now,
+  timeout,
+  maxInflatedBytes,
+}: SessionEngineOptions): Cache {
   if (cache === null) throw new TypeError(`the session engine ${engine} needs a cache; give it as \`cache\``)
   if ('get' in cache) return cache
   const kind = db === null ? null : databaseKindOf(db)
   const database =
-    db === null || kind === null ? null : { db, kind, dates: createDateColumn({ database: kind, ...rules }) }
+    db === null || kind === null
+      ? null
+      : { db, kind, dates: createDateColumn({ database: kind, ...rules, databaseTimeZone }) }
   return openCache(cache, { database, now, timeout, maxInflatedBytes })
 }
 

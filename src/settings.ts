@@ -41,6 +41,9 @@ export interface Settings {
   /** Null: not said. */
   readonly useTz: boolean | null
   readonly timeZone: string
+  /** `DATABASES[…]['TIME_ZONE']` of the database, and of the sessions' where that is another one; UTC for none. */
+  readonly databaseTimeZone: string
+  readonly sessionDatabaseTimeZone: string
   readonly session: SessionSettings
   readonly csrf: CsrfSettings
   readonly messages: MessagesSettings
@@ -138,11 +141,13 @@ export function readSettings(
   const sessionDatabase = readSessionDatabase(environment, limits, { cwd, problems, warnings })
   const secretKeys = readSecretKeys(environment, problems)
   const django = readDjango(environment, problems)
+  const zones = readDatabaseZones(environment, { database, sessionDatabase, ...django, problems, warnings })
   const profile = readVersion(environment, problems)
   const session = readSession(environment, profile, { cwd, problems })
   const settings = {
     secretKeys,
     ...django,
+    ...zones,
     session,
     cache: CACHED.has(session.engine)
       ? readCache(environment, { engine: session.engine, profile, problems, warnings })
@@ -268,6 +273,39 @@ function readDjango(
     useTz,
     timeZone: timeZone ?? 'UTC',
   }
+}
+
+/** What Django's DATABASES say of time zones. Source: django/db/backends/base/base.py, check_settings and timezone. */
+function readDatabaseZones(
+  environment: Environment,
+  options: Pick<Settings, 'useTz'> & {
+    database: DatabaseSettings | null
+    sessionDatabase: DatabaseSettings | null
+    problems: string[]
+    warnings: string[]
+  },
+): Pick<Settings, 'databaseTimeZone' | 'sessionDatabaseTimeZone'> {
+  const { database, sessionDatabase, useTz, problems, warnings } = options
+  const read = (name: string, kind: DatabaseSettings['kind'] | undefined): string => {
+    const zone = environment.text(name)
+    if (zone === null) return 'UTC'
+    if (!isTimeZone(zone))
+      problems.push(
+        `${name} ${JSON.stringify(zone)} is no time zone; set it to TIME_ZONE in the project's DATABASES`,
+      )
+    else if (useTz !== true)
+      problems.push(
+        `${name} is set, and USE_TZ is not True, which it needs in Django, too; set USE_TZ to True`,
+      )
+    else if (kind === 'postgresql') warnings.push(`${name} is ignored: PostgreSQL keeps instants`)
+    return zone
+  }
+  const databaseTimeZone = read('DATABASE_TIME_ZONE', database?.kind)
+  const own = read('SESSION_DATABASE_TIME_ZONE', sessionDatabase?.kind)
+  if (sessionDatabase !== null) return { databaseTimeZone, sessionDatabaseTimeZone: own }
+  if (environment.text('SESSION_DATABASE_TIME_ZONE') !== null)
+    warnings.push('SESSION_DATABASE_TIME_ZONE is ignored: SESSION_DATABASE_URL is not used')
+  return { databaseTimeZone, sessionDatabaseTimeZone: databaseTimeZone }
 }
 
 /** Null when it is not said, or wrong. */

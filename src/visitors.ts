@@ -11,7 +11,7 @@ import { createMessagesMiddleware, type MessagesMiddlewareOptions } from './web/
 export interface VisitorsOptions extends DjangoSessionsOptions {
   /** Where the sessions are, and the users unless `auth.db` is given. */
   readonly db: Knex
-  readonly auth?: Partial<Pick<DjangoAuthOptions, 'db'>> &
+  readonly auth?: Partial<Pick<DjangoAuthOptions, 'db' | 'databaseTimeZone'>> &
     Pick<
       DjangoAuthOptions,
       'backends' | 'userModel' | 'sessionHash' | 'passwordHashers' | 'onPasswordRefused' | 'onUnverified'

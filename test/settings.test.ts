@@ -23,6 +23,8 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
     defaultHashingAlgorithm: 'sha256',
     useTz: null,
     timeZone: 'UTC',
+    databaseTimeZone: 'UTC',
+    sessionDatabaseTimeZone: 'UTC',
     session: {
       engine: 'django.contrib.sessions.backends.db',
       filePath: null,
@@ -366,6 +368,18 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
   'tags that are no JSON': [{ MESSAGE_TAGS: '40=danger' }, /^MESSAGE_TAGS is no JSON object/],
   'tags of what are no levels': [{ MESSAGE_TAGS: '{"error": "danger"}' }, /^MESSAGE_TAGS is no JSON object/],
   'an unknown time zone': [{ USE_TZ: 'True', TIME_ZONE: 'Asia/Soul' }, /is no time zone/],
+  "a database's time zone without USE_TZ": [
+    { ...MYSQL, DATABASE_TIME_ZONE: 'Asia/Seoul' },
+    /^DATABASE_TIME_ZONE is set, and USE_TZ is not True/,
+  ],
+  "a database's time zone with USE_TZ=False": [
+    { ...MYSQL, USE_TZ: 'False', TIME_ZONE: 'UTC', DATABASE_TIME_ZONE: 'Asia/Seoul' },
+    /^DATABASE_TIME_ZONE is set, and USE_TZ is not True/,
+  ],
+  "a database's time zone that is none": [
+    { ...MYSQL, USE_TZ: 'True', DATABASE_TIME_ZONE: '+09:00' },
+    /^DATABASE_TIME_ZONE "\+09:00" is no time zone; set it to TIME_ZONE in the project's DATABASES/,
+  ],
   'a time zone without USE_TZ': [{ TIME_ZONE: 'Asia/Seoul' }, /^USE_TZ is empty/],
   'what is no version': [{ DJANGO_VERSION: 'latest' }, /is no Django version/],
   'an empty ALLOWED_HOSTS in production': [
@@ -605,6 +619,29 @@ test('of several hosts one that takes writes is wanted, as from a single one tha
   })
   t.like(database('postgres://db1,db2/library'), { writableOnly: true })
   t.like(database('postgres://db/library?target_session_attrs=read-write'), { writableOnly: true })
+})
+
+test("each database has a time zone of its own, as in Django's DATABASES", (t) => {
+  const zones = (env: NodeJS.ProcessEnv) => {
+    const { databaseTimeZone, sessionDatabaseTimeZone, warnings } = read({ ...MYSQL, USE_TZ: 'True', ...env })
+    return [databaseTimeZone, sessionDatabaseTimeZone, ...warnings]
+  }
+  const SESSION_DATABASE_URL = 'mysql://host/sessions'
+  t.deepEqual(zones({}), ['UTC', 'UTC'])
+  t.deepEqual(zones({ DATABASE_TIME_ZONE: 'Asia/Seoul' }), ['Asia/Seoul', 'Asia/Seoul'])
+  t.deepEqual(zones({ DATABASE_TIME_ZONE: 'Asia/Seoul', SESSION_DATABASE_URL }), ['Asia/Seoul', 'UTC'])
+  t.deepEqual(zones({ SESSION_DATABASE_TIME_ZONE: 'Asia/Seoul', SESSION_DATABASE_URL }), [
+    'UTC',
+    'Asia/Seoul',
+  ])
+  t.deepEqual(zones({ SESSION_DATABASE_TIME_ZONE: 'Asia/Seoul' }), [
+    ...['UTC', 'UTC'],
+    'SESSION_DATABASE_TIME_ZONE is ignored: SESSION_DATABASE_URL is not used',
+  ])
+  t.deepEqual(zones({ DATABASE_URL: 'postgres://host/library', DATABASE_TIME_ZONE: 'Asia/Seoul' }), [
+    ...['Asia/Seoul', 'Asia/Seoul'],
+    'DATABASE_TIME_ZONE is ignored: PostgreSQL keeps instants',
+  ])
 })
 
 test('an SQLite file is relative to the working directory, or absolute', (t) => {

@@ -11,19 +11,23 @@ export interface DateColumn {
 }
 
 /**
- * How a Django with these settings writes `expire_date`: on MySQL and SQLite the digits of UTC, or of TIME_ZONE where
- * USE_TZ is False; on PostgreSQL an instant. Texts sort as the instants do, so they can be compared in SQL.
- * Source: `adapt_datetimefield_value` and `convert_datetimefield_value`, django/db/backends/…/operations.py.
+ * How a Django with these settings writes `expire_date`: on MySQL and SQLite the digits of UTC, or of the database's own
+ * TIME_ZONE (in DATABASES), or of TIME_ZONE where USE_TZ is False; on PostgreSQL an instant. Texts sort as the instants
+ * do, but for the hour that a zone's clock repeats, so they can be compared in SQL.
+ * Source: `adapt_datetimefield_value` and `convert_datetimefield_value`, django/db/backends/…/operations.py; `timezone`,
+ * django/db/backends/base/base.py.
  */
 export function createDateColumn(options: {
   database: DatabaseKind
   useTz: boolean
   timeZone: string
+  /** `DATABASES[…]['TIME_ZONE']`, with USE_TZ; UTC unless given. */
+  databaseTimeZone?: string
 }): DateColumn {
-  const { database, useTz, timeZone } = options
+  const { database, useTz, timeZone, databaseTimeZone = 'UTC' } = options
   // Unlike Django, which relies on the connection's zone, PostgreSQL gets the offset with each text: no setting of the
   // connection can then change what it means.
-  const clock = wallClock(useTz || database === 'postgresql' ? 'UTC' : timeZone)
+  const clock = wallClock(database === 'postgresql' ? 'UTC' : useTz ? databaseTimeZone : timeZone)
   const suffix = database === 'postgresql' ? '+00:00' : ''
   const fraction = database === 'sqlite' ? 'unless zero' : 'always'
   return {

@@ -1,6 +1,6 @@
 """LocalLibrary's settings, as `startproject` makes them, with what tests vary taken from the environment.
 
-SECRET_KEY, DATABASE_URL, TIME_ZONE and DEFAULT_HASHING_ALGORITHM are plain text; SECRET_KEY_FALLBACKS, ALLOWED_HOSTS and
+SECRET_KEY, DATABASE_URL, TIME_ZONE, DATABASE_TIME_ZONE and DEFAULT_HASHING_ALGORITHM are plain text; SECRET_KEY_FALLBACKS, ALLOWED_HOSTS and
 EXTRA_APPS are JSON lists, CACHES is a JSON object; USE_TZ and each setting that begins as in VARIED are JSON, or plain text where that is no JSON
 (so SESSION_COOKIE_SAMESITE=Strict is the text, SESSION_COOKIE_DOMAIN=null is None). SESSION_MIDDLEWARE stands in for
 Django's own; SESSION_DATABASE_URL is where a router keeps the sessions. Empty is unset.
@@ -90,6 +90,9 @@ DATABASES = {'default': database(given.get('DATABASE_URL', 'sqlite:'))}
 if 'SESSION_DATABASE_URL' in given:
     DATABASES['sessions'] = database(given['SESSION_DATABASE_URL'])
     DATABASE_ROUTERS = ['locallibrary.routers.SessionsElsewhere']
+for alias, name in (('default', 'DATABASE_TIME_ZONE'), ('sessions', 'SESSION_DATABASE_TIME_ZONE')):
+    if name in given:
+        DATABASES[alias]['TIME_ZONE'] = given[name]
 DEFAULT_AUTO_FIELD = 'django.db.models.BigAutoField'
 
 LANGUAGE_CODE = 'en-us'
