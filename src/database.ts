@@ -10,6 +10,7 @@ import {
   socketOf,
   UnfitServer,
 } from './database/connection.ts'
+import { createPasswordSigner } from './database/ed25519.ts'
 import { postgresqlConnection, postgresqlDialect, postgresqlDriver } from './database/postgresql.ts'
 import { untilMixUp } from './database/protocols.ts'
 import { lackOfTls, refusedCertificate, secureOptions } from './database/tls.ts'
@@ -212,6 +213,7 @@ function mysqlDialect(settings: MysqlSettings): ServerDialect {
 
 function mysqlConnection(settings: MysqlSettings): Knex.MySql2ConnectionConfig {
   const { user, password, database, charset } = settings
+  const signer = createPasswordSigner(password)
   return {
     user,
     password,
@@ -220,6 +222,10 @@ function mysqlConnection(settings: MysqlSettings): Knex.MySql2ConnectionConfig {
     // All six digits of a datetime(6), in no zone but the column's.
     dateStrings: true,
     supportBigNumbers: true,
+    authPlugins: {
+      client_ed25519: () => async (challenge) =>
+        password === '' ? Buffer.alloc(0) : signer.sign(challenge.subarray(0, 32)),
+    },
   }
 }
 
