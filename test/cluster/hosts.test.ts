@@ -7,7 +7,7 @@ import { readSettings } from '../../src/settings.ts'
 import { isPassing } from '../../src/web/errors.ts'
 import { createTestDatabase, runScript, testDatabases } from '../support/databases.ts'
 import {
-  type DatabaseServer,
+  type NetworkServer,
   type ServerOptions,
   startMariadb,
   startMysql,
@@ -16,7 +16,6 @@ import {
 
 const starts = { mariadb: startMariadb, mysql: startMysql, postgresql: startPostgresql }
 type ServerName = keyof typeof starts
-type Server = Omit<DatabaseServer, 'pid'>
 const servers = testDatabases.filter((name) => name !== 'sqlite')
 
 /** How to start a server that takes no writes, and how to make one so. */
@@ -103,7 +102,11 @@ for (const name of servers) {
 }
 
 /** A server with a database `visits`, which an ordinary user `site` may use. */
-async function startSite(t: ExecutionContext, name: ServerName, options?: ServerOptions): Promise<Server> {
+async function startSite(
+  t: ExecutionContext,
+  name: ServerName,
+  options?: ServerOptions,
+): Promise<NetworkServer> {
   const server = await starts[name](options)
   t.teardown(() => server.stop())
   if (name === 'postgresql') {
@@ -126,11 +129,11 @@ async function startSite(t: ExecutionContext, name: ServerName, options?: Server
   return server
 }
 
-function siteUrl({ url }: Server): string {
+function siteUrl({ url }: NetworkServer): string {
   return `${url.replace(/\/\/\w+@/, '//site@')}/visits`
 }
 
-function administrationUrl({ url }: Server, name: ServerName): string {
+function administrationUrl({ url }: NetworkServer, name: ServerName): string {
   return name === 'postgresql' ? `${url}/visits` : url
 }
 

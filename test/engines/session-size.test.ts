@@ -13,12 +13,12 @@ import { statusOf } from '../../src/web/errors.ts'
 import { errorFields } from '../../src/web/log.ts'
 import { createTestDatabase, runScript, type TestDatabaseName, testDatabases } from '../support/databases.ts'
 import { fileScope } from '../support/file-scope.ts'
-import { type DatabaseServer, startMariadb, startMysql } from '../support/servers.ts'
+import { type NetworkServer, startMariadb, startMysql } from '../support/servers.ts'
 import { cacheSettings, TABLE, TABLES } from './cache-under-test.ts'
 import { connect, secretKey } from './db-under-test.ts'
 
 const file = fileScope(test)
-const servers = new Map<TestDatabaseName, Omit<DatabaseServer, 'pid'>>()
+const servers = new Map<TestDatabaseName, NetworkServer>()
 const KEY = 'abcdefgh0123456789abcdefgh012345'
 const PACKET = 1024 * 1024
 

@@ -7,10 +7,10 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import mysql from 'mysql2/promise'
 import { execute, findExecutable } from './executables.ts'
-import type { DatabaseServer } from './servers.ts'
+import type { NetworkServer } from './servers.ts'
 
-/** A server in a container: its process id means nothing outside. */
-export type ContainerServer = Omit<DatabaseServer, 'pid'> & {
+/** A server in a container. */
+export type ContainerServer = NetworkServer & {
   /** The container's name. */
   readonly name: string
 }
@@ -20,6 +20,8 @@ export interface ContainerOptions {
   readonly flags: readonly string[]
   /** Options of `mysqld` that would keep it from being set up, such as `--super-read-only`; `--name` or `--name=value`. */
   readonly extraArguments?: readonly string[]
+  /** Folders with files that `extraArguments` name; the container gets copies under the same paths. */
+  readonly folders?: readonly string[]
   readonly port: number
 }
 
@@ -47,6 +49,7 @@ export async function dockerAnswers(): Promise<boolean> {
 export async function startMysqlContainer({
   flags,
   extraArguments = [],
+  folders = [],
   port,
 }: ContainerOptions): Promise<ContainerServer> {
   const name = `koa-django-sessions-test-${process.pid}-${randomBytes(4).toString('hex')}`
@@ -66,6 +69,7 @@ export async function startMysqlContainer({
     await docker('start', name)
     await answers(url, name)
     if (extraArguments.length > 0) {
+      for (const folder of folders) await addFolder(name, folder)
       await addOptions(name, extraArguments)
       await docker('restart', name)
       await answers(url, name)
@@ -99,6 +103,12 @@ async function create(
   )
 }
 
+async function addFolder(name: string, folder: string): Promise<void> {
+  await docker('exec', name, 'mkdir', '-p', folder)
+  await docker('cp', `${folder}/.`, `${name}:${folder}`)
+  await docker('exec', name, 'chown', '-R', 'mysql', folder)
+}
+
 /** Writes a file of options, which the server reads at its next start. */
 async function addOptions(name: string, options: readonly string[]): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'mysql-options-'))
@@ -112,6 +122,9 @@ async function addOptions(name: string, options: readonly string[]): Promise<voi
   }
 }
 
+/** ER_SECURE_TRANSPORT_REQUIRED */
+const TLS_REQUIRED = 3159
+
 /** Waits, two minutes at most, until the server answers a query. @throws Error when the container has ended. */
 async function answers(url: string, name: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
@@ -120,6 +133,7 @@ async function answers(url: string, name: string): Promise<void> {
       await connection.query('SELECT 1')
       return await connection.end()
     } catch (error) {
+      if (error instanceof Error && 'errno' in error && error.errno === TLS_REQUIRED) return
       const isRunning = (await docker('inspect', '-f', '{{.State.Running}}', name)).trim() === 'true'
       if (!isRunning) throw new Error(`The container ended: ${await lastLines(name)}`)
       if (attempt === 240) throw error

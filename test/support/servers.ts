@@ -14,6 +14,8 @@ export interface DatabaseServer {
   readonly port: number
   /** A URL that names no database, e.g. `mysql://root@127.0.0.1:23456`. */
   readonly url: string
+  /** The Unix socket: a file (MariaDB, MySQL), or the folder it is in (PostgreSQL). */
+  readonly socket: string
   readonly pid: number
   /** Ends the server at once, as a crash would, with its connections. What was committed stays for `restart`. */
   kill(): Promise<void>
@@ -23,12 +25,17 @@ export interface DatabaseServer {
   stop(): Promise<void>
 }
 
+/** A server that may be in a container: it is reached by its port alone. */
+export type NetworkServer = Omit<DatabaseServer, 'socket' | 'pid'>
+
 export interface ServerOptions {
   /** A free one unless given. */
   port?: number
   /** A temporary one unless given; a folder that already holds a server's data is used as it is. */
   dir?: string
   extraArguments?: readonly string[]
+  /** Folders with files that `extraArguments` name. */
+  folders?: readonly string[]
 }
 
 /** Starts MariaDB. @throws Error when no mariadbd is installed. */
@@ -40,13 +47,15 @@ export function startMariadb(options?: ServerOptions): Promise<DatabaseServer> {
  * Starts MySQL where this run has it (TEST_MYSQL): in a container, or the installed one, or the one `npm test` unpacked.
  * @throws Error when there is none.
  */
-export async function startMysql({
-  port,
-  ...options
-}: ServerOptions = {}): Promise<Omit<DatabaseServer, 'pid'>> {
+export async function startMysql({ port, ...options }: ServerOptions = {}): Promise<NetworkServer> {
   if (process.env.TEST_MYSQL === 'container') {
-    const { extraArguments = [] } = options
-    return startMysqlContainer({ flags: mysqlFlags, extraArguments, port: port ?? (await freePort()) })
+    const { extraArguments = [], folders = [] } = options
+    return startMysqlContainer({
+      flags: mysqlFlags,
+      extraArguments,
+      folders,
+      port: port ?? (await freePort()),
+    })
   }
   const program = findMysql()
   if (program === null) throw new Error('No MySQL server is installed or unpacked; run `npm test` once')
@@ -103,6 +112,7 @@ interface ServerProgram {
   crash: NodeJS.Signals
   account: { uid: number; gid: number } | null
   url(port: number): string
+  socket(dir: string): string
 }
 
 // No server is in the zone of a client, nor in UTC: whoever leans on the server's clock or zone is found out.
@@ -177,6 +187,7 @@ function mariadb(): ServerProgram {
     crash: 'SIGKILL',
     account: null,
     url: (port) => `mysql://root@127.0.0.1:${port}`,
+    socket: (dir) => join(dir, 'socket'),
   }
 }
 
@@ -206,6 +217,7 @@ function mysqlServer({ command, template }: MysqlProgram): ServerProgram {
     crash: 'SIGKILL',
     account: null,
     url: (port) => `mysql://root@127.0.0.1:${port}`,
+    socket: (dir) => join(dir, 'socket'),
   }
 }
 
@@ -246,6 +258,7 @@ async function postgresql(): Promise<ServerProgram> {
     crash: 'SIGQUIT',
     account,
     url: (port) => `postgresql://postgres@127.0.0.1:${port}`,
+    socket: (dir) => dir,
   }
 }
 
@@ -307,6 +320,7 @@ async function startServer(
   return {
     port,
     url: program.url(port),
+    socket: program.socket(dir),
     get pid() {
       return server?.pid ?? 0
     },

@@ -4,18 +4,27 @@ import { serverFolder } from './cache-server.ts'
 import { makeCertificate } from './certificates.ts'
 import { runScript } from './databases.ts'
 import type { Scope } from './file-scope.ts'
-import { type DatabaseServer, startMariadb, startMysql, startPostgresql } from './servers.ts'
+import {
+  type DatabaseServer,
+  type NetworkServer,
+  startMariadb,
+  startMysql,
+  startPostgresql,
+} from './servers.ts'
 
 /** A database server, and the folder of its certificate: ca.crt, server.crt, server.key. */
-export interface TlsServer {
-  readonly server: DatabaseServer
+export interface TlsServer<S extends NetworkServer = NetworkServer> {
+  readonly server: S
   /** Of the database `visits`, without options. */
   readonly url: string
   readonly folder: string
 }
 
 /** A PostgreSQL with TLS, and with this pg_hba.conf; `local all all trust` is added. */
-export async function startTlsPostgresql(t: Scope, rules: readonly string[]): Promise<TlsServer> {
+export async function startTlsPostgresql(
+  t: Scope,
+  rules: readonly string[],
+): Promise<TlsServer<DatabaseServer>> {
   const folder = serverFolder('certificate')
   await makeCertificate(folder, { name: 'postgres' })
   const server = await startPostgresql()
@@ -47,6 +56,7 @@ export async function startTlsMysql(
       ...[`--ssl-cert=${folder}/server.crt`, `--ssl-key=${folder}/server.key`, `--ssl-ca=${folder}/ca.crt`],
       ...(insists ? ['--require-secure-transport=ON'] : []),
     ],
+    folders: [folder],
   })
   t.teardown(() => server.stop())
   await runScript(
