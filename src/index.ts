@@ -30,6 +30,7 @@ export type { SessionHashRule } from './django/auth-hash.ts'
 export type { CookieSettings } from './django/cookie.ts'
 export { createDateColumn, type DatabaseKind, type DateColumn } from './django/datetime.ts'
 export { type ExpiryRules, InvalidSessionExpiry } from './django/expiry.ts'
+export { TooManyFieldsSent, TooManyFilesSent, UnreadablePost } from './django/forms.ts'
 export {
   canonicalize,
   JSONDecodeError,
@@ -152,8 +153,7 @@ export {
   type FormLimits,
   RequestDataTooBig,
   readForm,
-  TooManyFieldsSent,
-  UnreadablePost,
+  readQuery,
 } from './web/form.ts'
 export {
   type AddOptions,

@@ -7,7 +7,15 @@ import test from 'ava'
  * package's name must begin. `type`: types only, which vanish in JavaScript. `!`: everything else.
  */
 const ARROWS: Readonly<Record<string, readonly string[]>> = {
-  'django/': ['django/', 'node:crypto', 'node:zlib', 'node:util', '@node-rs/argon2', '@node-rs/bcrypt'],
+  'django/': [
+    'django/',
+    'node:buffer',
+    'node:crypto',
+    'node:zlib',
+    'node:util',
+    '@node-rs/argon2',
+    '@node-rs/bcrypt',
+  ],
   'session/': ['session/', 'django/', 'node:'],
   'engines/': [
     'engines/',
@@ -39,6 +47,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'auth/',
     'django/cookie.ts',
     'django/csrf.ts',
+    'django/forms.ts',
     'django/hosts.ts',
     'django/safe-url.ts',
     'django/messages.ts',

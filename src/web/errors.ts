@@ -52,6 +52,7 @@ const STATUS_OF_CODE: ReadonlyMap<unknown, number> = new Map([
   ['ERR_CSRF', 403], // django/views/csrf.py, csrf_failure
   ['ERR_REQUEST_DATA_TOO_BIG', 400], // response_for_exception again: these are SuspiciousOperation, too,
   ['ERR_TOO_MANY_FIELDS', 400],
+  ['ERR_TOO_MANY_FILES', 400],
   ['ERR_UNREADABLE_POST', 400], // or a MultiPartParserError
   ['ERR_INVALID_URL', 400], // Node, for a request line such as "GET http://[ HTTP/1.1"
   ['ERR_UNKNOWN_UPGRADE', 400],

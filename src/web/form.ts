@@ -1,5 +1,6 @@
-import type { Context } from 'koa'
+import type { Context, ParameterizedContext } from 'koa'
 import { getRawBody } from 'raw-body'
+import { type Field, formTypeOf, parseMultipart, parseUrlencoded, UnreadablePost } from '../django/forms.ts'
 
 /** The fields of a form that was sent; of a name that came several times, `get` gives the last, as Django does. */
 export interface Form {
@@ -13,32 +14,25 @@ export class RequestDataTooBig extends Error {
   readonly code: string = 'ERR_REQUEST_DATA_TOO_BIG'
 }
 
-/** The form has more fields than allowed; status 400. Source: django/core/exceptions.py, TooManyFieldsSent. */
-export class TooManyFieldsSent extends Error {
-  override name = 'TooManyFieldsSent'
-  readonly code: string = 'ERR_TOO_MANY_FIELDS'
-}
-
-/** The body ended early, or is not what its Content-Type says; status 400. Source: django/http/request.py, UnreadablePostError. */
-export class UnreadablePost extends Error {
-  override name = 'UnreadablePost'
-  readonly code: string = 'ERR_UNREADABLE_POST'
-}
-
 export interface FormLimits {
   /** Bytes of the whole body: DATA_UPLOAD_MAX_MEMORY_SIZE. */
   readonly maxBytes?: number
   /** DATA_UPLOAD_MAX_NUMBER_FIELDS. */
   readonly maxFields?: number
+  /** DATA_UPLOAD_MAX_NUMBER_FILES. */
+  readonly maxFiles?: number
 }
+
+/** Django's DATA_UPLOAD_MAX_NUMBER_FIELDS. */
+const MAX_FIELDS = 1000
 
 const forms = new WeakMap<object, Promise<Form>>()
 
 /**
  * The form in this request's body, urlencoded or multipart; empty where the body is something else, which is left
  * unread. Read once: each later call gives the same form. Only for routes of ours: the body is consumed.
- * Unlike Django, files are held in memory, and so count towards the limit.
- * @throws {RequestDataTooBig} {TooManyFieldsSent} {UnreadablePost}
+ * Unlike Django, files are held in memory, and so count towards the limit; they are then dropped.
+ * @throws {RequestDataTooBig} {TooManyFieldsSent} {TooManyFilesSent} {UnreadablePost}
  */
 export function readForm(ctx: Context, limits: FormLimits = {}): Promise<Form> {
   const known = forms.get(ctx.req)
@@ -48,13 +42,25 @@ export function readForm(ctx: Context, limits: FormLimits = {}): Promise<Form> {
   return reading
 }
 
-async function read(ctx: Context, { maxBytes = 2_621_440, maxFields = 1000 }: FormLimits): Promise<Form> {
-  if (!ctx.is('application/x-www-form-urlencoded', 'multipart/form-data')) return formOf([], maxFields)
+/**
+ * The query of the request's URL, as Django's `request.GET` has it. Koa's `ctx.query` takes quadratic time.
+ * @throws {TooManyFieldsSent}
+ */
+export function readQuery(ctx: ParameterizedContext, { maxFields = MAX_FIELDS }: FormLimits = {}): Form {
+  return formOf(parseUrlencoded(Buffer.from(ctx.querystring, 'latin1'), { maxFields }))
+}
+
+async function read(
+  ctx: Context,
+  { maxBytes = 2_621_440, maxFields = MAX_FIELDS, maxFiles = 100 }: FormLimits,
+): Promise<Form> {
+  const form = formTypeOf(ctx.get('Content-Type'))
+  if (form === null) return formOf([])
   const body = await readBody(ctx, maxBytes)
-  if (ctx.is('application/x-www-form-urlencoded')) {
-    return formOf(new URLSearchParams(body.toString('utf8')), maxFields)
-  }
-  return formOf(await parseMultipart(body, ctx.get('Content-Type')), maxFields)
+  const counts = { maxFields, maxFiles }
+  return formOf(
+    form.type === 'multipart' ? parseMultipart(body, form.boundary, counts) : parseUrlencoded(body, counts),
+  )
 }
 
 async function readBody(ctx: Context, limit: number): Promise<Buffer> {
@@ -68,21 +74,9 @@ async function readBody(ctx: Context, limit: number): Promise<Buffer> {
   }
 }
 
-async function parseMultipart(body: Buffer, contentType: string): Promise<Iterable<[string, unknown]>> {
-  try {
-    return await new Response(new Uint8Array(body), { headers: { 'Content-Type': contentType } }).formData()
-  } catch (error) {
-    throw new UnreadablePost("the request's body is no multipart form", { cause: error })
-  }
-}
-
-function formOf(entries: Iterable<[string, unknown]>, maxFields: number): Form {
+function formOf(sent: readonly Field[]): Form {
   const fields = new Map<string, string[]>()
-  let count = 0
-  for (const [name, value] of entries) {
-    count += 1
-    if (count > maxFields) throw new TooManyFieldsSent(`the form has more than ${maxFields} fields`)
-    if (typeof value !== 'string') continue // a file
+  for (const [name, value] of sent) {
     const values = fields.get(name)
     if (values === undefined) fields.set(name, [value])
     else values.push(value)

@@ -3,7 +3,7 @@ import type { Auth, Credentials } from '../auth/auth.ts'
 import type { LoginTries, Try } from '../auth/login-tries.ts'
 import type { User } from '../auth/user.ts'
 import { iriToUri, urlHasAllowedHostAndScheme } from '../django/safe-url.ts'
-import { readForm } from './form.ts'
+import { readForm, readQuery } from './form.ts'
 import { encodeNext, type Frame } from './frame.ts'
 import type { Log } from './log.ts'
 import type { Views } from './views.ts'
@@ -75,7 +75,7 @@ export function createLogin({
     const user = await ctx.user()
     await ctx.logout()
     if (user.isAuthenticated) log.info('auth.logout', { requestId, userId: user.id })
-    const next = safeNext(ctx, form.get('next') ?? lastOf(ctx.query.next)) || logoutRedirectUrl
+    const next = safeNext(ctx, form.get('next') ?? readQuery(ctx).get('next')) || logoutRedirectUrl
     neverCache(ctx)
     if (next !== null && next !== ctx.url) return redirect(ctx, next)
     ctx.type = 'html'
@@ -84,14 +84,14 @@ export function createLogin({
 
   return {
     async showLogin(ctx) {
-      await show(ctx, { username: '', next: lastOf(ctx.query.next), errors: NO_ERRORS })
+      await show(ctx, { username: '', next: readQuery(ctx).get('next'), errors: NO_ERRORS })
     },
 
     async login(ctx) {
       const form = await readForm(ctx)
       const username = form.get('username') ?? ''
       const password = form.get('password') ?? ''
-      const next = form.get('next') ?? lastOf(ctx.query.next)
+      const next = form.get('next') ?? readQuery(ctx).get('next')
       const errors = errorsOf(username, password)
       if (errors.username !== null || errors.password !== null) return show(ctx, { username, next, errors })
       const user = await check(ctx, { username, password })
@@ -169,9 +169,4 @@ function redirect(ctx: Context, url: string): void {
 function neverCache(ctx: Context): void {
   ctx.set('Expires', new Date().toUTCString())
   ctx.set('Cache-Control', 'max-age=0, no-cache, no-store, must-revalidate, private')
-}
-
-/** Of a field that came several times the last, as QueryDict has it. */
-function lastOf(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value.at(-1) : value
 }

@@ -1,12 +1,12 @@
 import { Worker } from 'node:worker_threads'
 import test from 'ava'
-import { readers } from './sizes.ts'
+import { bodies, readers, visitors } from './sizes.ts'
 
-/** Milliseconds for three texts: a hundred times what a linear reader needs, and less than a quadratic one does for one. */
+/** Milliseconds for three texts: a hundred times what a linear reader needs. What is quadratic is found before, by its growth. */
 const LIMIT = 30_000
 
-for (const reader of Object.keys(readers)) {
-  test.serial(`${reader} of 300,000 characters costs time and memory in proportion`, async (t) => {
+for (const reader of Object.keys({ ...readers, ...bodies, ...visitors })) {
+  test.serial(`${reader} as large as can be costs time and memory in proportion`, async (t) => {
     t.timeout(2 * LIMIT)
     const worker = new Worker(new URL('sizes.ts', import.meta.url), {
       workerData: reader,

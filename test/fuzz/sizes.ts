@@ -1,22 +1,41 @@
-/** Gives one reader texts of 300,000 characters that ask much of it; posts the name of each text it is done with. */
+/** Gives one reader texts that ask much of it, as large as they can come; posts the name of each text it is done with. */
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
+import Koa from 'koa'
+import { createLoginTries } from '../../src/auth/login-tries.ts'
+import { userId } from '../../src/auth/user-id.ts'
+import { normalizeUsername } from '../../src/auth/username.ts'
 import { readCookie, setCookie, varyOnCookie } from '../../src/django/cookie.ts'
 import { checkCsrfToken, createOriginCheck, readCsrfCookie, readCsrfSession } from '../../src/django/csrf.ts'
 import { createDateColumn } from '../../src/django/datetime.ts'
 import { getExpiryAge } from '../../src/django/expiry.ts'
-import { splitDomainPort } from '../../src/django/hosts.ts'
+import { formTypeOf, parseMultipart, parseUrlencoded } from '../../src/django/forms.ts'
+import { isAllowedHost, splitDomainPort } from '../../src/django/hosts.ts'
 import { canonicalize, encodeJson, parseObject, parseValue } from '../../src/django/json.ts'
 import { createMessagesCookie, readSessionMessages } from '../../src/django/messages.ts'
 import { parsePickledObject } from '../../src/django/pickle.ts'
+import { iriToUri, urlHasAllowedHostAndScheme } from '../../src/django/safe-url.ts'
 import { createSessionCodec } from '../../src/django/session-data.ts'
 import { isValidSessionKey } from '../../src/django/session-key.ts'
 import { b62Decode, createSigner, decodeBase64, dumps, saltedHmac, sign } from '../../src/django/signing.ts'
 import { versionProfile } from '../../src/django/versions.ts'
+import { createHostCheck } from '../../src/web/allowed-hosts.ts'
+import { readQuery } from '../../src/web/form.ts'
+import { forwardedHeaders } from '../../src/web/forwarding.ts'
+import { encodeNext } from '../../src/web/frame.ts'
+import { requestIdOf } from '../../src/web/request-log.ts'
+import { clientOf } from '../../src/web/session-client.ts'
+import { isWebSocket } from '../../src/web/upstream-upgrade.ts'
 import { readOrNull } from './outcome.ts'
 
+/** Characters of what is stored or sent in headers: far more than a server lets pass. */
 const SIZE = 300_000
 
-/** Each is repeated to 300,000 characters, and followed by what makes a match fail late. */
+/** Bytes of a body: DATA_UPLOAD_MAX_MEMORY_SIZE. */
+const BODY_SIZE = 2_621_440
+
+/** Each is repeated to the full size, and followed by what makes a match fail late. */
 const UNITS = [
   ...[
     ' ',
@@ -82,6 +101,23 @@ const UNITS = [
     '2026-',
   ],
   ...['AA', 'AA=', '==', '_-', '+/', 'e30', 'e30:', 'Z', 'T', 'W', 'Cookie,', ', '],
+  ...[
+    '&',
+    'a&',
+    'a=1&',
+    'a=1&&',
+    '%',
+    '%41',
+    '%C3',
+    '%c3%a9',
+    '+',
+    '\r\n',
+    '\r\n\r\n',
+    '--b',
+    '-b',
+    '--b\r\n',
+  ],
+  ...['a=";";', ';a="', "a*=utf-8''%41;", '{', '}', 'a{', '@', '//', '::1', '1.1.1.1, ', '%1'],
 ]
 const ENDS = ['', 'x', '"']
 
@@ -170,12 +206,132 @@ export const readers: Readonly<Record<string, (text: string) => unknown>> = {
   'a Host header with a port': (text) => splitDomainPort(`a:${text}`),
 }
 
-const read = readers[String(workerData)]
+const counts = { maxFields: 1000, maxFiles: 100 }
+const multipart = (text: string, boundary = 'b') => parseMultipart(Buffer.from(text), boundary, counts)
+const unlimited = { maxFields: Infinity, maxFiles: Infinity }
+const repeated = (text: string, times: number) => Buffer.from(text.repeat(times))
+const head = (parameters: string) => `--b\r\nContent-Disposition: form-data; ${parameters}\r\n\r\n`
+
+/** A body and its parts. */
+export const bodies: Readonly<Record<string, (text: string) => unknown>> = {
+  'an urlencoded form': (text) => parseUrlencoded(Buffer.from(text), counts),
+  'an urlencoded form of many fields': (text) =>
+    parseUrlencoded(Buffer.from(text), { ...counts, maxFields: 50_000 }),
+  'an urlencoded form in Latin-1': (text) => parseUrlencoded(Buffer.from(`\xff${text}`, 'latin1'), counts),
+  'a multipart form': (text) => multipart(text),
+  'a multipart form with a long boundary': (text) => multipart(text, 'b'.repeat(201)),
+  'a multipart form with a boundary that begins anew': (text) => multipart(text, `${'-b'.repeat(99)}\r`),
+  'a field of a multipart form': (text) => multipart(head('name="a"') + text),
+  'a field in base64': (text) =>
+    multipart(`--b\r\nContent-Transfer-Encoding: base64\r\n${head('name="a"').slice(5)}${text}`),
+  'a multipart form of many fields': (text) =>
+    parseMultipart(repeated(`${head('name="a"')}${text.slice(0, 20)}`, text.length / 400), 'b', unlimited),
+  'a multipart form of many files': (text) =>
+    parseMultipart(
+      repeated(`${head('name="a"; filename="f"')}${text.slice(0, 20)}`, text.length / 400),
+      'b',
+      unlimited,
+    ),
+  // As long as a part's headers can be, as often as there can be parts.
+  'parameters in the headers of parts': (text) =>
+    multipart(head(`name="a${text.slice(0, 950)}`).repeat(1000)),
+  'headers of parts': (text) => multipart(head(`name="a"\r\n${text.slice(0, 950)}`).repeat(1000)),
+}
+
+const app = new Koa({ proxy: true })
+
+/** A request with this header, as a server hands it over. */
+function request(name: string, value: string): IncomingMessage {
+  const message = new IncomingMessage(new Socket())
+  Object.assign(message, { method: 'GET', url: '/' })
+  Object.assign(message.headers, { host: 'example.com', [name]: value })
+  Object.assign(message.headersDistinct, { host: ['example.com'], [name]: [value] })
+  return message
+}
+
+function context(name: string, value: string): Koa.ParameterizedContext {
+  const message = request(name, value)
+  return app.createContext(message, new ServerResponse(message))
+}
+
+const tries = createLoginTries({ byName: 3, byAddress: 6, window: 600 })
+const allowed = { allowedHosts: ['example.com'], requireHttps: false }
+const hostCheck = createHostCheck({ allowedHosts: ['example.com', '.wild.org'], trustedProxy: true })
+
+/** What else a visitor sends: headers, the query and what forms hold. */
+export const visitors: Readonly<Record<string, (text: string) => unknown>> = {
+  'a Content-Type': formTypeOf,
+  'the parameters of a Content-Type': (text) => formTypeOf(`multipart/form-data; boundary=${text}`),
+  'an X-Forwarded-For header': (text) => {
+    const ctx = context('x-forwarded-for', text)
+    return [ctx.ip, clientOf(ctx.req, () => ctx.ip).ip]
+  },
+  'an X-Forwarded-Proto header': (text) => context('x-forwarded-proto', text).secure,
+  'an X-Forwarded-Host header': (text) => context('x-forwarded-host', text).host,
+  'an X-Forwarded-Host header that is checked': (text) => hostCheck(request('x-forwarded-host', text)),
+  'a Host header that is checked': (text) => hostCheck(request('host', text)),
+  'a Host header against ALLOWED_HOSTS': (text) => isAllowedHost(text, ['.example.com']),
+  'the host of an absolute URL': (text) =>
+    hostCheck(Object.assign(request('host', 'example.com'), { url: `http://${text}` })),
+  'a Connection header': (text) => forwardedHeaders(request('connection', text), { trustedProxy: true }),
+  'a Host header that is passed on': (text) =>
+    forwardedHeaders(request('host', `a:${text}`), { trustedProxy: true }),
+  'an X-Forwarded-For header that is passed on': (text) =>
+    forwardedHeaders(request('x-forwarded-for', text), { trustedProxy: true }),
+  'an Upgrade header': (text) => isWebSocket(request('upgrade', text)),
+  'an X-Request-Id header': (text) => requestIdOf(request('x-request-id', text)),
+  'an If-None-Match header': (text) => {
+    const ctx = context('if-none-match', text)
+    ctx.set('ETag', '"a"')
+    ctx.status = 200
+    return ctx.fresh
+  },
+  'an address': (text) => tries.begin('name', text),
+  'a name that logs in': (text) => tries.begin(text, '127.0.0.1'),
+  'a username': normalizeUsername,
+  'an integer user id': (text) => userId(text, 'integer'),
+  'a UUID user id': (text) => userId(text, 'uuid'),
+  'a UUID user id that begins well': (text) => userId(`{a${text}`, 'uuid'),
+  'a path in a query': encodeNext,
+  'a path': (text) => Object.assign(context('host', 'a'), { url: `/${text}` }).path,
+  'a query': (text) => readQuery(Object.assign(context('host', 'a'), { url: `/?${text}` })).get('next'),
+  'a URL to go to': (text) => urlHasAllowedHostAndScheme(text, allowed),
+  'a URL for a header': iriToUri,
+}
+
+const name = String(workerData)
+const read = readers[name] ?? bodies[name] ?? visitors[name]
+const size = name in bodies ? BODY_SIZE : SIZE
+
+/** Milliseconds of this thread's CPU that reading takes. */
+function cpuTime(text: string): number {
+  const before = process.threadCpuUsage()
+  readOrNull(() => read?.(text))
+  const { user, system } = process.threadCpuUsage(before)
+  return (user + system) / 1000
+}
+
+/** Faster than this at the full size, the growth does not matter and cannot be measured. */
+const NEGLIGIBLE = 100
+
+/** Eight times the text costs eight times as much to a linear reader, and 64 times to a quadratic one. */
+const [PART, LIMIT] = [8, 24]
+
+/** The growth of the cost from an eighth of the text to all of it. */
+function growth(text: string): number {
+  if (cpuTime(text) < NEGLIGIBLE) return 0
+  const part = text.slice(0, text.length / PART)
+  const least = (one: string) => Math.min(cpuTime(one), cpuTime(one), cpuTime(one))
+  const full = least(text)
+  return full < NEGLIGIBLE ? 0 : full / least(part)
+}
+
 if (parentPort !== null && read !== undefined) {
   for (const unit of UNITS) {
     for (const end of ENDS) {
-      const text = unit.repeat(SIZE / unit.length) + end
-      readOrNull(() => read(text))
+      const grown = growth(unit.repeat(size / unit.length) + end)
+      if (grown > LIMIT)
+        throw new Error(`${JSON.stringify(unit)}: ${grown} times the cost for ${PART} times the text`)
     }
     parentPort.postMessage(unit)
   }
