@@ -4,6 +4,8 @@ import { createDateColumn } from './django/datetime.ts'
 import { versionProfile } from './django/versions.ts'
 import type { DjangoSessionsOptions } from './django-sessions.ts'
 import { databaseKindOf } from './engines/db.ts'
+import { mapFailures } from './map-failures.ts'
+import { withStatus, withStorageStatus } from './web/statuses.ts'
 
 /** Django's settings, in camelCase and with Django's defaults: those of the sessions, and those of the users. */
 export interface DjangoAuthOptions
@@ -17,7 +19,7 @@ export interface DjangoAuthOptions
       | 'databaseTimeZone'
       | 'now'
     >,
-    Omit<AuthOptions, 'db' | 'database' | 'dates' | 'secretKeys' | 'profile' | 'now'> {
+    Omit<AuthOptions, 'db' | 'database' | 'dates' | 'secretKeys' | 'profile' | 'now' | 'mapFailure'> {
   /** The database of the users. */
   readonly db: Knex
 }
@@ -36,11 +38,13 @@ export function djangoAuth({
   ...options
 }: DjangoAuthOptions): Auth {
   const database = databaseKindOf(db)
-  return createAuth({
+  const auth = createAuth({
     ...options,
     db,
     database,
     dates: createDateColumn({ database, useTz, timeZone, databaseTimeZone }),
     profile: versionProfile(djangoVersion, { defaultHashingAlgorithm }),
+    mapFailure: withStorageStatus,
   })
+  return mapFailures(auth, withStatus)
 }

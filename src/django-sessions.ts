@@ -13,6 +13,7 @@ import { type HashAlgorithm, versionProfile } from './django/versions.ts'
 import type { SessionColumns } from './engines/session-columns.ts'
 import type { SessionEngine } from './session/engine.ts'
 import { createSessions, type SessionsOptions } from './session/handle.ts'
+import { createLostChangeWarning, createUnreadableWarning } from './session/warnings.ts'
 import { type OpenedSessionEngine, openSessionEngine, type SessionEngineOptions } from './session-engine.ts'
 import type { CacheSettings } from './settings/cache-settings.ts'
 import { createSessionMiddleware } from './web/session-middleware.ts'
@@ -21,6 +22,7 @@ import {
   type SessionRequests,
   type SessionRequestsOptions,
 } from './web/session-requests.ts'
+import { withStorageStatus } from './web/statuses.ts'
 
 /** Django's settings, in camelCase and with Django's defaults, and the hooks of the parts. */
 export interface DjangoSessionsOptions
@@ -127,6 +129,8 @@ export function openSessionRequests({
   conflictTimeout = 2000,
   onLoad = () => {},
   onDecode = () => {},
+  onUnreadable = createUnreadableWarning(now),
+  onLostChange = process.env.NODE_ENV === 'production' ? null : createLostChangeWarning(),
   ...options
 }: DjangoSessionsOptions): { readonly requests: SessionRequests; close(): Promise<void> } {
   const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
@@ -164,6 +168,8 @@ export function openSessionRequests({
     rules: { ...rules, ...(isPickled && { pickledUtc: profile.pickledUtc }) },
     values: isPickled ? pickledValues : jsonValues,
     now,
+    onUnreadable,
+    mapFailure: withStorageStatus,
   })
   const requests = createSessionRequests({
     ...options,
@@ -171,13 +177,19 @@ export function openSessionRequests({
     cookie: cookieSettings,
     profile,
     now,
+    onLostChange,
   })
   return { requests, close: () => opened.close() }
 }
 
 function observedEngine(engine: SessionEngine, onLoad: (outcome: LoadOutcome) => void): SessionEngine {
+  // Verb by verb: an engine of somebody's own may be a class.
   return {
-    ...engine,
+    exists: (...parameters) => engine.exists(...parameters),
+    create: (...parameters) => engine.create(...parameters),
+    update: (...parameters) => engine.update(...parameters),
+    delete: (...parameters) => engine.delete(...parameters),
+    clearExpired: () => engine.clearExpired(),
     async load(...parameters) {
       try {
         const stored = await engine.load(...parameters)

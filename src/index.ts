@@ -171,3 +171,4 @@ export {
   type SessionRequests,
   type SessionRequestsOptions,
 } from './web/session-requests.ts'
+export { StorageFailure, StorageUnavailable } from './web/statuses.ts'

@@ -22,9 +22,9 @@ import type { Settings } from './settings.ts'
 import { CATALOG_TABLES, checkRecentSessions, checkTables, detectVersion } from './startup.ts'
 import { openVisitors, type Visitors } from './visitors.ts'
 import { createApp } from './web/app.ts'
-import { isPassing } from './web/errors.ts'
 import { errorFields, type Log } from './web/log.ts'
 import { createMetrics, type Metrics, type PoolState } from './web/metrics.ts'
+import { isPassing } from './web/statuses.ts'
 import { limitTime } from './web/time-limit.ts'
 import { createUpstream, type Upstream } from './web/upstream.ts'
 
@@ -266,9 +266,10 @@ async function openSite(
       onConflict: metrics.onConflict,
       onRetry: metrics.onRetry,
     }),
-    ...(environment === 'development' && {
-      onLostChange: (keys: readonly string[]) => log.warn('session.lost_change', { keys, hint: LOST_CHANGE }),
-    }),
+    onLostChange:
+      environment === 'development'
+        ? (keys) => log.warn('session.lost_change', { keys, hint: LOST_CHANGE })
+        : null,
   })
 }
 

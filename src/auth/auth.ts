@@ -4,6 +4,7 @@ import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import { createPasswords, type PasswordRefusal } from '../django/passwords.ts'
 import { constantTimeCompare, type SecretKey } from '../django/signing.ts'
 import type { VersionProfile } from '../django/versions.ts'
+import { mapFailures } from '../map-failures.ts'
 import { SessionInterrupted } from '../session/commit.ts'
 import type { Session } from '../session/session.ts'
 import { type Backend, backendOf, MODEL_BACKEND, whyNoPasswords } from './backends.ts'
@@ -48,6 +49,8 @@ export interface AuthOptions {
    * `process.emitWarning` unless given.
    */
   readonly onUnverified?: (problem: UnverifiedUser) => void
+  /** What an error of the database becomes before a request meets it. */
+  readonly mapFailure?: (error: unknown) => unknown
 }
 
 export interface Credentials {
@@ -143,9 +146,10 @@ export function createAuth({
   now = () => new Date(),
   onPasswordRefused = () => {},
   onUnverified,
+  mapFailure = (error) => error,
 }: AuthOptions): Auth {
   const model = userModel(modelOptions)
-  const rows = createUserRows({ db, database, dates, model })
+  const rows = mapFailures(createUserRows({ db, database, dates, model }), mapFailure)
   const hashes = createAuthHashes({ secretKeys, profile })
   const passwords = createPasswords({
     profile,

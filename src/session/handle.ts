@@ -2,6 +2,7 @@ import type { ExpiryRules } from '../django/expiry.ts'
 import { UnreadableSession } from '../django/session-data.ts'
 import { isValidSessionKey, newSessionKey as randomSessionKey } from '../django/session-key.ts'
 import { jsonValues, type SessionValues } from '../django/session-values.ts'
+import { mapFailures } from '../map-failures.ts'
 import { createSessionCommits, type SessionCommits } from './commit.ts'
 import type { SessionClient, SessionEngine, StoredSession } from './engine.ts'
 import { Session } from './session.ts'
@@ -42,6 +43,8 @@ export interface SessionsOptions {
   readonly onUnreadable?: (sessionKey: string, error: UnreadableSession) => void
   /** Called each time a write finds that another request has written first. */
   readonly onConflict?: () => void
+  /** What an error of the engine, or of a save, becomes before the request meets it. */
+  readonly mapFailure?: (error: unknown) => unknown
 }
 
 /** Everything that requests share: the engine, and the queue of commits of each session. */
@@ -60,15 +63,20 @@ export function createSessions({
   now = () => new Date(),
   newSessionKey = randomSessionKey,
   onUnreadable = () => {},
+  mapFailure = (error) => error,
   ...options
 }: SessionsOptions): Sessions {
-  const commits = createSessionCommits({ engine, rules, values, now, newSessionKey, ...options })
-  const shared = { engine, commits, rules, values, now, onUnreadable }
+  const own = createSessionCommits({ engine, rules, values, now, newSessionKey, ...options })
+  const commits = mapFailures(own, mapFailure)
+  const shared = { engine, commits, rules, values, now, onUnreadable, mapFailure }
   return { open: (sent, { client } = {}) => new LazySession(sent, client, shared) }
 }
 
 /** What the sessions of all requests share. */
-type Shared = Pick<Required<SessionsOptions>, 'engine' | 'rules' | 'values' | 'now' | 'onUnreadable'> & {
+type Shared = Pick<
+  Required<SessionsOptions>,
+  'engine' | 'rules' | 'values' | 'now' | 'onUnreadable' | 'mapFailure'
+> & {
   readonly commits: SessionCommits
 }
 
@@ -131,11 +139,11 @@ class LazySession implements SessionHandle {
   }
 
   async #loadOrNull(sessionKey: string): Promise<StoredSession | null> {
-    const { engine, onUnreadable } = this.#shared
+    const { engine, onUnreadable, mapFailure } = this.#shared
     try {
       return await engine.load(sessionKey, this.#client)
     } catch (error) {
-      if (!(error instanceof UnreadableSession)) throw error
+      if (!(error instanceof UnreadableSession)) throw mapFailure(error)
       // Unlike Django, which empties such a row and writes over it: it may be readable with another key.
       this.#isUnreadable = true
       onUnreadable(sessionKey, error)

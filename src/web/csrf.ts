@@ -16,6 +16,7 @@ import {
 import { splitDomainPort } from '../django/hosts.ts'
 import type { VersionProfile } from '../django/versions.ts'
 import { readForm } from './form.ts'
+import { withStatus } from './statuses.ts'
 
 declare module 'koa' {
   interface ExtendableContext {
@@ -166,7 +167,7 @@ export function createCsrfMiddleware({
       async check() {
         check ??= reasonToRefuse(ctx, received)
         const reason = await check
-        if (reason !== null) throw new CsrfFailure(reason)
+        if (reason !== null) throw withStatus(new CsrfFailure(reason))
       },
     }
     try {

@@ -1,6 +1,7 @@
 import type { Context, ParameterizedContext } from 'koa'
 import { getRawBody } from 'raw-body'
 import { type Field, formTypeOf, parseMultipart, parseUrlencoded, UnreadablePost } from '../django/forms.ts'
+import { withStatus } from './statuses.ts'
 
 /** The fields of a form that was sent; of a name that came several times, `get` gives the last, as Django does. */
 export interface Form {
@@ -37,7 +38,9 @@ const forms = new WeakMap<object, Promise<Form>>()
 export function readForm(ctx: Context, limits: FormLimits = {}): Promise<Form> {
   const known = forms.get(ctx.req)
   if (known !== undefined) return known
-  const reading = read(ctx, limits)
+  const reading = read(ctx, limits).catch((error: unknown) => {
+    throw withStatus(error)
+  })
   forms.set(ctx.req, reading)
   return reading
 }
@@ -47,7 +50,11 @@ export function readForm(ctx: Context, limits: FormLimits = {}): Promise<Form> {
  * @throws {TooManyFieldsSent}
  */
 export function readQuery(ctx: ParameterizedContext, { maxFields = MAX_FIELDS }: FormLimits = {}): Form {
-  return formOf(parseUrlencoded(Buffer.from(ctx.querystring, 'latin1'), { maxFields }))
+  try {
+    return formOf(parseUrlencoded(Buffer.from(ctx.querystring, 'latin1'), { maxFields }))
+  } catch (error) {
+    throw withStatus(error)
+  }
 }
 
 async function read(

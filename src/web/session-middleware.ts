@@ -1,7 +1,8 @@
 import type { Middleware, ParameterizedContext } from 'koa'
 import type { SessionHandle } from '../session/handle.ts'
 import { clientOf } from './session-client.ts'
-import { asBadRequest, type SessionRequest, type SessionRequests } from './session-requests.ts'
+import type { SessionRequest, SessionRequests } from './session-requests.ts'
+import { withStatus } from './statuses.ts'
 
 declare module 'koa' {
   interface ExtendableContext {
@@ -26,8 +27,9 @@ export function createSessionMiddleware({ requests }: { requests: SessionRequest
       await next()
     } catch (error) {
       // Where no error page stands inside this middleware. Django has one there, so a 404 still saves the session.
-      await respond(ctx, request, statusOf(error))
-      throw withHeaders(asBadRequest(error), ctx)
+      const answerable = withStatus(error)
+      await respond(ctx, request, statusOf(answerable))
+      throw withHeaders(answerable, ctx)
     }
     await respond(ctx, request, ctx.status)
   }

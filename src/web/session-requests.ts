@@ -1,9 +1,9 @@
 import { type CookieSettings, deleteCookie, readCookie, setCookie, varyOnCookie } from '../django/cookie.ts'
 import type { VersionProfile } from '../django/versions.ts'
-import { SessionInterrupted } from '../session/commit.ts'
 import type { SessionClient } from '../session/engine.ts'
 import type { SessionHandle, Sessions } from '../session/handle.ts'
 import type { Session } from '../session/session.ts'
+import { withStatus } from './statuses.ts'
 
 export interface SessionRequestsOptions {
   readonly sessions: Sessions
@@ -12,8 +12,11 @@ export interface SessionRequestsOptions {
   /** SESSION_SAVE_EVERY_REQUEST. */
   readonly saveEveryRequest?: boolean
   readonly now?: () => Date
-  /** Called with the keys of values that were changed inside but will not be saved; Django loses them silently. */
-  readonly onLostChange?: (keys: readonly string[]) => void
+  /**
+   * Called with the keys of values that were changed inside but will not be saved; Django loses them silently. Null where
+   * they are not to be looked for, which takes time.
+   */
+  readonly onLostChange?: ((keys: readonly string[]) => void) | null
 }
 
 /** Django's SessionMiddleware without a framework around it: what each adapter is made of. */
@@ -46,7 +49,7 @@ export function createSessionRequests({
   profile,
   saveEveryRequest = false,
   now = () => new Date(),
-  onLostChange,
+  onLostChange = null,
 }: SessionRequestsOptions): SessionRequests {
   const vary = (existing: string): string => varyOnCookie(existing, profile)
 
@@ -71,7 +74,7 @@ export function createSessionRequests({
       return { setCookie: deleteCookie(cookie, profile), vary: profile.variesOnCookieDeletion ? vary : null }
     }
     const saves = (modified || saveEveryRequest) && !isEmpty
-    if (!modified && !saves && onLostChange !== undefined) warnOfLostChanges(handle, onLostChange)
+    if (!modified && !saves && onLostChange !== null) warnOfLostChanges(handle, onLostChange)
     if (!saves || !maySave) return { setCookie: null, vary: accessed ? vary : null }
     const session = await handle.load()
     if (handle.isUnreadable && !modified) return { setCookie: null, vary }
@@ -94,21 +97,12 @@ export function createSessionRequests({
           try {
             return await processResponse(session, { sent, status })
           } catch (error) {
-            throw asBadRequest(error)
+            throw withStatus(error)
           }
         },
       }
     },
   }
-}
-
-/**
- * The same error; one of a session that was deleted meanwhile is a BadRequest, as in
- * django/contrib/sessions/exceptions.py, by the names that Koa, Express and Fastify ask for where they answer it.
- */
-export function asBadRequest(error: unknown): unknown {
-  if (!(error instanceof SessionInterrupted)) return error
-  return Object.assign(error, { status: 400, statusCode: 400, expose: true })
 }
 
 function maxAgeOf(session: Session): number | null {

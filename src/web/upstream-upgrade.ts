@@ -2,12 +2,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { createHostCheck, DisallowedHost } from './allowed-hosts.ts'
 import type { ConnectionSlots } from './connection-slots.ts'
-import { statusOf } from './errors.ts'
 import { forwardedHeaders, returnedHeaders } from './forwarding.ts'
 import { http } from './http.ts'
 import { errorFields, type Log } from './log.ts'
 import { hasBody } from './request-body.ts'
 import { type FinishedRequest, requestIdOf } from './request-log.ts'
+import { statusOf } from './statuses.ts'
 import { UpstreamTimeout } from './upstream-connection.ts'
 
 export interface UpgradeOptions {

@@ -4,7 +4,7 @@ import test, { type ExecutionContext } from 'ava'
 import type { Knex } from 'knex'
 import { openDatabase } from '../../src/database.ts'
 import { readSettings } from '../../src/settings.ts'
-import { isPassing } from '../../src/web/errors.ts'
+import { isPassing } from '../../src/web/statuses.ts'
 import { createTestDatabase, runScript, testDatabases } from '../support/databases.ts'
 import {
   type NetworkServer,

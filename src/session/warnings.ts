@@ -1,0 +1,44 @@
+import type { UnreadableSession } from '../django/unreadable-session.ts'
+
+/** What is told where the caller gave no hook: as Node's warnings, which a process may listen to (`process.on('warning')`). */
+
+/** How many keys are warned about; more than one program uses. */
+const MOST_KEYS = 100
+
+/** Once for each key. For development: finding such changes takes time. */
+export function createLostChangeWarning(): (keys: readonly string[]) => void {
+  const warned = new Set<string>()
+  return function warnOfLostChange(keys) {
+    for (const key of keys) {
+      if (warned.has(key) || warned.size >= MOST_KEYS) continue
+      warned.add(key)
+      emit(
+        'SESSION_LOST_CHANGE',
+        `the session's value ${JSON.stringify(key)} was changed inside, but is not saved; set session.modified = true after ` +
+          'such a change, or call session.set. Pass onLostChange to handle this yourself',
+      )
+    }
+  }
+}
+
+const MINUTE = 60_000
+
+/** Once a minute for each reason; never with a key or what a session holds. */
+export function createUnreadableWarning(
+  now: () => Date,
+): (sessionKey: string, error: UnreadableSession) => void {
+  const warnedAt = new Map<string, number>()
+  return function warnOfUnreadable(_sessionKey, { reason, message }) {
+    const time = now().getTime()
+    if (time - (warnedAt.get(reason) ?? Number.NEGATIVE_INFINITY) < MINUTE) return
+    warnedAt.set(reason, time)
+    emit(
+      'SESSION_UNREADABLE',
+      `${message} (${reason}). It stays as it is, and its visitor begins a new one. Pass onUnreadable to handle this yourself`,
+    )
+  }
+}
+
+function emit(code: string, text: string): void {
+  process.emitWarning(text, { type: 'DjangoSessionsWarning', code })
+}

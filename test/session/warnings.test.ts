@@ -1,0 +1,112 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import test from 'ava'
+import { projectFolder } from '../support/places.ts'
+
+const run = promisify(execFile)
+
+/** Runs a program against the library, and gives the warnings of its process, in order. */
+async function warningsOf(program: string, env: Readonly<Record<string, string>> = {}): Promise<string[]> {
+  const source = `
+    import { once } from 'node:events'
+    import { setImmediate } from 'node:timers/promises'
+    import Koa from 'koa'
+    import knex from 'knex'
+    import { djangoSessions } from './src/index.ts'
+    const warnings = []
+    process.on('warning', (warning) => {
+      if (warning.name === 'DjangoSessionsWarning') warnings.push(warning.code + ' ' + warning.message)
+    })
+    const db = knex({ client: 'better-sqlite3', connection: { filename: ':memory:' }, useNullAsDefault: true })
+    await db.raw('CREATE TABLE django_session (session_key varchar(40) PRIMARY KEY, session_data text, expire_date datetime)')
+    const add = (session_key, session_data) =>
+      db('django_session').insert({ session_key, session_data, expire_date: '2999-01-01 00:00:00' })
+    let time = Date.UTC(2026, 0)
+    const options = { db, secretKeys: ['only here'], djangoVersion: '4.2', now: () => new Date(time) }
+    async function serve(handler, more = {}) {
+      const app = new Koa()
+      app.use(djangoSessions({ ...options, ...more })).use(handler)
+      const server = app.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      server.unref()
+      return async (cookie = '') => {
+        const response = await fetch('http://127.0.0.1:' + server.address().port, { headers: { cookie } })
+        await response.text()
+        return response.headers.getSetCookie()[0]?.split(';')[0]
+      }
+    }
+    ${program}
+    await setImmediate()
+    console.log(JSON.stringify(warnings))
+    process.exit()`
+  const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', source], {
+    cwd: projectFolder,
+    env: { ...process.env, NODE_ENV: '', ...env },
+  })
+  return JSON.parse(stdout)
+}
+
+const CHANGES = `
+  const visit = await serve(async (ctx) => {
+    const session = await ctx.session.load()
+    if (session.isEmpty) session.update({ cart: [], seen: [] })
+    else for (const key of ['cart', 'seen']) session.get(key).push(1)
+    ctx.body = 'ok'
+  }, more)
+  const cookie = await visit()
+  for (let i = 0; i < 5; i += 1) await visit(cookie)`
+
+test('a change inside a value that is lost is warned about in development, once for each key', async (t) => {
+  for (const NODE_ENV of ['', 'development', 'test']) {
+    const warnings = await warningsOf(`const more = {};${CHANGES}`, { NODE_ENV })
+    t.deepEqual(
+      warnings.map(
+        (text) => /^SESSION_LOST_CHANGE the session's value ("\w+") was changed inside/.exec(text)?.[1],
+      ),
+      ['"cart"', '"seen"'],
+    )
+  }
+  t.deepEqual(await warningsOf(`const more = {};${CHANGES}`, { NODE_ENV: 'production' }), [])
+  t.deepEqual(await warningsOf(`const more = { onLostChange() {} };${CHANGES}`), [])
+  t.deepEqual(await warningsOf(`const more = { onLostChange: null };${CHANGES}`), [])
+  t.deepEqual(await warningsOf(`const more = { saveEveryRequest: true };${CHANGES}`), [])
+})
+
+test('the keys that are warned about are bounded', async (t) => {
+  const warnings = await warningsOf(`
+    let count = 0
+    const visit = await serve(async (ctx) => {
+      const session = await ctx.session.load()
+      if (session.isEmpty) for (let key = 0; key < 200; key += 1) session.set('key' + key, [])
+      else for (const value of session.values()) value.push(1)
+      ctx.body = 'ok'
+    })
+    await visit(await visit())`)
+  t.is(warnings.length, 100)
+})
+
+const UNREADABLE = `
+  for (const key of ['a', 'b', 'c']) await add(key.repeat(32), 'not signed, but a secret')
+  await add('d'.repeat(32), 'eyJzZWNyZXQiOjF9:1tYqKE:c2lnbmF0dXJlc2lnbmF0dXJlc2lnbmF0dXJlc2lnbmF0dXI')
+  const visit = await serve(async (ctx) => {
+    await ctx.session.load()
+    ctx.body = 'ok'
+  }, more)
+  const visitAll = async () => {
+    for (const key of ['a', 'b', 'c', 'd']) await visit('sessionid=' + key.repeat(32))
+  }
+  await visitAll()
+  time += 59_000
+  await visitAll()
+  time += 2000
+  await visitAll()`
+
+test('a row that cannot be read is warned about in production too, once a minute for each reason', async (t) => {
+  const warnings = await warningsOf(`const more = {};${UNREADABLE}`, { NODE_ENV: 'production' })
+  t.deepEqual(
+    warnings.map((text) => /^SESSION_UNREADABLE .*\(([\w-]+)\)\. It stays as it is/.exec(text)?.[1]),
+    ['format', 'signature', 'format', 'signature'],
+  )
+  for (const warning of warnings) t.notRegex(warning, /aaaa|bbbb|dddd|secret,|not signed|eyJ/)
+  t.deepEqual(await warningsOf(`const more = { onUnreadable() {} };${UNREADABLE}`), [])
+})
