@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import { type Auth, type AuthOptions, createAuth } from './auth/auth.ts'
+import { checkKnex, checkOptions } from './check-options.ts'
 import { createDateColumn } from './django/datetime.ts'
 import { versionProfile } from './django/versions.ts'
 import type { DjangoSessionsOptions } from './django-sessions.ts'
@@ -28,7 +29,13 @@ export interface DjangoAuthOptions
  * Django's users on the sessions that `djangoSessions` gives: who is logged in, login and logout.
  * @throws {UnknownDjangoVersion} {InvalidUserModel}
  */
-export function djangoAuth({
+export function djangoAuth(options: DjangoAuthOptions): Auth {
+  checkOptions('djangoAuth', options)
+  checkKnex('djangoAuth', options.db)
+  return openAuth(options)
+}
+
+function openAuth({
   db,
   djangoVersion,
   defaultHashingAlgorithm = 'sha256',

@@ -1,6 +1,7 @@
 import type { Knex } from 'knex'
 import type { Middleware } from 'koa'
 import type { Cache } from './caches/cache.ts'
+import { checkMethods, checkOptions } from './check-options.ts'
 import type { CookieSettings } from './django/cookie.ts'
 import {
   type DecodedSession,
@@ -107,7 +108,15 @@ export function djangoSessions(options: DjangoSessionsOptions): DjangoSessions {
 }
 
 /** The sessions of `djangoSessions` for any server; `close` ends what was opened for them. @throws as `djangoSessions`. */
-export function openSessionRequests({
+export function openSessionRequests(
+  options: DjangoSessionsOptions,
+  { caller = 'djangoSessions' }: { caller?: string } = {},
+): { readonly requests: SessionRequests; close(): Promise<void> } {
+  checkOptions(caller, options)
+  return openChecked(options)
+}
+
+function openChecked({
   engine: given = 'django.contrib.sessions.backends.db',
   db,
   table,
@@ -158,7 +167,7 @@ export function openSessionRequests({
           timeout: conflictTimeout,
           onDecode,
         })
-      : { engine: given, close: async () => {} }
+      : { engine: ownEngine(given), close: async () => {} }
   const engine = observedEngine(opened.engine, onLoad)
   const isPickled = (opened.serializer ?? serializer) === 'pickle'
   const sessions = createSessions({
@@ -180,6 +189,17 @@ export function openSessionRequests({
     onLostChange,
   })
   return { requests, close: () => opened.close() }
+}
+
+const VERBS = ['load', 'exists', 'create', 'update', 'delete', 'clearExpired']
+
+function ownEngine(engine: SessionEngine): SessionEngine {
+  checkMethods(
+    'djangoSessions',
+    { name: 'engine', value: engine, from: "Django's dotted path, or a SessionEngine" },
+    VERBS,
+  )
+  return engine
 }
 
 function observedEngine(engine: SessionEngine, onLoad: (outcome: LoadOutcome) => void): SessionEngine {

@@ -26,11 +26,21 @@ export interface DjangoSite {
    * Who sends this request, or one with this Cookie header: for a WebSocket's upgrade, or a server of your own. Nothing
    * is written, since no cookie could be set: a session whose hash no longer verifies is nobody's, but stays.
    */
-  authenticate(
-    request: { headers: { cookie?: string | undefined } } | string | undefined,
-  ): Promise<Authenticated>
+  authenticate(request: RequestOrCookie): Promise<Authenticated>
   /** Ends what the session engine opened (not `db`, which is yours); no request may be running any more. */
   close(): Promise<void>
+}
+
+/** A request of Node's, Koa's, Express' or Fastify's, a `Request`, its `Headers`, or a Cookie header; null is one without. */
+export type RequestOrCookie =
+  | { readonly headers: { readonly cookie?: string | undefined } | HeaderGetter }
+  | HeaderGetter
+  | string
+  | null
+  | undefined
+
+interface HeaderGetter {
+  get(name: string): string | null
 }
 
 /** A request to a Django site: its session, and who sent it. */
@@ -49,7 +59,7 @@ export interface Authenticated {
 
 /** @throws {UnknownDjangoVersion} {InvalidUserModel} {TypeError} as `djangoSessions` and `djangoAuth`. */
 export function openDjangoSite(options: DjangoSiteOptions): DjangoSite {
-  const { requests, close } = openSessionRequests(options)
+  const { requests, close } = openSessionRequests(options, { caller: 'openDjangoSite' })
   const auth = djangoAuth(options)
   return {
     requests,
@@ -60,10 +70,37 @@ export function openDjangoSite(options: DjangoSiteOptions): DjangoSite {
       return { ...request, ...createVisitor(auth, request.session), authenticate: auth.authenticate }
     },
     async authenticate(request) {
-      const cookieHeader = typeof request === 'string' ? request : request?.headers.cookie
-      const session = await requests.open(cookieHeader).session.load()
+      const session = await requests.open(cookieHeaderOf(request)).session.load()
       const { user } = await auth.identify(session)
       return { session, user }
     },
   }
+}
+
+/** Anything else would silently be nobody. */
+function cookieHeaderOf(request: RequestOrCookie): string | undefined {
+  if (typeof request === 'string') return request
+  if (request === null || request === undefined) return undefined
+  const headers: unknown = typeof request === 'object' && 'headers' in request ? request.headers : request
+  const cookie = isGetter(headers)
+    ? headers.get('cookie')
+    : request !== headers && isObject(headers)
+      ? headers.cookie
+      : NONE
+  if (cookie === null || cookie === undefined) return undefined
+  if (typeof cookie === 'string') return cookie
+  throw new TypeError(
+    'site.authenticate takes a request with headers (such as the one of an upgrade), a Request, its Headers, or the text of ' +
+      'a Cookie header, and was given something else',
+  )
+}
+
+const NONE = Symbol('no headers')
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isGetter(value: unknown): value is HeaderGetter {
+  return isObject(value) && typeof value.get === 'function'
 }

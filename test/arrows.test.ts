@@ -43,6 +43,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'auth/': ['auth/', 'map-failures.ts', 'session/', 'django/', 'type knex', 'node:'],
   'web/': [
     'web/',
+    'check-options.ts',
     'session/',
     'auth/',
     'django/cookie.ts',
@@ -87,6 +88,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'driver-errors.ts': [],
   'share-next.ts': [],
   'map-failures.ts': [],
+  'check-options.ts': ['type django-auth.ts', 'type django-sessions.ts'],
   'clock-skew.ts': ['type knex', 'type django/'],
   'log.ts': ['pino', 'type web/log.ts', 'type settings.ts', 'node:'],
   'demo/': ['demo/', 'django/', 'database.ts', 'type settings', 'knex', 'node:'],
@@ -101,6 +103,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'node:',
   ],
   'django-sessions.ts': [
+    'check-options.ts',
     'django/',
     'session/',
     'session-engine.ts',
@@ -114,6 +117,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
   'django-site.ts': ['django-sessions.ts', 'django-auth.ts', 'auth/', 'type session/', 'type web/'],
   'adapters/': [
+    'check-options.ts',
     'type django-site.ts',
     'web/held-response.ts',
     'web/session-client.ts',
@@ -122,6 +126,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'node:',
   ],
   'django-auth.ts': [
+    'check-options.ts',
     'django/',
     'auth/',
     'engines/db.ts',

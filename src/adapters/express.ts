@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { checkSite } from '../check-options.ts'
 import type { DjangoRequest, DjangoSite } from '../django-site.ts'
 import { holdResponse } from '../web/held-response.ts'
 import { clientOf } from '../web/session-client.ts'
@@ -20,6 +21,7 @@ declare global {
 export function djangoExpress(
   site: Pick<DjangoSite, 'open'>,
 ): (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => void {
+  checkSite('djangoExpress', site)
   return function djangoMiddleware(request, response, next) {
     const { respond, ...django } = site.open(
       request.headers.cookie,

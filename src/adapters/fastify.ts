@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { checkSite } from '../check-options.ts'
 import type { DjangoRequest, DjangoSite } from '../django-site.ts'
 import { clientOf } from '../web/session-client.ts'
 import type { SessionRequest } from '../web/session-requests.ts'
@@ -18,8 +19,14 @@ declare module 'fastify' {
 export function djangoFastify(
   fastify: FastifyInstance,
   { site }: { site: Pick<DjangoSite, 'open'> },
-  done: () => void,
+  done: (error?: Error) => void,
 ): void {
+  try {
+    checkSite('djangoFastify', site)
+  } catch (error) {
+    done(error as Error) // thrown, it would end the process
+    return
+  }
   const responders = new WeakMap<object, SessionRequest['respond']>()
   fastify.decorateRequest('django')
 

@@ -2,6 +2,8 @@ import type { Middleware } from 'koa'
 import type { Auth } from '../auth/auth.ts'
 import type { AnonymousUser, User } from '../auth/user.ts'
 import { createVisitor, type Visitor } from '../auth/visitor.ts'
+import { checkMethods } from '../check-options.ts'
+import { checkSession } from './session-middleware.ts'
 
 declare module 'koa' {
   interface ExtendableContext {
@@ -18,7 +20,11 @@ declare module 'koa' {
  * Source: django/contrib/auth/middleware.py.
  */
 export function createAuthMiddleware({ auth }: { auth: Auth }): Middleware {
+  checkMethods('createAuthMiddleware', { name: 'auth', value: auth, from: 'what djangoAuth returns' }, [
+    'getUser',
+  ])
   return function authMiddleware(ctx, next) {
+    checkSession(ctx, 'createAuthMiddleware')
     const rotateToken = () => (ctx as WithCsrf).csrf?.rotateToken()
     const { user, login, logout } = createVisitor(auth, ctx.session, { rotateToken })
     Object.assign(ctx, { user, login, logout })

@@ -1,4 +1,5 @@
 import type { Context, Middleware } from 'koa'
+import { checkProfile } from '../check-options.ts'
 import { type CookieSettings, readCookie, setCookie, varyOnCookie } from '../django/cookie.ts'
 import {
   CSRF_FIELD,
@@ -16,6 +17,7 @@ import {
 import { splitDomainPort } from '../django/hosts.ts'
 import type { VersionProfile } from '../django/versions.ts'
 import { readForm } from './form.ts'
+import { checkSession } from './session-middleware.ts'
 import { withStatus } from './statuses.ts'
 
 declare module 'koa' {
@@ -102,6 +104,7 @@ export function createCsrfMiddleware({
   readField = async (ctx, name) => (await readForm(ctx)).get(name),
   now = () => new Date(),
 }: CsrfMiddlewareOptions): Middleware {
+  checkProfile('createCsrfMiddleware', profile)
   const rules = profile.csrf
   const cookie = { ...CSRF_COOKIE, ...given }
   const header = headerName.replace(/^HTTP_/, '').replaceAll('_', '-')
@@ -149,6 +152,7 @@ export function createCsrfMiddleware({
   }
 
   return async function csrfMiddleware(ctx, next) {
+    if (useSessions) checkSession(ctx, 'createCsrfMiddleware with useSessions')
     const { received, isRewritten } = await receive(ctx)
     const isMalformed = received !== null && 'malformed' in received
     let secret = isMalformed ? createCsrfSecret(rules) : received
@@ -184,6 +188,8 @@ export function createCsrfMiddleware({
  * or on another router. Source: process_view.
  */
 export const protect: Middleware = async function protect(ctx, next) {
+  if ((ctx as Partial<typeof ctx>).csrf === undefined)
+    throw new TypeError('protect needs ctx.csrf; put app.use(createCsrfMiddleware({ profile })) before it')
   await ctx.csrf.check()
   await next()
 }

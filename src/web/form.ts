@@ -63,6 +63,12 @@ async function read(
 ): Promise<Form> {
   const form = formTypeOf(ctx.get('Content-Type'))
   if (form === null) return formOf([])
+  if (ctx.req.readableDidRead) {
+    throw new TypeError(
+      'readForm found the body read already, perhaps by koa-bodyparser; take the form from there, and give ' +
+        'createCsrfMiddleware a readField that does',
+    )
+  }
   const body = await readBody(ctx, maxBytes)
   const counts = { maxFields, maxFiles }
   return formOf(

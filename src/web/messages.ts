@@ -1,4 +1,5 @@
 import type { Context, Middleware } from 'koa'
+import { checkObject, checkProfile, checkSecretKeys } from '../check-options.ts'
 import { type CookieSettings, deleteCookie, readCookie, setCookie, varyOnCookie } from '../django/cookie.ts'
 import {
   type CookieMessages,
@@ -13,6 +14,7 @@ import {
   writeSessionMessages,
 } from '../django/messages.ts'
 import type { VersionProfile } from '../django/versions.ts'
+import { checkSession } from './session-middleware.ts'
 
 declare module 'koa' {
   interface ExtendableContext {
@@ -82,6 +84,9 @@ export function createMessagesMiddleware({
   sessionCookie,
   now = () => new Date(),
 }: MessagesMiddlewareOptions): Middleware {
+  checkSecretKeys('createMessagesMiddleware', secretKeys)
+  checkProfile('createMessagesMiddleware', profile)
+  checkObject('createMessagesMiddleware', 'sessionCookie', sessionCookie)
   const codec = createMessagesCookie({ secretKeys, profile, now })
   const cookie: CookieSettings = { ...sessionCookie, name: MESSAGES_COOKIE, path: '/' }
   const tags: Readonly<Record<number, string>> = { ...DEFAULT_TAGS, ...ownTags }
@@ -160,6 +165,7 @@ export function createMessagesMiddleware({
   }
 
   return async function messagesMiddleware(ctx, next) {
+    if (storage !== 'cookie') checkSession(ctx, `createMessagesMiddleware with the storage ${storage}`)
     let loading: Promise<Loaded> | null = null
     let added: Message[] = []
     let shown: readonly Message[] | null = null

@@ -1,4 +1,5 @@
 import type { Middleware, ParameterizedContext } from 'koa'
+import { checkMethods } from '../check-options.ts'
 import type { SessionHandle } from '../session/handle.ts'
 import { clientOf } from './session-client.ts'
 import type { SessionRequest, SessionRequests } from './session-requests.ts'
@@ -17,7 +18,14 @@ declare module 'koa' {
  * Source: django/contrib/sessions/middleware.py.
  */
 export function createSessionMiddleware({ requests }: { requests: SessionRequests }): Middleware {
+  const from = 'what createSessionRequests returns'
+  checkMethods('createSessionMiddleware', { name: 'requests', value: requests, from }, ['open'])
   return async function sessionMiddleware(ctx, next) {
+    if (ctx.session !== undefined) {
+      throw new TypeError(
+        'ctx.session is there already: use djangoSessions once, and no other session middleware (such as koa-session) with it',
+      )
+    }
     const request = requests.open(
       ctx.get('Cookie'),
       clientOf(ctx.req, () => ctx.ip),
@@ -33,6 +41,13 @@ export function createSessionMiddleware({ requests }: { requests: SessionRequest
     }
     await respond(ctx, request, ctx.status)
   }
+}
+
+/** For a middleware that needs `ctx.session`. @throws {TypeError} */
+export function checkSession({ session }: { session?: unknown }, caller: string): void {
+  const isOurs = typeof session === 'object' && session !== null && 'load' in session
+  if (isOurs) return
+  throw new TypeError(`${caller} needs ctx.session; put app.use(djangoSessions(…)) before it`)
 }
 
 async function respond(ctx: ParameterizedContext, request: SessionRequest, status: number): Promise<void> {

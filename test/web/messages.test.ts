@@ -1,6 +1,7 @@
 import test from 'ava'
 import Koa, { type Middleware } from 'koa'
 import { versionProfile } from '../../src/django/versions.ts'
+import { djangoSessions } from '../../src/django-sessions.ts'
 import { createMessagesMiddleware, type MessagesMiddlewareOptions } from '../../src/web/messages.ts'
 import { createVisitor, type Visitor } from '../interop/visitor.ts'
 import type { Scope } from '../support/file-scope.ts'
@@ -97,7 +98,7 @@ for (const [storage, isRemoved] of [
 
 type View = (ctx: Parameters<Middleware>[0]) => unknown
 
-/** A site whose pages are what each visit gives it. The cookie needs no session. */
+/** A site whose pages are what each visit gives it. These sessions need no database. */
 async function start(
   t: Scope,
   options: Partial<MessagesMiddlewareOptions> = {},
@@ -112,6 +113,8 @@ async function start(
       ctx.status = 500
     }
   })
+  const engine = 'django.contrib.sessions.backends.signed_cookies'
+  app.use(djangoSessions({ engine, secretKeys: ['a key'], djangoVersion: '5.2' }))
   const profile = versionProfile('5.2')
   app.use(createMessagesMiddleware({ profile, secretKeys: ['a key'], sessionCookie, ...options }))
   app.use(async (ctx) => {
