@@ -62,6 +62,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'node:',
   ],
   'cli/': [
+    'node-version.ts',
     'cli/',
     'service.ts',
     'settings',
@@ -88,6 +89,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'driver-errors.ts': [],
   'share-next.ts': [],
   'map-failures.ts': [],
+  'node-version.ts': [],
+  'check-node.ts': ['node-version.ts'],
   'check-options.ts': ['type django-auth.ts', 'type django-sessions.ts'],
   'clock-skew.ts': ['type knex', 'type django/'],
   'log.ts': ['pino', 'type web/log.ts', 'type settings.ts', 'node:'],
@@ -117,6 +120,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
   'django-site.ts': ['django-sessions.ts', 'django-auth.ts', 'auth/', 'type session/', 'type web/'],
   'adapters/': [
+    'check-node.ts',
     'check-options.ts',
     'type django-site.ts',
     'web/held-response.ts',
@@ -148,6 +152,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
   'service.ts': ['!cli/'],
   'index.ts': [
+    'check-node.ts',
     'django',
     'session',
     'engines/',

@@ -1,8 +1,10 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
 import { execute } from './support/executables.ts'
+import { readyNodes } from './support/nodes.ts'
 import { projectFolder } from './support/places.ts'
 
 // One after another: each needs the package that the first has packed.
@@ -14,14 +16,27 @@ const run = async (command: string, args: readonly string[], cwd = projectFolder
 
 let tarball = ''
 
-test.serial('npm pack holds what a user needs, and no tests', async (t) => {
+const runtimes = [...readyNodes('supported'), { version: process.versions.node, file: process.execPath }]
+
+for (const scripts of ['true', 'false']) {
+  test.serial(
+    `plain npm pack makes no package without its build, with ignore-scripts=${scripts}`,
+    async (t) => {
+      const pack = ['pack', `--ignore-scripts=${scripts}`, '--pack-destination', folder]
+      await t.throwsAsync(run('npm', pack), { message: /Invalid package, must have name and version/ })
+      t.deepEqual(readdirSync(folder), [])
+    },
+  )
+}
+
+test.serial('npm run pack makes a package that holds what a user needs, and no tests', async (t) => {
   t.timeout(110_000)
-  await run('npm', ['run', '--silent', 'build'])
-  const [{ filename, files }] = JSON.parse(
-    await run('npm', ['pack', '--json', '--silent', '--pack-destination', folder]),
-  ) as [{ filename: string; files: { path: string }[] }]
-  tarball = join(folder, filename)
-  const paths = files.map(({ path }) => path)
+  tarball = (await run('npm', ['run', '--silent', 'pack', '--', folder])).trim()
+  const listed = await run('tar', ['-tzf', tarball])
+  const paths = listed
+    .trim()
+    .split('\n')
+    .map((path) => path.replace('package/', ''))
   for (const path of [
     'dist/index.js',
     'dist/index.d.ts',
@@ -84,6 +99,36 @@ test.serial('a project that installs the package can use it, with types, and run
   t.deepEqual(readdirSync(project).includes('var'), false)
 })
 
+for (const { version, file } of runtimes) {
+  test.serial(`on Node ${version} the installed package can be imported, and its command runs`, async (t) => {
+    t.timeout(110_000)
+    const project = join(folder, 'runtimes')
+    if (!existsSync(project)) {
+      mkdirSync(project)
+      const { devDependencies } = JSON.parse(readFileSync(join(projectFolder, 'package.json'), 'utf8'))
+      const { express, fastify } = devDependencies
+      const dependencies = { 'koa-django-sessions': `file:${tarball}`, express, fastify }
+      writeFileSync(
+        join(project, 'package.json'),
+        JSON.stringify({ private: true, type: 'module', dependencies }),
+      )
+      await run('npm', ['install', '--prefer-offline', '--no-audit', '--silent', '--ignore-scripts'], project)
+      writeFileSync(join(project, 'app.mjs'), USE)
+    }
+    const said = JSON.parse(await run(file, ['app.mjs'], project))
+    t.deepEqual(said, { node: version, koa: 'saved', express: 'saved', fastify: 'saved' })
+
+    const bin = join(project, 'node_modules/.bin/koa-django-sessions')
+    const { status, stdout, stderr } = spawnSync(file, [bin, 'encode'], {
+      input: '{"a":1}\n',
+      encoding: 'utf8',
+      env: { ...process.env, DJANGO_SECRET_KEY: 'of a test' },
+    })
+    t.deepEqual([status, stderr], [0, ''])
+    t.regex(stdout, /^eyJhIjoxfQ:/)
+  })
+}
+
 test.serial('the knex command works with knexfile.ts, and refuses to migrate', async (t) => {
   t.timeout(110_000)
   const cli = join(projectFolder, 'node_modules/knex/bin/cli.js')
@@ -97,6 +142,55 @@ test.serial('the knex command works with knexfile.ts, and refuses to migrate', a
   const error = await t.throwsAsync(migrate)
   t.regex(String((error as unknown as { stderr: string }).stderr), /Django owns this schema/)
 })
+
+/** A session under each framework, on SQLite. */
+const USE = `
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import express from 'express'
+import fastify from 'fastify'
+import Koa from 'koa'
+import knex from 'knex'
+import { djangoSessions, openDjangoSite } from 'koa-django-sessions'
+import { djangoExpress } from 'koa-django-sessions/express'
+import { djangoFastify } from 'koa-django-sessions/fastify'
+
+const db = knex({ client: 'better-sqlite3', connection: { filename: ':memory:' }, useNullAsDefault: true })
+await db.raw('CREATE TABLE django_session (session_key varchar(40) PRIMARY KEY, session_data text, expire_date datetime)')
+const options = { db, secretKeys: ['only here'], djangoVersion: '5.2' }
+const site = openDjangoSite(options)
+async function use(session) {
+  const one = await session.load()
+  one.set('a', 1)
+  await one.save()
+  return 'saved'
+}
+async function ask(handler) {
+  const server = createServer(handler).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const text = await (await fetch('http://127.0.0.1:' + server.address().port)).text()
+  server.closeAllConnections()
+  server.close()
+  return text
+}
+const koa = new Koa().use(djangoSessions(options)).use(async (ctx) => {
+  ctx.body = await use(ctx.session)
+})
+const web = express().use(djangoExpress(site)).use(async (request, response) => {
+  response.send(await use(request.django.session))
+})
+const fast = fastify()
+await fast.register(djangoFastify, { site })
+fast.get('/', (request) => use(request.django.session))
+await fast.ready()
+console.log(JSON.stringify({
+  node: process.versions.node,
+  koa: await ask(koa.callback()),
+  express: await ask(web),
+  fastify: await ask((request, response) => fast.routing(request, response)),
+}))
+await db.destroy()
+`
 
 /** What README.md shows, on SQLite. */
 const APP = `

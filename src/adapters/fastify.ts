@@ -1,3 +1,4 @@
+import '../check-node.ts'
 import type { FastifyInstance } from 'fastify'
 import { checkSite } from '../check-options.ts'
 import type { DjangoRequest, DjangoSite } from '../django-site.ts'

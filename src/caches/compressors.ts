@@ -1,11 +1,5 @@
-import {
-  deflateSync,
-  gunzipSync,
-  gzipSync,
-  inflateSync,
-  zstdCompressSync,
-  zstdDecompressSync,
-} from 'node:zlib'
+// Not by name: an older Node, which lacks some, is told so in our own words (check-node.ts).
+import zlib from 'node:zlib'
 import { UnreadableSession } from '../django/session-data.ts'
 
 /** One of django-redis' compressors. Source: django_redis/compressors/. */
@@ -21,22 +15,26 @@ export const compressors: ReadonlyMap<string, Compressor | null> = new Map<strin
   ['django_redis.compressors.identity.IdentityCompressor', null],
   [
     'django_redis.compressors.zlib.ZlibCompressor',
-    { minLength: 15, compress: (bytes) => deflateSync(bytes, { level: 6 }), decompress: inflateSync },
+    {
+      minLength: 15,
+      compress: (bytes) => zlib.deflateSync(bytes, { level: 6 }),
+      decompress: zlib.inflateSync,
+    },
   ],
   [
     'django_redis.compressors.gzip.GzipCompressor',
-    { minLength: 15, compress: (bytes) => gzipSync(bytes, { level: 9 }), decompress: gunzipSync },
+    { minLength: 15, compress: (bytes) => zlib.gzipSync(bytes, { level: 9 }), decompress: zlib.gunzipSync },
   ],
   [
     'django_redis.compressors.zstd.ZStdCompressor',
-    { minLength: 15, compress: (bytes) => zstdCompressSync(bytes), decompress: zstdDecompressSync },
+    { minLength: 15, compress: (bytes) => zlib.zstdCompressSync(bytes), decompress: zlib.zstdDecompressSync },
   ],
 ])
 
 /** zlib's stream, as python-memcached and pylibmc write it. */
 export function inflated(bytes: Buffer, maxBytes: number): Buffer {
   try {
-    return inflateSync(bytes, { maxOutputLength: maxBytes })
+    return zlib.inflateSync(bytes, { maxOutputLength: maxBytes })
   } catch (error) {
     throw new UnreadableSession(isTooLarge(error) ? 'too-large' : 'payload', { cause: error })
   }

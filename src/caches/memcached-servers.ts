@@ -1,4 +1,4 @@
-import { crc32 } from 'node:zlib'
+import zlib from 'node:zlib'
 import { UnsupportedCache } from './cache-errors.ts'
 
 /** A server, and what the Python clients hash it by. */
@@ -73,7 +73,7 @@ export function ketama(names: readonly string[]): ServerOfKey {
 
 /** python-memcached. Source: memcache.py, cmemcache_hash and _get_server. */
 export function crc32Modulo(count: number): ServerOfKey {
-  return (key) => ((crc32(key) >>> 16) & 0x7fff || 1) % count
+  return (key) => ((zlib.crc32(key) >>> 16) & 0x7fff || 1) % count
 }
 
 /** Bob Jenkins' hash. Source: libhashkit/one_at_a_time.cc. */

@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 import { fileURLToPath } from 'node:url'
+import { nodeProblem } from '../node-version.ts'
 
 // Nothing else is imported before this check: on an older Node, better-sqlite3 does not fail, it crashes.
-const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
-if (major < 22 || (major === 22 && minor < 18)) {
-  console.error(`koa-django-sessions needs Node 22.18 or newer; this is Node ${process.versions.node}`)
+const problem = nodeProblem()
+if (problem !== null) {
+  console.error(problem)
   process.exit(1)
 }
 

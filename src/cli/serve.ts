@@ -143,7 +143,9 @@ async function startMetrics(
 }
 
 function ownVersion(): string {
-  return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version
+  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const { version, release } = JSON.parse(manifest)
+  return version ?? release // a checkout has no version; see tools/pack.mjs
 }
 
 function greet({ database }: Settings, url: string): void {

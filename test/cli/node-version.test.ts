@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import { execute } from '../support/executables.ts'
+import { readyNodes } from '../support/nodes.ts'
 import { projectFolder } from '../support/places.ts'
 import { runCommand, temporaryFolder } from '../support/service.ts'
 
@@ -20,10 +21,16 @@ for (const version of ['18.20.4', '20.19.5', '22.17.1']) {
   })
 }
 
-// The machine's own, where it has an old one.
-for (const node of ['/usr/bin/node', '/usr/local/bin/node']) {
-  if (!existsSync(node) || !isTooOld(versionOf(node))) continue
-  test(`what is built for npm ends with one line on ${node}, Node ${versionOf(node)}`, async (t) => {
+// The machine's own, where it has an old one, and those that npm has.
+const old = ['/usr/bin/node', '/usr/local/bin/node']
+  .filter((file) => existsSync(file))
+  .map((file) => ({ file, version: versionOf(file) }))
+  .filter(({ version }) => isTooOld(version))
+
+for (const { file: node, version } of [...readyNodes('tooOld'), ...old]) {
+  const words = `koa-django-sessions needs Node 22.18 or newer; this is Node ${version}`
+
+  test(`what is built for npm says which Node it needs on ${node}, Node ${version}`, async (t) => {
     const folder = temporaryFolder(t)
     const tsc = join(projectFolder, 'node_modules/.bin/tsc')
     await execute(tsc, ['-p', projectFolder, '--outDir', join(folder, 'dist')])
@@ -31,7 +38,27 @@ for (const node of ['/usr/bin/node', '/usr/local/bin/node']) {
     symlinkSync(join(projectFolder, 'node_modules'), join(folder, 'node_modules'))
     const main = join(folder, 'dist/cli/main.js')
     const { status, stdout, stderr } = await runCommand(t, ['serve'], { node, main })
-    t.is(stderr, `koa-django-sessions needs Node 22.18 or newer; this is Node ${versionOf(node)}\n`)
+    t.is(stderr, `${words}\n`)
     t.deepEqual([status, stdout], [1, ''])
+    // By its own name, as from another package.
+    for (const name of [
+      'koa-django-sessions',
+      'koa-django-sessions/express',
+      'koa-django-sessions/fastify',
+    ]) {
+      const program = `import(${JSON.stringify(name)}).catch(({ message }) => console.log(message))`
+      const said = await execute(node, ['--input-type=module', '--eval', program], { cwd: folder })
+      t.is(said.stdout, `${words}\n`, name)
+    }
+  })
+
+  test(`what npm start runs says which Node it needs on ${node}, Node ${version}`, async (t) => {
+    const { scripts } = JSON.parse(readFileSync(join(projectFolder, 'package.json'), 'utf8'))
+    for (const script of [scripts.start, scripts.cli]) {
+      const [program, ...args] = script.split(' ')
+      t.is(program, 'node')
+      const failure = await t.throwsAsync(execute(node, args, { cwd: projectFolder }), { code: 1 } as never)
+      t.is((failure as unknown as { stderr: string }).stderr, `${words}\n`, script)
+    }
   })
 }

@@ -16,6 +16,7 @@ import { hasPython, prepareDjango, readyDjangoVersions } from './django-environm
 import { execute, findExecutable, lastLine } from './executables.ts'
 import { dockerAnswers } from './mysql-container.ts'
 import { unpackDebianMysql, whyNoDebianMysql } from './mysql-from-debian.ts'
+import { prepareNodes } from './nodes.ts'
 import { inCi, projectFolder } from './places.ts'
 import * as servers from './servers.ts'
 import { installSystemPackages } from './system-packages.ts'
@@ -59,7 +60,7 @@ process.exit() // What still prepares itself after a failure is not waited for.
 async function prepare(): Promise<Record<string, string>> {
   const hasDocker = await dockerAnswers()
   await getSystemPackages(hasDocker)
-  const [found] = await Promise.all([startServers(hasDocker), getDjango()])
+  const [found] = await Promise.all([startServers(hasDocker), getDjango(), getNodes()])
   if (findBrowser() === null)
     lacks('browser', 'no Chromium or Chrome was found; the tests that need one will fail')
   const names = Object.keys(found)
@@ -71,6 +72,10 @@ async function prepare(): Promise<Record<string, string>> {
   }
   say(`databases ${[...names, 'sqlite'].join(', ')}; Django ${readyDjangoVersions().join(', ')}`)
   return found
+}
+
+async function getNodes(): Promise<void> {
+  for (const { version, reason } of await prepareNodes(say)) lacks(`Node ${version}`, reason)
 }
 
 async function getSystemPackages(hasDocker: boolean): Promise<void> {
