@@ -1,5 +1,3 @@
-import Koa from 'koa'
-
 /** The database or the store of sessions is away, full or too busy, as `cause` says; status 503. */
 export class StorageUnavailable extends Error {
   override name = 'StorageUnavailable'
@@ -97,7 +95,7 @@ export function statusOf(error: unknown): number {
 
 function knownStatusOf(error: unknown): number | undefined {
   if (!(error instanceof Error)) return undefined
-  if (error instanceof Koa.HttpError) return error.status
+  if (isHttpError(error)) return error.status
   const known = STATUS_OF_CODE.get(codeOf(error)) ?? STATUS_OF_CODE.get('errno' in error ? error.errno : null)
   return known ?? (isConnectionFailure(error) ? 503 : knownStatusOf(error.cause))
 }
@@ -121,6 +119,11 @@ export function withStorageStatus(error: unknown): unknown {
   if (!(error instanceof Error) || String(codeOf(error)).startsWith('ERR_')) return withStatus(error)
   if (knownStatusOf(error) === 503) return withStatus(new StorageUnavailable(error))
   return codeOf(error) === undefined ? error : new StorageFailure(error)
+}
+
+/** An error of the package http-errors, such as Koa's `ctx.throw` makes. */
+function isHttpError(error: Error): error is Error & { readonly status: number } {
+  return 'expose' in error && 'status' in error && typeof error.status === 'number'
 }
 
 /** An error's code, if it has one. */
