@@ -23,6 +23,63 @@ function standardOutput(): DestinationStream {
   }
 }
 
+/** Lines for a person on standard output, each written before the next thing happens. */
+export function readableOutput({ colors }: { colors: boolean }): DestinationStream {
+  const output = pino.destination({ dest: 1, sync: true })
+  return { write: (line) => void output.write(readableLine(line, { colors })) }
+}
+
+/**
+ * A line of the log for a person: the time here, the level, the event, what it says, and the other fields; the frames of
+ * an error below it. What a terminal would take for a command is escaped: a path may come from anywhere.
+ */
+export function readableLine(json: string, { colors }: { colors: boolean }): string {
+  const { time, level, event, message, warning, frames, ...fields }: Record<string, unknown> =
+    JSON.parse(json)
+  const [name, color] = LEVELS.get(level) ?? ['', '']
+  const paint = (text: string, code: string) => (colors && code !== '' ? `\x1b[${code}m${text}\x1b[0m` : text)
+  const says = [message, warning].filter((text) => text !== undefined).map((text) => printable(String(text)))
+  const others = Object.entries(fields).map(([key, value]) => `${paint(`${key}=`, DIM)}${shown(value)}`)
+  const head = [paint(clock(time), DIM), paint(name.padEnd(5), color), printable(String(event))]
+  const below = Array.isArray(frames)
+    ? frames.map((frame) => `\n    ${paint(printable(String(frame)), DIM)}`)
+    : []
+  return `${[...head, ...says, ...others].join(' ')}${below.join('')}\n`
+}
+
+const DIM = '2'
+
+/** pino's numbers, with the colour in which a terminal shows each. */
+const LEVELS: ReadonlyMap<unknown, readonly [name: string, color: string]> = new Map([
+  [10, ['TRACE', DIM]],
+  [20, ['DEBUG', DIM]],
+  [30, ['INFO', '32']],
+  [40, ['WARN', '33']],
+  [50, ['ERROR', '31']],
+  [60, ['FATAL', '31']],
+])
+
+/** HH:MM:SS in the zone of this machine. */
+function clock(time: unknown): string {
+  const date = new Date(String(time))
+  return [date.getHours(), date.getMinutes(), date.getSeconds()]
+    .map((part) => String(part).padStart(2, '0'))
+    .join(':')
+}
+
+function shown(value: unknown): string {
+  if (typeof value === 'string' && /^[\w.:/@+,%-]+$/.test(value)) return value
+  return printable(JSON.stringify(value))
+}
+
+/** Without control characters, and without those that turn the direction of text. */
+function printable(text: string): string {
+  return text.replace(
+    /[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
 /** One JSON line an event on standard output. Nothing logs a secret; should something ever, by these names it does not. */
 export function createLog(level: LogLevel, destination: DestinationStream = standardOutput()): Log {
   // Not pino's `redact`, which takes ten times as long as all else that pino does with an event.

@@ -59,6 +59,8 @@ export interface Settings {
   /** How old the counts on the home page may be, in seconds; 0: taken after the request came. */
   readonly catalogCountsMaxAge: number
   readonly logLevel: LogLevel
+  /** Null: `pretty` for a terminal, `json` for all else. */
+  readonly logFormat: LogFormat | null
   /** Whether a proxy in front may say, by `X-Forwarded-…`, who asked and how. */
   readonly trustedProxy: boolean
   readonly allowedHosts: readonly string[]
@@ -109,6 +111,9 @@ export interface MetricsSettings {
   /** Whether METRICS_PORT was set; if not, a port that is taken is no reason not to start. */
   readonly isPortGiven: boolean
 }
+
+/** `pretty`: a line for a person. `json`: one for a program. */
+export type LogFormat = 'pretty' | 'json'
 
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
@@ -165,6 +170,10 @@ export function readSettings(
       integer: false,
     }),
     logLevel: environment.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
+    logFormat:
+      environment.text('LOG_FORMAT') === null
+        ? null
+        : environment.oneOf('LOG_FORMAT', ['pretty', 'json'], 'json'),
     trustedProxy: environment.boolean('TRUSTED_PROXY', false),
     allowedHosts: readAllowedHosts(environment, problems),
     upstream: readUpstream(environment, problems),

@@ -1,10 +1,15 @@
 import { randomBytes } from 'node:crypto'
-import test from 'ava'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { stripVTControlCharacters } from 'node:util'
+import test, { type ExecutionContext } from 'ava'
 import { createSessionCodec } from '../src/django/session-data.ts'
 import { versionProfile } from '../src/django/versions.ts'
-import { createLog } from '../src/log.ts'
+import { createLog, readableLine } from '../src/log.ts'
+import { readSettings } from '../src/settings.ts'
 import { createTestDatabase, runScript, runSql, testDatabases } from './support/databases.ts'
-import { freePorts, startCommand, startService } from './support/service.ts'
+import { projectFolder } from './support/places.ts'
+import { freePorts, type RunningCommand, startCommand, startService } from './support/service.ts'
 
 test('an event is one line of JSON, with its time in ISO 8601', (t) => {
   const lines: string[] = []
@@ -37,6 +42,112 @@ test('what goes by the name of a secret is not shown, wherever it stands', (t) =
   log.info('some.event', { ...secrets, error: secrets })
   t.notRegex(lines[0] ?? '', /x\d/)
   t.regex(lines[0] ?? '', /"cookie":"\[redacted\]"/)
+})
+
+/** What a person reads of one event. */
+function readable(event: string, fields: Record<string, unknown>, colors = false): string {
+  const lines: string[] = []
+  createLog('debug', { write: (line) => lines.push(readableLine(line, { colors })) }).warn(event, fields)
+  return lines.join('')
+}
+
+test('a line for a person has the time, the level, the event, what it says, and the fields', (t) => {
+  t.regex(
+    readable('service.waiting', {
+      code: 'ECONNREFUSED',
+      message: 'the database is away',
+      ms: 12,
+      list: ['a b'],
+      none: null,
+    }),
+    /^\d\d:\d\d:\d\d WARN {2}service\.waiting the database is away code=ECONNREFUSED ms=12 list=\["a b"\] none=null\n$/,
+  )
+  t.regex(
+    readable('settings.warning', { warning: 'X is unknown' }),
+    /WARN {2}settings\.warning X is unknown\n$/,
+  )
+  t.regex(readable('http.failure', { frames: ['at a', 'at b'] }), /http\.failure\n {4}at a\n {4}at b\n$/)
+})
+
+test('a line for a person holds neither a command to the terminal nor a secret', (t) => {
+  const evil = '/\u001b[2J\u009b31m\u0007\r\n\u202egnp.exe\u2066\u0000'
+  for (const fields of [
+    { path: evil },
+    { message: evil },
+    { warning: evil },
+    { frames: [evil] },
+    { nested: { path: evil } },
+  ]) {
+    const line = readable('http.request', fields)
+    t.notRegex(
+      line.replaceAll('\n    ', '').trimEnd(),
+      /[\p{Cc}\u2028-\u202e\u2066-\u2069]/u,
+      JSON.stringify(fields),
+    )
+    t.true(line.includes('gnp.exe'))
+  }
+  t.regex(readable('some.event', { password: 'x1' }), /password="\[redacted\]"/)
+})
+
+test('colours change nothing but the colours', (t) => {
+  const fields = { message: 'two words', count: 2 }
+  const coloured = readable('some.event', fields, true)
+  t.true(coloured.includes('\x1b[33mWARN'))
+  t.is(stripVTControlCharacters(coloured).slice(8), readable('some.event', fields).slice(8))
+})
+
+test('LOG_FORMAT is pretty or json', (t) => {
+  const read = (env: Record<string, string>) => readSettings(env, { cwd: '/' }).logFormat
+  t.is(read({}), null)
+  t.is(read({ LOG_FORMAT: 'pretty' }), 'pretty')
+  t.is(read({ LOG_FORMAT: 'json' }), 'json')
+  t.throws(() => read({ LOG_FORMAT: 'xml' }), { message: 'LOG_FORMAT is "xml"; set it to pretty, json' })
+})
+
+/** `serve` on a terminal of its own. */
+function startOnTerminal(t: ExecutionContext, env: Readonly<Record<string, string>>): RunningCommand {
+  const command = `'${process.execPath}' '${join(projectFolder, 'src/cli/main.ts')}' serve`
+  return startCommand(t, ['--quiet', '--return', '--command', command, '/dev/null'], {
+    node: 'script',
+    main: '--flush',
+    env: { ...freePorts, ...env },
+  })
+}
+
+async function untilPrinted(command: RunningCommand, pattern: RegExp): Promise<string> {
+  for (let tries = 0; tries < 600 && !pattern.test(command.stdout()); tries += 1) await delay(100)
+  return command.stdout()
+}
+
+test('on a terminal the log is for a person, in colours unless NO_COLOR says no', async (t) => {
+  for (const [env, isColoured] of [
+    [{ TERM: 'xterm' }, true],
+    [{ TERM: 'xterm', NO_COLOR: '1' }, false],
+    [{ TERM: 'dumb' }, false],
+  ] as const) {
+    const printed = await untilPrinted(startOnTerminal(t, env), /For a real site/)
+    const text = stripVTControlCharacters(printed)
+    t.regex(text, /^\d\d:\d\d:\d\d INFO {2}service\.listening url=http:\/\/127\.0\.0\.1:\d+\/catalog\/\r$/m)
+    // In the order in which things happened.
+    t.regex(text, /service\.ready[\s\S]*The embedded demo library is in/)
+    t.notRegex(text, /^\{/m)
+    t.is(printed !== text, isColoured, printed)
+  }
+})
+
+test('on a terminal JSON is to be had, and in a pipe lines for a person, without colours', async (t) => {
+  const printed = await untilPrinted(
+    startOnTerminal(t, { TERM: 'xterm', LOG_FORMAT: 'json' }),
+    /service\.ready"\}/,
+  )
+  t.regex(printed, /^\{"level":30,.*"event":"service\.ready"\}\r$/m)
+
+  const piped = startCommand(t, ['serve'], { env: { ...freePorts, LOG_FORMAT: 'pretty' } })
+  const text = await untilPrinted(piped, /For a real site/)
+  t.regex(text, /^\d\d:\d\d:\d\d INFO {2}service\.ready$/m)
+  t.is(text, stripVTControlCharacters(text))
+  t.is(await piped.stop(), 0)
+  t.regex(piped.stdout(), /INFO {2}service\.stopped\n$/)
 })
 
 const name = testDatabases.find((one) => one === 'mariadb' || one === 'mysql') ?? 'mysql'

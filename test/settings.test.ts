@@ -65,6 +65,7 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
     shutdownDelay: 0,
     catalogCountsMaxAge: 0,
     logLevel: 'info',
+    logFormat: null,
     trustedProxy: false,
     auth: {
       userModel: {

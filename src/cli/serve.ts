@@ -4,7 +4,7 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
-import { createLog } from '../log.ts'
+import { createLog, readableOutput } from '../log.ts'
 import { createService, type Service } from '../service.ts'
 import { readSettings, type Settings } from '../settings.ts'
 import { http } from '../web/http.ts'
@@ -28,7 +28,7 @@ const UPSTREAM_GRACE = 10_000
  */
 export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   const settings = readSettings(env)
-  const log = createLog(settings.logLevel)
+  const log = createServiceLog(settings)
   for (const warning of settings.warnings) log.warn('settings.warning', { warning })
 
   const service = await createService(settings, { log, version: ownVersion() })
@@ -94,6 +94,14 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   }
   log.info('service.ready')
   if (settings.database.kind === 'sqlite' && settings.database.embedded) greet(settings, url)
+}
+
+/** JSON lines, or for a terminal lines for a person. */
+function createServiceLog({ logLevel, logFormat }: Settings): Log {
+  const isTerminal = process.stdout.isTTY === true
+  if ((logFormat ?? (isTerminal ? 'pretty' : 'json')) === 'json') return createLog(logLevel)
+  // Node heeds NO_COLOR (https://no-color.org) and TERM=dumb.
+  return createLog(logLevel, readableOutput({ colors: isTerminal && process.stdout.hasColors() }))
 }
 
 /**
