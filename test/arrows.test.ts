@@ -95,7 +95,9 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'clock-skew.ts': ['type knex', 'type django/'],
   'log.ts': ['pino', 'type web/log.ts', 'type settings.ts', 'node:'],
   'demo/': ['demo/', 'django/', 'database.ts', 'type settings', 'knex', 'node:'],
-  'startup.ts': ['django/', 'type knex'],
+  'startup.ts': ['django/', 'engines/db.ts', 'start-problem.ts', 'type knex'],
+  'start-problem.ts': ['type settings/'],
+  'readiness.ts': ['web/health.ts'],
   'session-engine.ts': [
     'django/',
     'session/',

@@ -28,7 +28,10 @@ test('a METRICS_PORT that another process has is an error, and nothing is left r
   const port = await takePort(t)
   const command = startCommand(t, ['serve'], { env: { PORT: '0', METRICS_PORT: String(port) } })
   t.is(await command.ended, 1)
-  t.regex(command.stderr(), new RegExp(`^Error: .*EADDRINUSE.*${port}\n$`))
+  t.regex(
+    command.stderr(),
+    new RegExp(`^CannotListen: METRICS_PORT: .*port ${port}; .*set METRICS_PORT .*\\(EADDRINUSE\\)\n$`),
+  )
 })
 
 test('METRICS=False opens no port', async (t) => {

@@ -656,7 +656,7 @@ test('an SQLite file is relative to the working directory, or absolute', (t) => 
 const wrongUrls: Record<string, RegExp> = {
   'sqlite://': /in memory/,
   'sqlite://:memory:': /in memory/,
-  'sqlite://db.sqlite3': /in memory.*sqlite:\/\/\/relative\/file/,
+  'sqlite://db.sqlite3': /two slashes.*sqlite:\/\/\/db\.sqlite3/,
   'mysql://host': /names no database/,
   'mysql://user:p#ss@host/library': /percent-escaped/,
   'postgres://host/library?sslmode=preferred':

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander'
 import { decode } from './decode.ts'
 import { encode } from './encode.ts'
+import { problemText } from './problem-text.ts'
 import { serve } from './serve.ts'
 
 /** Runs the command that the arguments name. Errors of ours are one line on standard error and exit status 1. */
@@ -12,7 +13,7 @@ export async function run(argv: readonly string[], env: NodeJS.ProcessEnv): Prom
   program
     .command('serve')
     .description('serve the pages')
-    .action(() => serve(env))
+    .action(() => serve(env).catch(endWith1))
   program
     .command('decode')
     .description('session_data, one value a line on standard input, to its JSON text')
@@ -37,9 +38,15 @@ export async function run(argv: readonly string[], env: NodeJS.ProcessEnv): Prom
     await program.parseAsync(argv)
   } catch (error) {
     if (!(error instanceof Error && 'code' in error)) throw error
-    console.error(`${error.name}: ${error.message}`)
+    console.error(problemText(error))
     process.exitCode = 1
   }
+}
+
+/** At once: a start that was refused may have left something open that would keep the process for long. */
+function endWith1(error: unknown): void {
+  console.error(problemText(error))
+  process.exit(1)
 }
 
 function streams(): {
@@ -51,7 +58,7 @@ function streams(): {
   return { input: process.stdin, output: process.stdout, errors: process.stderr }
 }
 
-/** Whoever reads our output has seen enough, e.g. `| head`. */
+/** The reader of the output has seen enough, e.g. `| head`. The status is what the lines so far have earned. */
 function stopQuietly(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error
   process.exit()

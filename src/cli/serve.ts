@@ -12,6 +12,7 @@ import { errorFields, type Log } from '../web/log.ts'
 import { limitPipelining } from '../web/pipelining.ts'
 import { limitBodyTime } from '../web/time-limit.ts'
 import { isWebSocket } from '../web/upstream-upgrade.ts'
+import { problemText } from './problem-text.ts'
 
 /** How long running requests may take to finish after SIGTERM, in milliseconds. */
 const GRACE = 10_000
@@ -22,15 +23,46 @@ const TIME_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000 }
 /** Beyond Django's time, in milliseconds: for the connection, and so that the visitor reads that it took too long. */
 const UPSTREAM_GRACE = 10_000
 
+/** How long `service.listening` waits for the first look at the database, in milliseconds: a refusal is to come before it. */
+const FIRST_LOOK = 5000
+
 /**
  * Serves until SIGTERM or SIGINT: then `/health/ready` says 503, and after SHUTDOWN_DELAY it stops listening, lets
  * running requests finish, and closes the pool. From the signal on each response is the last of its connection.
+ * Only such a stop ends the process with 0.
+ * @throws what is wrong with the settings or the databases, in words for who starts the service.
  */
 export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
+  // Whatever else ends the process, be it an event loop that ran empty, has failed.
+  process.exitCode = 1
   const settings = readSettings(env)
   const log = createServiceLog(settings)
   for (const warning of settings.warnings) log.warn('settings.warning', { warning })
+  try {
+    await serveWith(settings, log)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) throw error
+    log.debug('service.start_failed', errorFields(error))
+    const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+    throw new UnexpectedFailure(`${reason}; LOG_LEVEL=debug logs where`, { cause: error })
+  }
+}
 
+/** A start failed in a way that nobody has thought of. */
+class UnexpectedFailure extends Error {
+  override name = 'UnexpectedFailure'
+  readonly code: string = 'ERR_UNEXPECTED'
+}
+
+/** JSON lines, or for a terminal lines for a person. */
+function createServiceLog({ logLevel, logFormat }: Settings): Log {
+  const isTerminal = process.stdout.isTTY === true
+  if ((logFormat ?? (isTerminal ? 'pretty' : 'json')) === 'json') return createLog(logLevel)
+  // Node heeds NO_COLOR (https://no-color.org) and TERM=dumb.
+  return createLog(logLevel, readableOutput({ colors: isTerminal && process.stdout.hasColors() }))
+}
+
+async function serveWith(settings: Settings, log: Log): Promise<void> {
   const service = await createService(settings, { log, version: ownVersion() })
   const server = createPagesServer(service, settings)
   // In boxes that are emptied: of a Set that many enter and leave, V8 keeps the tables that it grew out of until a full
@@ -46,17 +78,7 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
     })
     if (isStopping) response.setHeader('Connection', 'close')
   })
-  let url = ''
   let metricsServer: Server | null = null
-  try {
-    url = `${await listen(server, settings)}/catalog/`
-    log.info('service.listening', { url })
-    metricsServer = await startMetrics(service.metricsListener, settings.metrics, log)
-  } catch (error) {
-    server.close()
-    await service.close()
-    throw error
-  }
 
   async function stop({ afterDelay = 0 } = {}): Promise<void> {
     isStopping = true
@@ -73,35 +95,52 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
 
   const shutdownDelay = settings.shutdownDelay * 1000
   const onTimeout = () => log.error('service.killed', { running: running.size })
+  let refusal: unknown = null
   const grace = closeWithGrace(
-    { delay: shutdownDelay + GRACE, logger: false, onTimeout },
+    // Not at `beforeExit`, after which it would end the process with 0: nothing is left to run, and nobody said stop.
+    { delay: shutdownDelay + GRACE, logger: false, onTimeout, skip: ['beforeExit'] },
     async ({ err, signal }) => {
       if (err !== undefined) log.error('service.crashed', errorFields(err))
       log.info('service.stopping', { signal })
       await stop({ afterDelay: err === undefined ? shutdownDelay : 0 })
+      if (refusal !== null) throw refusal // The start had failed when the signal came: with 1, then.
       log.info('service.stopped')
     },
   )
 
+  let url = ''
   try {
+    const origin = await listen(server, settings, { host: 'HOST', port: 'PORT' })
+    await Promise.race([service.looked, delay(FIRST_LOOK, undefined, { ref: false })])
+    // A start that has failed by now is not said to listen.
+    await Promise.race([service.ready, Promise.resolve()])
+    metricsServer = await startMetrics(service.metricsListener, settings.metrics, log)
+    url = `${origin}/${service.servesHome() ? 'catalog/' : ''}`
+    if (!isStopping) log.info('service.listening', { url })
     await service.ready
   } catch (error) {
-    if (isStopping) return
-    grace.uninstall() // It would end the process with status 0.
+    if (isStopping) {
+      if (!isAbort(error)) {
+        refusal = error
+        console.error(problemText(error))
+      }
+      return
+    }
+    grace.uninstall()
     server.closeAllConnections()
-    await stop()
+    // Whatever becomes of the rest, what was wrong is said.
+    const stopped = new AbortController()
+    await Promise.race([stop().catch(() => {}), delay(GRACE, undefined, { signal: stopped.signal })])
+    stopped.abort()
     throw error
   }
   log.info('service.ready')
   if (settings.database.kind === 'sqlite' && settings.database.embedded) greet(settings, url)
 }
 
-/** JSON lines, or for a terminal lines for a person. */
-function createServiceLog({ logLevel, logFormat }: Settings): Log {
-  const isTerminal = process.stdout.isTTY === true
-  if ((logFormat ?? (isTerminal ? 'pretty' : 'json')) === 'json') return createLog(logLevel)
-  // Node heeds NO_COLOR (https://no-color.org) and TERM=dumb.
-  return createLog(logLevel, readableOutput({ colors: isTerminal && process.stdout.hasColors() }))
+/** What `service.ready` rejects with when the service is closed while it waits. */
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError'
 }
 
 /**
@@ -123,12 +162,56 @@ function createPagesServer({ listener, onUpgrade }: Service, { upstream }: Setti
   return server
 }
 
-/** Gives the URL, without a slash at the end. */
-async function listen(server: Server, { host, port }: { host: string; port: number }): Promise<string> {
+/** The names of the settings that say where to listen. */
+interface ListenSettings {
+  readonly host: string
+  readonly port: string
+}
+
+/** Gives the URL, without a slash at the end. @throws {CannotListen} */
+async function listen(
+  server: Server,
+  { host, port }: { host: string; port: number },
+  names: ListenSettings,
+): Promise<string> {
   server.listen(port, host)
-  await once(server, 'listening')
+  try {
+    await once(server, 'listening')
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
+    throw new CannotListen(`${whyNot(code, { host, port }, names)} (${code})`, code)
+  }
   const address = server.address() as AddressInfo
   return `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`
+}
+
+/** The port or the address cannot be listened on. */
+class CannotListen extends Error {
+  override name = 'CannotListen'
+  readonly code: string = 'ERR_CANNOT_LISTEN'
+  readonly reason: string
+
+  constructor(message: string, reason: string) {
+    super(message)
+    this.reason = reason
+  }
+}
+
+function whyNot(code: string, { host, port }: { host: string; port: number }, names: ListenSettings): string {
+  switch (code) {
+    case 'EADDRINUSE':
+      return `${names.port}: another process listens on ${host} port ${port}; end it, or set ${names.port} to a port that is free (0: any)`
+    case 'EACCES':
+    case 'EPERM':
+      return `${names.port}: this process has not the right to listen on port ${port}; set ${names.port} to 1024 or more, or give Node the capability CAP_NET_BIND_SERVICE`
+    case 'EADDRNOTAVAIL':
+      return `${names.host}: ${host} is not an address of this machine; set ${names.host} to one that is, e.g. 127.0.0.1, or to 0.0.0.0 for all`
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `${names.host}: the name ${JSON.stringify(host)} does not resolve; set ${names.host} to an address of this machine, e.g. 127.0.0.1, or to 0.0.0.0 for all`
+    default:
+      return `${names.host}, ${names.port}: ${host} port ${port} cannot be listened on; set them to an address of this machine and a port that is free`
+  }
 }
 
 /** Null where there are no metrics: not wanted, or on the usual port, which another process has. */
@@ -140,10 +223,11 @@ async function startMetrics(
   if (listener === null || settings === null) return null
   const server = http.createServer(TIME_LIMITS, listener)
   try {
-    log.info('metrics.listening', { url: `${await listen(server, settings)}/metrics` })
+    const url = await listen(server, settings, { host: 'METRICS_HOST', port: 'METRICS_PORT' })
+    log.info('metrics.listening', { url: `${url}/metrics` })
     return server
   } catch (error) {
-    const isTaken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
+    const isTaken = error instanceof CannotListen && error.reason === 'EADDRINUSE'
     if (!isTaken || settings.isPortGiven) throw error
     log.warn('metrics.unavailable', { port: settings.port, hint: 'the port is taken; set METRICS_PORT' })
     return null

@@ -3,18 +3,27 @@ import { existsSync, rmSync } from 'node:fs'
 import knex, { type Knex } from 'knex'
 import { AUTHORS, BOOKS, type CopyStatus } from './library.ts'
 import { SCHEMA } from './schema.ts'
-import { claimName, unfinishedName } from './unfinished.ts'
+import { claimName, demoProblem, unfinishedName } from './unfinished.ts'
 
 /**
  * Makes the demo's SQLite file where there is none: the tables that Django's `migrate` makes for LocalLibrary, so that a
  * real Django can be pointed at it, and a small library. No users. Two processes may do this at once.
+ * @throws {UnusableDemo}
  */
 export async function ensureDemoDatabase(filename: string): Promise<{ created: boolean }> {
   if (existsSync(filename)) return { created: false }
+  try {
+    return { created: await make(filename) }
+  } catch (error) {
+    throw demoProblem(error, filename)
+  }
+}
+
+async function make(filename: string): Promise<boolean> {
   const unfinished = unfinishedName(filename)
   try {
     await build(unfinished)
-    return { created: claimName(unfinished, filename) }
+    return claimName(unfinished, filename)
   } finally {
     rmSync(unfinished, { force: true })
   }

@@ -21,3 +21,19 @@ export function claimName(unfinished: string, filename: string): boolean {
     throw error
   }
 }
+
+/** A file of the demo can be neither made nor read. */
+export class UnusableDemo extends Error {
+  override name = 'UnusableDemo'
+  readonly code: string = 'ERR_DEMO_FILE'
+}
+
+/** What the file system refused, in words for who starts the service; any other error as it is. */
+export function demoProblem(error: unknown, filename: string): unknown {
+  if (!(error instanceof Error && 'code' in error)) return error
+  if (!('syscall' in error) && !String(error.code).startsWith('SQLITE_')) return error
+  return new UnusableDemo(
+    `DATABASE_URL is not set, and the file ${filename} of the embedded demo cannot be made or used (${error.code}); start in a folder that this process may write to, or set DATABASE_URL to the database of a Django site`,
+    { cause: error },
+  )
+}

@@ -215,16 +215,30 @@ function messagesCookieFormats(since: (...minimum: number[]) => boolean): Messag
   return since(4, 1) ? ['signed'] : ['signed', 'signed-json']
 }
 
-/** The profile of a site that does not say its version, by what its `django_migrations` table holds. */
-export function versionFromMigrations(migrations: Iterable<{ app: string; name: string }>): string {
-  let hasAuth = false
-  for (const { app, name } of migrations) {
-    if (app !== 'auth') continue
-    hasAuth = true
-    // First shipped with Django 3.1, the version that began to sign sessions.
-    if (name === '0012_alter_user_first_name_max_length') return NEWEST_MEASURED
-  }
-  return hasAuth ? OLDEST_SUPPORTED : NEWEST_MEASURED
+/** A version judged by the migrations of a site. */
+export interface VersionFromMigrations {
+  /** The one to go by. */
+  readonly version: string
+  /** The releases that leave the same migrations, and so cannot be told from it. */
+  readonly range: readonly [oldest: string, newest: string]
+}
+
+/**
+ * The version of a site that does not say it, by what its `django_migrations` table holds; null when that tells nothing.
+ * The apps that sessions and users need have got no migration since 3.1 (to 6.1), so more cannot be told.
+ * Source: django/contrib/auth/migrations of each release.
+ */
+export function versionFromMigrations(
+  migrations: Iterable<{ app: string; name: string }>,
+): VersionFromMigrations | null {
+  const newest = [...migrations]
+    .filter(({ app }) => app === 'auth')
+    .reduce((latest, { name }) => Math.max(latest, Number.parseInt(name, 10) || 0), 0)
+  // 0012_alter_user_first_name_max_length came with 3.1, the version that began to sign sessions, and
+  // 0011_update_proxy_permissions with 2.2.
+  if (newest >= 12) return { version: NEWEST_MEASURED, range: ['3.1', NEWEST_MEASURED] }
+  if (newest === 11) return { version: OLDEST_SUPPORTED, range: [OLDEST_SUPPORTED, '3.0'] }
+  return null
 }
 
 const OLDEST_SUPPORTED = '2.2'

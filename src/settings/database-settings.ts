@@ -86,7 +86,9 @@ export function readDatabaseUrl(
   const parsed = parseDatabaseUrl(url)
   if (parsed === null) {
     problems.push(
-      `${name} is no URL; write mysql://user:password@host:port/name, with # / ? @ : and % in the password or a socket's path percent-escaped`,
+      /^sqlite:/i.test(url)
+        ? `${name} is no URL; write sqlite:///relative/file or sqlite:////absolute/file`
+        : `${name} is no URL; write mysql://user:password@host:port/name, with # / ? @ : and % in the password or a socket's path percent-escaped`,
     )
     return null
   }
@@ -130,8 +132,17 @@ const READERS: ReadonlyMap<string, Reader> = new Map<string, Reader>([
   ...['sqlite', 'spatialite'].map((scheme) => [scheme, readSqlite] as const),
 ])
 
-function readSqlite({ name }: DatabaseUrl, limits: Limits, { cwd, problems }: UrlContext): SqliteSettings {
-  if (name === '' || name === ':memory:') {
+function readSqlite(
+  { name, hosts }: DatabaseUrl,
+  limits: Limits,
+  { cwd, problems }: UrlContext,
+): SqliteSettings {
+  const [host] = hosts
+  if (name === '' && host?.host) {
+    problems.push(
+      `it has two slashes, after which a host stands, and names no file; write sqlite:///${host.host} for a file in this folder, or sqlite:////absolute/file`,
+    )
+  } else if (name === '' || name === ':memory:') {
     problems.push(
       'it names an SQLite database in memory, which no Django can share; write sqlite:///relative/file or sqlite:////absolute/file',
     )

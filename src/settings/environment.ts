@@ -71,7 +71,7 @@ export function readList(text: string): string[] {
 
 /** The variables of the file `.env` in this folder; none when there is no such file. */
 export function readEnvFile(folder: string, problems: string[]): Record<string, string | undefined> {
-  const content = readIfThere(join(folder, '.env'))
+  const content = readIfThere(join(folder, '.env'), problems)
   const variables = parseEnv(content)
   for (const [, name = '', value = ''] of content.matchAll(UNQUOTED_HASH)) {
     // Node cuts here, python-dotenv does not: half a secret key would verify nothing.
@@ -89,11 +89,16 @@ const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
 
 const UNQUOTED_HASH = /^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*((?:[^\s'"`#][^\n#]*)?)(?<!\s)#/gm
 
-function readIfThere(filename: string): string {
+function readIfThere(filename: string, problems: string[]): string {
   try {
     return readFileSync(filename, 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return ''
-    throw error
+    const code = error instanceof Error && 'code' in error ? error.code : null
+    if (code === null) throw error
+    if (code !== 'ENOENT')
+      problems.push(
+        `${filename} cannot be read (${code}); make it a file that this process may read, or remove it`,
+      )
+    return ''
   }
 }

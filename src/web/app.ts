@@ -20,7 +20,8 @@ import { createViews } from './views.ts'
 export interface AppOptions {
   /** Gives each request `ctx.session`, `ctx.csrf`, `ctx.user` and `ctx.messages`. */
   readonly sessionMiddleware: Middleware
-  readonly catalog: Catalog
+  /** The counts of the home page; null where it is not served. */
+  readonly catalog: Catalog | null
   /** A cheap question to the database, for `/health/ready`. */
   readonly ping: () => Promise<void>
   /** Whether the service is shutting down; `/health/ready` then says 503. */
@@ -82,10 +83,11 @@ export function createApp({
   const isServed = (method: string, path: string) => router.match(path, method).route
   const frames = createFrames({ isServed, djangoBaseUrl, loginUrl })
   const frame = frames.forVisitor
-  router
-    .get('redirect', '/', redirectHome)
-    .get('redirect', '/catalog', appendSlash)
-    .get('home', '/catalog/', createHome({ catalog, views, frame }))
+  if (catalog !== null)
+    router
+      .get('redirect', '/', redirectHome)
+      .get('redirect', '/catalog', appendSlash)
+      .get('home', '/catalog/', createHome({ catalog, views, frame }))
   if (login !== null) addLogin(router, loginUrl, createLogin({ ...login, views, frame, log }))
   const app = new Koa({ proxy: trustedProxy, maxIpsCount: 1, env: environment })
   app.on('error', (error: unknown) => log.warn('http.broken', errorFields(error)))

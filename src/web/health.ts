@@ -3,7 +3,7 @@ import { errorFields, type Log } from './log.ts'
 import { within } from './time-limit.ts'
 
 export interface HealthOptions {
-  /** A cheap question to the database; rejects where there is no answer. */
+  /** Whether visitors can be served; rejects where they cannot, with a {@link CheckFailed} that says what is missing. */
   readonly ping: () => Promise<void>
   /** Whether the service is shutting down: it still answers, but wants no new visitors. */
   readonly isDraining?: (() => boolean) | undefined
@@ -17,14 +17,18 @@ export function createHealth({ ping, isDraining = () => false, log, timeout = 20
   live: Middleware
   ready: Middleware
 } {
-  async function readiness(): Promise<'ready' | 'draining' | 'unavailable'> {
-    if (isDraining()) return 'draining'
+  async function readiness(): Promise<Readiness> {
+    if (isDraining()) return { status: 'draining' }
     try {
       await within(timeout, ping(), () => new PingTimeout(`the database did not answer within ${timeout} ms`))
-      return 'ready'
+      return { status: 'ready' }
     } catch (error) {
-      log.warn('health.unavailable', errorFields(error))
-      return 'unavailable'
+      const check = error instanceof CheckFailed ? { check: error.check } : {}
+      log.warn('health.unavailable', {
+        ...check,
+        ...errorFields(error instanceof CheckFailed ? error.cause : error),
+      })
+      return { status: 'unavailable', ...check }
     }
   }
 
@@ -34,14 +38,33 @@ export function createHealth({ ping, isDraining = () => false, log, timeout = 20
       ctx.body = { status: 'live' }
     },
     async ready(ctx) {
-      const status = await readiness()
+      const body = await readiness()
       ctx.set('Cache-Control', 'no-store')
-      ctx.status = status === 'ready' ? 200 : 503
-      ctx.body = { status }
+      ctx.status = body.status === 'ready' ? 200 : 503
+      ctx.body = body
     },
   }
 }
 
+interface Readiness {
+  readonly status: 'ready' | 'draining' | 'unavailable'
+  /** What is missing; a name, and never more. */
+  readonly check?: string
+}
+
+/** One of the things that visitors need is not there; the `cause` says why, for the log alone. */
+export class CheckFailed extends Error {
+  override name = 'CheckFailed'
+  readonly code: string = 'ERR_CHECK_FAILED'
+  readonly check: string
+
+  constructor(check: string, options: ErrorOptions) {
+    super(`the check ${check} failed`, options)
+    this.check = check
+  }
+}
+
+/** The database did not answer a check in time. */
 export class PingTimeout extends Error {
   override name = 'PingTimeout'
   readonly code: string = 'ERR_PING_TIMEOUT'

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import test from 'ava'
 import { createVisitor } from '../interop/visitor.ts'
-import { createTestDatabase, runSql } from '../support/databases.ts'
+import { createTestDatabase, runScript, runSql, testDatabases } from '../support/databases.ts'
 import { freePorts, runCommand, startService, temporaryFolder } from '../support/service.ts'
 
 test('the first start makes a demo with a key of its own, and the second goes on with it', async (t) => {
@@ -75,19 +75,64 @@ test('every problem with the settings is said at once, without a stack or a secr
 
 test('tables that are missing are named, and none is made', async (t) => {
   const { url } = await createTestDatabase(t, 'sqlite', { tables: 'sessions' })
+  await runSql(url, 'CREATE TABLE catalog_book (id integer)')
   const tables = () => runSql(url, 'SELECT name FROM sqlite_master ORDER BY name')
   const before = await tables()
-  const { status, stderr } = await runCommand(t, ['serve'], {
-    env: { ...freePorts, DATABASE_URL: url, DJANGO_SECRET_KEY: 'x' },
-  })
+  const env = { ...freePorts, DATABASE_URL: url, DJANGO_SECRET_KEY: 'x' }
+  const { status, stderr } = await runCommand(t, ['serve'], { env })
   t.is(status, 1)
   t.regex(
     stderr,
-    /^MissingTables: .*catalog_book, catalog_bookinstance, catalog_author; .*manage\.py migrate/,
+    /^MissingTables: .*catalog_bookinstance, catalog_author; .*manage\.py migrate.*DATABASE_URL/,
   )
-  t.notRegex(stderr, /django_session|\n./)
+  t.notRegex(stderr, /django_session|catalog_book,|\n./)
   t.deepEqual(await tables(), before)
+
+  await runSql(url, 'DROP TABLE catalog_book')
+  const withoutUsers = await runCommand(t, ['serve'], { env })
+  t.is(withoutUsers.status, 1)
+  t.regex(withoutUsers.stderr, /^MissingTables: the database has no table auth_user; .*AUTH_USER_MODEL/)
+  t.notRegex(withoutUsers.stderr, /catalog|\n./)
 })
+
+for (const name of testDatabases) {
+  test(`on ${name} a site that is not LocalLibrary starts without the home page, and says so`, async (t) => {
+    const { url } = await createTestDatabase(t, name, { tables: 'library' })
+    await runScript(
+      url,
+      ['book_genre', 'bookinstance', 'book', 'author', 'genre', 'language']
+        .map((table) => `DROP TABLE catalog_${table};`)
+        .join('\n'),
+    )
+    const django = createServer((request, response) => response.end(`Django's ${request.url}`)).listen(
+      0,
+      '127.0.0.1',
+    )
+    await once(django, 'listening')
+    t.teardown(() => django.close())
+    const upstream = `http://127.0.0.1:${(django.address() as AddressInfo).port}`
+    const env = { DATABASE_URL: url, DJANGO_SECRET_KEY: 'x', DJANGO_VERSION: '5.2', USE_TZ: 'True' }
+
+    const alone = await startService(t, { env })
+    const { warning } = await alone.next('settings.warning')
+    t.regex(
+      String(warning),
+      /no tables catalog_book, catalog_bookinstance, catalog_author .* home page is not served/,
+    )
+    t.is(new URL(String((await alone.next('service.listening')).url)).pathname, '/')
+    for (const path of ['/', '/catalog', '/catalog/'])
+      t.is((await fetch(`${alone.url}${path}`, { redirect: 'manual' })).status, 404, path)
+    const login = await fetch(`${alone.url}/accounts/login/`)
+    t.is(login.status, 200)
+    t.false((await login.text()).includes('undefined'))
+    t.is((await fetch(`${alone.url}/health/ready`)).status, 200)
+
+    const inFront = await startService(t, { env: { ...env, DJANGO_UPSTREAM: upstream } })
+    for (const path of ['/', '/catalog', '/catalog/'])
+      t.is(await (await fetch(`${inFront.url}${path}`)).text(), `Django's ${path}`)
+    t.is((await fetch(`${inFront.url}/health/ready`)).status, 200)
+  })
+}
 
 test('a SQLite file that is not there is an error, and is not made', async (t) => {
   const folder = temporaryFolder(t)
@@ -107,5 +152,5 @@ test('a port that is taken is an error of one line', async (t) => {
   const env = { ...freePorts, PORT: String(port), DATABASE_URL: url, DJANGO_SECRET_KEY: 'x' }
   const { status, stderr } = await runCommand(t, ['serve'], { env })
   t.is(status, 1)
-  t.regex(stderr, new RegExp(`^.*EADDRINUSE.*${port}\n$`))
+  t.regex(stderr, new RegExp(`^CannotListen: PORT: .*port ${port}; .*set PORT .*\\(EADDRINUSE\\)\n$`))
 })

@@ -115,9 +115,17 @@ test('versions are read as Django prints them', (t) => {
 
 test('a site without DJANGO_VERSION is told by its migrations', (t) => {
   const auth = (...names: string[]) => names.map((name) => ({ app: 'auth', name }))
-  t.is(versionFromMigrations(auth('0001_initial', '0011_update_proxy_permissions')), '2.2')
-  t.is(versionFromMigrations(auth('0001_initial', '0012_alter_user_first_name_max_length')), '6.1')
-  t.is(versionFromMigrations([{ app: 'sessions', name: '0001_initial' }]), '6.1')
+  t.deepEqual(versionFromMigrations(auth('0001_initial', '0011_update_proxy_permissions')), {
+    version: '2.2',
+    range: ['2.2', '3.0'],
+  })
+  t.deepEqual(versionFromMigrations(auth('0012_alter_user_first_name_max_length', '0001_initial')), {
+    version: '6.1',
+    range: ['3.1', '6.1'],
+  })
+  // Of a Django before 2.2, or of none: nothing to go by.
+  t.is(versionFromMigrations(auth('0001_initial', '0010_alter_group_name_max_length')), null)
+  t.is(versionFromMigrations([{ app: 'sessions', name: '0001_initial' }]), null)
 })
 
 test('each version has the caches that it ships, and others are not its affair', (t) => {

@@ -1,0 +1,6 @@
+/** An error as the terminal shows it: its name, and a line for each problem; never a stack. */
+export function problemText(error: unknown): string {
+  if (!(error instanceof Error)) return `Error: ${String(error)}`
+  const lines = error.message.split('\n').map((line) => line.trim())
+  return `${error.name}: ${lines.filter((line) => line !== '').join('\n')}`
+}
