@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs'
 import { type DestinationStream, pino } from 'pino'
 import type { LogLevel } from './settings.ts'
 import type { Log } from './web/log.ts'
@@ -8,7 +9,7 @@ import type { Log } from './web/log.ts'
  * write is on its way, when `flush` does nothing; what is left when the process exits is written then.
  */
 function standardOutput(): DestinationStream {
-  const output = pino.destination({ dest: 1, sync: false, minLength: 4096, periodicFlush: 100 })
+  const output = untilClosed(pino.destination({ dest: 1, sync: false, minLength: 4096, periodicFlush: 100 }))
   let isFlushing = false
   return {
     write(line) {
@@ -23,9 +24,38 @@ function standardOutput(): DestinationStream {
   }
 }
 
+type Output = ReturnType<typeof pino.destination>
+
+/**
+ * Ends the log, and not the service, with the terminal that it was written to. pino does so for a pipe that is closed
+ * (EPIPE); at a terminal that is gone (EIO) it would crash, and wait for ever to write the rest when the process exits.
+ */
+function untilClosed(output: Output): Output {
+  const flushSync = output.flushSync.bind(output)
+  let isClosed = false
+  output.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EIO' && error.code !== 'EPIPE') throw error
+    isClosed = true
+    output.write = () => true
+  })
+  output.flushSync = () => {
+    if (!isClosed && isOpen()) flushSync()
+  }
+  return output
+}
+
+function isOpen(): boolean {
+  try {
+    writeSync(1, '')
+    return true
+  } catch (error) {
+    return !(error instanceof Error && 'code' in error && (error.code === 'EIO' || error.code === 'EPIPE'))
+  }
+}
+
 /** Lines for a person on standard output, each written before the next thing happens. */
 export function readableOutput({ colors }: { colors: boolean }): DestinationStream {
-  const output = pino.destination({ dest: 1, sync: true })
+  const output = untilClosed(pino.destination({ dest: 1, sync: true }))
   return { write: (line) => void output.write(readableLine(line, { colors })) }
 }
 

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
@@ -134,6 +135,32 @@ test('on a terminal the log is for a person, in colours unless NO_COLOR says no'
     t.is(printed !== text, isColoured, printed)
   }
 })
+
+for (const LOG_FORMAT of ['pretty', 'json']) {
+  test(`a service whose terminal is closed stops, with LOG_FORMAT=${LOG_FORMAT}`, async (t) => {
+    const terminal = startOnTerminal(t, { TERM: 'xterm', LOG_FORMAT })
+    await untilPrinted(terminal, /For a real site/)
+    const pid = serviceOf(terminal.pid)
+    t.true(isRunning(pid))
+    process.kill(terminal.pid, 'SIGKILL') // As a window that is closed, it takes the terminal with it.
+    for (let tries = 0; tries < 300 && isRunning(pid); tries += 1) await delay(100)
+    t.false(isRunning(pid))
+  })
+}
+
+/** The last of the processes that each began the next. */
+function serviceOf(pid: number): number {
+  const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')
+  return child ? serviceOf(Number(child)) : pid
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}
 
 test('on a terminal JSON is to be had, and in a pipe lines for a person, without colours', async (t) => {
   const printed = await untilPrinted(
