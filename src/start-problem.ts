@@ -315,8 +315,8 @@ const RULES: readonly Rule[] = [
   ),
   ends(
     ['ER_BINLOG_STMT_MODE_AND_ROW_ENGINE', 1665],
-    ({ where }) =>
-      `${where} refuses to write under READ COMMITTED, which Django uses, with binlog_format=STATEMENT; set binlog_format to ROW or MIXED there`,
+    ({ where, setting }) =>
+      `${where} refuses to write under READ COMMITTED with binlog_format=STATEMENT; set binlog_format to ROW or MIXED there, or add isolation_level=repeatable%20read to ${setting}`,
   ),
 
   // SQLite

@@ -134,7 +134,7 @@ for (const name of mysqls) {
       t.is((await runSql(url, 'SELECT session_key FROM django_session')).length, 1)
       t.regex(
         await refusalOf(t, `${url}?isolation_level=read%20committed`),
-        /^DatabaseMismatch: .*binlog_format is STATEMENT, .* leave isolation_level out or write repeatable read, or set binlog_format to ROW or MIXED/,
+        /^CannotStart: DATABASE_URL: .*binlog_format is STATEMENT, .* leave isolation_level out or write repeatable read, or set binlog_format to ROW or MIXED/,
       )
     },
   )
