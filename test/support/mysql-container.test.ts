@@ -9,6 +9,16 @@ import { dockerAnswers, startMysqlContainer } from './mysql-container.ts'
 import { projectFolder } from './places.ts'
 import { freePort, startMysql } from './servers.ts'
 
+test.serial('an engine that does not answer is none', async (t) => {
+  const { DOCKER_HOST } = process.env
+  t.teardown(() => {
+    if (DOCKER_HOST === undefined) delete process.env.DOCKER_HOST
+    else process.env.DOCKER_HOST = DOCKER_HOST
+  })
+  process.env.DOCKER_HOST = 'unix:///nowhere/docker.sock'
+  t.false(await dockerAnswers())
+})
+
 // Only where a container engine runs: elsewhere `npm test` takes a MySQL without one.
 if (await dockerAnswers()) {
   test('a container has the flags of a local server, survives its death, and leaves no volume', async (t) => {
