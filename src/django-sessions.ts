@@ -205,6 +205,7 @@ function ownEngine(engine: SessionEngine): SessionEngine {
 function observedEngine(engine: SessionEngine, onLoad: (outcome: LoadOutcome) => void): SessionEngine {
   // Verb by verb: an engine of somebody's own may be a class.
   return {
+    keepsNothing: engine.keepsNothing === true,
     exists: (...parameters) => engine.exists(...parameters),
     create: (...parameters) => engine.create(...parameters),
     update: (...parameters) => engine.update(...parameters),
