@@ -8,6 +8,7 @@ import {
   type VersionProfile,
   versionProfile,
 } from './django/versions.ts'
+import { quoted } from './quoted.ts'
 import { type AuthSettings, readAuthSettings } from './settings/auth-settings.ts'
 import { type CacheSettings, readCache } from './settings/cache-settings.ts'
 import { readCookieSettings } from './settings/cookie-settings.ts'
@@ -263,9 +264,7 @@ function readDjango(
   const useTz = environment.text('USE_TZ') === null ? null : environment.boolean('USE_TZ', true)
   const timeZone = environment.text('TIME_ZONE')
   if (timeZone !== null && !isTimeZone(timeZone)) {
-    problems.push(
-      `TIME_ZONE ${JSON.stringify(timeZone)} is no time zone; set it to the project's, e.g. Asia/Seoul`,
-    )
+    problems.push(`TIME_ZONE ${quoted(timeZone)} is no time zone; set it to the project's, e.g. Asia/Seoul`)
   }
   if (useTz === false && timeZone === null) {
     problems.push('TIME_ZONE is empty, and USE_TZ is False; set it to the TIME_ZONE of the Django project')
@@ -299,9 +298,7 @@ function readDatabaseZones(
     const zone = environment.text(name)
     if (zone === null) return 'UTC'
     if (!isTimeZone(zone))
-      problems.push(
-        `${name} ${JSON.stringify(zone)} is no time zone; set it to TIME_ZONE in the project's DATABASES`,
-      )
+      problems.push(`${name} ${quoted(zone)} is no time zone; set it to TIME_ZONE in the project's DATABASES`)
     else if (useTz !== true)
       problems.push(
         `${name} is set, and USE_TZ is not True, which it needs in Django, too; set USE_TZ to True`,
@@ -325,7 +322,7 @@ function readVersion(environment: Environment, problems: string[]): VersionProfi
     return versionProfile(version)
   } catch (error) {
     if (!(error instanceof UnknownDjangoVersion)) throw error
-    problems.push(`DJANGO_VERSION: ${error.message}`)
+    problems.push(`DJANGO_VERSION: ${error.message.replace(JSON.stringify(version), () => quoted(version))}`)
     return null
   }
 }
@@ -431,7 +428,7 @@ function readDottedPath(
 ): string {
   const path = environment.text(name) ?? built[0]
   if (!built.includes(path)) {
-    const reason = known.includes(path) ? `${path} is not built yet` : `${JSON.stringify(path)} is unknown`
+    const reason = known.includes(path) ? `${path} is not built yet` : `${quoted(path)} is unknown`
     problems.push(`${name}: ${reason}; set ${name} to ${either(built)}, here and in Django`)
   }
   return path
@@ -448,7 +445,7 @@ function readAllowedHosts(environment: Environment, problems: string[]): readonl
   for (const host of hosts) {
     if (HOST_PATTERN.test(host)) continue
     problems.push(
-      `ALLOWED_HOSTS ${JSON.stringify(host)} is no host; write names or addresses without scheme and port, [::1] for IPv6, .example.com for a domain and those below it, * for any`,
+      `ALLOWED_HOSTS ${quoted(host)} is no host; write names or addresses without scheme and port, [::1] for IPv6, .example.com for a domain and those below it, * for any`,
     )
   }
   if (hosts.length > 0) return hosts

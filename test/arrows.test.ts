@@ -33,6 +33,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'caches/': [
     'caches/',
     'file-lock.ts',
+    'quoted.ts',
     'row-size.ts',
     'django/',
     'type settings/cache-settings.ts',
@@ -40,7 +41,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'node:',
     'ioredis',
   ],
-  'auth/': ['auth/', 'map-failures.ts', 'session/', 'django/', 'type knex', 'node:'],
+  'auth/': ['auth/', 'quoted.ts', 'map-failures.ts', 'session/', 'django/', 'type knex', 'node:'],
   'web/': [
     'web/',
     'check-options.ts',
@@ -63,6 +64,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
   'cli/': [
     'node-version.ts',
+    'quoted.ts',
     'cli/',
     'service.ts',
     'settings',
@@ -78,8 +80,9 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'close-with-grace',
     'node:',
   ],
-  'settings/': ['settings/', 'django/', 'node:'],
-  'settings.ts': ['settings/', 'django/', 'node:'],
+  'settings/': ['settings/', 'quoted.ts', 'django/', 'node:'],
+  'settings.ts': ['settings/', 'quoted.ts', 'django/', 'node:'],
+  'quoted.ts': [],
   'database/': ['database/', 'settings/', 'type knex', 'type pg', 'node:'],
   'database.ts': ['database/', 'settings', 'knex', 'type pg', 'node:'],
   'file-lock.ts': ['node:'],

@@ -217,6 +217,71 @@ test('ALLOWED_HOSTS is a JSON array, or has commas or blanks between', (t) => {
   t.deepEqual(hosts('[]'), ['.localhost', '127.0.0.1', '[::1]'])
 })
 
+for (const text of [
+  'https://user:hunter2@example.com/x y',
+  'https://hunter2@example.com/x y',
+  'https:/user:hunter2@example.com',
+  'user:hunter2@example.com',
+  'mysql://user:hunter2@db/name',
+  'https://user:hun@ter2@example.com',
+  'https://user:p/hunter2@example.com',
+  'https://user:p?hunter2#x@example.com',
+  'https://user:hunter2',
+  'https://user:hunter2/path',
+  'https://example.com/?token=hunter2',
+  'https://example.com/#hunter2',
+  `https://user:hunter2@${'x'.repeat(1000)}`,
+]) {
+  test(`no problem quotes the secret in ${text.slice(0, 50)}`, (t) => {
+    const names = [
+      ...['DJANGO_BASE_URL', 'LOGIN_URL', 'LOGIN_REDIRECT_URL', 'LOGOUT_REDIRECT_URL', 'ALLOWED_HOSTS'],
+      ...['TRUSTED_PROXY', 'LOG_LEVEL', 'PORT', 'USE_TZ', 'TIME_ZONE', 'DJANGO_VERSION'],
+      ...[
+        'SESSION_ENGINE',
+        'SESSION_SERIALIZER',
+        'SESSION_COOKIE_NAME',
+        'SESSION_COOKIE_DOMAIN',
+        'CSRF_HEADER_NAME',
+      ],
+      ...[
+        'SESSION_COOKIE_PATH',
+        'CSRF_TRUSTED_ORIGINS',
+        'AUTH_USER_MODEL',
+        'DJANGO_UPSTREAM',
+        'MESSAGE_STORAGE',
+      ],
+      ...[
+        'MESSAGE_TAGS',
+        'MESSAGE_LEVEL',
+        'CACHES',
+        'SESSION_CACHE_ALIAS',
+        'DATABASE_URL',
+        'SESSION_DATABASE_URL',
+      ],
+      ...['NODE_ENV', 'AUTH_USER_ID_TYPE', 'AUTHENTICATION_BACKENDS', 'PASSWORD_HASHERS', 'METRICS_PORT'],
+    ]
+    for (const name of names) {
+      for (const more of [{}, CACHED]) {
+        try {
+          const { warnings } = readSettings({ ...more, [name]: text }, { cwd: folder(t) })
+          t.notRegex(warnings.join('\n'), /hunter2|ter2/, name)
+        } catch (error) {
+          t.true(error instanceof SettingsError, name)
+          t.notRegex(String(error), /hunter2|ter2/, name)
+        }
+      }
+    }
+  })
+}
+
+/** With settings that ask for a cache. */
+const CACHED = {
+  ...MYSQL,
+  SESSION_ENGINE: 'django.contrib.sessions.backends.cache',
+  CACHES:
+    '{"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1"}}',
+}
+
 test('METRICS=False turns the metrics off', (t) => {
   t.is(read({ METRICS: 'False', METRICS_PORT: '9465' }).metrics, null)
 })

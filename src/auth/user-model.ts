@@ -1,3 +1,5 @@
+import { quoted } from '../quoted.ts'
+
 /** What AUTH_USER_MODEL is in the database. */
 export interface UserModel {
   readonly table: string
@@ -72,7 +74,7 @@ export function userModel({
   const [appLabel, name, ...rest] = model.split('.')
   if (!appLabel || !name || rest.length > 0) {
     throw new InvalidUserModel(
-      `AUTH_USER_MODEL ${JSON.stringify(model)} is no model; write app_label.ModelName, as in settings.py`,
+      `AUTH_USER_MODEL ${quoted(model)} is no model; write app_label.ModelName, as in settings.py`,
     )
   }
   const modelName = name.toLowerCase()

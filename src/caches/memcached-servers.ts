@@ -1,4 +1,5 @@
 import zlib from 'node:zlib'
+import { quoted } from '../quoted.ts'
 import { UnsupportedCache } from './cache-errors.ts'
 
 /** A server, and what the Python clients hash it by. */
@@ -21,7 +22,7 @@ export function parseMemcachedLocation(location: string): MemcachedServer {
   const port = Number(digits)
   if (host === undefined || port > 65535) {
     throw new UnsupportedCache(
-      `LOCATION ${JSON.stringify(location)} is not supported; write host:port or unix:/path, as in Django`,
+      `LOCATION ${quoted(location)} is not supported; write host:port or unix:/path, as in Django`,
     )
   }
   return { name: `${host}:${port}`, address: { host, port } }

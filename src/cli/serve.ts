@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import { createLog, readableOutput } from '../log.ts'
+import { quoted } from '../quoted.ts'
 import { createService, type Service } from '../service.ts'
 import { readSettings, type Settings } from '../settings.ts'
 import { http } from '../web/http.ts'
@@ -208,7 +209,7 @@ function whyNot(code: string, { host, port }: { host: string; port: number }, na
       return `${names.host}: ${host} is not an address of this machine; set ${names.host} to one that is, e.g. 127.0.0.1, or to 0.0.0.0 for all`
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return `${names.host}: the name ${JSON.stringify(host)} does not resolve; set ${names.host} to an address of this machine, e.g. 127.0.0.1, or to 0.0.0.0 for all`
+      return `${names.host}: the name ${quoted(host)} does not resolve; set ${names.host} to an address of this machine, e.g. 127.0.0.1, or to 0.0.0.0 for all`
     default:
       return `${names.host}, ${names.port}: ${host} port ${port} cannot be listened on; set them to an address of this machine and a port that is free`
   }

@@ -1,4 +1,5 @@
 import type { SessionHashRule } from '../django/auth-hash.ts'
+import { quoted } from '../quoted.ts'
 import { type Environment, readList } from './environment.ts'
 
 /** Django's AUTH… settings, and what cannot be seen of a user model from outside. */
@@ -44,7 +45,7 @@ export function readAuthSettings(environment: Environment, problems: string[]): 
   const model = environment.text('AUTH_USER_MODEL') ?? 'auth.User'
   if (!/^\w+\.\w+$/.test(model)) {
     problems.push(
-      `AUTH_USER_MODEL ${JSON.stringify(model)} is no model; write app_label.ModelName, as in settings.py`,
+      `AUTH_USER_MODEL ${quoted(model)} is no model; write app_label.ModelName, as in settings.py`,
     )
   }
   const table = environment.text('AUTH_USER_TABLE')

@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path'
 import { canonicalize, parseObject } from '../django/json.ts'
 import type { VersionProfile } from '../django/versions.ts'
+import { quoted } from '../quoted.ts'
 import type { Environment } from './environment.ts'
 
 /** One entry of Django's CACHES, normalised: a LOCATION is a list, defaults are filled in. */
@@ -48,15 +49,15 @@ export function readCache(
   }
   const entry = caches[alias]
   if (!isRecord(entry)) {
-    const names = Object.keys(caches).map((name) => JSON.stringify(name))
+    const names = Object.keys(caches).map(quoted)
     problems.push(
-      `CACHES has no entry ${JSON.stringify(alias)}; set SESSION_CACHE_ALIAS to one of its names (${names.join(', ') || 'it is empty'}), as in Django`,
+      `CACHES has no entry ${quoted(alias)}; set SESSION_CACHE_ALIAS to one of its names (${names.join(', ') || 'it is empty'}), as in Django`,
     )
     return null
   }
   const found: string[] = []
   const cache = readEntry(entry, profile, found, keyParts(text, alias))
-  const where = `CACHES[${JSON.stringify(alias)}]`
+  const where = `CACHES[${quoted(alias)}]`
   problems.push(...found.map((problem) => `${where}: ${problem}`))
   for (const name of Object.keys(entry))
     if (!KNOWN.has(name)) warnings.push(`${where}: ${name} is unknown and ignored`)
@@ -139,7 +140,7 @@ function whyRefused(backend: unknown, profile: VersionProfile | null): string | 
   if (typeof backend !== 'string' || backend === '') return `BACKEND is empty; ${advice}`
   const place = UNSHARED.get(backend)
   if (place !== undefined) return `${backend} keeps sessions ${place}; ${advice}`
-  if (!SEPARATORS.has(backend)) return `its BACKEND ${JSON.stringify(backend)} is unknown; ${advice}`
+  if (!SEPARATORS.has(backend)) return `its BACKEND ${quoted(backend)} is unknown; ${advice}`
   if (profile?.hasCacheBackend(backend) === false)
     return `Django ${profile.version} has no ${backend}; ${advice}`
   return null

@@ -1,5 +1,6 @@
 import type { CookieSettings } from '../django/cookie.ts'
 import type { VersionProfile } from '../django/versions.ts'
+import { quoted } from '../quoted.ts'
 import type { Environment } from './environment.ts'
 
 export interface CookieContext {
@@ -41,13 +42,13 @@ function* cookieProblems(
   profile: VersionProfile | null,
 ): Generator<string> {
   if (!COOKIE_NAME.test(name) || COOKIE_ATTRIBUTES.has(name.toLowerCase())) {
-    yield `${prefix}_NAME ${JSON.stringify(name)} is no name for a cookie; use letters, digits, - and _`
+    yield `${prefix}_NAME ${quoted(name)} is no name for a cookie; use letters, digits, - and _`
   }
   if (domain !== null && !/^[\w.-]+$/.test(domain)) {
-    yield `${prefix}_DOMAIN ${JSON.stringify(domain)} is no domain; give a host's name alone, e.g. .example.com`
+    yield `${prefix}_DOMAIN ${quoted(domain)} is no domain; give a host's name alone, e.g. .example.com`
   }
   if (!/^\/[\x21-\x3a\x3c-\x7e]*$/.test(path)) {
-    yield `${prefix}_PATH ${JSON.stringify(path)} is no path; begin it with / and use neither blanks nor ;`
+    yield `${prefix}_PATH ${quoted(path)} is no path; begin it with / and use neither blanks nor ;`
   }
   if (sameSite === 'None' && !secure) {
     yield `${prefix}_SAMESITE is None, which browsers take only from secure cookies; set ${prefix}_SECURE=True`

@@ -1,5 +1,6 @@
 import type { CookieSettings } from '../django/cookie.ts'
 import type { VersionProfile } from '../django/versions.ts'
+import { quoted } from '../quoted.ts'
 import { readCookieSettings } from './cookie-settings.ts'
 import { type Environment, readList } from './environment.ts'
 
@@ -49,7 +50,7 @@ function readHeaderName(environment: Environment, { problems }: CsrfContext): st
   const name = environment.text('CSRF_HEADER_NAME') ?? 'HTTP_X_CSRFTOKEN'
   if (!/^HTTP_[A-Z0-9_]+$/.test(name)) {
     problems.push(
-      `CSRF_HEADER_NAME ${JSON.stringify(name)} is no header's name; write it as Django does, e.g. HTTP_X_CSRFTOKEN for X-CSRFToken`,
+      `CSRF_HEADER_NAME ${quoted(name)} is no header's name; write it as Django does, e.g. HTTP_X_CSRFTOKEN for X-CSRFToken`,
     )
   }
   return name
@@ -65,12 +66,12 @@ function readTrustedOrigins(
     const hasScheme = origin.includes('://')
     if (!hasScheme && profile?.csrf.checksOrigin !== false) {
       problems.push(
-        `CSRF_TRUSTED_ORIGINS ${JSON.stringify(origin)} has no scheme, which it needs since Django 4.0; write https://${origin.replace(/^\./, '*.')}, or set DJANGO_VERSION to an older one`,
+        `CSRF_TRUSTED_ORIGINS ${quoted(origin)} has no scheme, which it needs since Django 4.0; write ${quoted(`https://${origin.replace(/^\./, '*.')}`).slice(1, -1)}, or set DJANGO_VERSION to an older one`,
       )
     }
     if (hasScheme && profile?.csrf.checksOrigin === false) {
       warnings.push(
-        `CSRF_TRUSTED_ORIGINS ${JSON.stringify(origin)} has a scheme, and Django ${profile.version} compares hosts: it matches nothing`,
+        `CSRF_TRUSTED_ORIGINS ${quoted(origin)} has a scheme, and Django ${profile.version} compares hosts: it matches nothing`,
       )
     }
   }

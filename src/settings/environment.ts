@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
+import { quoted } from '../quoted.ts'
 
 /** Reads variables one by one; whatever is wrong goes to `problems`, and the default stands in for it. */
 export interface Environment {
@@ -29,7 +30,7 @@ export function createEnvironment(
     const value = text(name)
     if (value === null) return byDefault
     const result = parse(value.trim())
-    if (result === undefined) problems.push(`${name} is ${JSON.stringify(value)}; set it to ${expected}`)
+    if (result === undefined) problems.push(`${name} is ${quoted(value)}; set it to ${expected}`)
     return result ?? byDefault
   }
   return {

@@ -1,3 +1,4 @@
+import { quoted } from '../quoted.ts'
 import type { Environment } from './environment.ts'
 
 export interface LoginSettings {
@@ -32,7 +33,7 @@ export function readLoginSettings(environment: Environment, problems: string[]):
     if (text !== null && !/^(?:https?:\/)?\/[\x21-\x7e]*$/i.test(text)) {
       // Django takes names of URL patterns, too, which only it can look up.
       problems.push(
-        `${name} ${JSON.stringify(text)} is no path and no URL; write what it stands for, e.g. /accounts/login/`,
+        `${name} ${quoted(text)} is no path and no URL; write what it stands for, e.g. /accounts/login/`,
       )
     }
     return text
@@ -67,7 +68,7 @@ function readBaseUrl(environment: Environment, problems: string[]): string {
   )
     return text.replace(/\/$/, '')
   problems.push(
-    `DJANGO_BASE_URL ${JSON.stringify(text)} is no URL of a site; write https://django.example.com, or nothing for the same origin`,
+    `DJANGO_BASE_URL ${quoted(text)} is no URL of a site; write https://django.example.com, or nothing for the same origin`,
   )
   return ''
 }

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { quoted } from '../quoted.ts'
 import type { Environment } from './environment.ts'
 
 export interface UpstreamSettings {
@@ -60,7 +61,7 @@ function readAuthority(environment: Environment, problems: string[]): string | n
   } catch (error) {
     const isMissing = error instanceof Error && 'syscall' in error
     problems.push(
-      `DJANGO_UPSTREAM_CA ${JSON.stringify(filename)} ${isMissing ? 'cannot be read' : 'holds no certificate'}; set it to a PEM file of the authority that signed the upstream's certificate`,
+      `DJANGO_UPSTREAM_CA ${quoted(filename)} ${isMissing ? 'cannot be read' : 'holds no certificate'}; set it to a PEM file of the authority that signed the upstream's certificate`,
     )
     return null
   }
