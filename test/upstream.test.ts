@@ -122,6 +122,28 @@ test('a client that falls silent in its upload reads of it', async (t) => {
   silent.destroy()
 })
 
+test('a head that does not end in 10 s is given up, sooner than a request that is silent for 15 s', async (t) => {
+  t.timeout(60_000)
+  const back = await startBack(t, (request) => void request.resume().on('error', () => {}))
+  const env = { DJANGO_UPSTREAM: back.url, DJANGO_UPSTREAM_TIMEOUT: '15' }
+  const { url } = await startService(t, { env })
+  const silent = openSocket(url)
+  silent.write('POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nhalf')
+  const dripping = openSocket(url)
+  dripping.write('GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Drip: ')
+  const timer = setInterval(() => dripping.write('x'), 500)
+  t.teardown(() => clearInterval(timer))
+  const answerOf = async (socket: Socket, name: string) => {
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    return `${name}: ${answer.toString().slice(0, 'HTTP/1.1 408'.length)}`
+  }
+  t.is(
+    await Promise.race([answerOf(silent, 'the request'), answerOf(dripping, 'the head')]),
+    'the head: HTTP/1.1 408',
+  )
+  for (const socket of [silent, dripping]) socket.destroy()
+})
+
 test('an upstream that is none, or the service itself, is a problem of the settings', async (t) => {
   for (const [url, port] of [
     ['localhost:8000', '0'],

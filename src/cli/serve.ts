@@ -18,8 +18,8 @@ import { problemText } from './problem-text.ts'
 /** How long running requests may take to finish after SIGTERM, in milliseconds. */
 const GRACE = 10_000
 
-/** For a client that sends slowly, in milliseconds. */
-const TIME_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000 }
+/** For a client that sends slowly, in milliseconds. Node looks only now and then: every 30 s, unless told otherwise. */
+const TIME_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 1000 }
 
 /** Beyond Django's time, in milliseconds: for the connection, and so that the visitor reads that it took too long. */
 const UPSTREAM_GRACE = 10_000
