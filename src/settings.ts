@@ -22,6 +22,7 @@ import {
 import { createEnvironment, type Environment, readEnvFile, readList } from './settings/environment.ts'
 import { type LoginSettings, readLoginSettings } from './settings/login-settings.ts'
 import { type MessagesSettings, readMessagesSettings } from './settings/messages-settings.ts'
+import { readTrustedProxy, type TrustedProxySetting } from './settings/proxy-settings.ts'
 import { pythonTemporaryFolder } from './settings/temporary-folder.ts'
 import { readUpstream, type UpstreamSettings } from './settings/upstream-settings.ts'
 
@@ -62,8 +63,8 @@ export interface Settings {
   readonly logLevel: LogLevel
   /** Null: `pretty` for a terminal, `json` for all else. */
   readonly logFormat: LogFormat | null
-  /** Whether a proxy in front may say, by `X-Forwarded-…`, who asked and how. */
-  readonly trustedProxy: boolean
+  /** What a proxy in front may say, by `X-Forwarded-…`, of who asked and how. */
+  readonly trustedProxy: TrustedProxySetting
   readonly allowedHosts: readonly string[]
   /** The Django behind us, to which goes what is not served here; null for none. */
   readonly upstream: UpstreamSettings | null
@@ -175,7 +176,7 @@ export function readSettings(
       environment.text('LOG_FORMAT') === null
         ? null
         : environment.oneOf('LOG_FORMAT', ['pretty', 'json'], 'json'),
-    trustedProxy: environment.boolean('TRUSTED_PROXY', false),
+    trustedProxy: readTrustedProxy(environment, problems),
     allowedHosts: readAllowedHosts(environment, problems),
     upstream: readUpstream(environment, problems),
     hsts: readHsts(environment),

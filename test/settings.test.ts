@@ -66,7 +66,7 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
     catalogCountsMaxAge: 0,
     logLevel: 'info',
     logFormat: null,
-    trustedProxy: false,
+    trustedProxy: [],
     auth: {
       userModel: {
         model: 'auth.User',
@@ -164,7 +164,7 @@ test("each variable sets what Django's setting of that name means", (t) => {
     host: '0.0.0.0',
     port: 0,
     logLevel: 'silent',
-    trustedProxy: true,
+    trustedProxy: ['host', 'proto', 'for'],
     allowedHosts: ['library.example.com'],
     hsts: { maxAge: 3600, includeSubDomains: true, preload: true },
     metrics: { host: '::', port: 9465, isPortGiven: true },
@@ -215,6 +215,29 @@ test('ALLOWED_HOSTS is a JSON array, or has commas or blanks between', (t) => {
   t.deepEqual(hosts('[::1],*'), ['[::1]', '*'])
   t.deepEqual(hosts('["example.com", "[2001:db8::1]"]'), ['example.com', '[2001:db8::1]'])
   t.deepEqual(hosts('[]'), ['.localhost', '127.0.0.1', '[::1]'])
+})
+
+test('TRUSTED_PROXY is all, nothing, or some of what a proxy says', (t) => {
+  const trusted = (TRUSTED_PROXY: string) => read({ TRUSTED_PROXY }).trustedProxy
+  t.deepEqual(trusted(''), [])
+  for (const all of [
+    'True',
+    '1',
+    'on',
+    'yes',
+    'host,proto,for',
+    'for host proto',
+    '["for", "proto", "host"]',
+  ])
+    t.deepEqual(trusted(all), ['host', 'proto', 'for'], all)
+  for (const none of ['False', '0', 'off', 'no', '[]']) t.deepEqual(trusted(none), [], none)
+  t.deepEqual(trusted('proto'), ['proto'])
+  t.deepEqual(trusted('FOR, Host'), ['host', 'for'])
+  for (const wrong of ['port', 'host,port', 'True,host', 'host;proto', 'X-Forwarded-For'])
+    t.regex(
+      problems(t, { TRUSTED_PROXY: wrong })[0] ?? '',
+      /^TRUSTED_PROXY is ".*"; set it to True, False, or/,
+    )
 })
 
 for (const text of [

@@ -51,6 +51,28 @@ test('a WebSocket reaches the server behind and speaks both ways', async (t) => 
   t.is(await service.stop(), 0)
 })
 
+test('a WebSocket whose target has a host is passed on as its path, with that host', async (t) => {
+  const back = await startSocketServer(t)
+  const env = { DJANGO_UPSTREAM: back.url, ALLOWED_HOSTS: '127.0.0.1 library.example.com' }
+  const { url } = await startService(t, { env })
+  const socket = openSocket(url)
+  socket.write(upgradeTo('http://library.example.com:81/ws/loans/?book=1', '127.0.0.1'))
+  const [answer] = (await once(socket, 'data')) as [Buffer]
+  t.regex(answer.toString(), /^HTTP\/1\.1 101 /)
+  socket.destroy()
+  t.is(back.requests[0]?.url, '/ws/loans/?book=1')
+  t.like(back.requests[0]?.headers, {
+    host: 'library.example.com:81',
+    'x-forwarded-host': 'library.example.com:81',
+  })
+  for (const [target, host] of [
+    ['http://evil.example/ws/', '127.0.0.1'],
+    ['http://127.0.0.1/ws/', 'evil.example'],
+  ] as const)
+    t.regex(await sendRaw(url, upgradeTo(target, host)), /^HTTP\/1\.1 400 /)
+  t.is(back.requests.length, 1)
+})
+
 test('a WebSocket that is left open does not keep the service from ending', async (t) => {
   const back = await startSocketServer(t)
   const service = await startService(t, { env: { DJANGO_UPSTREAM: back.url } })
@@ -68,11 +90,7 @@ test('a WebSocket that the server behind does not want, or cannot hear of, is an
     response.writeHead(403, { 'Content-Type': 'text/plain' }).end('members only')
   })
   const { url, next } = await startService(t, { env: { DJANGO_UPSTREAM: back.url } })
-  const ask = (host: string) =>
-    sendRaw(
-      url,
-      `GET /ws/ HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`,
-    )
+  const ask = (host: string) => sendRaw(url, upgradeTo('/ws/', host))
   t.regex(await ask('127.0.0.1'), /^HTTP\/1\.1 403 Forbidden\r\n[\s\S]*members only/)
   t.regex(await ask('evil.example'), /^HTTP\/1\.1 400 Bad Request\r\n/)
   t.like(await next('security.disallowed_host'), { host: 'evil.example' })
@@ -159,6 +177,20 @@ test('an upstream that is none, or the service itself, is a problem of the setti
     t.notRegex(stderr, /hunter2/)
   }
 })
+
+/** The head of a request for a WebSocket. */
+function upgradeTo(target: string, host: string, connection = 'Connection: Upgrade'): string {
+  return [
+    `GET ${target} HTTP/1.1`,
+    `Host: ${host}`,
+    connection,
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    '',
+    '',
+  ].join('\r\n')
+}
 
 interface SocketServer {
   readonly url: string

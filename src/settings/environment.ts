@@ -83,7 +83,7 @@ export function readEnvFile(folder: string, problems: string[]): Record<string, 
 }
 
 /** What people write in environments for Django, lower-cased. */
-const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
+export const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
   ...['true', '1', 'yes', 'on'].map((word) => [word, true] as const),
   ...['false', '0', 'no', 'off'].map((word) => [word, false] as const),
 ])

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Middleware } from 'koa'
 import { isAllowedHost } from '../django/hosts.ts'
+import { askedHost, type TrustedHeader } from './trusted-proxy.ts'
 
 /** A request for a host that is not in ALLOWED_HOSTS; status 400. Source: django/core/exceptions.py, DisallowedHost. */
 export class DisallowedHost extends Error {
@@ -20,7 +21,7 @@ const LOGGED_LENGTH = 100
 export interface AllowedHostsOptions {
   readonly allowedHosts: readonly string[]
   /** Whether X-Forwarded-Host counts in place of Host: USE_X_FORWARDED_HOST. */
-  readonly trustedProxy: boolean
+  readonly trustedProxy: readonly TrustedHeader[]
 }
 
 /**
@@ -29,20 +30,20 @@ export interface AllowedHostsOptions {
  */
 export function createAllowedHosts(options: AllowedHostsOptions): Middleware {
   const checkHost = createHostCheck(options)
-  return function allowedHosts({ req }, next) {
-    checkHost(req)
+  return function allowedHosts({ req, originalUrl }, next) {
+    checkHost(req, originalUrl)
     return next()
   }
 }
 
-/** The same for any request of an HTTP server. @throws {DisallowedHost} */
+/** The same for any request of an HTTP server, with the target that it came with. @throws {DisallowedHost} */
 export function createHostCheck({
   allowedHosts,
   trustedProxy,
-}: AllowedHostsOptions): (request: IncomingMessage) => void {
+}: AllowedHostsOptions): (request: IncomingMessage, target?: string) => void {
   let latest: string | null = null // found allowed last: mostly it is the same one
-  return function checkHost(request) {
-    for (const host of [rawHost(request, trustedProxy), ...targetHost(request)]) {
+  return function checkHost(request, target = request.url) {
+    for (const host of [askedHost(request, trustedProxy), ...repeatedHost(request), ...targetHost(target)]) {
       if (host === latest) continue
       if (!isAllowedHost(host, allowedHosts)) throw new DisallowedHost(host)
       latest = host
@@ -50,19 +51,13 @@ export function createHostCheck({
   }
 }
 
-/** Headers sent twice are joined, as WSGI servers do it; such a host is none. Source: HttpRequest._get_raw_host. */
-function rawHost({ headersDistinct, socket }: IncomingMessage, trustedProxy: boolean): string {
-  const forwarded = trustedProxy ? headersDistinct['x-forwarded-host'] : undefined
-  return (forwarded ?? headersDistinct.host)?.join(',') ?? serverName(socket.localAddress)
-}
-
-/** SERVER_NAME, for HTTP/1.0 without a Host: the address that was connected to, as Gunicorn has it. */
-function serverName(address = ''): string {
-  return address.includes(':') ? `[${address}]` : address
+/** Two Host headers joined, as WSGI servers do it; such a host is none. Node takes the first. */
+function repeatedHost({ headersDistinct: { host = [] } }: IncomingMessage): string[] {
+  return host.length > 1 ? [host.join(',')] : []
 }
 
 /** The host in `GET http://host/ HTTP/1.1`: unlike Django, which never looks at it, since RFC 9112 (3.2.2) obeys it. */
-function targetHost({ url = '' }: IncomingMessage): string[] {
-  const [, host] = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url) ?? []
+function targetHost(target = ''): string[] {
+  const [, host] = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(target) ?? []
   return host === undefined ? [] : [host]
 }

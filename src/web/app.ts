@@ -14,6 +14,7 @@ import { errorFields, type Log } from './log.ts'
 import { createLogin, type LoginOptions, type LoginPages } from './login.ts'
 import { createRequestLog, type FinishedRequest } from './request-log.ts'
 import { createSecurityHeaders, type HstsOptions } from './security-headers.ts'
+import { followProxy, type TrustedHeader } from './trusted-proxy.ts'
 import type { Upstream } from './upstream.ts'
 import { createViews } from './views.ts'
 
@@ -27,8 +28,8 @@ export interface AppOptions {
   /** Whether the service is shutting down; `/health/ready` then says 503. */
   readonly isDraining?: () => boolean
   readonly log: Log
-  /** Whether a proxy in front sets X-Forwarded-Proto, -Host and -For, as Django's SECURE_PROXY_SSL_HEADER assumes. */
-  readonly trustedProxy: boolean
+  /** Which of X-Forwarded-Host, -Proto and -For a proxy in front sets. */
+  readonly trustedProxy: readonly TrustedHeader[]
   /** ALLOWED_HOSTS; the names of this machine, unless given. */
   readonly allowedHosts?: readonly string[]
   readonly environment: 'development' | 'production'
@@ -89,7 +90,8 @@ export function createApp({
       .get('redirect', '/catalog', appendSlash)
       .get('home', '/catalog/', createHome({ catalog, views, frame }))
   if (login !== null) addLogin(router, loginUrl, createLogin({ ...login, views, frame, log }))
-  const app = new Koa({ proxy: trustedProxy, maxIpsCount: 1, env: environment })
+  const app = new Koa({ env: environment })
+  followProxy(app, trustedProxy)
   app.on('error', (error: unknown) => log.warn('http.broken', errorFields(error)))
   app.use(createRequestLog({ log, onRequest }))
   app.use(createSecurityHeaders({ hsts, formActions: originsOf(djangoBaseUrl) }))

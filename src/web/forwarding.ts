@@ -1,4 +1,13 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import {
+  askedHost,
+  askedScheme,
+  lastOf,
+  otherScheme,
+  SCHEME_HEADERS,
+  TRUSTED_HEADERS,
+  type TrustedHeader,
+} from './trusted-proxy.ts'
 
 /** What a request or a response may say on its way through us. Source: RFC 9110, 7.6. */
 
@@ -24,35 +33,45 @@ const UNTOUCHABLE: ReadonlySet<string> = new Set(['host', 'content-length', 'tra
  * The headers of a request as they are passed on.
  *
  * - Who asked and how goes into `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`. What came under these names stays
- *   only behind a trusted proxy; `-For` is then continued. `Forwarded` and `X-Real-IP` likewise.
+ *   only where the proxy in front is trusted with it; `-For` is then continued, and of the others the last value counts.
+ *   `-Proto` is left out where the proxy says the scheme by another header: gunicorn refuses two that disagree.
+ * - Host is never missing: Node would put the upstream's own address there.
  * - Names with an underscore are dropped, as nginx does: to WSGI `X_Forwarded_For` and `X-Forwarded-For` are one.
  * - `Expect: 100-continue` has been answered by Node.
  */
 export function forwardedHeaders(
   request: IncomingMessage,
-  { trustedProxy }: { trustedProxy: boolean },
+  { trustedProxy }: { trustedProxy: readonly TrustedHeader[] },
 ): IncomingHttpHeaders {
   const { headers, socket } = request
   const dropped = new Set([...HOP_BY_HOP, ...namedBy(headers.connection), 'expect'])
   for (const name of UNTOUCHABLE) dropped.delete(name)
   const kept: IncomingHttpHeaders = {}
   for (const [name, value] of Object.entries(headers)) {
-    if (dropped.has(name) || name.includes('_') || (!trustedProxy && saysWhoAsked(name))) continue
+    if (dropped.has(name) || name.includes('_') || !mayBeSaid(name, trustedProxy)) continue
     kept[name] = value
   }
-  const {
-    'x-forwarded-for': passedOn,
-    'x-forwarded-proto': proto = 'encrypted' in socket ? 'https' : 'http',
-  } = kept
   const address = (socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '')
-  const host = kept['x-forwarded-host'] ?? headers.host ?? ''
+  const scheme = askedScheme(request, trustedProxy)
+  const host = askedHost(request, trustedProxy)
+  const port = kept['x-forwarded-port'] === undefined ? undefined : lastOf(request, 'x-forwarded-port')
+  const saysScheme = kept['x-forwarded-proto'] === undefined && otherScheme({ headers: kept }) !== null
   return {
     ...kept,
-    'x-forwarded-for': [passedOn, address].filter(Boolean).join(', '),
-    'x-forwarded-proto': proto,
+    host: askedHost(request, []),
+    'x-forwarded-for': [kept['x-forwarded-for'], address].filter(Boolean).join(', '),
+    ...(!saysScheme && { 'x-forwarded-proto': scheme }),
     'x-forwarded-host': host,
-    'x-forwarded-port': kept['x-forwarded-port'] ?? portOf(String(host), String(proto)),
+    'x-forwarded-port': port || portOf(host, scheme),
   }
+}
+
+/** `GET http://host/path` becomes `GET /path` with that host. Source: RFC 9112, 3.2.2. */
+export function toOriginForm(request: IncomingMessage): void {
+  const [, host, rest] = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)(.*)$/i.exec(request.url ?? '') ?? []
+  if (host === undefined || rest === undefined) return
+  request.url = rest.startsWith('/') ? rest : `/${rest}`
+  request.headers.host = host
 }
 
 /** A response's raw headers, in pairs and as they came, without those of the connection. */
@@ -68,10 +87,24 @@ function namedBy(connection = ''): string[] {
   return connection.split(',').map((name) => name.trim().toLowerCase())
 }
 
-function saysWhoAsked(name: string): boolean {
-  return name.startsWith('x-forwarded-') || name === 'forwarded' || name === 'x-real-ip'
+/** Whether this header says nothing of who asked and how, or the proxy in front is trusted with what it says. */
+function mayBeSaid(name: string, trusted: readonly TrustedHeader[]): boolean {
+  const needed = SAYS.get(name)
+  if (needed !== undefined) return trusted.includes(needed)
+  const saysMore = name.startsWith('x-forwarded-') || name === 'forwarded'
+  return !saysMore || TRUSTED_HEADERS.every((each) => trusted.includes(each))
 }
 
-function portOf(host: string, proto: string): string {
-  return /:(\d+)$/.exec(host)?.[1] ?? (proto === 'https' ? '443' : '80')
+/** Which headers say what. */
+const SAYS: ReadonlyMap<string, TrustedHeader> = new Map<string, TrustedHeader>([
+  ['x-forwarded-host', 'host'],
+  ['x-forwarded-port', 'host'],
+  ['x-forwarded-proto', 'proto'],
+  ...[...SCHEME_HEADERS.keys()].map((name) => [name, 'proto'] as const),
+  ['x-forwarded-for', 'for'],
+  ['x-real-ip', 'for'],
+])
+
+function portOf(host: string, scheme: string): string {
+  return /:(\d+)$/.exec(host)?.[1] ?? (scheme === 'https' ? '443' : '80')
 }

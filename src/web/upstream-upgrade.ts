@@ -2,12 +2,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { createHostCheck, DisallowedHost } from './allowed-hosts.ts'
 import type { ConnectionSlots } from './connection-slots.ts'
-import { forwardedHeaders, returnedHeaders } from './forwarding.ts'
+import { forwardedHeaders, returnedHeaders, toOriginForm } from './forwarding.ts'
 import { http } from './http.ts'
 import { errorFields, type Log } from './log.ts'
 import { hasBody } from './request-body.ts'
 import { type FinishedRequest, requestIdOf } from './request-log.ts'
 import { statusOf } from './statuses.ts'
+import type { TrustedHeader } from './trusted-proxy.ts'
 import { UpstreamTimeout } from './upstream-connection.ts'
 
 export interface UpgradeOptions {
@@ -18,7 +19,7 @@ export interface UpgradeOptions {
   /** Bytes of the response's head. */
   readonly responseHead: number
   readonly allowedHosts: readonly string[]
-  readonly trustedProxy: boolean
+  readonly trustedProxy: readonly TrustedHeader[]
   readonly route: string
   readonly log: Log
   readonly onRequest?: ((request: FinishedRequest) => void) | undefined
@@ -93,6 +94,7 @@ export function createUpgrade({
     async function passOn(): Promise<void> {
       if (!isWebSocket(request)) throw new UnknownUpgrade('only WebSockets are passed on')
       checkHost(request)
+      toOriginForm(request)
       const free = await slots.take(socket)
       try {
         if (free === null) throw new VisitorLeft()

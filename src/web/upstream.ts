@@ -2,12 +2,13 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import type { Socket } from 'node:net'
 import type { Middleware } from 'koa'
 import { createConnectionSlots } from './connection-slots.ts'
-import { forwardedHeaders, returnedHeaders } from './forwarding.ts'
+import { forwardedHeaders, returnedHeaders, toOriginForm } from './forwarding.ts'
 import { http } from './http.ts'
 import { errorFields, type Log } from './log.ts'
 import { createRequestBodies, type RequestBody, RequestTooSlow } from './request-body.ts'
 import type { FinishedRequest } from './request-log.ts'
 import { liftBodyTime } from './time-limit.ts'
+import type { TrustedHeader } from './trusted-proxy.ts'
 import { createConnector, UpstreamTimeout, UpstreamUnavailable } from './upstream-connection.ts'
 import { createUpgrade } from './upstream-upgrade.ts'
 
@@ -30,8 +31,8 @@ export interface UpstreamOptions {
   readonly buffer?: number
   /** ALLOWED_HOSTS; Koa's middleware checks those of plain requests. */
   readonly allowedHosts: readonly string[]
-  /** Whether what came as `X-Forwarded-…` is passed on. */
-  readonly trustedProxy: boolean
+  /** What of `X-Forwarded-…` is believed and passed on. */
+  readonly trustedProxy: readonly TrustedHeader[]
   readonly log: Log
   /** Called for each WebSocket that was asked for, for metrics. */
   readonly onRequest?: ((request: FinishedRequest) => void) | undefined
@@ -187,14 +188,6 @@ function passBack(incoming: IncomingMessage, response: ServerResponse): void {
 
 /** `connection` is there when the service shuts down. */
 const KEPT: ReadonlySet<string> = new Set(['x-request-id', 'connection'])
-
-/** `GET http://host/path` becomes `GET /path` with that host. Source: RFC 9112, 3.2.2. */
-function toOriginForm(request: IncomingMessage): void {
-  const [, host, rest] = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)(.*)$/i.exec(request.url ?? '') ?? []
-  if (host === undefined || rest === undefined) return
-  request.url = rest.startsWith('/') ? rest : `/${rest}`
-  request.headers.host = host
-}
 
 function failureOf(error: unknown): Error {
   if (error instanceof UpstreamTimeout || error instanceof UpstreamUnavailable) return error

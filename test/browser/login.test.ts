@@ -128,7 +128,7 @@ async function startSite(t: ExecutionContext): Promise<LoginSite> {
       url: 'http://127.0.0.1:1',
       timeout: 5000,
       allowedHosts,
-      trustedProxy: false,
+      trustedProxy: [],
       log: recordLog(),
     }),
   })

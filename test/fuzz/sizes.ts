@@ -26,6 +26,7 @@ import { forwardedHeaders } from '../../src/web/forwarding.ts'
 import { encodeNext } from '../../src/web/frame.ts'
 import { requestIdOf } from '../../src/web/request-log.ts'
 import { clientOf } from '../../src/web/session-client.ts'
+import { followProxy, TRUSTED_HEADERS } from '../../src/web/trusted-proxy.ts'
 import { isWebSocket } from '../../src/web/upstream-upgrade.ts'
 import { readOrNull } from './outcome.ts'
 
@@ -238,7 +239,8 @@ export const bodies: Readonly<Record<string, (text: string) => unknown>> = {
   'headers of parts': (text) => multipart(head(`name="a"\r\n${text.slice(0, 950)}`).repeat(1000)),
 }
 
-const app = new Koa({ proxy: true })
+const app = new Koa()
+followProxy(app, TRUSTED_HEADERS)
 
 /** A request with this header, as a server hands it over. */
 function request(name: string, value: string): IncomingMessage {
@@ -256,7 +258,10 @@ function context(name: string, value: string): Koa.ParameterizedContext {
 
 const tries = createLoginTries({ byName: 3, byAddress: 6, window: 600 })
 const allowed = { allowedHosts: ['example.com'], requireHttps: false }
-const hostCheck = createHostCheck({ allowedHosts: ['example.com', '.wild.org'], trustedProxy: true })
+const hostCheck = createHostCheck({
+  allowedHosts: ['example.com', '.wild.org'],
+  trustedProxy: TRUSTED_HEADERS,
+})
 
 /** What else a visitor sends: headers, the query and what forms hold. */
 export const visitors: Readonly<Record<string, (text: string) => unknown>> = {
@@ -273,11 +278,12 @@ export const visitors: Readonly<Record<string, (text: string) => unknown>> = {
   'a Host header against ALLOWED_HOSTS': (text) => isAllowedHost(text, ['.example.com']),
   'the host of an absolute URL': (text) =>
     hostCheck(Object.assign(request('host', 'example.com'), { url: `http://${text}` })),
-  'a Connection header': (text) => forwardedHeaders(request('connection', text), { trustedProxy: true }),
+  'a Connection header': (text) =>
+    forwardedHeaders(request('connection', text), { trustedProxy: TRUSTED_HEADERS }),
   'a Host header that is passed on': (text) =>
-    forwardedHeaders(request('host', `a:${text}`), { trustedProxy: true }),
+    forwardedHeaders(request('host', `a:${text}`), { trustedProxy: TRUSTED_HEADERS }),
   'an X-Forwarded-For header that is passed on': (text) =>
-    forwardedHeaders(request('x-forwarded-for', text), { trustedProxy: true }),
+    forwardedHeaders(request('x-forwarded-for', text), { trustedProxy: TRUSTED_HEADERS }),
   'an Upgrade header': (text) => isWebSocket(request('upgrade', text)),
   'an X-Request-Id header': (text) => requestIdOf(request('x-request-id', text)),
   'an If-None-Match header': (text) => {
@@ -292,6 +298,9 @@ export const visitors: Readonly<Record<string, (text: string) => unknown>> = {
   'an integer user id': (text) => userId(text, 'integer'),
   'a UUID user id': (text) => userId(text, 'uuid'),
   'a UUID user id that begins well': (text) => userId(`{a${text}`, 'uuid'),
+  'a Forwarded header': (text) => context('forwarded', text).secure,
+  'a Forwarded header that is passed on': (text) =>
+    forwardedHeaders(request('forwarded', text), { trustedProxy: TRUSTED_HEADERS }),
   'a path in a query': encodeNext,
   'a path': (text) => Object.assign(context('host', 'a'), { url: `/${text}` }).path,
   'a query': (text) => readQuery(Object.assign(context('host', 'a'), { url: `/?${text}` })).get('next'),

@@ -8,6 +8,7 @@ import { createCsrfMiddleware, protect } from '../../src/web/csrf.ts'
 import { createErrorPages } from '../../src/web/errors.ts'
 import { readForm } from '../../src/web/form.ts'
 import { createMessagesMiddleware } from '../../src/web/messages.ts'
+import { followProxy } from '../../src/web/trusted-proxy.ts'
 import { createViews } from '../../src/web/views.ts'
 import { connect } from '../engines/db-under-test.ts'
 import type { Scope } from '../support/file-scope.ts'
@@ -52,7 +53,8 @@ export async function startForms(
   const log = recordLog()
   const views = createViews({ stylesUrl: '', iconUrl: '', version: '' })
   const errorPages = createErrorPages({ views, log, bareFrame })
-  const app = new Koa({ proxy: trustedProxy })
+  const app = new Koa()
+  followProxy(app, trustedProxy)
   app.use(errorPages)
   app.use(djangoSessions({ db, secretKeys, djangoVersion: version, ...session }))
   app.use(createCsrfMiddleware({ ...csrf, profile, sessionCookieDomain: session.cookie.domain }))

@@ -34,6 +34,22 @@ export async function startDjango(
   return { url: `http://127.0.0.1:${port}`, stop, log }
 }
 
+/** Serves the same site by gunicorn, which is in the environment of Django 5.2. */
+export async function startGunicorn(
+  t: Scope,
+  options: Omit<DjangoOptions, 'version'> & { databaseUrl: string },
+): Promise<{ url: string; log(): string }> {
+  const arguments_ = ['--bind=127.0.0.1:0', '--threads=4', 'django.core.wsgi:get_wsgi_application()']
+  const server = python({ version: '5.2', ...options }, ['-m', 'gunicorn', ...arguments_])
+  const log = collect(server.stderr)
+  t.teardown(() => end(server))
+  for await (const line of createInterface(server.stderr)) {
+    const [, url] = /Listening at: (http:\/\/[\d.:]+)/.exec(line) ?? []
+    if (url !== undefined) return { url, log }
+  }
+  throw new Error(`gunicorn did not start:\n${log()}`)
+}
+
 /**
  * Runs a Python script inside the configured project; gives what it printed.
  * `env` holds SECRET_KEY, DATABASE_URL and the like; the script reads `input` from sys.stdin.

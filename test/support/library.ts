@@ -62,7 +62,7 @@ export async function startLibrary(
     catalog: createCatalog({ db }),
     ping: async () => void (await db.raw('SELECT 1')),
     log,
-    trustedProxy: false,
+    trustedProxy: [],
     environment: 'production',
     version: '1.2.3',
     ...app?.(db, visitors),

@@ -20,7 +20,7 @@ export async function startBefore(
 ): Promise<Behind> {
   const statements: string[] = []
   const finished: Behind['finished'] = []
-  const trustedProxy = options.trustedProxy ?? false
+  const trustedProxy = options.trustedProxy ?? []
   const allowedHosts = options.allowedHosts ?? ['127.0.0.1', 'library.example.com']
   let log: UpstreamOptions['log'] | null = null
   const forwarding = (event: 'debug' | 'info' | 'warn' | 'error'): UpstreamOptions['log']['info'] => {

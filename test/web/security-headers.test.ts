@@ -28,7 +28,7 @@ const hsts = { maxAge: 3600, includeSubDomains: true, preload: false }
 const https = { 'X-Forwarded-Proto': 'https' }
 
 test('Strict-Transport-Security is sent where asked for, over HTTPS alone', async (t) => {
-  const { url } = await startLibrary(t, { app: () => ({ hsts, trustedProxy: true }) })
+  const { url } = await startLibrary(t, { app: () => ({ hsts, trustedProxy: ['proto'] }) })
   const header = 'Strict-Transport-Security'
   t.is(
     (await fetch(`${url}/catalog/`, { headers: https })).headers.get(header),
@@ -43,6 +43,6 @@ test('a proxy is not believed unless it is trusted', async (t) => {
 })
 
 test('unless asked for there is no Strict-Transport-Security, which would replace that of Django', async (t) => {
-  const { url } = await startLibrary(t, { app: () => ({ trustedProxy: true }) })
+  const { url } = await startLibrary(t, { app: () => ({ trustedProxy: ['proto'] }) })
   t.is((await fetch(`${url}/catalog/`, { headers: https })).headers.get('Strict-Transport-Security'), null)
 })

@@ -7,7 +7,9 @@ import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import test from 'ava'
+import type { UpstreamOptions } from '../../src/web/upstream.ts'
 import { dyingWithUs } from '../support/executables.ts'
+import type { Scope } from '../support/file-scope.ts'
 import { temporaryFolder } from '../support/service.ts'
 import { openSocket, sendRaw, startBack, startBefore } from './behind.ts'
 
@@ -118,7 +120,7 @@ const SPOOFED = [
 
 for (const [trustedProxy, expected] of [
   [
-    false,
+    [],
     {
       'x-forwarded-for': '127.0.0.1',
       'x-forwarded-proto': 'http',
@@ -127,7 +129,35 @@ for (const [trustedProxy, expected] of [
     },
   ],
   [
-    true,
+    ['host'],
+    {
+      'x-forwarded-for': '127.0.0.1',
+      'x-forwarded-proto': 'http',
+      'x-forwarded-host': 'library.example.com',
+      'x-forwarded-port': '444',
+    },
+  ],
+  [
+    ['proto'],
+    {
+      'x-forwarded-for': '127.0.0.1',
+      'x-forwarded-proto': 'https',
+      'x-forwarded-host': 'library.example.com:8443',
+      'x-forwarded-port': '8443',
+    },
+  ],
+  [
+    ['for'],
+    {
+      'x-forwarded-for': '203.0.113.7, 198.51.100.2, 127.0.0.1',
+      'x-forwarded-proto': 'http',
+      'x-forwarded-host': 'library.example.com:8443',
+      'x-forwarded-port': '8443',
+      'x-real-ip': '192.0.2.1',
+    },
+  ],
+  [
+    ['host', 'proto', 'for'],
     {
       'x-forwarded-for': '203.0.113.7, 198.51.100.2, 127.0.0.1',
       'x-forwarded-proto': 'https',
@@ -139,7 +169,7 @@ for (const [trustedProxy, expected] of [
     },
   ],
 ] as const) {
-  test(`who asked is said by us, and by ${trustedProxy ? 'the trusted proxy' : 'no visitor'}`, async (t) => {
+  test(`who asked is said by us, and by a proxy in front only what it is trusted with: ${trustedProxy}`, async (t) => {
     const back = await startBack(t, hello)
     const { url } = await startBefore(t, back.url, { trustedProxy })
     await sendRaw(url, `GET /x HTTP/1.1\r\n${SPOOFED.join('\r\n')}\r\nConnection: close\r\n\r\n`)
@@ -155,6 +185,68 @@ for (const [trustedProxy, expected] of [
     t.deepEqual(said, expected)
   })
 }
+
+/** The headers with which this request reaches the server behind. */
+async function passedOn(
+  t: Scope,
+  lines: readonly string[],
+  options: Partial<UpstreamOptions> = {},
+): Promise<Record<string, string | undefined>> {
+  const back = await startBack(t, hello)
+  const { url } = await startBefore(t, back.url, options)
+  await sendRaw(url, [...lines, 'Connection: close', '', ''].join('\r\n'))
+  const [, ...received] = back.heads[0]?.split('\n') ?? []
+  return Object.fromEntries(received.map((line) => line.split(': ', 2)))
+}
+
+test('of several values that trusted proxies wrote, the last is passed on', async (t) => {
+  const lines = ['GET /x HTTP/1.1', 'Host: a', 'X-Forwarded-Host: evil.example, library.example.com']
+  const headers = await passedOn(t, [...lines, 'X-Forwarded-Proto: https, http', 'X-Forwarded-Port: 1, 82'], {
+    trustedProxy: ['host', 'proto'],
+  })
+  t.like(headers, {
+    'x-forwarded-host': 'library.example.com',
+    'x-forwarded-proto': 'http',
+    'x-forwarded-port': '82',
+  })
+})
+
+for (const header of [
+  'X-Forwarded-Ssl: on',
+  'X-Forwarded-Protocol: https',
+  'X-Forwarded-Scheme: https',
+  'X-Url-Scheme: https',
+  'X-Scheme: https',
+  'Front-End-Https: on',
+  'Forwarded: for=203.0.113.7;proto=https',
+]) {
+  test(`where the proxy in front says ${header}, no X-Forwarded-Proto is made up`, async (t) => {
+    const lines = ['GET /x HTTP/1.1', 'Host: library.example.com', header]
+    const [name = '', value] = header.split(': ')
+    const trusted = await passedOn(t, lines, { trustedProxy: ['host', 'proto', 'for'] })
+    t.is(trusted[name.toLowerCase()], value)
+    t.is(trusted['x-forwarded-proto'], undefined)
+    t.is(trusted['x-forwarded-port'], '443')
+    const untrusted = await passedOn(t, lines, { trustedProxy: ['host', 'for'] })
+    t.is(untrusted[name.toLowerCase()], undefined)
+    t.is(untrusted['x-forwarded-proto'], 'http')
+  })
+}
+
+test('a Forwarded that says no scheme does not keep us from saying it', async (t) => {
+  const lines = ['GET /x HTTP/1.1', 'Host: library.example.com', 'Forwarded: for=203.0.113.7']
+  const headers = await passedOn(t, lines, { trustedProxy: ['host', 'proto', 'for'] })
+  t.is(headers['x-forwarded-proto'], 'http')
+})
+
+test('HTTP/1.0 without a Host is passed on with the address that was asked, not with that of the server behind', async (t) => {
+  const back = await startBack(t, hello)
+  const { url } = await startBefore(t, back.url)
+  t.true((await sendRaw(url, 'GET /x HTTP/1.0\r\n\r\n')).includes('from the back'))
+  const { host } = new URL(url)
+  t.true(back.heads[0]?.includes(`\nhost: ${host}\n`))
+  t.true(back.heads[0]?.includes(`\nx-forwarded-host: ${host}\n`))
+})
 
 test('headers of one connection stay on it, those that Connection names too, in both directions', async (t) => {
   const back = await startBack(t, (_, response) => {
