@@ -39,7 +39,7 @@ import {
   type WrittenTable,
 } from './startup.ts'
 import { openVisitors, type Visitors } from './visitors.ts'
-import { createApp } from './web/app.ts'
+import { createApp, LOGOUT_PATH } from './web/app.ts'
 import { errorFields, type Log } from './web/log.ts'
 import { createMetrics, type Metrics, type PoolState } from './web/metrics.ts'
 import { isPassing } from './web/statuses.ts'
@@ -156,7 +156,8 @@ export async function createService(settings: Settings, options: ServiceOptions)
       }
     }
   }
-  const upstream = openUpstream(settings, log, metrics)
+  const reservedPaths = servesLogin ? [login.loginUrl, LOGOUT_PATH] : []
+  const upstream = openUpstream(settings, { log, metrics, reservedPaths })
   const timeout = database.timeout * 1000
   const catalog = createCatalog({ db, countsMaxAge: settings.catalogCountsMaxAge })
   const appWith = ({ home }: { home: boolean }): RequestListener =>
@@ -215,8 +216,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
 /** Null where nothing is to be passed on. */
 function openUpstream(
   { upstream, allowedHosts, trustedProxy }: Settings,
-  log: Log,
-  metrics: Metrics | null,
+  { reservedPaths, log, metrics }: { reservedPaths: readonly string[]; log: Log; metrics: Metrics | null },
 ): Upstream | null {
   if (upstream === null) return null
   return createUpstream({
@@ -228,6 +228,7 @@ function openUpstream(
     buffer: upstream.buffer,
     allowedHosts,
     trustedProxy,
+    reservedPaths,
     log,
     onRequest: metrics?.onRequest,
   })

@@ -51,6 +51,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'django/csrf.ts',
     'django/forms.ts',
     'django/hosts.ts',
+    'django/path-info.ts',
     'django/safe-url.ts',
     'django/messages.ts',
     'type django/',

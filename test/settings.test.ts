@@ -240,6 +240,23 @@ test('TRUSTED_PROXY is all, nothing, or some of what a proxy says', (t) => {
     )
 })
 
+test('a login page is served at a path that all servers read alike', (t) => {
+  for (const LOGIN_URL of [
+    '//evil.example/login/',
+    '/accounts//login/',
+    '/accounts/./login/',
+    '/../login/',
+    '/a/..',
+  ])
+    t.regex(
+      problems(t, { LOGIN_URL, SERVE_LOGIN: 'True' })[0] ?? '',
+      /^LOGIN_URL is no plain path/,
+      LOGIN_URL,
+    )
+  for (const LOGIN_URL of ['/login', '/~login/', '/login.html', '/'])
+    t.true(read({ LOGIN_URL, SERVE_LOGIN: 'True' }).login.isServed, LOGIN_URL)
+})
+
 for (const text of [
   'https://user:hunter2@example.com/x y',
   'https://hunter2@example.com/x y',

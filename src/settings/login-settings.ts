@@ -1,3 +1,4 @@
+import { lenientPath } from '../django/path-info.ts'
 import { quoted } from '../quoted.ts'
 import type { Environment } from './environment.ts'
 
@@ -39,7 +40,8 @@ export function readLoginSettings(environment: Environment, problems: string[]):
     return text
   }
   const loginUrl = url('LOGIN_URL') ?? '/accounts/login/'
-  const isPath = /^\/[\w./~-]*$/.test(loginUrl)
+  // No segment that is empty or dots: servers disagree about those.
+  const isPath = /^\/[\w./~-]*$/.test(loginUrl) && lenientPath(loginUrl) === loginUrl
   // With Django behind us its own pages stay until they are asked for here.
   const isServed = environment.boolean('SERVE_LOGIN', isPath && environment.text('DJANGO_UPSTREAM') === null)
   if (isServed && !isPath) {

@@ -13,6 +13,7 @@ import { http } from './http.ts'
 import { errorFields, type Log } from './log.ts'
 import { createLogin, type LoginOptions, type LoginPages } from './login.ts'
 import { createRequestLog, type FinishedRequest } from './request-log.ts'
+import { createRouting } from './routing.ts'
 import { createSecurityHeaders, type HstsOptions } from './security-headers.ts'
 import { followProxy, type TrustedHeader } from './trusted-proxy.ts'
 import type { Upstream } from './upstream.ts'
@@ -81,7 +82,12 @@ export function createApp({
     .get('asset', assets.icon.url, assets.icon.serve)
 
   const router = new Router(ROUTER_OPTIONS)
-  const isServed = (method: string, path: string) => router.match(path, method).route
+  const { placeOf, middleware: routing } = createRouting((method, path) => {
+    const { path: layers, route } = router.match(path, method)
+    if (route || (layers.length > 0 && upstream === null)) return true
+    return layers.some(({ name }) => RESERVED.has(name)) || sessionless.match(path, method).path.length > 0
+  })
+  const isServed = (method: string, path: string) => placeOf(method, path) === 'here'
   const frames = createFrames({ isServed, djangoBaseUrl, loginUrl })
   const frame = frames.forVisitor
   if (catalog !== null)
@@ -94,6 +100,7 @@ export function createApp({
   followProxy(app, trustedProxy)
   app.on('error', (error: unknown) => log.warn('http.broken', errorFields(error)))
   app.use(createRequestLog({ log, onRequest }))
+  app.use(routing)
   app.use(createSecurityHeaders({ hsts, formActions: originsOf(djangoBaseUrl) }))
   // Twice, since Django wraps every middleware in such a page (django/core/handlers/exception.py). This one answers
   // the failures of the session layer itself, e.g. a session that was deleted meanwhile (400).
@@ -104,7 +111,7 @@ export function createApp({
   app.use(under(['/health/', ASSETS_PREFIX], sessionless))
   app.use(createAllowedHosts({ allowedHosts, trustedProxy }))
   // Before the session: that of a page of Django is Django's to load and to save.
-  if (upstream !== null) app.use(unlessServedBy(router, upstream.middleware))
+  app.use(passOn(upstream))
   app.use(sessionMiddleware)
   // And this one those of the pages, so that the session layer sees a status and not an exception: a 404 still saves
   // the session and a 500 does not.
@@ -123,7 +130,11 @@ function addLogin(router: Router, path: string, pages: LoginPages): void {
     if (full.length > 1 && full.endsWith('/')) router.get('redirect', full.slice(0, -1), appendSlash)
 }
 
-const LOGOUT_PATH = '/accounts/logout/'
+/** Where our logout page is. */
+export const LOGOUT_PATH = '/accounts/logout/'
+
+/** The routes whose paths are ours whatever the method: no other may reach Django's login page past the limit on tries. */
+const RESERVED: ReadonlySet<unknown> = new Set(['login', 'logout'])
 
 function originsOf(url: string): string[] {
   return url === '' ? [] : [new URL(url).origin]
@@ -145,10 +156,13 @@ function under(prefixes: readonly string[], router: Router): Middleware {
   }
 }
 
-/** For a path, or a method of it, that this router does not know. */
-function unlessServedBy(router: Router, elsewhere: Middleware): Middleware {
-  return function unlessServed(ctx, next) {
-    return router.match(ctx.path, ctx.method).route ? next() : elsewhere(ctx, next)
+/** Passes on what is not ours; answers 404 to what servers may take for ours, so that nothing of ours has two doors. */
+function passOn(upstream: Upstream | null): Middleware {
+  return function passOnElsewhere(ctx, next) {
+    const { place } = ctx.state
+    if (place === 'elsewhere' && upstream !== null) return upstream.middleware(ctx, next)
+    if (place === 'nowhere') ctx.status = 404
+    else return next()
   }
 }
 

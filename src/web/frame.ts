@@ -1,6 +1,7 @@
 import type { Context } from 'koa'
 import type { User } from '../auth/user.ts'
 import type { ShownMessage } from './messages.ts'
+import { sentPath } from './routing.ts'
 
 /** What the frame of a page needs: `templates/base_generic.html`. */
 export interface Frame {
@@ -101,12 +102,7 @@ function siteLinks({ isServed, djangoBaseUrl, loginUrl }: FramesOptions): SiteLi
  * Unlike the tutorial's, whose visitors log in from the page that logged them out and come to a 405.
  */
 function nextOf(ctx: Context): string | null {
-  if (!['GET', 'HEAD'].includes(ctx.method)) return null
-  try {
-    return encodeNext(ctx.path)
-  } catch {
-    return null // Such a request has no path.
-  }
+  return ['GET', 'HEAD'].includes(ctx.method) ? encodeNext(sentPath(ctx)) : null
 }
 
 /** For a query string; slashes stay readable. */

@@ -74,6 +74,7 @@ const STATUS_OF_CODE: ReadonlyMap<unknown, number> = new Map([
   ['ERR_UNREADABLE_POST', 400], // or a MultiPartParserError
   ['ERR_INVALID_URL', 400], // Node, for a request line such as "GET http://[ HTTP/1.1"
   ['ERR_UNKNOWN_UPGRADE', 400],
+  ['ERR_RESERVED_PATH', 404],
   ['ERR_REQUEST_TOO_SLOW', 408],
   ['ERR_TOO_MANY_TRIES', 429],
   ['ERR_SESSION_TOO_LARGE', 500], // whatever its cause says: waiting does not help

@@ -7,6 +7,7 @@ import { http } from './http.ts'
 import { errorFields, type Log } from './log.ts'
 import { hasBody } from './request-body.ts'
 import { type FinishedRequest, requestIdOf } from './request-log.ts'
+import { isSpellingOf } from './routing.ts'
 import { statusOf } from './statuses.ts'
 import type { TrustedHeader } from './trusted-proxy.ts'
 import { UpstreamTimeout } from './upstream-connection.ts'
@@ -20,6 +21,8 @@ export interface UpgradeOptions {
   readonly responseHead: number
   readonly allowedHosts: readonly string[]
   readonly trustedProxy: readonly TrustedHeader[]
+  /** Paths at which no WebSocket is passed on. */
+  readonly reservedPaths?: readonly string[]
   readonly route: string
   readonly log: Log
   readonly onRequest?: ((request: FinishedRequest) => void) | undefined
@@ -46,6 +49,7 @@ export function createUpgrade({
   responseHead,
   allowedHosts,
   trustedProxy,
+  reservedPaths = [],
   route,
   log,
   onRequest = () => {},
@@ -95,6 +99,7 @@ export function createUpgrade({
       if (!isWebSocket(request)) throw new UnknownUpgrade('only WebSockets are passed on')
       checkHost(request)
       toOriginForm(request)
+      if (isSpellingOf(reservedPaths, request)) throw new ReservedPath('no WebSocket is served at this path')
       const free = await slots.take(socket)
       try {
         if (free === null) throw new VisitorLeft()
@@ -245,4 +250,10 @@ class VisitorLeft extends Error {
 class UnknownUpgrade extends Error {
   override name = 'UnknownUpgrade'
   readonly code: string = 'ERR_UNKNOWN_UPGRADE'
+}
+
+/** Who answers a login page answers every request for its path. */
+class ReservedPath extends Error {
+  override name = 'ReservedPath'
+  readonly code: string = 'ERR_RESERVED_PATH'
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import type { Socket } from 'node:net'
 import type { Middleware } from 'koa'
 import { createConnectionSlots } from './connection-slots.ts'
-import { forwardedHeaders, returnedHeaders, toOriginForm } from './forwarding.ts'
+import { forwardedHeaders, returnedHeaders } from './forwarding.ts'
 import { http } from './http.ts'
 import { errorFields, type Log } from './log.ts'
 import { createRequestBodies, type RequestBody, RequestTooSlow } from './request-body.ts'
@@ -33,6 +33,8 @@ export interface UpstreamOptions {
   readonly allowedHosts: readonly string[]
   /** What of `X-Forwarded-…` is believed and passed on. */
   readonly trustedProxy: readonly TrustedHeader[]
+  /** Paths at which no WebSocket is passed on, since they are ours whatever the method. */
+  readonly reservedPaths?: readonly string[]
   readonly log: Log
   /** Called for each WebSocket that was asked for, for metrics. */
   readonly onRequest?: ((request: FinishedRequest) => void) | undefined
@@ -128,7 +130,6 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     async middleware(ctx) {
       const { req, res, state } = ctx
       state.route = ROUTE
-      toOriginForm(req)
       req.headers = { ...forwardedHeaders(req, { trustedProxy }), 'x-request-id': state.requestId }
       liftBodyTime(req)
       ctx.respond = false

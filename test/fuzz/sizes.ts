@@ -14,6 +14,7 @@ import { formTypeOf, parseMultipart, parseUrlencoded } from '../../src/django/fo
 import { isAllowedHost, splitDomainPort } from '../../src/django/hosts.ts'
 import { canonicalize, encodeJson, parseObject, parseValue } from '../../src/django/json.ts'
 import { createMessagesCookie, readSessionMessages } from '../../src/django/messages.ts'
+import { lenientPath, pathInfo } from '../../src/django/path-info.ts'
 import { parsePickledObject } from '../../src/django/pickle.ts'
 import { iriToUri, urlHasAllowedHostAndScheme } from '../../src/django/safe-url.ts'
 import { createSessionCodec } from '../../src/django/session-data.ts'
@@ -302,6 +303,8 @@ export const visitors: Readonly<Record<string, (text: string) => unknown>> = {
   'a Forwarded header that is passed on': (text) =>
     forwardedHeaders(request('forwarded', text), { trustedProxy: TRUSTED_HEADERS }),
   'a path in a query': encodeNext,
+  'a path as Django sees it': (text) => pathInfo(`/${text}`),
+  'a path as a lenient server sees it': (text) => lenientPath(`/${text}`),
   'a path': (text) => Object.assign(context('host', 'a'), { url: `/${text}` }).path,
   'a query': (text) => readQuery(Object.assign(context('host', 'a'), { url: `/?${text}` })).get('next'),
   'a URL to go to': (text) => urlHasAllowedHostAndScheme(text, allowed),
