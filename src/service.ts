@@ -42,6 +42,7 @@ import { openVisitors, type Visitors } from './visitors.ts'
 import { createApp, LOGOUT_PATH } from './web/app.ts'
 import { errorFields, type Log } from './web/log.ts'
 import { createMetrics, type Metrics, type PoolState } from './web/metrics.ts'
+import { createPathLabel, type PathLabel } from './web/path-label.ts'
 import { isPassing } from './web/statuses.ts'
 import { limitTime } from './web/time-limit.ts'
 import { createUpstream, type Upstream } from './web/upstream.ts'
@@ -156,8 +157,9 @@ export async function createService(settings: Settings, options: ServiceOptions)
       }
     }
   }
+  const pathLabel = createPathLabel(settings.logPaths)
   const reservedPaths = servesLogin ? [login.loginUrl, LOGOUT_PATH] : []
-  const upstream = openUpstream(settings, { log, metrics, reservedPaths })
+  const upstream = openUpstream(settings, { log, metrics, pathLabel, reservedPaths })
   const timeout = database.timeout * 1000
   const catalog = createCatalog({ db, countsMaxAge: settings.catalogCountsMaxAge })
   const appWith = ({ home }: { home: boolean }): RequestListener =>
@@ -188,6 +190,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
       loginUrl: login.loginUrl,
       djangoBaseUrl: login.djangoBaseUrl,
       upstream,
+      pathLabel,
       onRequest: metrics?.onRequest,
     }).callback()
   let listener = appWith({ home: true })
@@ -216,7 +219,12 @@ export async function createService(settings: Settings, options: ServiceOptions)
 /** Null where nothing is to be passed on. */
 function openUpstream(
   { upstream, allowedHosts, trustedProxy }: Settings,
-  { reservedPaths, log, metrics }: { reservedPaths: readonly string[]; log: Log; metrics: Metrics | null },
+  {
+    reservedPaths,
+    pathLabel,
+    log,
+    metrics,
+  }: { reservedPaths: readonly string[]; pathLabel: PathLabel; log: Log; metrics: Metrics | null },
 ): Upstream | null {
   if (upstream === null) return null
   return createUpstream({
@@ -229,6 +237,7 @@ function openUpstream(
     allowedHosts,
     trustedProxy,
     reservedPaths,
+    pathLabel,
     log,
     onRequest: metrics?.onRequest,
   })

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import type { CookieSettings } from './django/cookie.ts'
 import { isTimeZone } from './django/datetime.ts'
 import { LOCAL_HOSTS } from './django/hosts.ts'
+import { pathPatternProblem } from './django/path-pattern.ts'
 import {
   type HashAlgorithm,
   UnknownDjangoVersion,
@@ -63,6 +64,8 @@ export interface Settings {
   readonly logLevel: LogLevel
   /** Null: `pretty` for a terminal, `json` for all else. */
   readonly logFormat: LogFormat | null
+  /** LOG_PATHS: patterns in the syntax of Django's `path()` that stand in the log for the paths that match. */
+  readonly logPaths: readonly string[]
   /** What a proxy in front may say, by `X-Forwarded-…`, of who asked and how. */
   readonly trustedProxy: TrustedProxySetting
   readonly allowedHosts: readonly string[]
@@ -176,6 +179,7 @@ export function readSettings(
       environment.text('LOG_FORMAT') === null
         ? null
         : environment.oneOf('LOG_FORMAT', ['pretty', 'json'], 'json'),
+    logPaths: readLogPaths(environment, problems),
     trustedProxy: readTrustedProxy(environment, problems),
     allowedHosts: readAllowedHosts(environment, problems),
     upstream: readUpstream(environment, problems),
@@ -460,6 +464,15 @@ function readAllowedHosts(environment: Environment, problems: string[]): readonl
 }
 
 const HOST_PATTERN = /^(?:\*|\.?[\w.-]+|\[[\da-f.:]+\])$/i
+
+function readLogPaths(environment: Environment, problems: string[]): readonly string[] {
+  const patterns = readList(environment.text('LOG_PATHS') ?? '')
+  for (const pattern of patterns) {
+    const problem: string | null = pathPatternProblem(pattern)
+    if (problem !== null) problems.push(`LOG_PATHS ${quoted(pattern)}: ${problem}`)
+  }
+  return patterns
+}
 
 function readHsts(environment: Environment): HstsSettings | null {
   const hsts = {

@@ -52,6 +52,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'django/forms.ts',
     'django/hosts.ts',
     'django/path-info.ts',
+    'django/path-pattern.ts',
     'django/safe-url.ts',
     'django/messages.ts',
     'type django/',

@@ -66,6 +66,7 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
     catalogCountsMaxAge: 0,
     logLevel: 'info',
     logFormat: null,
+    logPaths: [],
     trustedProxy: [],
     auth: {
       userModel: {
@@ -240,6 +241,20 @@ test('TRUSTED_PROXY is all, nothing, or some of what a proxy says', (t) => {
     )
 })
 
+test('LOG_PATHS has patterns in the syntax of path()', (t) => {
+  const paths = (LOG_PATHS: string) => read({ LOG_PATHS }).logPaths
+  t.deepEqual(paths(''), [])
+  t.deepEqual(paths('/accounts/reset/<uidb64>/<token>/, /books/<int:pk>/'), [
+    '/accounts/reset/<uidb64>/<token>/',
+    '/books/<int:pk>/',
+  ])
+  t.deepEqual(paths('["/a,b/<slug:c>"]'), ['/a,b/<slug:c>'])
+  t.regex(
+    problems(t, { LOG_PATHS: 'reset/<token>/' })[0] ?? '',
+    /^LOG_PATHS "reset\/<token>\/": it does not begin/,
+  )
+})
+
 test('a login page is served at a path that all servers read alike', (t) => {
   for (const LOGIN_URL of [
     '//evil.example/login/',
@@ -275,7 +290,7 @@ for (const text of [
   test(`no problem quotes the secret in ${text.slice(0, 50)}`, (t) => {
     const names = [
       ...['DJANGO_BASE_URL', 'LOGIN_URL', 'LOGIN_REDIRECT_URL', 'LOGOUT_REDIRECT_URL', 'ALLOWED_HOSTS'],
-      ...['TRUSTED_PROXY', 'LOG_LEVEL', 'PORT', 'USE_TZ', 'TIME_ZONE', 'DJANGO_VERSION'],
+      ...['TRUSTED_PROXY', 'LOG_PATHS', 'LOG_LEVEL', 'PORT', 'USE_TZ', 'TIME_ZONE', 'DJANGO_VERSION'],
       ...[
         'SESSION_ENGINE',
         'SESSION_SERIALIZER',

@@ -44,7 +44,7 @@ test('a WebSocket reaches the server behind and speaks both ways', async (t) => 
     'x-forwarded-proto': 'http',
   })
   t.is(back.requests[0]?.url, '/ws/loans/?book=1')
-  t.like(await service.next('http.request'), { method: 'GET', path: '/ws/loans/', status: 101 })
+  t.like(await service.next('http.request'), { method: 'GET', path: '/ws/…', status: 101 })
   const closed = once(socket, 'close')
   back.sockets[0]?.destroy()
   await closed
@@ -71,6 +71,66 @@ test('a WebSocket whose target has a host is passed on as its path, with that ho
   ] as const)
     t.regex(await sendRaw(url, upgradeTo(target, host)), /^HTTP\/1\.1 400 /)
   t.is(back.requests.length, 1)
+})
+
+test('what a path holds is in no line of the log: passed on, refused, not found, failed, or a WebSocket', async (t) => {
+  const secret = 'c7x3ab-0123456789abcdef'
+  const back = await startBack(t, hello)
+  const env = { LOG_LEVEL: 'trace', SERVE_LOGIN: 'True', TRUSTED_PROXY: 'True' }
+  const alone = await startService(t, { env })
+  const front = await startService(t, { env: { ...env, DJANGO_UPSTREAM: back.url } })
+  const patterns = '/accounts/reset/<uidb64>/<token>/ /invite/<code>'
+  const named = await startService(t, { env: { ...env, DJANGO_UPSTREAM: back.url, LOG_PATHS: patterns } })
+  const targets = [
+    `/accounts/reset/MQ/${secret}/`,
+    `/accounts/%72eset/MQ/${secret}/?next=/${secret}`,
+    `http://127.0.0.1/accounts/reset/MQ/${secret}/`,
+    `//accounts/reset/MQ/${secret}/`,
+    `/invite/${secret}`,
+    `/${secret}/accounts/`,
+    `/${secret}`,
+    `/accounts/login/x/../?${secret}`,
+    `/catalog/../accounts/${secret}/../login/`,
+    `/catalog/#${secret}`,
+    `/health/${secret}`,
+    `/koa-assets/${secret}.css`,
+    `http://[/${secret}`,
+  ]
+  const visit = async (url: string) => {
+    for (const target of targets) {
+      for (const method of ['GET', 'POST', 'HEAD'])
+        await sendRaw(url, `${method} ${target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`)
+      await sendRaw(url, upgradeTo(target, '127.0.0.1', 'Connection: Upgrade, close'))
+    }
+    const forged = `X-Forwarded-Proto: https\r\nReferer: https://evil.example/reset/${secret}/\r\nX-Original-URL: /${secret}`
+    await sendRaw(
+      url,
+      `POST /accounts/logout/ HTTP/1.1\r\nHost: 127.0.0.1\r\n${forged}\r\nConnection: close\r\n\r\n`,
+    )
+  }
+  for (const { url } of [alone, front, named]) await visit(url)
+  back.server.close()
+  await once(back.server, 'close')
+  await visit(front.url)
+  for (const service of [alone, front, named]) {
+    await service.stop()
+    t.deepEqual(
+      service.log().filter((line) => JSON.stringify(line).includes(secret)),
+      [],
+    )
+    t.is(service.stderr(), '')
+  }
+  const pathsOf = (service: typeof front) => {
+    const lines = service.log().filter(({ event }) => event === 'http.request')
+    return [...new Set(lines.map(({ path }) => path))].sort()
+  }
+  const ours = ['/accounts/logout/']
+  const shown = ['/accounts/…', '/catalog/…', '/health/…', '/invite/…', '/koa-assets/…', '/…']
+  t.deepEqual(pathsOf(alone), [...ours, ...shown].sort())
+  t.deepEqual(pathsOf(front), [...ours, ...shown].sort())
+  const [reset = '', invite = ''] = patterns.split(' ')
+  const others = shown.filter((path) => path !== '/invite/…')
+  t.deepEqual(pathsOf(named), [...ours, ...others, reset, invite].sort())
 })
 
 test('a WebSocket that is left open does not keep the service from ending', async (t) => {

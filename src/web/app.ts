@@ -12,6 +12,7 @@ import { createHome } from './home.ts'
 import { http } from './http.ts'
 import { errorFields, type Log } from './log.ts'
 import { createLogin, type LoginOptions, type LoginPages } from './login.ts'
+import { createPathLabel, type PathLabel } from './path-label.ts'
 import { createRequestLog, type FinishedRequest } from './request-log.ts'
 import { createRouting } from './routing.ts'
 import { createSecurityHeaders, type HstsOptions } from './security-headers.ts'
@@ -46,6 +47,8 @@ export interface AppOptions {
   readonly djangoBaseUrl?: string
   /** Answers what is not served here. */
   readonly upstream?: Upstream | null
+  /** What the log shows of a path that is no page of ours. */
+  readonly pathLabel?: PathLabel
   /** Called for each request that is over, for metrics. */
   readonly onRequest?: ((request: FinishedRequest) => void) | undefined
 }
@@ -69,6 +72,7 @@ export function createApp({
   loginUrl = '/accounts/login/',
   djangoBaseUrl = '',
   upstream = null,
+  pathLabel = createPathLabel(),
   onRequest,
 }: AppOptions): Koa {
   const assets = readAssets()
@@ -99,7 +103,7 @@ export function createApp({
   const app = new Koa({ env: environment })
   followProxy(app, trustedProxy)
   app.on('error', (error: unknown) => log.warn('http.broken', errorFields(error)))
-  app.use(createRequestLog({ log, onRequest }))
+  app.use(createRequestLog({ log, pathLabel, onRequest }))
   app.use(routing)
   app.use(createSecurityHeaders({ hsts, formActions: originsOf(djangoBaseUrl) }))
   // Twice, since Django wraps every middleware in such a page (django/core/handlers/exception.py). This one answers

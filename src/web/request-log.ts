@@ -3,6 +3,8 @@ import type { IncomingMessage } from 'node:http'
 import type { Context, Middleware } from 'koa'
 import type { Session } from '../session/session.ts'
 import type { Log } from './log.ts'
+import type { PathLabel } from './path-label.ts'
+import { sentPath } from './routing.ts'
 
 /** A request that is over, in words of ours alone: what a visitor made up is not fit to count by. */
 export interface FinishedRequest {
@@ -18,6 +20,7 @@ export interface FinishedRequest {
 
 export interface RequestLogOptions {
   readonly log: Log
+  readonly pathLabel: PathLabel
   readonly onRequest?: ((request: FinishedRequest) => void) | undefined
 }
 
@@ -25,18 +28,19 @@ export interface RequestLogOptions {
  * One `http.request` event per request, once its response has left or its client has. Gives every request an id, the
  * one a proxy sent where it is a plain word, and sends it back, so that an error page can be found in the log.
  */
-export function createRequestLog({ log, onRequest = () => {} }: RequestLogOptions): Middleware {
+export function createRequestLog({ log, pathLabel, onRequest = () => {} }: RequestLogOptions): Middleware {
   return function requestLog(ctx, next) {
     const started = performance.now()
     const requestId = requestIdOf(ctx.req)
     ctx.state.requestId = requestId
     ctx.set('X-Request-Id', requestId)
     ctx.res.once('close', () => {
-      const path = pathOf(ctx)
+      // Without the query string, where reset tokens and search words are.
+      const path = ctx.state.place === 'here' ? sentPath(ctx) : pathLabel(ctx.originalUrl)
       const milliseconds = performance.now() - started
       const isAborted = !ctx.res.writableFinished
       // A probe comes every few seconds and says nothing new.
-      const level = path?.startsWith('/health/') ? 'debug' : 'info'
+      const level = path.startsWith('/health/') ? 'debug' : 'info'
       log[level]('http.request', {
         requestId,
         method: ctx.method,
@@ -62,15 +66,6 @@ export function createRequestLog({ log, onRequest = () => {} }: RequestLogOption
 export function requestIdOf({ headers }: IncomingMessage): string {
   const id = String(headers['x-request-id'] ?? '')
   return /^[\w.-]{1,128}$/.test(id) ? id : randomUUID()
-}
-
-/** Without the query string, where reset tokens and search words are. */
-function pathOf(ctx: Context): string | undefined {
-  try {
-    return ctx.path
-  } catch {
-    return undefined // not a URL; such a request is answered with 400
-  }
 }
 
 /** koa-router's name, also where the path is known and the method is not; or what another part calls itself. */

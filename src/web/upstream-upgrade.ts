@@ -5,6 +5,7 @@ import type { ConnectionSlots } from './connection-slots.ts'
 import { forwardedHeaders, returnedHeaders, toOriginForm } from './forwarding.ts'
 import { http } from './http.ts'
 import { errorFields, type Log } from './log.ts'
+import { createPathLabel, type PathLabel } from './path-label.ts'
 import { hasBody } from './request-body.ts'
 import { type FinishedRequest, requestIdOf } from './request-log.ts'
 import { isSpellingOf } from './routing.ts'
@@ -23,6 +24,7 @@ export interface UpgradeOptions {
   readonly trustedProxy: readonly TrustedHeader[]
   /** Paths at which no WebSocket is passed on. */
   readonly reservedPaths?: readonly string[]
+  readonly pathLabel?: PathLabel
   readonly route: string
   readonly log: Log
   readonly onRequest?: ((request: FinishedRequest) => void) | undefined
@@ -50,6 +52,7 @@ export function createUpgrade({
   allowedHosts,
   trustedProxy,
   reservedPaths = [],
+  pathLabel = createPathLabel(),
   route,
   log,
   onRequest = () => {},
@@ -64,11 +67,10 @@ export function createUpgrade({
     const requestId = requestIdOf(request)
     function answered(status: number | null): void {
       const milliseconds = performance.now() - started
-      const [path] = (request.url ?? '').split('?')
       log.info('http.request', {
         requestId,
         method: 'GET',
-        path,
+        path: pathLabel(request.url ?? ''),
         ...(status === null ? { aborted: true } : { status }),
         durationMs: Math.round(milliseconds),
       })

@@ -5,6 +5,7 @@ import { createConnectionSlots } from './connection-slots.ts'
 import { forwardedHeaders, returnedHeaders } from './forwarding.ts'
 import { http } from './http.ts'
 import { errorFields, type Log } from './log.ts'
+import type { PathLabel } from './path-label.ts'
 import { createRequestBodies, type RequestBody, RequestTooSlow } from './request-body.ts'
 import type { FinishedRequest } from './request-log.ts'
 import { liftBodyTime } from './time-limit.ts'
@@ -35,6 +36,8 @@ export interface UpstreamOptions {
   readonly trustedProxy: readonly TrustedHeader[]
   /** Paths at which no WebSocket is passed on, since they are ours whatever the method. */
   readonly reservedPaths?: readonly string[]
+  /** What the log shows of a WebSocket's path. */
+  readonly pathLabel?: PathLabel
   readonly log: Log
   /** Called for each WebSocket that was asked for, for metrics. */
   readonly onRequest?: ((request: FinishedRequest) => void) | undefined

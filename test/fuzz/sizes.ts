@@ -25,6 +25,7 @@ import { createHostCheck } from '../../src/web/allowed-hosts.ts'
 import { readQuery } from '../../src/web/form.ts'
 import { forwardedHeaders } from '../../src/web/forwarding.ts'
 import { encodeNext } from '../../src/web/frame.ts'
+import { createPathLabel } from '../../src/web/path-label.ts'
 import { requestIdOf } from '../../src/web/request-log.ts'
 import { clientOf } from '../../src/web/session-client.ts'
 import { followProxy, TRUSTED_HEADERS } from '../../src/web/trusted-proxy.ts'
@@ -257,6 +258,7 @@ function context(name: string, value: string): Koa.ParameterizedContext {
   return app.createContext(message, new ServerResponse(message))
 }
 
+const pathLabel = createPathLabel(['/a/<b>/<slug:c>/', '/<path:d>/<int:e>'])
 const tries = createLoginTries({ byName: 3, byAddress: 6, window: 600 })
 const allowed = { allowedHosts: ['example.com'], requireHttps: false }
 const hostCheck = createHostCheck({
@@ -305,6 +307,8 @@ export const visitors: Readonly<Record<string, (text: string) => unknown>> = {
   'a path in a query': encodeNext,
   'a path as Django sees it': (text) => pathInfo(`/${text}`),
   'a path as a lenient server sees it': (text) => lenientPath(`/${text}`),
+  'a path that is logged': (text) => pathLabel(`/${text}`),
+  'a target that is logged': pathLabel,
   'a path': (text) => Object.assign(context('host', 'a'), { url: `/${text}` }).path,
   'a query': (text) => readQuery(Object.assign(context('host', 'a'), { url: `/?${text}` })).get('next'),
   'a URL to go to': (text) => urlHasAllowedHostAndScheme(text, allowed),
