@@ -110,11 +110,11 @@ for (const name of servers) {
     await setTo('off')
     const service = await starting
     const waiting = service.log().filter(({ event }) => event === 'service.waiting')
-    t.is(waiting.length, 1)
-    t.regex(
-      String(waiting[0]?.message),
-      /^DATABASE_URL: 127\.0\.0\.1:\d+ is read-only, .*set DATABASE_URL to the primary/,
+    // The connections that this test ends may be a reason of their own.
+    const readOnly = waiting.filter(({ message }) =>
+      /^DATABASE_URL: 127\.0\.0\.1:\d+ is read-only, .*set DATABASE_URL to the primary/.test(String(message)),
     )
+    t.is(readOnly.length, 1, JSON.stringify(waiting))
 
     await setTo('on')
     t.deepEqual(await untilReadiness(t, service.url, 503), unready('session_write'))
