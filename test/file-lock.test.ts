@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -11,11 +12,16 @@ import { temporaryFolder } from './support/service.ts'
 
 const timeout = 60_000
 
+/** Nanoseconds of a stall from which on a lock, which is renewed every 100 ms and held for 500, may lapse. */
+const STALL = 200e6
+
 test('a holder that is slow keeps its lock, as long as its process runs', async (t) => {
   const folder = temporaryFolder(t)
   const lock = join(folder, 'lock')
   const order: string[] = []
   const { promise: isHeld, resolve: held } = Promise.withResolvers<void>()
+  const stalls = monitorEventLoopDelay({ resolution: 10 })
+  stalls.enable()
   const slow = withFileLock(
     lock,
     async (confirm) => {
@@ -30,7 +36,12 @@ test('a holder that is slow keeps its lock, as long as its process runs', async 
   await isHeld
   const next = withFileLock(lock, async () => void order.push('next'), { timeout })
   await Promise.all([slow, next])
-  t.deepEqual(order, ['slow begins', 'slow ends', 'next'])
+  stalls.disable()
+  // On a busy machine the process may not run for so long that its lock lapses: then it begins anew, alone again.
+  const hasStalled = stalls.max > STALL
+  t.log(`the longest stall took ${Math.round(stalls.max / 1e6)} ms`)
+  const lapsed = ['slow begins', 'next', 'slow begins', 'slow ends']
+  t.deepEqual(order, hasStalled && order.length > 3 ? lapsed : ['slow begins', 'slow ends', 'next'])
   t.deepEqual(readdirSync(folder), [])
 })
 
