@@ -67,7 +67,7 @@ export function createRequestBodies({
       onSlow(new RequestTooSlow(`the body came with less than ${LEAST_RATE} bytes a second`)),
     )
     function read(): void {
-      if (isWhole || request.destroyed) return
+      if (isWhole || request.destroyed || request.socket.destroyed) return
       rate.start()
       request.resume()
     }
@@ -158,6 +158,10 @@ export function createRequestBodies({
 function watchRate(window: number, onSlow: () => void) {
   let timer: NodeJS.Timeout | null = null
   let bytes = 0
+  function stop(): void {
+    if (timer !== null) clearInterval(timer)
+    timer = null
+  }
   return {
     count(length: number): void {
       bytes += length
@@ -165,14 +169,14 @@ function watchRate(window: number, onSlow: () => void) {
     start(): void {
       bytes = 0
       timer ??= setInterval(() => {
-        if (bytes < (LEAST_RATE * window) / 1000) onSlow()
+        const isSlow = bytes < (LEAST_RATE * window) / 1000
         bytes = 0
+        if (!isSlow) return
+        stop() // It is told once, also where nobody is left who would end it.
+        onSlow()
       }, window)
     },
-    stop(): void {
-      if (timer !== null) clearInterval(timer)
-      timer = null
-    },
+    stop,
     isRunning: () => timer !== null,
   }
 }

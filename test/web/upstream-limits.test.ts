@@ -171,7 +171,8 @@ for (const [what, buffer] of [
     const back = await startBack(t, (request) => void request.resume().on('error', () => {}))
     const { url, log } = await startBefore(t, back.url, { buffer, timeout: 1000 })
     const socket = openSocket(url).on('error', () => {})
-    socket.write('POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000\r\n\r\n')
+    const head = 'POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000\r\n\r\n'
+    socket.write(head + 'a'.repeat(11)) // more than the smallest buffer takes
     const drip = setInterval(() => socket.write('a'), 20)
     socket.once('close', () => clearInterval(drip))
     const [answer] = (await once(socket, 'data')) as [Buffer]
