@@ -1,6 +1,6 @@
 import type { Knex } from 'knex'
-import { knexConfig } from './src/database.ts'
-import { readSettings } from './src/settings.ts'
+import { knexConfig } from './src/service/database/open-database.ts'
+import { readSettings } from './src/service/settings/settings.ts'
 
 const config: Knex.Config = {
   ...knexConfig(readSettings(process.env).database),

@@ -1,5 +1,29 @@
-import './check-node.ts'
+import './checks/check-node.ts'
 
+export { createAuthMiddleware } from './adapters/koa/auth.ts'
+export {
+  type Csrf,
+  CsrfFailure,
+  type CsrfMiddlewareOptions,
+  createCsrfMiddleware,
+  protect,
+} from './adapters/koa/csrf.ts'
+export {
+  type Form,
+  type FormLimits,
+  RequestDataTooBig,
+  readForm,
+  readQuery,
+} from './adapters/koa/form.ts'
+export {
+  type AddOptions,
+  createMessagesMiddleware,
+  type MessageStorage,
+  type Messages,
+  type MessagesMiddlewareOptions,
+  type ShownMessage,
+} from './adapters/koa/messages.ts'
+export { createSessionMiddleware } from './adapters/koa/session-middleware.ts'
 export {
   type Auth,
   type AuthenticateOptions,
@@ -26,8 +50,8 @@ export type { Cache, CachedSession } from './caches/cache.ts'
 export { CacheUnavailable, UnsupportedCache } from './caches/cache-errors.ts'
 export { createDatabaseCache, type DatabaseCacheOptions } from './caches/database.ts'
 export { createFileBasedCache, type FileBasedCacheOptions } from './caches/file-based.ts'
-export { createMemcachedCache, type MemcachedCacheOptions } from './caches/memcached.ts'
-export { createRedisCache, type RedisCacheOptions } from './caches/redis.ts'
+export { createMemcachedCache, type MemcachedCacheOptions } from './caches/memcached/memcached.ts'
+export { createRedisCache, type RedisCacheOptions } from './caches/redis/redis.ts'
 export type { SessionHashRule } from './django/auth-hash.ts'
 export type { CookieSettings } from './django/cookie.ts'
 export { createDateColumn, type DatabaseKind, type DateColumn } from './django/datetime.ts'
@@ -59,6 +83,7 @@ export {
 export { PickleRefused, UnpicklingError } from './django/pickle/errors.ts'
 export type { PickledValue } from './django/pickle/javascript.ts'
 export type { PickleLimits } from './django/pickle/measure.ts'
+export { parsePickledObject, pickleObject } from './django/pickle/pickle.ts'
 export {
   PythonByteArray,
   PythonDecimal,
@@ -68,8 +93,7 @@ export {
   PythonTuple,
   PythonUuid,
   SafeString,
-} from './django/pickle/values.ts'
-export { parsePickledObject, pickleObject } from './django/pickle.ts'
+} from './django/pickle/python-values.ts'
 export {
   createSessionCodec,
   type DecodedSession,
@@ -91,37 +115,32 @@ export {
   type VersionProfile,
   versionProfile,
 } from './django/versions.ts'
-export { type DjangoAuthOptions, djangoAuth } from './django-auth.ts'
-export {
-  type DjangoSessions,
-  type DjangoSessionsOptions,
-  djangoSessions,
-  type LoadOutcome,
-} from './django-sessions.ts'
-export {
-  type Authenticated,
-  type DjangoRequest,
-  type DjangoSite,
-  type DjangoSiteOptions,
-  openDjangoSite,
-} from './django-site.ts'
 export { type CacheEngineOptions, createCacheEngine } from './engines/cache.ts'
+export type { CacheFailure } from './engines/cache-invalidation.ts'
 export { type CachedDbEngineOptions, createCachedDbEngine } from './engines/cached-db.ts'
 export { createDbEngine, type DbEngineOptions, UnfilledColumn } from './engines/db.ts'
-export { createFileEngine, type FileEngineOptions, UnusableSessionFolder } from './engines/file.ts'
-export { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying.ts'
 export {
   createQsessionsColumns,
   createUserSessionsColumns,
   type SessionColumns,
-} from './engines/session-columns.ts'
+} from './engines/extra-columns.ts'
+export { createFileEngine, type FileEngineOptions, UnusableSessionFolder } from './engines/file.ts'
+export { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying-engine.ts'
 export {
   createSignedCookiesEngine,
   SessionCookieTooLarge,
   SIGNED_COOKIES_SALT,
   type SignedCookiesEngineOptions,
 } from './engines/signed-cookies.ts'
-export type { CacheFailure } from './engines/stale-entries.ts'
+export {
+  createSessionRequests,
+  type SessionHeaders,
+  type SessionRequest,
+  type SessionRequests,
+  type SessionRequestsOptions,
+} from './http/session-exchange.ts'
+export { StorageFailure, StorageUnavailable } from './http/statuses.ts'
+export type { CacheSettings } from './service/settings/cache-settings.ts'
 export { ConflictTimeout, SessionInterrupted } from './session/commit.ts'
 export {
   ConflictError,
@@ -141,36 +160,17 @@ export {
   type SessionsOptions,
 } from './session/handle.ts'
 export { KeyError, Session } from './session/session.ts'
-export type { CacheSettings } from './settings/cache-settings.ts'
-export { createAuthMiddleware } from './web/auth.ts'
+export { type DjangoAuthOptions, djangoAuth } from './site/django-auth.ts'
 export {
-  type Csrf,
-  CsrfFailure,
-  type CsrfMiddlewareOptions,
-  createCsrfMiddleware,
-  protect,
-} from './web/csrf.ts'
+  type DjangoSessions,
+  type DjangoSessionsOptions,
+  djangoSessions,
+  type LoadOutcome,
+} from './site/django-sessions.ts'
 export {
-  type Form,
-  type FormLimits,
-  RequestDataTooBig,
-  readForm,
-  readQuery,
-} from './web/form.ts'
-export {
-  type AddOptions,
-  createMessagesMiddleware,
-  type MessageStorage,
-  type Messages,
-  type MessagesMiddlewareOptions,
-  type ShownMessage,
-} from './web/messages.ts'
-export { createSessionMiddleware } from './web/session-middleware.ts'
-export {
-  createSessionRequests,
-  type SessionHeaders,
-  type SessionRequest,
-  type SessionRequests,
-  type SessionRequestsOptions,
-} from './web/session-requests.ts'
-export { StorageFailure, StorageUnavailable } from './web/statuses.ts'
+  type Authenticated,
+  type DjangoRequest,
+  type DjangoSite,
+  type DjangoSiteOptions,
+  openDjangoSite,
+} from './site/django-site.ts'

@@ -1,6 +1,6 @@
 import test from 'ava'
 import type { Knex } from 'knex'
-import { type CatalogCounts, createCatalog } from '../src/catalog.ts'
+import { type CatalogCounts, createCatalog } from '../src/service/pages/catalog.ts'
 import { type TestDatabaseName, testDatabases } from './support/databases.ts'
 import { openLibrary } from './support/library.ts'
 

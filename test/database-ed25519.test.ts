@@ -2,9 +2,9 @@ import { createPublicKey, verify } from 'node:crypto'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import test from 'ava'
-import { createPasswordSigner } from '../src/database/ed25519.ts'
-import { openDatabase } from '../src/database.ts'
-import { readSettings } from '../src/settings.ts'
+import { createPasswordSigner } from '../src/service/database/ed25519.ts'
+import { openDatabase } from '../src/service/database/open-database.ts'
+import { readSettings } from '../src/service/settings/settings.ts'
 
 /** `SELECT ed25519_password(…)` of MariaDB 10.11.19, whose plugin is not in the package that the tests install. */
 const keys: Readonly<Record<string, string>> = {

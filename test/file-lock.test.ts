@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import test from 'ava'
-import { withFileLock } from '../src/file-lock.ts'
+import { withFileLock } from '../src/concurrency/file-lock.ts'
 import { temporaryFolder } from './support/service.ts'
 
 const timeout = 60_000

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { createReadiness } from '../src/readiness.ts'
+import { createReadiness } from '../src/service/monitoring/readiness.ts'
 
 test('a check that holds is not asked again before its time, nor by those who come meanwhile', async (t) => {
   const asked = { kept: 0, anew: 0 }

@@ -1,5 +1,5 @@
 import test, { type ExecutionContext } from 'ava'
-import { readSettings, type Settings, SettingsError } from '../src/settings.ts'
+import { readSettings, type Settings, SettingsError } from '../src/service/settings/settings.ts'
 
 const DJANGO = 'django.core.cache.backends.'
 const REDIS = `${DJANGO}redis.RedisCache`

@@ -1,5 +1,5 @@
 import test, { type ExecutionContext } from 'ava'
-import { readSettings, type Settings, SettingsError } from '../src/settings.ts'
+import { readSettings, type Settings, SettingsError } from '../src/service/settings/settings.ts'
 
 type Server = Exclude<Settings['database'], { kind: 'sqlite' }>
 

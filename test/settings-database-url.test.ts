@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import test from 'ava'
-import { type DatabaseUrl, parseDatabaseUrl, type UrlHost } from '../src/settings/database-url.ts'
-import { readSettings } from '../src/settings.ts'
+import { type DatabaseUrl, parseDatabaseUrl, type UrlHost } from '../src/service/settings/database-url.ts'
+import { readSettings } from '../src/service/settings/settings.ts'
 
 interface Row {
   url: string

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
-import { readSettings, type Settings, SettingsError } from '../src/settings.ts'
+import { readSettings, type Settings, SettingsError } from '../src/service/settings/settings.ts'
 
 const MYSQL = { DATABASE_URL: 'mysql://user:password@host/library', DJANGO_SECRET_KEY: 'the key' }
 

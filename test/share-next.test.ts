@@ -1,6 +1,6 @@
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import test from 'ava'
-import { shareNext } from '../src/share-next.ts'
+import { shareNext } from '../src/concurrency/share-next.ts'
 
 test.serial('a caller with whose call the waiting ends gets a run, and so does everyone after', async (t) => {
   const now = performance.now

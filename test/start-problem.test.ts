@@ -1,6 +1,6 @@
 import test from 'ava'
-import { readSettings } from '../src/settings.ts'
-import { startProblem } from '../src/start-problem.ts'
+import { readSettings } from '../src/service/settings/settings.ts'
+import { startProblem } from '../src/service/start-problem.ts'
 
 const place = (DATABASE_URL: string) => ({
   setting: 'DATABASE_URL',

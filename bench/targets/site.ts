@@ -1,7 +1,7 @@
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { readAssets } from '../../src/web/assets.ts'
-import { createViews } from '../../src/web/views.ts'
+import { readAssets } from '../../src/service/pages/assets.ts'
+import { createViews } from '../../src/service/pages/views.ts'
 
 /** What each target is told by the benchmark that starts it. */
 export const databaseUrl: string = process.env.DATABASE_URL ?? ''

@@ -1,9 +1,9 @@
-import '../check-node.ts'
+import '../checks/check-node.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { checkSite } from '../check-options.ts'
-import type { DjangoRequest, DjangoSite } from '../django-site.ts'
-import { holdResponse } from '../web/held-response.ts'
-import { clientOf } from '../web/session-client.ts'
+import { checkSite } from '../checks/check-options.ts'
+import { clientOf } from '../http/client-info.ts'
+import { holdResponse } from '../http/deferred-response.ts'
+import type { DjangoRequest, DjangoSite } from '../site/django-site.ts'
 
 declare global {
   namespace Express {

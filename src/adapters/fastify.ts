@@ -1,9 +1,9 @@
-import '../check-node.ts'
+import '../checks/check-node.ts'
 import type { FastifyInstance } from 'fastify'
-import { checkSite } from '../check-options.ts'
-import type { DjangoRequest, DjangoSite } from '../django-site.ts'
-import { clientOf } from '../web/session-client.ts'
-import type { SessionRequest } from '../web/session-requests.ts'
+import { checkSite } from '../checks/check-options.ts'
+import { clientOf } from '../http/client-info.ts'
+import type { SessionRequest } from '../http/session-exchange.ts'
+import type { DjangoRequest, DjangoSite } from '../site/django-site.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

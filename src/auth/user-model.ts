@@ -1,4 +1,4 @@
-import { quoted } from '../quoted.ts'
+import { quoted } from '../checks/quoted.ts'
 
 /** What AUTH_USER_MODEL is in the database. */
 export interface UserModel {

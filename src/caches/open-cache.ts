@@ -1,12 +1,12 @@
 import type { Knex } from 'knex'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
-import type { CacheSettings } from '../settings/cache-settings.ts'
+import type { CacheSettings } from '../service/settings/cache-settings.ts'
 import type { Cache } from './cache.ts'
 import { UnsupportedCache } from './cache-errors.ts'
 import { createDatabaseCache } from './database.ts'
 import { createFileBasedCache } from './file-based.ts'
-import { createMemcachedCache } from './memcached.ts'
-import { createRedisCache } from './redis.ts'
+import { createMemcachedCache } from './memcached/memcached.ts'
+import { createRedisCache } from './redis/redis.ts'
 
 export interface OpenCacheOptions {
   /** For DatabaseCache; null where there is no database. */

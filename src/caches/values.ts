@@ -1,5 +1,5 @@
 import { NotAnObject, parseObject, type SessionData, stringifyObject } from '../django/json.ts'
-import { parsePickledObject, pickleObject } from '../django/pickle.ts'
+import { parsePickledObject, pickleObject } from '../django/pickle/pickle.ts'
 import { UnreadableSession } from '../django/session-data.ts'
 import { PayloadTooLarge } from '../django/signing.ts'
 import { type Compressor, decompressed } from './compressors.ts'

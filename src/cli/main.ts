@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { fileURLToPath } from 'node:url'
-import { nodeProblem } from '../node-version.ts'
+import { nodeProblem } from '../checks/node-version.ts'
 
 // Nothing else is imported before this check: on an older Node, better-sqlite3 does not fail, it crashes.
 const problem = nodeProblem()

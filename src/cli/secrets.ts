@@ -1,5 +1,5 @@
 import type { SerializerName } from '../django/session-data.ts'
-import { readSettings, type Settings, SettingsError } from '../settings.ts'
+import { readSettings, type Settings, SettingsError } from '../service/settings/settings.ts'
 
 /** The secret keys, the Django version and the serializer, for a command that needs no database. @throws {SettingsError} */
 export function readSecrets(env: NodeJS.ProcessEnv): {

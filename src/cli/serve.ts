@@ -4,15 +4,16 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
-import { createLog, readableOutput } from '../log.ts'
-import { quoted } from '../quoted.ts'
-import { createService, type Service } from '../service.ts'
-import { readSettings, type Settings } from '../settings.ts'
-import { http } from '../web/http.ts'
-import { errorFields, type Log } from '../web/log.ts'
-import { limitPipelining } from '../web/pipelining.ts'
-import { limitBodyTime } from '../web/time-limit.ts'
-import { isWebSocket } from '../web/upstream-upgrade.ts'
+import { quoted } from '../checks/quoted.ts'
+import { errorFields, type Log } from '../service/monitoring/log.ts'
+import { createLog, readableOutput } from '../service/monitoring/pino-log.ts'
+import { packageFolder } from '../service/package-folder.ts'
+import { isWebSocket } from '../service/proxy/websocket.ts'
+import { http } from '../service/server/node-http.ts'
+import { limitPipelining } from '../service/server/pipelining.ts'
+import { limitBodyTime } from '../service/server/time-limit.ts'
+import { createService, type Service } from '../service/service.ts'
+import { readSettings, type Settings } from '../service/settings/settings.ts'
 import { problemText } from './problem-text.ts'
 
 /** How long running requests may take to finish after SIGTERM, in milliseconds. */
@@ -236,7 +237,7 @@ async function startMetrics(
 }
 
 function ownVersion(): string {
-  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const manifest = readFileSync(new URL('package.json', packageFolder), 'utf8')
   const { version, release } = JSON.parse(manifest)
   return version ?? release // a checkout has no version; see tools/pack.mjs
 }

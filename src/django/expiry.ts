@@ -9,7 +9,7 @@ import {
 } from './datetime.ts'
 import { PythonDatetime, PythonTimedelta, PythonTimezone } from './pickle/datetimes.ts'
 import type { PickledValue } from './pickle/javascript.ts'
-import { PythonTuple } from './pickle/values.ts'
+import { PythonTuple } from './pickle/python-values.ts'
 
 /** The settings that decide when a session expires. */
 export interface ExpiryRules {

@@ -1,6 +1,6 @@
 /** The `session_data` column. Source: django/contrib/sessions/backends/base.py, encode and decode. */
 import { encodeJson, NotAnObject, parseObject, type SessionData, stringifyObject } from './json.ts'
-import { parsePickledObject, pickleObject } from './pickle.ts'
+import { parsePickledObject, pickleObject } from './pickle/pickle.ts'
 import {
   BadSignature,
   constantTimeCompare,

@@ -1,5 +1,5 @@
-import { isRefused } from '../driver-errors.ts'
-import { shareNext } from '../share-next.ts'
+import { shareNext } from '../concurrency/share-next.ts'
+import { isRefused } from '../sql/driver-errors.ts'
 
 export interface BatchesOptions<T> {
   /** How many items make up a batch at most; those beyond make up others, which run at the same time. */

@@ -9,7 +9,7 @@ import {
   type SessionEngine,
   UpdateError,
 } from '../session/engine.ts'
-import { expireDateSince, expiryIn } from './expire-date-since.ts'
+import { expireDateSince, expiryIn } from './stored-expiry.ts'
 
 export interface CacheEngineOptions {
   readonly cache: Cache

@@ -1,6 +1,6 @@
 import type { Cache } from '../caches/cache.ts'
 import { ConflictError, type SessionEngine } from '../session/engine.ts'
-import { createStaleEntries, type StaleEntriesOptions } from './stale-entries.ts'
+import { createStaleEntries, type StaleEntriesOptions } from './cache-invalidation.ts'
 
 export interface CachedDbEngineOptions extends Omit<StaleEntriesOptions, 'cache'> {
   /** Where the sessions are; Django's cached_db has the db engine there. */

@@ -3,7 +3,6 @@ import type { Knex } from 'knex'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import type { SessionCodec } from '../django/session-data.ts'
 import { InvalidSessionKey, isStorableKey, SESSION_KEY_LENGTH } from '../django/session-key.ts'
-import { createRowSize } from '../row-size.ts'
 import {
   ConflictError,
   CreateError,
@@ -11,10 +10,11 @@ import {
   type SessionEngine,
   UpdateError,
 } from '../session/engine.ts'
-import { runStatement, selectRows } from '../statement.ts'
+import { createRowSize } from '../sql/row-size.ts'
+import { runStatement, selectRows } from '../sql/statement.ts'
 import { createBatches } from './batches.ts'
-import { type ChangedRow, createJointWrites, type RowWrites, type WrittenRow } from './joint-writes.ts'
-import type { ColumnValues, SessionColumns } from './session-columns.ts'
+import { type ChangedRow, createJointWrites, type RowWrites, type WrittenRow } from './bulk-writes.ts'
+import type { ColumnValues, SessionColumns } from './extra-columns.ts'
 
 export interface DbEngineOptions {
   readonly db: Knex

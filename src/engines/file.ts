@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { accessSync, constants, renameSync, statSync } from 'node:fs'
 import { type FileHandle, lstat, open, readdir, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { withFileLock } from '../concurrency/file-lock.ts'
 import { type ExpiryRules, getExpiryAgeSince, InvalidSessionExpiry } from '../django/expiry.ts'
 import type { SessionData } from '../django/json.ts'
 import { type SessionCodec, UnreadableSession } from '../django/session-data.ts'
 import { isGeneratedSessionKey } from '../django/session-key.ts'
-import { withFileLock } from '../file-lock.ts'
 import { ConflictError, CreateError, type SessionEngine, UpdateError } from '../session/engine.ts'
-import { expireDateSince, expiryIn } from './expire-date-since.ts'
+import { expireDateSince, expiryIn } from './stored-expiry.ts'
 
 export interface FileEngineOptions {
   /** SESSION_FILE_PATH: a folder that exists. */

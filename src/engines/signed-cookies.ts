@@ -2,7 +2,7 @@ import type { ExpiryRules } from '../django/expiry.ts'
 import { type SessionCodec, UnreadableSession } from '../django/session-data.ts'
 import { b62Decode, SignatureExpired } from '../django/signing.ts'
 import type { KeyedSession, NewSession, SessionEngine } from '../session/engine.ts'
-import { expireDateSince } from './expire-date-since.ts'
+import { expireDateSince } from './stored-expiry.ts'
 
 /** The salt of the codec that this engine needs. Source: django/contrib/sessions/backends/signed_cookies.py. */
 export const SIGNED_COOKIES_SALT = 'django.contrib.sessions.backends.signed_cookies'

@@ -9,7 +9,7 @@ import {
   type DjangoSite,
   type DjangoSiteOptions,
   openDjangoSite,
-} from '../../src/django-site.ts'
+} from '../../src/site/django-site.ts'
 import { type DbUnderTest, secretKey } from '../engines/db-under-test.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { listen } from '../support/library.ts'

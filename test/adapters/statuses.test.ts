@@ -8,6 +8,7 @@ import Router from 'koa-router'
 import { djangoExpress } from '../../src/adapters/express.ts'
 import { djangoFastify } from '../../src/adapters/fastify.ts'
 import { PasswordsBusy } from '../../src/django/passwords.ts'
+import { withStatus } from '../../src/http/statuses.ts'
 import {
   ConflictTimeout,
   CsrfFailure,
@@ -26,7 +27,6 @@ import {
   UnreadablePost,
   versionProfile,
 } from '../../src/index.ts'
-import { withStatus } from '../../src/web/statuses.ts'
 import { addUser, hashed } from '../auth/users.ts'
 import { openDb } from '../engines/db-under-test.ts'
 import { startBackend } from '../faults/site.ts'

@@ -1,7 +1,7 @@
 import v8 from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
-import { createLoginTries, networkOf, TooManyTries } from '../../src/auth/login-tries.ts'
+import { createLoginTries, networkOf, TooManyTries } from '../../src/service/pages/login-throttle.ts'
 
 function start(options: Partial<Parameters<typeof createLoginTries>[0]> = {}) {
   const clock = { now: 0 }

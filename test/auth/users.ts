@@ -1,8 +1,8 @@
 import { pbkdf2Sync, randomUUID } from 'node:crypto'
 import type { Context } from 'koa'
+import { createAuthMiddleware } from '../../src/adapters/koa/auth.ts'
 import type { Auth } from '../../src/auth/auth.ts'
-import { type DjangoAuthOptions, djangoAuth } from '../../src/django-auth.ts'
-import { createAuthMiddleware } from '../../src/web/auth.ts'
+import { type DjangoAuthOptions, djangoAuth } from '../../src/site/django-auth.ts'
 import { type DbUnderTest, secretKey } from '../engines/db-under-test.ts'
 import type { Handler } from '../web/session-site.ts'
 

@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
 import type { Knex } from 'knex'
-import { openDatabase } from '../../src/database.ts'
-import { readSettings } from '../../src/settings.ts'
-import { isPassing } from '../../src/web/statuses.ts'
+import { isPassing } from '../../src/http/statuses.ts'
+import { openDatabase } from '../../src/service/database/open-database.ts'
+import { readSettings } from '../../src/service/settings/settings.ts'
 import { createTestDatabase, runScript, testDatabases } from '../support/databases.ts'
 import {
   type NetworkServer,

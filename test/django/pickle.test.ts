@@ -1,7 +1,7 @@
 import test from 'ava'
 import { NotAnObject, parseObject, stringifyObject } from '../../src/django/json.ts'
 import { PickleRefused, UnpicklingError } from '../../src/django/pickle/errors.ts'
-import { parsePickledObject, pickleObject } from '../../src/django/pickle.ts'
+import { parsePickledObject, pickleObject } from '../../src/django/pickle/pickle.ts'
 import { PayloadTooLarge } from '../../src/django/signing.ts'
 import { pickleVectors } from '../vectors/_vectors.ts'
 

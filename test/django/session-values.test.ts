@@ -14,7 +14,7 @@ import {
   PythonTuple,
   PythonUuid,
   SafeString,
-} from '../../src/django/pickle/values.ts'
+} from '../../src/django/pickle/python-values.ts'
 import { jsonValues, pickledKey, pickledValues } from '../../src/django/session-values.ts'
 
 const berlin = new PythonTimezone({ kind: 'zoneinfo.ZoneInfo', zone: 'Europe/Berlin', fromCache: true })

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
+import type { StaleEntriesOptions } from '../../src/engines/cache-invalidation.ts'
 import { createCachedDbEngine } from '../../src/engines/cached-db.ts'
-import type { StaleEntriesOptions } from '../../src/engines/stale-entries.ts'
 import { ConflictError, type SessionEngine, type StoredSession } from '../../src/session/engine.ts'
 import { fileScope } from '../support/file-scope.ts'
 import { type DbUnderTest, openDb } from './db-under-test.ts'

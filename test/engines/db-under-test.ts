@@ -1,10 +1,10 @@
 import type { Knex } from 'knex'
-import { openDatabase } from '../../src/database.ts'
 import { createDateColumn, type DateColumn } from '../../src/django/datetime.ts'
 import { createSessionCodec, type SessionCodec } from '../../src/django/session-data.ts'
 import { versionProfile } from '../../src/django/versions.ts'
 import { createDbEngine } from '../../src/engines/db.ts'
-import { readDatabaseUrl } from '../../src/settings/database-settings.ts'
+import { openDatabase } from '../../src/service/database/open-database.ts'
+import { readDatabaseUrl } from '../../src/service/settings/database-settings.ts'
 import type { EngineUnderTest } from '../session/conformance.ts'
 import {
   createTestDatabase,

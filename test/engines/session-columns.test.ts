@@ -4,7 +4,7 @@ import {
   createQsessionsColumns,
   createUserSessionsColumns,
   type SessionColumns,
-} from '../../src/engines/session-columns.ts'
+} from '../../src/engines/extra-columns.ts'
 import type { SessionClient } from '../../src/session/engine.ts'
 import { createSessions } from '../../src/session/handle.ts'
 import type { Session } from '../../src/session/session.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import test from 'ava'
-import { type CacheFailure, createStaleEntries } from '../../src/engines/stale-entries.ts'
+import { type CacheFailure, createStaleEntries } from '../../src/engines/cache-invalidation.ts'
 
 /** A cache whose answers the test gives: what of them is late, and in which order, a real one leaves to chance. */
 function createScriptedCache() {

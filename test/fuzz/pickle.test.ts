@@ -1,7 +1,7 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { stringifyObject } from '../../src/django/json.ts'
-import { parsePickledObject, pickleObject } from '../../src/django/pickle.ts'
+import { parsePickledObject, pickleObject } from '../../src/django/pickle/pickle.ts'
 import { pickledValues } from '../../src/django/session-values.ts'
 import { allPickles } from '../vectors/_vectors.ts'
 import { fuzz, text } from './fuzz.ts'

@@ -7,7 +7,7 @@ import Koa from 'koa'
 import { createSessionCodec } from '../../src/django/session-data.ts'
 import { createSigner, sign } from '../../src/django/signing.ts'
 import { versionProfile } from '../../src/django/versions.ts'
-import { djangoSessions } from '../../src/django-sessions.ts'
+import { djangoSessions } from '../../src/site/django-sessions.ts'
 import { connect } from '../engines/db-under-test.ts'
 
 const [what, url = ''] = process.argv.slice(2)

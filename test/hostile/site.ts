@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Knex } from 'knex'
-import type { DjangoSessionsOptions } from '../../src/django-sessions.ts'
+import type { DjangoSessionsOptions } from '../../src/site/django-sessions.ts'
 import { connect as openKnex } from '../engines/db-under-test.ts'
 import { createTestDatabase, runScript, type TestDatabaseName } from '../support/databases.ts'
 import type { Scope } from '../support/file-scope.ts'

@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
+import { readSettings } from '../../src/service/settings/settings.ts'
 import type { Session } from '../../src/session/session.ts'
-import { readSettings } from '../../src/settings.ts'
 import type { CacheServer } from '../support/cache-server.ts'
 import { createTestDatabase, testDatabases } from '../support/databases.ts'
 import { djangoShell, djangoVersions } from '../support/django.ts'

@@ -1,6 +1,6 @@
 import test from 'ava'
 import { PythonDatetime, PythonTimedelta } from '../../src/django/pickle/datetimes.ts'
-import { PythonDecimal, PythonTuple } from '../../src/django/pickle/values.ts'
+import { PythonDecimal, PythonTuple } from '../../src/django/pickle/python-values.ts'
 import { createSessionCodec } from '../../src/django/session-data.ts'
 import { pickledKey, pickledValues } from '../../src/django/session-values.ts'
 import { type HashAlgorithm, versionProfile } from '../../src/django/versions.ts'

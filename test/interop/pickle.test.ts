@@ -12,6 +12,7 @@ import {
 } from '../../src/django/pickle/datetimes.ts'
 import { PickleRefused } from '../../src/django/pickle/errors.ts'
 import type { PickledValue } from '../../src/django/pickle/javascript.ts'
+import { parsePickledObject, pickleObject } from '../../src/django/pickle/pickle.ts'
 import {
   PythonByteArray,
   PythonDecimal,
@@ -19,8 +20,7 @@ import {
   PythonTuple,
   PythonUuid,
   SafeString,
-} from '../../src/django/pickle/values.ts'
-import { parsePickledObject, pickleObject } from '../../src/django/pickle.ts'
+} from '../../src/django/pickle/python-values.ts'
 import { pickledKey, pickledValues } from '../../src/django/session-values.ts'
 import { djangoVersions } from '../support/django.ts'
 import { startPickler } from '../support/pickler.ts'

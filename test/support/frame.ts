@@ -1,4 +1,4 @@
-import type { Frame } from '../../src/web/frame.ts'
+import type { Frame } from '../../src/service/pages/layout.ts'
 
 /** A frame for tests of single parts. */
 export const testFrame: Frame = {

@@ -1,6 +1,6 @@
 /** A process that works under a lock: `lock-holder.ts FILE`; says when it begins, and goes on at each line it is told. */
 import { once } from 'node:events'
-import { withFileLock } from '../../src/file-lock.ts'
+import { withFileLock } from '../../src/concurrency/file-lock.ts'
 
 let times = 0
 const work = async (confirm: () => void): Promise<void> => {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
-import { createUpstream, type UpstreamOptions } from '../../src/web/upstream.ts'
+import { createUpstream, type UpstreamOptions } from '../../src/service/proxy/upstream.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { type Library, startLibrary } from '../support/library.ts'
 

@@ -1,6 +1,6 @@
 import test from 'ava'
 import Koa from 'koa'
-import { createFrames } from '../../src/web/frame.ts'
+import { createFrames } from '../../src/service/pages/layout.ts'
 import { listen } from '../support/library.ts'
 import { addMessages, addUser, logIn, startLoginSite } from './login-site.ts'
 

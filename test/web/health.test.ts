@@ -1,6 +1,6 @@
 import test from 'ava'
 import Koa from 'koa'
-import { createHealth } from '../../src/web/health.ts'
+import { createHealth } from '../../src/service/monitoring/health.ts'
 import { listen, recordLog, startLibrary } from '../support/library.ts'
 
 test('a running service is live, a service with a database is ready; neither gives a cookie', async (t) => {

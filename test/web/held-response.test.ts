@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { setImmediate as turn } from 'node:timers/promises'
 import test from 'ava'
-import { holdResponse } from '../../src/web/held-response.ts'
+import { holdResponse } from '../../src/http/deferred-response.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { listen } from '../support/library.ts'
 

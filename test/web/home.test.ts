@@ -1,5 +1,5 @@
 import test from 'ava'
-import { createCatalog } from '../../src/catalog.ts'
+import { createCatalog } from '../../src/service/pages/catalog.ts'
 import { type Library, startLibrary } from '../support/library.ts'
 
 const KEY = 'abcdefghijklmnopqrstuvwxyz012345'

@@ -1,6 +1,6 @@
 import test from 'ava'
 import { pathPatternProblem } from '../../src/django/path-pattern.ts'
-import { createPathLabel } from '../../src/web/path-label.ts'
+import { createPathLabel } from '../../src/service/monitoring/path-label.ts'
 
 const label = createPathLabel(['/accounts/reset/<uidb64>/<token>/', '/books/<int:pk>/', '/files/<path:name>'])
 

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import test from 'ava'
-import { createRequestBodies, type RequestBody } from '../../src/web/request-body.ts'
+import { createRequestBodies, type RequestBody } from '../../src/service/server/request-body.ts'
 import { openSocket, startBack } from './behind.ts'
 
 test('a client that sends too slowly is told of once, and nothing watches it any more', async (t) => {

@@ -1,6 +1,6 @@
 import test from 'ava'
 import type { Knex } from 'knex'
-import { createCatalog } from '../../src/catalog.ts'
+import { createCatalog } from '../../src/service/pages/catalog.ts'
 import { sessionLookup, startLibrary } from '../support/library.ts'
 
 test('a request is one event: method, path without query, status, time and what became of the session', async (t) => {

@@ -1,6 +1,6 @@
 import test from 'ava'
 import { lenientPath, pathInfo } from '../../src/django/path-info.ts'
-import { createRouting } from '../../src/web/routing.ts'
+import { createRouting } from '../../src/service/routing.ts'
 import { startLibrary } from '../support/library.ts'
 import { sendRaw } from './behind.ts'
 import { startLoginSite } from './login-site.ts'

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { limitTime } from '../../src/web/time-limit.ts'
+import { limitTime } from '../../src/service/server/time-limit.ts'
 import { startLibrary } from '../support/library.ts'
 
 test('a page that is not made in time is a 503 that says when to try again', async (t) => {

@@ -1,6 +1,6 @@
 import test from 'ava'
 import Koa from 'koa'
-import { followProxy, type TrustedHeader } from '../../src/web/trusted-proxy.ts'
+import { followProxy, type TrustedHeader } from '../../src/service/proxy/trusted-proxy.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { listen, startLibrary } from '../support/library.ts'
 import { sendRaw } from './behind.ts'

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { createViews } from '../../src/web/views.ts'
+import { createViews } from '../../src/service/pages/views.ts'
 import { testFrame as frame } from '../support/frame.ts'
 
 const views = createViews({ stylesUrl: '/styles.css', iconUrl: '/icon.svg', version: '1.2.3' })

@@ -12,7 +12,7 @@ import {
 } from './datetimes.ts'
 import { PickleRefused } from './errors.ts'
 import { type DictNode, isHashable, type Node, SetNode, TupleNode, UuidNode } from './nodes.ts'
-import { isDecimal, PythonByteArray, PythonDecimal, PythonUuid, SafeString } from './values.ts'
+import { isDecimal, PythonByteArray, PythonDecimal, PythonUuid, SafeString } from './python-values.ts'
 
 /** What a pickle names instead of a value. It can be called, or be an argument of a call; it is never data. */
 export class Global {

@@ -1,7 +1,6 @@
 import { isPlain, NotSerializable, typeName } from '../json.ts'
 import { PythonDate, PythonTime, PythonTimedelta, PythonTimezone } from './datetimes.ts'
 import { DictNode, HugeInt, isHashable, type Node, SetNode, TupleNode, UuidNode } from './nodes.ts'
-import { bigintOf, isPrintable, longOf } from './scalars.ts'
 import {
   isDecimal,
   PythonDecimal,
@@ -11,7 +10,8 @@ import {
   PythonTuple,
   PythonUuid,
   SafeString,
-} from './values.ts'
+} from './python-values.ts'
+import { bigintOf, isPrintable, longOf } from './scalars.ts'
 
 /**
  * A Python value in JavaScript. A dict whose keys are all strings is a plain object, any other a Map; a set is a Set,

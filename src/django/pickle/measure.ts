@@ -3,7 +3,7 @@ import { PythonTimezone } from './datetimes.ts'
 import { PickleRefused, UnpicklingError } from './errors.ts'
 import { Global } from './globals.ts'
 import { DictNode, HugeInt, type Node, SetNode, TupleNode, UuidNode } from './nodes.ts'
-import { PythonDecimal, PythonFloat, PythonStr, SafeString } from './values.ts'
+import { PythonDecimal, PythonFloat, PythonStr, SafeString } from './python-values.ts'
 
 /** How much a reader may be asked to build. */
 export interface PickleLimits {

@@ -1,7 +1,7 @@
 /** What a pickle holds, before it becomes text or JavaScript: plain data whose every kind is told apart. */
 import type { PythonDate, PythonDatetime, PythonTime, PythonTimedelta, PythonTimezone } from './datetimes.ts'
-import type { PythonDecimal, PythonFloat, PythonStr, PythonUuid, SafeString } from './values.ts'
-import { PythonByteArray } from './values.ts'
+import type { PythonDecimal, PythonFloat, PythonStr, PythonUuid, SafeString } from './python-values.ts'
+import { PythonByteArray } from './python-values.ts'
 
 /** `number` and `bigint` are Python's int, an array is a list, a Uint8Array bytes. */
 export type Node =

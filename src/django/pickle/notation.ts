@@ -7,8 +7,8 @@ import { PythonDate, PythonDatetime, PythonTime, PythonTimedelta, PythonTimezone
 import { PickleRefused, UnpicklingError } from './errors.ts'
 import { measure, PICKLE_LIMITS, type PickleLimits } from './measure.ts'
 import { DictNode, HugeInt, type Node, SetNode, TupleNode, UuidNode } from './nodes.ts'
+import { PythonByteArray, PythonDecimal, PythonFloat, PythonStr, SafeString } from './python-values.ts'
 import { readPickle } from './reader.ts'
-import { PythonByteArray, PythonDecimal, PythonFloat, PythonStr, SafeString } from './values.ts'
 import { writePickle } from './writer.ts'
 
 /** The text of a value that `measure` has looked at, and found JSON to hold exactly or not. */

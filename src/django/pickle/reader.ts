@@ -5,6 +5,7 @@ import { Input } from './input.ts'
 import type { PickleLimits } from './measure.ts'
 import { DictNode, isHashable, type Node, SetNode, TupleNode, UuidNode } from './nodes.ts'
 import { OP, REFUSED_OPCODES } from './opcodes.ts'
+import { PythonByteArray, PythonFloat } from './python-values.ts'
 import {
   parseAscii,
   parseFloatText,
@@ -14,7 +15,6 @@ import {
   parseRawUnicode,
 } from './scalars.ts'
 import { decodeUtf8 } from './utf8.ts'
-import { PythonByteArray, PythonFloat } from './values.ts'
 
 /**
  * What a pickle of protocol 0 to 5 holds, as plain data. Nothing is imported or called: a class or function is a name

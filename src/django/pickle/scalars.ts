@@ -2,8 +2,8 @@
 import { MAX_INT_DIGITS } from '../json.ts'
 import { UnpicklingError } from './errors.ts'
 import { HugeInt } from './nodes.ts'
+import { PythonFloat, PythonStr } from './python-values.ts'
 import { encodeUtf8 } from './utf8.ts'
-import { PythonFloat, PythonStr } from './values.ts'
 
 /** INT and LONG: digits, `00` and `01` for False and True (INT alone), and an L behind (LONG alone). */
 export function parseInteger(text: string): number | bigint {

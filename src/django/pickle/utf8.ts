@@ -1,6 +1,6 @@
 /** UTF-8 as Python's pickle writes it, with the error handler `surrogatepass`: half a pair is three bytes. */
 import { UnpicklingError } from './errors.ts'
-import { PythonStr } from './values.ts'
+import { PythonStr } from './python-values.ts'
 
 /** @throws {UnpicklingError} when Python would not decode it. */
 export function decodeUtf8(bytes: Buffer): string | PythonStr {

@@ -12,9 +12,9 @@ import {
 } from './datetimes.ts'
 import { DictNode, HugeInt, type Node, SetNode, TupleNode, UuidNode } from './nodes.ts'
 import { OP } from './opcodes.ts'
+import { PythonByteArray, PythonDecimal, PythonFloat, PythonStr, SafeString } from './python-values.ts'
 import { longOf } from './scalars.ts'
 import { encodeUtf8 } from './utf8.ts'
-import { PythonByteArray, PythonDecimal, PythonFloat, PythonStr, SafeString } from './values.ts'
 
 /**
  * A pickle of protocol 4 that Python loads to an equal value. Django itself writes its Python's highest protocol: 4 up

@@ -1,0 +1,38 @@
+import type { Middleware } from 'koa'
+import type { Auth } from '../../auth/auth.ts'
+import type { AnonymousUser, User } from '../../auth/user.ts'
+import { createVisitor, type Visitor } from '../../auth/visitor.ts'
+import { checkMethods } from '../../checks/check-options.ts'
+import { checkSession } from './session-middleware.ts'
+
+declare module 'koa' {
+  interface ExtendableContext {
+    /** Who the visitor is: `const user = await ctx.user()`. */
+    user(): Promise<User | AnonymousUser>
+    /** Logs a user in, e.g. the one that `auth.authenticate` gave; the CSRF token changes with it. */
+    login: Visitor['login']
+    logout: Visitor['logout']
+  }
+}
+
+/**
+ * Django's AuthenticationMiddleware; stands after the session's and the CSRF middleware.
+ * Source: django/contrib/auth/middleware.py.
+ */
+export function createAuthMiddleware({ auth }: { auth: Auth }): Middleware {
+  checkMethods('createAuthMiddleware', { name: 'auth', value: auth, from: 'what djangoAuth returns' }, [
+    'getUser',
+  ])
+  return function authMiddleware(ctx, next) {
+    checkSession(ctx, 'createAuthMiddleware')
+    const rotateToken = () => (ctx as WithCsrf).csrf?.rotateToken()
+    const { user, login, logout } = createVisitor(auth, ctx.session, { rotateToken })
+    Object.assign(ctx, { user, login, logout })
+    return next()
+  }
+}
+
+/** What the CSRF middleware adds, where there is one. */
+interface WithCsrf {
+  readonly csrf?: { rotateToken(): unknown }
+}

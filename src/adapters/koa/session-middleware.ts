@@ -1,0 +1,77 @@
+import type { Middleware, ParameterizedContext } from 'koa'
+import { checkMethods } from '../../checks/check-options.ts'
+import { clientOf } from '../../http/client-info.ts'
+import type { SessionRequest, SessionRequests } from '../../http/session-exchange.ts'
+import { withStatus } from '../../http/statuses.ts'
+import type { SessionHandle } from '../../session/handle.ts'
+
+declare module 'koa' {
+  interface ExtendableContext {
+    /** The visitor's session, not yet loaded: `const session = await ctx.session.load()`. */
+    session: SessionHandle
+  }
+}
+
+/**
+ * Django's SessionMiddleware: opens the visitor's session, and saves it before the response is sent.
+ * A save that fails throws, so the visitor never gets a 200 whose session was not saved.
+ * Source: django/contrib/sessions/middleware.py.
+ */
+export function createSessionMiddleware({ requests }: { requests: SessionRequests }): Middleware {
+  const from = 'what createSessionRequests returns'
+  checkMethods('createSessionMiddleware', { name: 'requests', value: requests, from }, ['open'])
+  return async function sessionMiddleware(ctx, next) {
+    if (ctx.session !== undefined) {
+      throw new TypeError(
+        'ctx.session is there already: use djangoSessions once, and no other session middleware (such as koa-session) with it',
+      )
+    }
+    const request = requests.open(
+      ctx.get('Cookie'),
+      clientOf(ctx.req, () => ctx.ip),
+    )
+    ctx.session = request.session
+    try {
+      await next()
+    } catch (error) {
+      // Where no error page stands inside this middleware. Django has one there, so a 404 still saves the session.
+      const answerable = withStatus(error)
+      await respond(ctx, request, statusOf(answerable))
+      throw withHeaders(answerable, ctx)
+    }
+    await respond(ctx, request, ctx.status)
+  }
+}
+
+/** For a middleware that needs `ctx.session`. @throws {TypeError} */
+export function checkSession({ session }: { session?: unknown }, caller: string): void {
+  const isOurs = typeof session === 'object' && session !== null && 'load' in session
+  if (isOurs) return
+  throw new TypeError(`${caller} needs ctx.session; put app.use(djangoSessions(…)) before it`)
+}
+
+async function respond(ctx: ParameterizedContext, request: SessionRequest, status: number): Promise<void> {
+  const { setCookie, vary } = await request.respond(status)
+  if (setCookie !== null) ctx.append('Set-Cookie', setCookie)
+  if (vary !== null) ctx.set('Vary', vary(String(ctx.res.getHeader('Vary') ?? '')))
+}
+
+function statusOf(error: unknown): number {
+  const status = error instanceof Error && 'status' in error ? error.status : undefined
+  return typeof status === 'number' ? status : 500
+}
+
+/**
+ * Koa drops the headers set so far when it answers an error, all but those on the error itself. There they are not
+ * enumerable: a cookie must not get into a log with the error.
+ */
+function withHeaders(error: unknown, ctx: ParameterizedContext): unknown {
+  if (!(error instanceof Error)) return error
+  const ours: Record<string, string | string[]> = {}
+  for (const name of ['set-cookie', 'vary'] as const) {
+    const value = ctx.response.headers[name]
+    if (value !== undefined) ours[name] = value
+  }
+  const headers = 'headers' in error && typeof error.headers === 'object' ? error.headers : {}
+  return Object.defineProperty(error, 'headers', { value: { ...headers, ...ours }, enumerable: false })
+}

@@ -1,0 +1,257 @@
+import { tmpdir } from 'node:os'
+import type { Knex } from 'knex'
+import type { Cache } from '../caches/cache.ts'
+import { openCache } from '../caches/open-cache.ts'
+import { createDateColumn, type DateColumn } from '../django/datetime.ts'
+import type { ExpiryRules } from '../django/expiry.ts'
+import {
+  createSessionCodec,
+  type DecodedSession,
+  type SerializerName,
+  type SessionCodec,
+  type SessionCodecOptions,
+  UnreadableSession,
+} from '../django/session-data.ts'
+import type { CacheSettings } from '../service/settings/cache-settings.ts'
+import type { SessionEngine } from '../session/engine.ts'
+import { createCacheEngine } from './cache.ts'
+import { type CachedDbEngineOptions, createCachedDbEngine, QSESSIONS_KEY_PREFIX } from './cached-db.ts'
+import { createDbEngine, databaseKindOf } from './db.ts'
+import { createQsessionsColumns, createUserSessionsColumns, type SessionColumns } from './extra-columns.ts'
+import { createFileEngine } from './file.ts'
+import { createRetryingEngine, type RetryingEngineOptions, retryRead } from './retrying-engine.ts'
+import { createSignedCookiesEngine, SIGNED_COOKIES_SALT } from './signed-cookies.ts'
+
+/** Django's SESSION_ENGINE, and the settings that go with it. */
+export interface SessionEngineOptions
+  extends Pick<SessionCodecOptions, 'secretKeys' | 'profile' | 'maxInflatedBytes' | 'serializer'>,
+    Pick<RetryingEngineOptions, 'onRetry'>,
+    Pick<CachedDbEngineOptions, 'onCacheFailure'> {
+  /** SESSION_ENGINE: Django's dotted path. */
+  readonly engine: string
+  /** The database of the sessions; engines that have none do without. */
+  readonly db: Knex | null
+  /** The table of sessions, if not that of the engine. */
+  readonly table: string | null
+  /** The name of the site's own session store, if it has one: a part of the salt. */
+  readonly storeClass: string | null
+  /** What else the table holds, where the engine does not know it. */
+  readonly columns: SessionColumns | null
+  /** SESSION_FILE_PATH, for the file engine; null for this machine's folder of temporary files. */
+  readonly filePath: string | null
+  /** SESSION_COOKIE_NAME, with which the file engine's files begin. */
+  readonly cookieName: string
+  /** The entry of CACHES that SESSION_CACHE_ALIAS names, or a cache of your own; engines that have none do without. */
+  readonly cache: CacheSettings | Cache | null
+  /** When a session expires, USE_TZ and TIME_ZONE among it. */
+  readonly rules: ExpiryRules
+  /** `DATABASES[…]['TIME_ZONE']`, that of `db`; UTC unless given. */
+  readonly databaseTimeZone?: string
+  readonly now: () => Date
+  /** How long a statement that the database refused for the moment is repeated, in milliseconds. */
+  readonly timeout: number
+  /** Called for each session that was read, with the key that verified it. */
+  readonly onDecode: (decoded: DecodedSession) => void
+}
+
+/** An engine, and the end of what it opened. */
+export interface OpenedSessionEngine {
+  readonly engine: SessionEngine
+  /** How it keeps a session's values, where that is not SESSION_SERIALIZER's to say. */
+  readonly serializer?: SerializerName
+  /** Ends what was opened for it (not `db`, which is its caller's); nothing may be running any more. */
+  close(): Promise<void>
+}
+
+/** The table in which Django keeps the sessions of this engine unless told otherwise; null where it keeps none. */
+export function sessionTableOf(engine: string): string | null {
+  return TABLES.get(engine) ?? null
+}
+
+const TABLES: ReadonlyMap<string, string> = new Map([
+  ['django.contrib.sessions.backends.db', 'django_session'],
+  ['qsessions.backends.db', 'qsessions_session'],
+  ['qsessions.backends.cached_db', 'qsessions_session'],
+  ['user_sessions.backends.db', 'user_sessions_session'],
+  ['django.contrib.sessions.backends.cached_db', 'django_session'],
+])
+
+/**
+ * The engine that Django's dotted path names, set up as Django sets it up.
+ * @throws {TypeError} when the path names none that is built, or one of its settings is missing.
+ */
+export function openSessionEngine(options: SessionEngineOptions): OpenedSessionEngine {
+  const open = ENGINES.get(options.engine)
+  if (open === undefined) {
+    const path = JSON.stringify(options.engine)
+    throw new TypeError(`${path} is no session engine that is built; use ${[...ENGINES.keys()].join(', ')}`)
+  }
+  return open(options)
+}
+
+const ENGINES: ReadonlyMap<string, (options: SessionEngineOptions) => OpenedSessionEngine> = new Map([
+  ['django.contrib.sessions.backends.db', (options) => openDb(options)],
+  ['qsessions.backends.db', (options) => openDb(options, createQsessionsColumns)],
+  ['user_sessions.backends.db', (options) => openDb(options, createUserSessionsColumns)],
+  ['django.contrib.sessions.backends.file', openFiles],
+  ['django.contrib.sessions.backends.signed_cookies', openSignedCookies],
+  ['django.contrib.sessions.backends.cached_db', (options) => openCachedDb(options, openDb(options))],
+  [
+    'qsessions.backends.cached_db',
+    (options) =>
+      openCachedDb(options, openDb(options, createQsessionsColumns), { keyPrefix: QSESSIONS_KEY_PREFIX }),
+  ],
+  ['django.contrib.sessions.backends.cache', openCacheAlone],
+])
+
+function openDb(
+  options: SessionEngineOptions,
+  createColumns: ((dates: DateColumn) => SessionColumns) | null = null,
+): OpenedSessionEngine {
+  const { rules, databaseTimeZone = 'UTC', now, timeout, onRetry } = options
+  const table = options.table ?? sessionTableOf(options.engine)
+  const db = databaseOf(options)
+  const dates = createDateColumn({ database: databaseKindOf(db), ...rules, databaseTimeZone })
+  const codec = observedCodec(options)
+  const columns = options.columns ?? createColumns?.(dates) ?? null
+  const engine = createRetryingEngine(
+    createDbEngine({
+      db,
+      codec,
+      dates,
+      now,
+      ...(table !== null && { table }),
+      ...(columns !== null && { columns }),
+    }),
+    { timeout, onRetry },
+  )
+  return { engine, close: nothingToClose }
+}
+
+function openFiles(options: SessionEngineOptions): OpenedSessionEngine {
+  const { filePath, cookieName, rules, now } = options
+  const codec = observedCodec(options)
+  const engine = createFileEngine({ path: filePath ?? tmpdir(), cookieName, codec, rules, now })
+  return { engine, close: nothingToClose }
+}
+
+function openSignedCookies(options: SessionEngineOptions): OpenedSessionEngine {
+  const { cookieName, profile, rules, now } = options
+  const codec = observedCodec({
+    ...options,
+    // In every Django, also those that keep rows in another format.
+    profile: { ...profile, reads: ['signed'], writes: 'signed' },
+    salt: SIGNED_COOKIES_SALT,
+    maxAge: rules.cookieAge,
+  })
+  return { engine: createSignedCookiesEngine({ codec, cookieName, rules, now }), close: nothingToClose }
+}
+
+/** Milliseconds that a request waits at most for a cache that it can do without. */
+const REMOVAL_TIMEOUT = 500
+
+function openCachedDb(
+  options: SessionEngineOptions,
+  opened: OpenedSessionEngine,
+  { keyPrefix }: Pick<CachedDbEngineOptions, 'keyPrefix'> = {},
+): OpenedSessionEngine {
+  const cache = cacheOf(options)
+  const timeout = Math.min(options.timeout / 4, REMOVAL_TIMEOUT)
+  const { onCacheFailure, onRetry } = options
+  const engine = createCachedDbEngine({
+    engine: opened.engine,
+    // As a read, a removal may be repeated whatever became of the first; a busy table asks for that.
+    cache: { delete: (key) => retryRead(() => cache.delete(key), { timeout, onRetry }) },
+    timeout,
+    ...(keyPrefix !== undefined && { keyPrefix }),
+    ...(onCacheFailure !== undefined && { onCacheFailure }),
+  })
+  return {
+    engine,
+    async close() {
+      await engine.close()
+      await cache.close()
+      await opened.close()
+    },
+  }
+}
+
+function openCacheAlone(options: SessionEngineOptions): OpenedSessionEngine {
+  const { rules, now, timeout, onRetry } = options
+  const cache = observedCache(cacheOf(options), options)
+  // A table is repeated as any other; what is no database's refusal is not.
+  const engine = createRetryingEngine(createCacheEngine({ cache, rules, now }), { timeout, onRetry })
+  return { engine, serializer: holdsJson(options.cache) ? 'json' : 'pickle', close: () => cache.close() }
+}
+
+/** Whether it is django-redis with its JSONSerializer; every other cache of Django's pickles, whatever SESSION_SERIALIZER says. */
+function holdsJson(cache: SessionEngineOptions['cache']): boolean {
+  return cache !== null && 'options' in cache && /\bJSONSerializer$/.test(String(cache.options.SERIALIZER))
+}
+
+/** @throws {TypeError} when there is none. @throws {UnsupportedCache} */
+function cacheOf({
+  engine,
+  cache,
+  db,
+  rules,
+  databaseTimeZone = 'UTC',
+  now,
+  timeout,
+  maxInflatedBytes,
+}: SessionEngineOptions): Cache {
+  if (cache === null) throw new TypeError(`the session engine ${engine} needs a cache; give it as \`cache\``)
+  if ('get' in cache) return cache
+  const kind = db === null ? null : databaseKindOf(db)
+  const database =
+    db === null || kind === null
+      ? null
+      : { db, kind, dates: createDateColumn({ database: kind, ...rules, databaseTimeZone }) }
+  return openCache(cache, { database, now, timeout, maxInflatedBytes })
+}
+
+/** A cache that tells of its failures. */
+function observedCache(cache: Cache, { onCacheFailure = () => {} }: SessionEngineOptions): Cache {
+  const observed = async <R>(answer: Promise<R>): Promise<R> => {
+    try {
+      return await answer
+    } catch (error) {
+      if (!(error instanceof UnreadableSession)) onCacheFailure({ error, owed: 0, givenUp: 0 })
+      throw error
+    }
+  }
+  return {
+    ...cache,
+    get: (...parameters) => observed(cache.get(...parameters)),
+    add: (...parameters) => observed(cache.add(...parameters)),
+    replace: (...parameters) => observed(cache.replace(...parameters)),
+    delete: (...parameters) => observed(cache.delete(...parameters)),
+    remove: (...parameters) => observed(cache.remove(...parameters)),
+  }
+}
+
+/** A codec that tells what it has read. */
+function observedCodec({
+  onDecode,
+  storeClass,
+  ...options
+}: SessionEngineOptions & Pick<SessionCodecOptions, 'salt' | 'maxAge'>): SessionCodec {
+  const codec = createSessionCodec({ ...options, ...(storeClass !== null && { storeClass }) })
+  return {
+    ...codec,
+    decode(sessionData) {
+      const decoded = codec.decode(sessionData)
+      onDecode(decoded)
+      return decoded
+    },
+  }
+}
+
+/** @throws {TypeError} when there is none. */
+function databaseOf({ engine, db }: SessionEngineOptions): Knex {
+  if (db === null)
+    throw new TypeError(`the session engine ${engine} needs a database; give its Knex as \`db\``)
+  return db
+}
+
+async function nothingToClose(): Promise<void> {}

@@ -1,0 +1,208 @@
+import type { RequestListener } from 'node:http'
+import Koa from 'koa'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { UnreadableReason } from '../../django/session-data.ts'
+import { errorFields, type Log } from './log.ts'
+import type { FinishedRequest } from './request-log.ts'
+
+export interface MetricsOptions {
+  /** Ours. */
+  readonly version: string
+  /** How many secret keys there are, SECRET_KEY and its fallbacks: each is listed, above all the one that reads nothing. */
+  readonly keyCount: number
+  readonly pool: () => PoolState
+  /** Seconds that the database's clock is ahead; rejects where the database is away. */
+  readonly clockSkew: () => Promise<number>
+  readonly log: Log
+  /** Milliseconds between two looks at the database, however often it is scraped. */
+  readonly probeInterval?: number
+  /** Milliseconds that a scrape waits for the database. */
+  readonly probeTimeout?: number
+}
+
+export interface PoolState {
+  readonly used: number
+  readonly free: number
+  /** Requests that wait for a connection. */
+  readonly waiting: number
+}
+
+export interface Metrics {
+  onRequest(request: FinishedRequest): void
+  onLoad(outcome: 'found' | 'missing' | 'unreadable' | 'failed'): void
+  onDecode(decoded: { readonly keyIndex: number }): void
+  onUnreadable(reason: UnreadableReason): void
+  onConflict(): void
+  onRetry(): void
+  onCacheFailure(failure: { readonly givenUp: number }): void
+  /** Answers `/metrics`, for a port of its own: behind a proxy on the same machine every visitor is at 127.0.0.1. */
+  readonly listener: RequestListener
+}
+
+/**
+ * Counters in Prometheus' text format, in a registry of their own. No label holds anything that a visitor chooses, so
+ * the number of series is bounded. A scrape answers while the database is away, too.
+ */
+export function createMetrics(options: MetricsOptions): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  const requests = new Histogram({
+    name: 'http_request_duration_seconds',
+    help: 'From the request to the end of its response. status: its class, or aborted.',
+    labelNames: ['method', 'route', 'status'],
+    registers,
+  })
+  const counter = <L extends string>(name: string, help: string, label?: L): Counter<L> =>
+    new Counter({ name, help, labelNames: label === undefined ? [] : [label], registers })
+  const loads = counter('django_session_loads_total', 'Looks for the row of a session key.', 'outcome')
+  const saves = counter(
+    'django_session_saves_total',
+    'Requests that wrote their session. merged: with what another had saved meanwhile; interrupted: it was deleted.',
+    'outcome',
+  )
+  const decodes = counter(
+    'django_session_decodes_total',
+    'Rows read, by the key that verified them: 0 is SECRET_KEY, n the nth of SECRET_KEY_FALLBACKS.',
+    'key',
+  )
+  const unreadable = counter('django_session_unreadable_total', 'Sessions that cannot be read.', 'reason')
+  const conflicts = counter('django_session_conflicts_total', 'Writes that found that another came first.')
+  const retries = counter('django_session_retries_total', 'Statements repeated because the database asked.')
+  const cacheFailures = counter(
+    'django_session_cache_failures_total',
+    'Operations on the cache of sessions that failed.',
+  )
+  const givenUp = counter(
+    'django_session_cache_removals_given_up_total',
+    'Copies in the cache that could not be removed: Django serves them until they expire.',
+  )
+  for (const outcome of ['found', 'missing', 'unreadable', 'failed'] as const) loads.inc({ outcome }, 0)
+  for (const outcome of SAVED) saves.inc({ outcome }, 0)
+  for (const reason of REASONS) unreadable.inc({ reason }, 0)
+  for (let key = 0; key < options.keyCount; key += 1) decodes.inc({ key }, 0)
+  addDatabase(registers, options)
+  new Gauge({
+    name: 'koa_django_sessions_build_info',
+    help: 'Always 1.',
+    labelNames: ['version', 'node'],
+    registers,
+  }).set({ version: options.version, node: process.version }, 1)
+
+  return {
+    onRequest({ method, route, status, seconds, session }) {
+      const labels = {
+        method: METHODS.has(method) ? method : 'other',
+        route: route ?? 'none',
+        status: status === null ? 'aborted' : `${Math.floor(status / 100)}xx`,
+      }
+      requests.observe(labels, seconds)
+      if (session !== null && SAVED.has(session)) saves.inc({ outcome: session })
+    },
+    onLoad: (outcome) => loads.inc({ outcome }),
+    onDecode: ({ keyIndex }) => decodes.inc({ key: keyIndex }),
+    onUnreadable: (reason) => unreadable.inc({ reason }),
+    onConflict: () => conflicts.inc(),
+    onRetry: () => retries.inc(),
+    onCacheFailure(failure) {
+      if (failure.givenUp > 0) givenUp.inc(failure.givenUp)
+      else cacheFailures.inc()
+    },
+    listener: listenerOf(registry, options.log),
+  }
+}
+
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+const SAVED: ReadonlySet<string> = new Set(['new', 'saved', 'merged', 'interrupted'])
+const REASONS: readonly UnreadableReason[] = [
+  'format',
+  'signature',
+  'payload',
+  'not-an-object',
+  'too-large',
+  'expire-date',
+]
+
+function addDatabase(
+  registers: Registry[],
+  { pool, clockSkew, probeInterval = 15_000, probeTimeout = 1000 }: MetricsOptions,
+): void {
+  const probe = createProbe(clockSkew, probeInterval)
+  const probed = () => orNull(probe(), probeTimeout)
+  new Gauge({
+    name: 'database_pool_connections',
+    help: 'Connections to the database.',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const { used, free } = pool()
+      this.set({ state: 'used' }, used)
+      this.set({ state: 'free' }, free)
+    },
+  })
+  new Gauge({
+    name: 'database_pool_waiting',
+    help: 'Requests that wait for a connection.',
+    registers,
+    collect() {
+      this.set(pool().waiting)
+    },
+  })
+  new Gauge({
+    name: 'database_up',
+    help: 'Whether the database answered when it was last asked, at most every 15 seconds.',
+    registers,
+    async collect() {
+      this.set((await probed()) === null ? 0 : 1)
+    },
+  })
+  new Gauge({
+    name: 'database_clock_skew_seconds',
+    help: "How far the database's clock is ahead of ours; absent while the database is away.",
+    registers,
+    async collect() {
+      const seconds = await probed()
+      if (seconds === null) this.remove()
+      else this.set(seconds)
+    },
+  })
+}
+
+/** Asks once per interval; one question at a time, since one to a database that is away may take long. */
+function createProbe(ask: () => Promise<number>, interval: number): () => Promise<number> {
+  let answer: Promise<number> | null = null
+  let asked = Number.NEGATIVE_INFINITY
+  let isAsking = false
+  return () => {
+    if (answer === null || (!isAsking && performance.now() - asked >= interval)) {
+      asked = performance.now()
+      isAsking = true
+      answer = ask().finally(() => {
+        isAsking = false
+      })
+    }
+    return answer
+  }
+}
+
+/** Null where the promise is rejected or late. */
+async function orNull<T>(promise: Promise<T>, milliseconds: number): Promise<T | null> {
+  const { promise: late, resolve } = Promise.withResolvers<null>()
+  const timer = setTimeout(() => resolve(null), milliseconds)
+  try {
+    return await Promise.race([promise.catch(() => null), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function listenerOf(registry: Registry, log: Log): RequestListener {
+  const app = new Koa()
+  app.on('error', (error: unknown) => log.warn('metrics.broken', errorFields(error)))
+  app.use(async function metrics(ctx) {
+    if (ctx.path !== '/metrics' || !['GET', 'HEAD'].includes(ctx.method)) return
+    ctx.set('Content-Type', registry.contentType)
+    ctx.body = await registry.metrics()
+  })
+  return app.callback()
+}

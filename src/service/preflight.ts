@@ -1,0 +1,297 @@
+import type { Knex } from 'knex'
+import type { DateColumn } from '../django/datetime.ts'
+import {
+  createSessionCodec,
+  type SessionCodec,
+  type SessionCodecOptions,
+  type UnreadableReason,
+  UnreadableSession,
+} from '../django/session-data.ts'
+import { type VersionFromMigrations, versionFromMigrations, versionProfile } from '../django/versions.ts'
+import { databaseKindOf } from '../engines/db.ts'
+import { CannotStart } from './start-problem.ts'
+
+/** Django's tables are not in the database. */
+export class MissingTables extends CannotStart {
+  override name = 'MissingTables'
+  override readonly code: string = 'ERR_MISSING_TABLES'
+}
+
+/** The database user may not do with a table what Django's user does. The message names table, right and GRANT. */
+export class MissingRight extends CannotStart {
+  override name = 'MissingRight'
+  override readonly code: string = 'ERR_MISSING_RIGHT'
+}
+
+/** Neither a setting nor the tables say which Django it is. */
+export class UnknownVersion extends CannotStart {
+  override name = 'UnknownVersion'
+  override readonly code: string = 'ERR_UNKNOWN_VERSION'
+}
+
+/** There are sessions, and none of the recent ones verifies. */
+export class NoSessionVerifies extends CannotStart {
+  override name = 'NoSessionVerifies'
+  override readonly code: string = 'ERR_NO_SESSION_VERIFIES'
+}
+
+/** LocalLibrary's. */
+export const CATALOG_TABLES: readonly ReadTable[] = [
+  'catalog_book',
+  'catalog_bookinstance',
+  'catalog_author',
+].map((table) => ({ table, setting: 'DATABASE_URL', rights: 'SELECT' }))
+const RECENT_SESSIONS = 20
+
+/** A table that is read, and the setting that decides its name. */
+export interface ReadTable {
+  readonly table: string
+  readonly setting: string
+  /** All that is done with it, as GRANT takes it. */
+  readonly rights: string
+}
+
+/** A table that is also written; its columns that Django never leaves out, the key first. */
+export interface WrittenTable extends ReadTable {
+  readonly columns: readonly [key: string, ...others: string[]]
+}
+
+/** @throws {MissingTables} {MissingRight} naming every table that is not there or cannot be read; nothing is ever created. */
+export async function checkTables(db: Knex, tables: readonly ReadTable[]): Promise<void> {
+  const missing: ReadTable[] = []
+  const denied: string[] = []
+  for (const one of tables) {
+    const answer = await lookAt(db, one.table)
+    if (answer === 'missing') missing.push(one)
+    if (answer === 'denied') denied.push(await deniedText(db, 'SELECT', one))
+  }
+  if (missing.length === 0 && denied.length === 0) return
+  if (missing.length === 0) throw new MissingRight(denied.join('\n'))
+  const names = missing.map(({ table }) => table).join(', ')
+  const settings = [...new Set(missing.map(({ setting }) => setting))].join(', ')
+  const text =
+    `the database has no ${missing.length === 1 ? 'table' : 'tables'} ${names}; Django owns its schema, so run ` +
+    `\`manage.py migrate\` there, or set ${settings} as in the Django site`
+  throw new MissingTables([text, ...denied].join('\n'))
+}
+
+/**
+ * Whether this is the database of LocalLibrary. Some of its tables without the others are an error.
+ * @throws {MissingTables} {MissingRight}
+ */
+export async function hasCatalog(db: Knex): Promise<boolean> {
+  const answers = new Set<TableAnswer>()
+  for (const { table } of CATALOG_TABLES) answers.add(await lookAt(db, table))
+  // To a user without any right to a table, MySQL does not say whether there is one; the migrations may.
+  const mayBeThere =
+    answers.has('denied') &&
+    !answers.has('missing') &&
+    (databaseKindOf(db) !== 'mysql' || (await appsOf(db))?.includes('catalog'))
+  const isOther = !answers.has('there') && !mayBeThere
+  if (!isOther) await checkTables(db, CATALOG_TABLES)
+  return !isOther
+}
+
+async function appsOf(db: Knex): Promise<readonly string[] | null> {
+  if ((await lookAt(db, 'django_migrations')) !== 'there') return null
+  return db('django_migrations').distinct('app').pluck('app')
+}
+
+/**
+ * Asks for every kind of write that sessions need, in a transaction that is rolled back: no row is made, changed, removed
+ * or locked, but the server checks rights, read-only modes and its binary log's format as for a real one.
+ * @throws {MissingRight} naming the table and the GRANT. What else the driver says is thrown as it is.
+ */
+export async function checkWrites(db: Knex, written: WrittenTable): Promise<void> {
+  const { table, columns } = written
+  const [key] = columns
+  const nothing = { sql: '?? = ? and 1 = 0', names: [key, ''] }
+  const list = columns.map(() => '??').join()
+  const writes: readonly (readonly [right: string, sql: string, bindings: readonly string[]])[] = [
+    ['UPDATE', `update ?? set ?? = ?? where ${nothing.sql}`, [table, key, key, ...nothing.names]],
+    ['DELETE', `delete from ?? where ${nothing.sql}`, [table, ...nothing.names]],
+    [
+      'INSERT',
+      `insert into ?? (${list}) select ${list} from ?? where ${nothing.sql}`,
+      [table, ...columns, ...columns, table, ...nothing.names],
+    ],
+  ]
+  let right = ''
+  try {
+    await rolledBack(db, async (transaction) => {
+      for (const [name, sql, bindings] of writes) {
+        right = name
+        await transaction.raw(sql, [...bindings]).catch(unlessColumnIsAsked)
+      }
+    })
+  } catch (error) {
+    if (!isDenied(error)) throw error
+    throw new MissingRight(await deniedText(db, right, written))
+  }
+}
+
+/** As `checkWrites`, for the one column that a login writes. @throws {MissingRight} */
+export async function checkUpdate(db: Knex, users: ReadTable, column: string): Promise<void> {
+  try {
+    await rolledBack(db, (transaction) =>
+      transaction.raw('update ?? set ?? = ?? where 1 = 0', [users.table, column, column]),
+    )
+  } catch (error) {
+    if (isMissingColumn(error)) return // A user model may do without it.
+    if (!isDenied(error)) throw error
+    throw new MissingRight(await deniedText(db, 'UPDATE', users))
+  }
+}
+
+/** A column of the site's own that has no default: no concern of a statement that inserts nothing. */
+function unlessColumnIsAsked(error: unknown): void {
+  if (!codesOf(error).has('ER_NO_DEFAULT_FOR_FIELD')) throw error
+}
+
+async function rolledBack(db: Knex, write: (transaction: Knex) => Promise<unknown>): Promise<void> {
+  const transaction = await db.transaction()
+  try {
+    // Without a row to write, SQLite opens no journal: this has it write the header of the file, which is undone too.
+    if (databaseKindOf(db) === 'sqlite') await transaction.raw('pragma user_version = 0')
+    await write(transaction)
+  } finally {
+    await transaction.rollback().catch(() => {}) // The connection is lost, and the transaction with it.
+  }
+}
+
+type TableAnswer = 'there' | 'missing' | 'denied'
+
+/** By a SELECT, as every page will: `information_schema` hides what the user has no right to. */
+async function lookAt(db: Knex, table: string): Promise<TableAnswer> {
+  try {
+    await db.raw('select 1 from ?? where 1 = 0', [table])
+    return 'there'
+  } catch (error) {
+    if (isDenied(error)) return 'denied'
+    if (isMissing(error)) return 'missing'
+    throw error
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  const codes = codesOf(error)
+  const isSqlites = codes.has('SQLITE_ERROR') && /no such table/.test((error as Error).message)
+  return isSqlites || ['ER_NO_SUCH_TABLE', '42P01', '3F000'].some((code) => codes.has(code))
+}
+
+function isMissingColumn(error: unknown): boolean {
+  const codes = codesOf(error)
+  const isSqlites = codes.has('SQLITE_ERROR') && /no such column/.test((error as Error).message)
+  return isSqlites || codes.has('ER_BAD_FIELD_ERROR') || codes.has('42703')
+}
+
+/** Of a table; a right to the whole database is missed by all statements. */
+function isDenied(error: unknown): boolean {
+  const codes = codesOf(error)
+  return ['ER_TABLEACCESS_DENIED_ERROR', 'ER_COLUMNACCESS_DENIED_ERROR', '42501'].some((code) =>
+    codes.has(code),
+  )
+}
+
+function codesOf(error: unknown): ReadonlySet<unknown> {
+  return new Set(error instanceof Error && 'code' in error ? [error.code] : [])
+}
+
+/** Tables, rights and the names of database users are no secrets. */
+async function deniedText(
+  db: Knex,
+  right: string,
+  { table, rights }: Pick<ReadTable, 'table' | 'rights'>,
+): Promise<string> {
+  const isMysql = databaseKindOf(db) === 'mysql'
+  const { account, place } = await whoAmI(db, isMysql)
+  const quoted = db.raw('??', [isMysql ? `${place}.${table}` : table]).toQuery()
+  const orMissing = isMysql ? ', or there is no such table' : ''
+  return `the database user ${account} may not ${right} in the table ${table}${orMissing}; run GRANT ${rights} ON ${quoted} TO ${account}`
+}
+
+/** The account whose rights count, as GRANT takes it. */
+async function whoAmI(db: Knex, isMysql: boolean): Promise<{ account: string; place: string }> {
+  if (isMysql) {
+    const [[row]] = await db.raw('select current_user() as account, database() as place')
+    const [, user = '', host = ''] = /^(.*)@([^@]*)$/s.exec(String(row.account)) ?? []
+    return { account: `'${user}'@'${host}'`, place: String(row.place) }
+  }
+  const { rows } = await db.raw('select current_user as account')
+  return { account: `"${rows[0].account}"`, place: '' }
+}
+
+/** What the site's `django_migrations` table tells. @throws {UnknownVersion} when it tells nothing. */
+export async function detectVersion(db: Knex): Promise<VersionFromMigrations> {
+  const answer = await lookAt(db, 'django_migrations')
+  const rows =
+    answer === 'there'
+      ? await db<{ app: string; name: string }>('django_migrations').select('app', 'name')
+      : []
+  const detected = versionFromMigrations(rows)
+  if (detected !== null) return detected
+  const reason = {
+    there:
+      'the table django_migrations holds no migration of django.contrib.auth that Django 2.2 or later ships',
+    missing: 'the database has no table django_migrations',
+    denied: await (answer === 'denied'
+      ? deniedText(db, 'SELECT', { table: 'django_migrations', rights: 'SELECT' })
+      : ''),
+  }[answer]
+  throw new UnknownVersion(
+    `DJANGO_VERSION is empty, and the version cannot be seen: ${reason}; set DJANGO_VERSION to what \`python -m django --version\` prints at the Django site, e.g. 5.2`,
+  )
+}
+
+/**
+ * Reads the newest live sessions with our key. Saving with a key that is not Django's would make each side lose the
+ * other's sessions, so where there are sessions and none verifies, the service must not start.
+ * @throws {NoSessionVerifies} with the likely reason.
+ */
+export async function checkRecentSessions(
+  db: Knex,
+  { table, dates, now, ...options }: SessionCodecOptions & { table: string; dates: DateColumn },
+): Promise<void> {
+  const recent: string[] = await db(table)
+    .where('expire_date', '>', dates.toColumn(now()))
+    .orderBy('expire_date', 'desc')
+    .limit(RECENT_SESSIONS)
+    .pluck('session_data')
+  if (recent.length === 0 || readings(recent, createSessionCodec({ ...options, now })).has('read')) return
+  throw new NoSessionVerifies(
+    `none of the ${recent.length} most recent sessions verifies; ${likelyReason(recent, { ...options, now })} ` +
+      '(ALLOW_UNVERIFIED_SESSIONS=true starts anyway: such rows are never written over, their visitors get new sessions)',
+  )
+}
+
+function likelyReason(recent: readonly string[], options: SessionCodecOptions): string {
+  if (readings(recent, createSessionCodec(options)).has('payload')) {
+    const [name, setting] =
+      options.serializer === 'pickle' ? ['pickles', 'to the JSONSerializer'] : ['JSON', 'as in Django']
+    return `their signatures are right, but they are no ${name} that can be read: set SESSION_SERIALIZER ${setting}`
+  }
+  for (const version of ['2.2', '6.1']) {
+    const codec = createSessionCodec({ ...options, profile: versionProfile(version) })
+    if (!readings(recent, codec).has('read')) continue
+    return `they would as those of Django ${version}, and this service is set up for ${options.profile.version}: set DJANGO_VERSION`
+  }
+  return 'DJANGO_SECRET_KEY is probably not the SECRET_KEY of the Django site; set it, and DJANGO_SECRET_KEY_FALLBACKS if the site has any'
+}
+
+/** What became of any of them. */
+function readings(
+  sessionData: readonly string[],
+  codec: SessionCodec,
+): ReadonlySet<'read' | UnreadableReason> {
+  const found = new Set<'read' | UnreadableReason>()
+  for (const text of sessionData) {
+    try {
+      codec.decode(text)
+      found.add('read')
+    } catch (error) {
+      if (!(error instanceof UnreadableSession)) throw error
+      found.add(error.reason)
+    }
+  }
+  return found
+}

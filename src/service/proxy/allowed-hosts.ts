@@ -1,0 +1,63 @@
+import type { IncomingMessage } from 'node:http'
+import type { Middleware } from 'koa'
+import { isAllowedHost } from '../../django/hosts.ts'
+import { askedHost, type TrustedHeader } from './trusted-proxy.ts'
+
+/** A request for a host that is not in ALLOWED_HOSTS; status 400. Source: django/core/exceptions.py, DisallowedHost. */
+export class DisallowedHost extends Error {
+  override name = 'DisallowedHost'
+  readonly code: string = 'ERR_DISALLOWED_HOST'
+  /** What the client sent, fit for a log. */
+  readonly host: string
+
+  constructor(host: string) {
+    super('the request is for a host that is not in ALLOWED_HOSTS')
+    this.host = host.slice(0, LOGGED_LENGTH).replace(/[^\x21-\x7e]/g, '?')
+  }
+}
+
+const LOGGED_LENGTH = 100
+
+export interface AllowedHostsOptions {
+  readonly allowedHosts: readonly string[]
+  /** Whether X-Forwarded-Host counts in place of Host: USE_X_FORWARDED_HOST. */
+  readonly trustedProxy: readonly TrustedHeader[]
+}
+
+/**
+ * Lets pass the requests for our own hosts; throws DisallowedHost for others.
+ * Source: django/middleware/common.py, process_request.
+ */
+export function createAllowedHosts(options: AllowedHostsOptions): Middleware {
+  const checkHost = createHostCheck(options)
+  return function allowedHosts({ req, originalUrl }, next) {
+    checkHost(req, originalUrl)
+    return next()
+  }
+}
+
+/** The same for any request of an HTTP server, with the target that it came with. @throws {DisallowedHost} */
+export function createHostCheck({
+  allowedHosts,
+  trustedProxy,
+}: AllowedHostsOptions): (request: IncomingMessage, target?: string) => void {
+  let latest: string | null = null // found allowed last: mostly it is the same one
+  return function checkHost(request, target = request.url) {
+    for (const host of [askedHost(request, trustedProxy), ...repeatedHost(request), ...targetHost(target)]) {
+      if (host === latest) continue
+      if (!isAllowedHost(host, allowedHosts)) throw new DisallowedHost(host)
+      latest = host
+    }
+  }
+}
+
+/** Two Host headers joined, as WSGI servers do it; such a host is none. Node takes the first. */
+function repeatedHost({ headersDistinct: { host = [] } }: IncomingMessage): string[] {
+  return host.length > 1 ? [host.join(',')] : []
+}
+
+/** The host in `GET http://host/ HTTP/1.1`: unlike Django, which never looks at it, since RFC 9112 (3.2.2) obeys it. */
+function targetHost(target = ''): string[] {
+  const [, host] = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(target) ?? []
+  return host === undefined ? [] : [host]
+}

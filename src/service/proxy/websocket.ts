@@ -1,0 +1,261 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { statusOf } from '../../http/statuses.ts'
+import { errorFields, type Log } from '../monitoring/log.ts'
+import { createPathLabel, type PathLabel } from '../monitoring/path-label.ts'
+import { type FinishedRequest, requestIdOf } from '../monitoring/request-log.ts'
+import { isSpellingOf } from '../routing.ts'
+import { http } from '../server/node-http.ts'
+import { hasBody } from '../server/request-body.ts'
+import { createHostCheck, DisallowedHost } from './allowed-hosts.ts'
+import type { ConnectionSlots } from './connection-slots.ts'
+import { forwardedHeaders, returnedHeaders, toOriginForm } from './forwarded-headers.ts'
+import type { TrustedHeader } from './trusted-proxy.ts'
+import { UpstreamTimeout } from './upstream-connection.ts'
+
+export interface UpgradeOptions {
+  readonly connect: () => Promise<Socket>
+  readonly slots: ConnectionSlots
+  /** Milliseconds of the longest silence before the answer. */
+  readonly timeout: number
+  /** Bytes of the response's head. */
+  readonly responseHead: number
+  readonly allowedHosts: readonly string[]
+  readonly trustedProxy: readonly TrustedHeader[]
+  /** Paths at which no WebSocket is passed on. */
+  readonly reservedPaths?: readonly string[]
+  readonly pathLabel?: PathLabel
+  readonly route: string
+  readonly log: Log
+  readonly onRequest?: ((request: FinishedRequest) => void) | undefined
+  /** Sends what is no WebSocket back to the client. */
+  readonly passBack: (incoming: IncomingMessage, response: ServerResponse) => void
+  /** Gives what the visitor is told of, for an error of the connection. */
+  readonly failureOf: (error: unknown) => Error
+}
+
+/** Milliseconds without a byte after which a connection is closed whose other side has ended. */
+const LINGER = 5000
+
+/** Milliseconds without a byte after which a peer is asked whether it is still there. */
+const KEEP_ALIVE = 60_000
+
+/**
+ * Passes WebSockets on. Each is one `http.request` in the log and the metrics, once it was answered: how long it then
+ * stays open says nothing about how quick we are.
+ */
+export function createUpgrade({
+  connect,
+  slots,
+  timeout,
+  responseHead,
+  allowedHosts,
+  trustedProxy,
+  reservedPaths = [],
+  pathLabel = createPathLabel(),
+  route,
+  log,
+  onRequest = () => {},
+  passBack,
+  failureOf,
+}: UpgradeOptions): { upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void; close(): void } {
+  const checkHost = createHostCheck({ allowedHosts, trustedProxy })
+  const open = new Set<Socket>()
+
+  function upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    const started = performance.now()
+    const requestId = requestIdOf(request)
+    function answered(status: number | null): void {
+      const milliseconds = performance.now() - started
+      log.info('http.request', {
+        requestId,
+        method: 'GET',
+        path: pathLabel(request.url ?? ''),
+        ...(status === null ? { aborted: true } : { status }),
+        durationMs: Math.round(milliseconds),
+      })
+      onRequest({ method: 'GET', route, status, seconds: milliseconds / 1000, session: null })
+    }
+    function fail(error: unknown): void {
+      if (socket.destroyed) {
+        answered(null)
+        return
+      }
+      const status = statusOf(error)
+      if (status >= 500) log.error('http.failure', { requestId, status, ...errorFields(error) })
+      if (error instanceof DisallowedHost)
+        log.warn('security.disallowed_host', { requestId, host: error.host, hint: 'see ALLOWED_HOSTS' })
+      answered(status)
+      responseOn(socket, request, timeout)
+        .writeHead(status, { 'Content-Length': 0, ...(status >= 502 && { 'Retry-After': 5 }) })
+        .end()
+    }
+
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+    socket.on('error', () => {}) // Whoever leaves may do so in any way.
+    if (head.length > 0) socket.unshift(head)
+    const stopWatching = watch(socket)
+
+    async function passOn(): Promise<void> {
+      if (!isWebSocket(request)) throw new UnknownUpgrade('only WebSockets are passed on')
+      checkHost(request)
+      toOriginForm(request)
+      if (isSpellingOf(reservedPaths, request)) throw new ReservedPath('no WebSocket is served at this path')
+      const free = await slots.take(socket)
+      try {
+        if (free === null) throw new VisitorLeft()
+        const upstream = await connect()
+        upstream.once('close', free)
+        await ask(upstream)
+      } catch (error) {
+        free?.()
+        throw error
+      }
+    }
+
+    /** Resolves once the upstream has answered. */
+    function ask(connection: Socket): Promise<void> {
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      request.headers = {
+        ...forwardedHeaders(request, { trustedProxy }),
+        'x-request-id': requestId,
+        connection: 'Upgrade',
+        upgrade: 'websocket',
+      }
+      const outgoing = http.request({
+        createConnection: () => connection,
+        path: request.url,
+        headers: request.headers,
+        maxHeaderSize: responseHead,
+      })
+      const leave = () => outgoing.destroy(new VisitorLeft())
+      if (socket.destroyed) leave()
+      else socket.once('close', leave)
+      outgoing.setTimeout(timeout, () => {
+        outgoing.destroy(new UpstreamTimeout(`no WebSocket was made within ${timeout} ms`))
+      })
+      outgoing.on('error', (error) => reject(failureOf(error)))
+      outgoing.once('close', () => reject(failureOf(null)))
+      outgoing.once('upgrade', (incoming, upstream, rest) => {
+        resolve()
+        socket.off('close', leave)
+        answered(101)
+        if (rest.length > 0) upstream.unshift(rest)
+        stopWatching()
+        socket.write(switchingProtocols(incoming), 'latin1')
+        join(socket, upstream)
+      })
+      outgoing.once('response', (incoming) => {
+        resolve()
+        answered(incoming.statusCode ?? 0)
+        stopWatching()
+        const response = responseOn(socket, request, timeout)
+        incoming.once('close', () => {
+          if (!incoming.complete) response.destroy()
+        })
+        try {
+          passBack(incoming, response)
+        } catch (error) {
+          log.error('upstream.unusable', errorFields(error))
+          socket.destroy()
+        }
+      })
+      outgoing.end()
+      return promise
+    }
+
+    passOn().catch((error) => {
+      stopWatching()
+      fail(error)
+    })
+  }
+
+  return {
+    upgrade,
+    close() {
+      for (const socket of open) socket.destroy()
+    },
+  }
+}
+
+/**
+ * For the `shouldUpgradeCallback` of an HTTP server: what offers another protocol, as `curl --http2` does, is a request,
+ * and so is what RFC 6455 (4.1) does not allow, a body or HTTP/1.0.
+ */
+export function isWebSocket(request: IncomingMessage): boolean {
+  const { method, headers, httpVersion } = request
+  if (method !== 'GET' || headers.upgrade?.toLowerCase() !== 'websocket') return false
+  return httpVersion === '1.1' && !hasBody(request)
+}
+
+/**
+ * Reads ahead, as much as a socket buffers, so that it is noticed when the client leaves; what is read stays. Returns the
+ * function that ends this.
+ */
+function watch(socket: Socket): () => void {
+  const look = () => {
+    if (socket.readableLength === 0) socket.read() // Only so is the end told.
+  }
+  socket.on('readable', look)
+  return () => void socket.off('readable', look)
+}
+
+/** A response for a connection that the HTTP server has let go. It is the last one, and what follows is not heard. */
+function responseOn(socket: Socket, request: IncomingMessage, timeout: number): ServerResponse {
+  const response = new http.ServerResponse(request)
+  response.shouldKeepAlive = false
+  socket.setTimeout(timeout, () => socket.destroy())
+  socket.on('drain', () => response.emit('drain'))
+  socket.resume()
+  response.assignSocket(socket)
+  response.once('finish', () => {
+    socket.end()
+    // What the client sends meanwhile is read: a close that left it unread would cost the client its answer.
+    const timer = setTimeout(() => socket.destroy(), LINGER)
+    socket.once('close', () => clearTimeout(timer))
+  })
+  return response
+}
+
+function switchingProtocols(incoming: IncomingMessage): string {
+  const headers = [...returnedHeaders(incoming)].map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  const upgrade = incoming.headers.upgrade ?? 'websocket'
+  return `HTTP/1.1 101 ${incoming.statusMessage}\r\nUpgrade: ${upgrade}\r\nConnection: Upgrade\r\n${headers}\r\n`
+}
+
+/** Both ways, at the pace of the slower side; where one ends, the other is sent what is left, and ends, too. */
+function join(client: Socket, upstream: Socket): void {
+  for (const [from, to] of [
+    [client, upstream],
+    [upstream, client],
+  ] as const) {
+    from.setTimeout(0)
+    from.setNoDelay(true)
+    from.setKeepAlive(true, KEEP_ALIVE)
+    const end = () => {
+      to.end()
+      for (const socket of [from, to]) socket.setTimeout(LINGER, () => socket.destroy())
+    }
+    from.on('error', () => {}).once('close', () => to.destroySoon())
+    if (from.readableEnded) end()
+    else from.once('end', end).pipe(to, { end: false })
+  }
+}
+
+/** The visitor closed the connection before it was answered. */
+class VisitorLeft extends Error {
+  override name = 'VisitorLeft'
+}
+
+/** Before Node 24.9 a server cannot let a request be that offers another protocol than ours. */
+class UnknownUpgrade extends Error {
+  override name = 'UnknownUpgrade'
+  readonly code: string = 'ERR_UNKNOWN_UPGRADE'
+}
+
+/** Who answers a login page answers every request for its path. */
+class ReservedPath extends Error {
+  override name = 'ReservedPath'
+  readonly code: string = 'ERR_RESERVED_PATH'
+}

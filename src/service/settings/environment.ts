@@ -1,0 +1,105 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseEnv } from 'node:util'
+import { quoted } from '../../checks/quoted.ts'
+
+/** Reads variables one by one; whatever is wrong goes to `problems`, and the default stands in for it. */
+export interface Environment {
+  /** The text, or null when the variable is not set or empty. */
+  text(name: string): string | null
+  boolean(name: string, byDefault: boolean): boolean
+  number(name: string, byDefault: number, range: { min: number; max: number; integer?: boolean }): number
+  oneOf<T extends string>(name: string, choices: readonly T[], byDefault: T): T
+  /** Names of the variables that are set. */
+  names(): string[]
+}
+
+export function createEnvironment(
+  variables: Readonly<Record<string, string | undefined>>,
+  problems: string[],
+): Environment {
+  function text(name: string): string | null {
+    return variables[name] || null
+  }
+  function parsed<T>(
+    name: string,
+    byDefault: T,
+    parse: (value: string) => T | undefined,
+    expected: string,
+  ): T {
+    const value = text(name)
+    if (value === null) return byDefault
+    const result = parse(value.trim())
+    if (result === undefined) problems.push(`${name} is ${quoted(value)}; set it to ${expected}`)
+    return result ?? byDefault
+  }
+  return {
+    text,
+    boolean(name, byDefault) {
+      return parsed(name, byDefault, (value) => BOOLEANS.get(value.toLowerCase()), 'True or False')
+    },
+    number(name, byDefault, { min, max, integer = true }) {
+      const read = (value: string) => {
+        const number = /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN
+        return number >= min && number <= max && (!integer || Number.isInteger(number)) ? number : undefined
+      }
+      return parsed(name, byDefault, read, `${integer ? 'an integer' : 'a number'} from ${min} to ${max}`)
+    },
+    oneOf(name, choices, byDefault) {
+      return parsed(
+        name,
+        byDefault,
+        (value) => choices.find((choice) => choice === value),
+        choices.join(', '),
+      )
+    },
+    names() {
+      return Object.keys(variables).filter((name) => text(name) !== null)
+    },
+  }
+}
+
+/** A JSON array, or words with blanks or commas between. */
+export function readList(text: string): string[] {
+  try {
+    const list: unknown = JSON.parse(text)
+    if (Array.isArray(list)) return list.map(String)
+  } catch {
+    // no JSON, then
+  }
+  return text.split(/[\s,]+/).filter((item) => item !== '')
+}
+
+/** The variables of the file `.env` in this folder; none when there is no such file. */
+export function readEnvFile(folder: string, problems: string[]): Record<string, string | undefined> {
+  const content = readIfThere(join(folder, '.env'), problems)
+  const variables = parseEnv(content)
+  for (const [, name = '', value = ''] of content.matchAll(UNQUOTED_HASH)) {
+    // Node cuts here, python-dotenv does not: half a secret key would verify nothing.
+    if (variables[name] === value)
+      problems.push(`${name} in .env holds a # outside quotes; put the value in '…'`)
+  }
+  return variables
+}
+
+/** What people write in environments for Django, lower-cased. */
+export const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
+  ...['true', '1', 'yes', 'on'].map((word) => [word, true] as const),
+  ...['false', '0', 'no', 'off'].map((word) => [word, false] as const),
+])
+
+const UNQUOTED_HASH = /^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*((?:[^\s'"`#][^\n#]*)?)(?<!\s)#/gm
+
+function readIfThere(filename: string, problems: string[]): string {
+  try {
+    return readFileSync(filename, 'utf8')
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : null
+    if (code === null) throw error
+    if (code !== 'ENOENT')
+      problems.push(
+        `${filename} cannot be read (${code}); make it a file that this process may read, or remove it`,
+      )
+    return ''
+  }
+}

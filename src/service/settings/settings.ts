@@ -1,0 +1,527 @@
+import { resolve } from 'node:path'
+import { quoted } from '../../checks/quoted.ts'
+import type { CookieSettings } from '../../django/cookie.ts'
+import { isTimeZone } from '../../django/datetime.ts'
+import { LOCAL_HOSTS } from '../../django/hosts.ts'
+import { pathPatternProblem } from '../../django/path-pattern.ts'
+import {
+  type HashAlgorithm,
+  UnknownDjangoVersion,
+  type VersionProfile,
+  versionProfile,
+} from '../../django/versions.ts'
+import { type AuthSettings, readAuthSettings } from './auth-settings.ts'
+import { type CacheSettings, readCache } from './cache-settings.ts'
+import { readCookieSettings } from './cookie-settings.ts'
+import { type CsrfSettings, readCsrfSettings } from './csrf-settings.ts'
+import {
+  type DatabaseSettings,
+  type DatabaseUrlContext,
+  type Limits,
+  readDatabaseUrl,
+} from './database-settings.ts'
+import { createEnvironment, type Environment, readEnvFile, readList } from './environment.ts'
+import { type LoginSettings, readLoginSettings } from './login-settings.ts'
+import { type MessagesSettings, readMessagesSettings } from './messages-settings.ts'
+import { readTrustedProxy, type TrustedProxySetting } from './proxy-settings.ts'
+import { pythonTemporaryFolder } from './temporary-folder.ts'
+import { readUpstream, type UpstreamSettings } from './upstream-settings.ts'
+
+/** All that the service is told from outside; frozen, all the way down. Django's names and meanings where it has one. */
+export interface Settings {
+  readonly database: DatabaseSettings
+  /** Where the sessions are, if not in `database`; null for there. */
+  readonly sessionDatabase: DatabaseSettings | null
+  /**
+   * DJANGO_SECRET_KEY, then DJANGO_SECRET_KEY_FALLBACKS. Null only where the embedded demo is to use its own key,
+   * which is made beside its file (demo/secret.ts).
+   */
+  readonly secretKeys: readonly [string, ...string[]] | null
+  /** Null: what the table django_migrations tells. */
+  readonly djangoVersion: string | null
+  /** DEFAULT_HASHING_ALGORITHM, which Django 3.1 and 3.2 know. */
+  readonly defaultHashingAlgorithm: HashAlgorithm
+  /** Null: not said. */
+  readonly useTz: boolean | null
+  readonly timeZone: string
+  /** `DATABASES[…]['TIME_ZONE']` of the database, and of the sessions' where that is another one; UTC for none. */
+  readonly databaseTimeZone: string
+  readonly sessionDatabaseTimeZone: string
+  readonly session: SessionSettings
+  readonly csrf: CsrfSettings
+  readonly messages: MessagesSettings
+  readonly auth: AuthSettings
+  readonly login: LoginSettings
+  /** The entry of CACHES that SESSION_CACHE_ALIAS names; null where the session engine needs none. */
+  readonly cache: CacheSettings | null
+  readonly host: string
+  /** 0 for any that is free. */
+  readonly port: number
+  /** Seconds between SIGTERM, from when `/health/ready` says 503, and the end of listening. */
+  readonly shutdownDelay: number
+  /** How old the counts on the home page may be, in seconds; 0: taken after the request came. */
+  readonly catalogCountsMaxAge: number
+  readonly logLevel: LogLevel
+  /** Null: `pretty` for a terminal, `json` for all else. */
+  readonly logFormat: LogFormat | null
+  /** LOG_PATHS: patterns in the syntax of Django's `path()` that stand in the log for the paths that match. */
+  readonly logPaths: readonly string[]
+  /** What a proxy in front may say, by `X-Forwarded-…`, of who asked and how. */
+  readonly trustedProxy: TrustedProxySetting
+  readonly allowedHosts: readonly string[]
+  /** The Django behind us, to which goes what is not served here; null for none. */
+  readonly upstream: UpstreamSettings | null
+  /** SECURE_HSTS_…; null where SECURE_HSTS_SECONDS is 0. */
+  readonly hsts: HstsSettings | null
+  /** Where Prometheus asks; null for nowhere. */
+  readonly metrics: MetricsSettings | null
+  /** Whether to start although no recent session verifies under the secret keys. */
+  readonly allowUnverifiedSessions: boolean
+  readonly environment: 'development' | 'production'
+  /** What the operator ought to know but need not mend; a sentence each, nothing secret. */
+  readonly warnings: readonly string[]
+}
+
+export interface SessionSettings {
+  /** Django's dotted path. */
+  readonly engine: string
+  /** SESSION_FILE_PATH, absolute; null for the engines that keep no files. */
+  readonly filePath: string | null
+  /** The table of sessions, if not that of the engine. */
+  readonly table: string | null
+  /** The name of the site's own session store, if it has one: a part of the salt. */
+  readonly storeClass: string | null
+  /** Django's dotted path. */
+  readonly serializer: string
+  /** Seconds. */
+  readonly cookieAge: number
+  readonly expireAtBrowserClose: boolean
+  readonly saveEveryRequest: boolean
+  readonly cookie: CookieSettings
+  /** Bytes; stored data that inflates to more is refused. */
+  readonly maxInflatedBytes: number
+}
+
+export interface HstsSettings {
+  /** Seconds. */
+  readonly maxAge: number
+  readonly includeSubDomains: boolean
+  readonly preload: boolean
+}
+
+export interface MetricsSettings {
+  readonly host: string
+  /** 0 for any that is free. */
+  readonly port: number
+  /** Whether METRICS_PORT was set; if not, a port that is taken is no reason not to start. */
+  readonly isPortGiven: boolean
+}
+
+/** `pretty`: a line for a person. `json`: one for a program. */
+export type LogFormat = 'pretty' | 'json'
+
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** Everything that is wrong with the settings, each with what to do about it. Quotes no secret. */
+export class SettingsError extends Error {
+  override name = 'SettingsError'
+  readonly code: string = 'ERR_SETTINGS'
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'))
+    this.problems = problems
+  }
+}
+
+/**
+ * The settings in these variables and, where they are silent, in the file `.env` of the folder `cwd`.
+ * An empty variable counts as not set.
+ * @throws {SettingsError} naming every problem at once.
+ */
+export function readSettings(
+  env: NodeJS.ProcessEnv,
+  { cwd = process.cwd() }: { cwd?: string } = {},
+): Settings {
+  const problems: string[] = []
+  const warnings: string[] = []
+  const environment = createEnvironment({ ...readEnvFile(cwd, problems), ...env }, problems)
+  const limits = readLimits(environment)
+  const database = readDatabase(environment, limits, { cwd, problems, warnings })
+  const sessionDatabase = readSessionDatabase(environment, limits, { cwd, problems, warnings })
+  const secretKeys = readSecretKeys(environment, problems)
+  const django = readDjango(environment, problems)
+  const zones = readDatabaseZones(environment, { database, sessionDatabase, ...django, problems, warnings })
+  const profile = readVersion(environment, problems)
+  const session = readSession(environment, profile, { cwd, problems })
+  const settings = {
+    secretKeys,
+    ...django,
+    ...zones,
+    session,
+    cache: CACHED.has(session.engine)
+      ? readCache(environment, { engine: session.engine, profile, problems, warnings })
+      : null,
+    csrf: readCsrfSettings(environment, { profile, problems, warnings }),
+    messages: readMessagesSettings(environment, problems),
+    auth: readAuthSettings(environment, problems),
+    login: readLoginSettings(environment, problems),
+    host: environment.text('HOST') ?? '127.0.0.1',
+    port: environment.number('PORT', 3000, { min: 0, max: 65_535 }),
+    shutdownDelay: environment.number('SHUTDOWN_DELAY', 0, { min: 0, max: 3600, integer: false }),
+    catalogCountsMaxAge: environment.number('CATALOG_COUNTS_MAX_AGE', 0, {
+      min: 0,
+      max: 86_400,
+      integer: false,
+    }),
+    logLevel: environment.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
+    logFormat:
+      environment.text('LOG_FORMAT') === null
+        ? null
+        : environment.oneOf('LOG_FORMAT', ['pretty', 'json'], 'json'),
+    logPaths: readLogPaths(environment, problems),
+    trustedProxy: readTrustedProxy(environment, problems),
+    allowedHosts: readAllowedHosts(environment, problems),
+    upstream: readUpstream(environment, problems),
+    hsts: readHsts(environment),
+    metrics: readMetrics(environment),
+    allowUnverifiedSessions: environment.boolean('ALLOW_UNVERIFIED_SESSIONS', false),
+    environment: environment.oneOf('NODE_ENV', ['development', 'production', 'test'], 'development'),
+    warnings,
+  }
+  warnings.push(...ignoredNames(environment))
+  if (problems.length > 0 || database === null) throw new SettingsError(problems)
+  return deepFreeze({
+    ...settings,
+    database,
+    sessionDatabase,
+    environment: settings.environment === 'production' ? 'production' : 'development',
+  })
+}
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+
+const DEMO_FILE = 'var/demo.sqlite3'
+
+function readLimits(environment: Environment): Limits {
+  return {
+    poolSize: environment.number('DATABASE_POOL_SIZE', 10, { min: 1, max: 1000 }),
+    timeout: environment.number('DATABASE_TIMEOUT', 2, { min: 0.001, max: 3600, integer: false }),
+  }
+}
+
+function readDatabase(
+  environment: Environment,
+  limits: Limits,
+  context: DatabaseUrlContext,
+): DatabaseSettings | null {
+  const url = environment.text('DATABASE_URL')
+  if (url !== null) return readDatabaseUrl(url, limits, context)
+  return { kind: 'sqlite', filename: resolve(context.cwd, DEMO_FILE), embedded: true, ...limits }
+}
+
+/** The other database of a site whose router sends its sessions there. */
+function readSessionDatabase(
+  environment: Environment,
+  limits: Limits,
+  context: DatabaseUrlContext,
+): DatabaseSettings | null {
+  const url = environment.text('SESSION_DATABASE_URL')
+  if (url === null || NO_TABLE.has(environment.text('SESSION_ENGINE') ?? '')) return null
+  if (environment.text('DATABASE_URL') === null) {
+    context.problems.push(
+      "SESSION_DATABASE_URL is set, but DATABASE_URL is empty; set it to the Django site's other database",
+    )
+  }
+  return readDatabaseUrl(url, limits, { ...context, name: 'SESSION_DATABASE_URL' })
+}
+
+function readSecretKeys(environment: Environment, problems: string[]): Settings['secretKeys'] {
+  const fallbacks = readFallbacks(environment.text('DJANGO_SECRET_KEY_FALLBACKS') ?? '')
+  if (fallbacks === null) {
+    problems.push(
+      'DJANGO_SECRET_KEY_FALLBACKS is no JSON array of texts; write ["key", …], or keys without commas with blanks between',
+    )
+  }
+  const secretKey = environment.text('DJANGO_SECRET_KEY')
+  if (secretKey !== null) return [secretKey, ...(fallbacks ?? [])]
+  if (environment.text('DATABASE_URL') !== null) {
+    problems.push('DJANGO_SECRET_KEY is empty; set it to the SECRET_KEY of the Django project')
+  }
+  return null
+}
+
+/** A JSON array, or words; null when it is neither. A comma might part two keys or belong to one, so words have none. */
+function readFallbacks(text: string): string[] | null {
+  if (!/^\s*\[|,/.test(text)) return text.split(/\s+/).filter((key) => key !== '')
+  try {
+    const keys: unknown = JSON.parse(text)
+    return Array.isArray(keys) && keys.every((key) => typeof key === 'string' && key !== '') ? keys : null
+  } catch {
+    return null
+  }
+}
+
+function readDjango(
+  environment: Environment,
+  problems: string[],
+): Pick<Settings, 'djangoVersion' | 'defaultHashingAlgorithm' | 'useTz' | 'timeZone'> {
+  const useTz = environment.text('USE_TZ') === null ? null : environment.boolean('USE_TZ', true)
+  const timeZone = environment.text('TIME_ZONE')
+  if (timeZone !== null && !isTimeZone(timeZone)) {
+    problems.push(`TIME_ZONE ${quoted(timeZone)} is no time zone; set it to the project's, e.g. Asia/Seoul`)
+  }
+  if (useTz === false && timeZone === null) {
+    problems.push('TIME_ZONE is empty, and USE_TZ is False; set it to the TIME_ZONE of the Django project')
+  }
+  if (useTz === null && timeZone !== null) {
+    // A wrong guess would move every expiry date by hours; the default depends on the Django version.
+    problems.push(
+      'USE_TZ is empty, and TIME_ZONE means nothing without it; set it to the USE_TZ of the Django project',
+    )
+  }
+  return {
+    djangoVersion: environment.text('DJANGO_VERSION'),
+    defaultHashingAlgorithm: environment.oneOf('DEFAULT_HASHING_ALGORITHM', ['sha1', 'sha256'], 'sha256'),
+    useTz,
+    timeZone: timeZone ?? 'UTC',
+  }
+}
+
+/** What Django's DATABASES say of time zones. Source: django/db/backends/base/base.py, check_settings and timezone. */
+function readDatabaseZones(
+  environment: Environment,
+  options: Pick<Settings, 'useTz'> & {
+    database: DatabaseSettings | null
+    sessionDatabase: DatabaseSettings | null
+    problems: string[]
+    warnings: string[]
+  },
+): Pick<Settings, 'databaseTimeZone' | 'sessionDatabaseTimeZone'> {
+  const { database, sessionDatabase, useTz, problems, warnings } = options
+  const read = (name: string, kind: DatabaseSettings['kind'] | undefined): string => {
+    const zone = environment.text(name)
+    if (zone === null) return 'UTC'
+    if (!isTimeZone(zone))
+      problems.push(`${name} ${quoted(zone)} is no time zone; set it to TIME_ZONE in the project's DATABASES`)
+    else if (useTz !== true)
+      problems.push(
+        `${name} is set, and USE_TZ is not True, which it needs in Django, too; set USE_TZ to True`,
+      )
+    else if (kind === 'postgresql') warnings.push(`${name} is ignored: PostgreSQL keeps instants`)
+    return zone
+  }
+  const databaseTimeZone = read('DATABASE_TIME_ZONE', database?.kind)
+  const own = read('SESSION_DATABASE_TIME_ZONE', sessionDatabase?.kind)
+  if (sessionDatabase !== null) return { databaseTimeZone, sessionDatabaseTimeZone: own }
+  if (environment.text('SESSION_DATABASE_TIME_ZONE') !== null)
+    warnings.push('SESSION_DATABASE_TIME_ZONE is ignored: SESSION_DATABASE_URL is not used')
+  return { databaseTimeZone, sessionDatabaseTimeZone: databaseTimeZone }
+}
+
+/** Null when it is not said, or wrong. */
+function readVersion(environment: Environment, problems: string[]): VersionProfile | null {
+  const version = environment.text('DJANGO_VERSION')
+  if (version === null) return null
+  try {
+    return versionProfile(version)
+  } catch (error) {
+    if (!(error instanceof UnknownDjangoVersion)) throw error
+    problems.push(`DJANGO_VERSION: ${error.message.replace(JSON.stringify(version), () => quoted(version))}`)
+    return null
+  }
+}
+
+function readSession(
+  environment: Environment,
+  profile: VersionProfile | null,
+  { cwd, problems }: { cwd: string; problems: string[] },
+): SessionSettings {
+  const engine = readDottedPath(environment, 'SESSION_ENGINE', { paths: ENGINES, problems })
+  return {
+    engine,
+    filePath: engine === FILE_ENGINE ? readFilePath(environment, cwd) : null,
+    table: environment.text('SESSION_DB_TABLE'),
+    storeClass: environment.text('SESSION_STORE_CLASS'),
+    serializer: readSerializer(environment, profile, problems),
+    cookieAge: environment.number('SESSION_COOKIE_AGE', 1_209_600, { min: 1, max: 3_155_760_000 }),
+    expireAtBrowserClose: environment.boolean('SESSION_EXPIRE_AT_BROWSER_CLOSE', false),
+    saveEveryRequest: environment.boolean('SESSION_SAVE_EVERY_REQUEST', false),
+    cookie: readCookieSettings(environment, 'SESSION_COOKIE', { defaults: COOKIE, profile, problems }),
+    maxInflatedBytes: environment.number('SESSION_MAX_INFLATED_BYTES', 16 * 1024 ** 2, {
+      min: 1024,
+      max: 1024 ** 3,
+    }),
+  }
+}
+
+/** Django's SESSION_COOKIE_… */
+const COOKIE: CookieSettings = {
+  name: 'sessionid',
+  domain: null,
+  path: '/',
+  secure: false,
+  httpOnly: true,
+  sameSite: 'Lax',
+}
+
+/** Django's dotted paths: those that are built, the default first, and those that are only known. */
+interface DottedPaths {
+  readonly built: readonly [string, ...string[]]
+  readonly known: readonly string[]
+}
+
+const CACHED_DB = 'django.contrib.sessions.backends.cached_db'
+const QSESSIONS_CACHED_DB = 'qsessions.backends.cached_db'
+const CACHE = 'django.contrib.sessions.backends.cache'
+const FILE_ENGINE = 'django.contrib.sessions.backends.file'
+const SIGNED_COOKIES = 'django.contrib.sessions.backends.signed_cookies'
+
+/** The engines that keep no table of sessions. */
+const NO_TABLE: ReadonlySet<string> = new Set([CACHE, FILE_ENGINE, SIGNED_COOKIES])
+
+/** The engines that need a cache. */
+const CACHED: ReadonlySet<string> = new Set([CACHED_DB, CACHE, QSESSIONS_CACHED_DB])
+
+const ENGINES: DottedPaths = {
+  built: [
+    'django.contrib.sessions.backends.db',
+    CACHED_DB,
+    CACHE,
+    FILE_ENGINE,
+    SIGNED_COOKIES,
+    'qsessions.backends.db',
+    QSESSIONS_CACHED_DB,
+    'user_sessions.backends.db',
+  ],
+  known: [],
+}
+
+const SERIALIZERS: DottedPaths = {
+  built: [
+    'django.contrib.sessions.serializers.JSONSerializer',
+    'django.contrib.sessions.serializers.PickleSerializer',
+  ],
+  known: [],
+}
+
+/** Pickles are read only where the site says that it writes them, and its Django can. */
+function readSerializer(
+  environment: Environment,
+  profile: VersionProfile | null,
+  problems: string[],
+): string {
+  const path = readDottedPath(environment, 'SESSION_SERIALIZER', { paths: SERIALIZERS, problems })
+  if (path !== SERIALIZERS.built[1] || profile?.hasPickleSerializer === true) return path
+  problems.push(
+    profile === null
+      ? 'SESSION_SERIALIZER is the PickleSerializer, which only Django up to 4.2 has; set DJANGO_VERSION'
+      : `SESSION_SERIALIZER is the PickleSerializer, which Django ${profile.version} has no more (it went with 5.0); set it as in settings.py`,
+  )
+  return path
+}
+
+function readFilePath(environment: Environment, cwd: string): string {
+  const path = environment.text('SESSION_FILE_PATH')
+  return path === null ? pythonTemporaryFolder(environment, cwd) : resolve(cwd, path)
+}
+
+function readDottedPath(
+  environment: Environment,
+  name: string,
+  { paths: { built, known }, problems }: { paths: DottedPaths; problems: string[] },
+): string {
+  const path = environment.text(name) ?? built[0]
+  if (!built.includes(path)) {
+    const reason = known.includes(path) ? `${path} is not built yet` : `${quoted(path)} is unknown`
+    problems.push(`${name}: ${reason}; set ${name} to ${either(built)}, here and in Django`)
+  }
+  return path
+}
+
+/** `a`, `a or b`, `a, b or c` */
+function either(choices: readonly string[]): string {
+  return choices.join(', ').replace(/, (?=[^,]*$)/, ' or ')
+}
+
+/** Blanks or commas between, or a JSON array. Empty means what Django makes of it, without and with DEBUG. */
+function readAllowedHosts(environment: Environment, problems: string[]): readonly string[] {
+  const hosts = readList(environment.text('ALLOWED_HOSTS') ?? '')
+  for (const host of hosts) {
+    if (HOST_PATTERN.test(host)) continue
+    problems.push(
+      `ALLOWED_HOSTS ${quoted(host)} is no host; write names or addresses without scheme and port, [::1] for IPv6, .example.com for a domain and those below it, * for any`,
+    )
+  }
+  if (hosts.length > 0) return hosts
+  if (environment.text('NODE_ENV') === 'production') {
+    // Django answers 400 to everything then, and its runserver does not start.
+    problems.push(
+      'ALLOWED_HOSTS is empty, and NODE_ENV is production; set it to the ALLOWED_HOSTS of the Django project',
+    )
+  }
+  return [...LOCAL_HOSTS]
+}
+
+const HOST_PATTERN = /^(?:\*|\.?[\w.-]+|\[[\da-f.:]+\])$/i
+
+function readLogPaths(environment: Environment, problems: string[]): readonly string[] {
+  const patterns = readList(environment.text('LOG_PATHS') ?? '')
+  for (const pattern of patterns) {
+    const problem: string | null = pathPatternProblem(pattern)
+    if (problem !== null) problems.push(`LOG_PATHS ${quoted(pattern)}: ${problem}`)
+  }
+  return patterns
+}
+
+function readHsts(environment: Environment): HstsSettings | null {
+  const hsts = {
+    maxAge: environment.number('SECURE_HSTS_SECONDS', 0, { min: 0, max: 3_155_760_000 }),
+    includeSubDomains: environment.boolean('SECURE_HSTS_INCLUDE_SUBDOMAINS', false),
+    preload: environment.boolean('SECURE_HSTS_PRELOAD', false),
+  }
+  return hsts.maxAge === 0 ? null : hsts
+}
+
+function readMetrics(environment: Environment): MetricsSettings | null {
+  const metrics = {
+    host: environment.text('METRICS_HOST') ?? '127.0.0.1',
+    port: environment.number('METRICS_PORT', 9464, { min: 0, max: 65_535 }),
+    isPortGiven: environment.text('METRICS_PORT') !== null,
+  }
+  return environment.boolean('METRICS', true) ? metrics : null
+}
+
+function* ignoredNames(environment: Environment): Generator<string> {
+  for (const name of environment.names()) {
+    if (!isHeeded(name, environment.text('SESSION_ENGINE')))
+      yield `${name} is ignored: SESSION_ENGINE has no use for it`
+    else if (/^(?:SESSION_COOKIE|CSRF|MESSAGE)_/.test(name) && !KNOWN.has(name))
+      yield `${name} is unknown and ignored`
+  }
+  if (environment.text('DATABASE_URL') === null && environment.text('NODE_ENV') === 'production') {
+    yield 'DATABASE_URL is empty: the embedded demo is served, in production'
+  }
+}
+
+/** Whether this engine has a use for the setting; files have for the first, tables for the others. */
+function isHeeded(name: string, engine: string | null): boolean {
+  if (name === 'SESSION_FILE_PATH') return engine === FILE_ENGINE
+  if (name === 'SESSION_DB_TABLE' || name === 'SESSION_DATABASE_URL')
+    return engine === null || !NO_TABLE.has(engine)
+  return true
+}
+
+const KNOWN: ReadonlySet<string> = new Set([
+  ...['NAME', 'AGE', 'DOMAIN', 'PATH', 'SECURE', 'HTTPONLY', 'SAMESITE'].flatMap((name) => [
+    `SESSION_COOKIE_${name}`,
+    `CSRF_COOKIE_${name}`,
+  ]),
+  ...['CSRF_USE_SESSIONS', 'CSRF_HEADER_NAME', 'CSRF_TRUSTED_ORIGINS'],
+  ...['MESSAGE_STORAGE', 'MESSAGE_LEVEL', 'MESSAGE_TAGS'],
+])
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const part of Object.values(value)) if (typeof part === 'object' && part !== null) deepFreeze(part)
+  return Object.freeze(value)
+}

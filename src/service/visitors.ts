@@ -1,0 +1,62 @@
+import type { Knex } from 'knex'
+import type { Middleware } from 'koa'
+import { createAuthMiddleware } from '../adapters/koa/auth.ts'
+import { type CsrfMiddlewareOptions, createCsrfMiddleware } from '../adapters/koa/csrf.ts'
+import { createMessagesMiddleware, type MessagesMiddlewareOptions } from '../adapters/koa/messages.ts'
+import type { Auth } from '../auth/auth.ts'
+import { type VersionProfile, versionProfile } from '../django/versions.ts'
+import { type DjangoAuthOptions, djangoAuth } from '../site/django-auth.ts'
+import { type DjangoSessionsOptions, djangoSessions, SESSION_COOKIE } from '../site/django-sessions.ts'
+
+export interface VisitorsOptions extends DjangoSessionsOptions {
+  /** Where the sessions are, and the users unless `auth.db` is given. */
+  readonly db: Knex
+  readonly auth?: Partial<Pick<DjangoAuthOptions, 'db' | 'databaseTimeZone'>> &
+    Pick<
+      DjangoAuthOptions,
+      'backends' | 'userModel' | 'sessionHash' | 'passwordHashers' | 'onPasswordRefused' | 'onUnverified'
+    >
+  readonly csrf?: Omit<CsrfMiddlewareOptions, 'profile' | 'now' | 'sessionCookieDomain'>
+  readonly messages?: Pick<MessagesMiddlewareOptions, 'storage' | 'level' | 'tags'>
+}
+
+/** What a page may ask of who makes its request. */
+export interface Visitors {
+  /** Gives `ctx.session`, `ctx.csrf`, `ctx.user` and `ctx.messages`, in the order of Django's MIDDLEWARE. */
+  readonly middleware: Middleware
+  readonly auth: Auth
+  readonly profile: VersionProfile
+  /** Ends the connections of the session engine. */
+  close(): Promise<void>
+}
+
+/** @throws {UnknownDjangoVersion} {InvalidUserModel} {TypeError} */
+export function openVisitors({ auth: authOptions, csrf, messages, ...options }: VisitorsOptions): Visitors {
+  const { secretKeys, djangoVersion, defaultHashingAlgorithm, now } = options
+  const cookie = { ...SESSION_COOKIE, ...options.cookie }
+  const profile = versionProfile(djangoVersion, {
+    ...(defaultHashingAlgorithm && { defaultHashingAlgorithm }),
+  })
+  const clock = now === undefined ? {} : { now }
+  const auth = djangoAuth({ ...options, ...authOptions })
+  const sessions = djangoSessions(options)
+  return {
+    middleware: chain([
+      sessions,
+      createCsrfMiddleware({ ...csrf, ...clock, profile, sessionCookieDomain: cookie.domain }),
+      createAuthMiddleware({ auth }),
+      createMessagesMiddleware({ ...messages, ...clock, secretKeys, profile, sessionCookie: cookie }),
+    ]),
+    auth,
+    profile,
+    close: () => sessions.close(),
+  }
+}
+
+/** The first is the outermost. */
+function chain(middlewares: readonly Middleware[]): Middleware {
+  return middlewares.reduceRight<Middleware>(
+    (inner, outer) => (ctx, next) => outer(ctx, () => Promise.resolve(inner(ctx, next))),
+    (_ctx, next) => next(),
+  )
+}

@@ -1,0 +1,57 @@
+import type { Knex } from 'knex'
+import { type Auth, type AuthOptions, createAuth } from '../auth/auth.ts'
+import { checkKnex, checkOptions } from '../checks/check-options.ts'
+import { mapFailures } from '../concurrency/map-failures.ts'
+import { createDateColumn } from '../django/datetime.ts'
+import { versionProfile } from '../django/versions.ts'
+import { databaseKindOf } from '../engines/db.ts'
+import { withStatus, withStorageStatus } from '../http/statuses.ts'
+import type { DjangoSessionsOptions } from './django-sessions.ts'
+
+/** Django's settings, in camelCase and with Django's defaults: those of the sessions, and those of the users. */
+export interface DjangoAuthOptions
+  extends Pick<
+      DjangoSessionsOptions,
+      | 'secretKeys'
+      | 'djangoVersion'
+      | 'defaultHashingAlgorithm'
+      | 'useTz'
+      | 'timeZone'
+      | 'databaseTimeZone'
+      | 'now'
+    >,
+    Omit<AuthOptions, 'db' | 'database' | 'dates' | 'secretKeys' | 'profile' | 'now' | 'mapFailure'> {
+  /** The database of the users. */
+  readonly db: Knex
+}
+
+/**
+ * Django's users on the sessions that `djangoSessions` gives: who is logged in, login and logout.
+ * @throws {UnknownDjangoVersion} {InvalidUserModel}
+ */
+export function djangoAuth(options: DjangoAuthOptions): Auth {
+  checkOptions('djangoAuth', options)
+  checkKnex('djangoAuth', options.db)
+  return openAuth(options)
+}
+
+function openAuth({
+  db,
+  djangoVersion,
+  defaultHashingAlgorithm = 'sha256',
+  useTz = true,
+  timeZone = 'UTC',
+  databaseTimeZone = 'UTC',
+  ...options
+}: DjangoAuthOptions): Auth {
+  const database = databaseKindOf(db)
+  const auth = createAuth({
+    ...options,
+    db,
+    database,
+    dates: createDateColumn({ database, useTz, timeZone, databaseTimeZone }),
+    profile: versionProfile(djangoVersion, { defaultHashingAlgorithm }),
+    mapFailure: withStorageStatus,
+  })
+  return mapFailures(auth, withStatus)
+}

@@ -1,0 +1,229 @@
+import type { Knex } from 'knex'
+import type { Middleware } from 'koa'
+import { createSessionMiddleware } from '../adapters/koa/session-middleware.ts'
+import type { Cache } from '../caches/cache.ts'
+import { checkMethods, checkOptions } from '../checks/check-options.ts'
+import type { CookieSettings } from '../django/cookie.ts'
+import {
+  type DecodedSession,
+  type SessionCodecOptions,
+  serializerNamed,
+  UnreadableSession,
+} from '../django/session-data.ts'
+import { jsonValues, pickledValues } from '../django/session-values.ts'
+import { type HashAlgorithm, versionProfile } from '../django/versions.ts'
+import type { SessionColumns } from '../engines/extra-columns.ts'
+import {
+  type OpenedSessionEngine,
+  openSessionEngine,
+  type SessionEngineOptions,
+} from '../engines/open-engine.ts'
+import {
+  createSessionRequests,
+  type SessionRequests,
+  type SessionRequestsOptions,
+} from '../http/session-exchange.ts'
+import { withStorageStatus } from '../http/statuses.ts'
+import type { CacheSettings } from '../service/settings/cache-settings.ts'
+import type { SessionEngine } from '../session/engine.ts'
+import { createSessions, type SessionsOptions } from '../session/handle.ts'
+import { createLostChangeWarning, createUnreadableWarning } from '../session/warnings.ts'
+
+/** Django's settings, in camelCase and with Django's defaults, and the hooks of the parts. */
+export interface DjangoSessionsOptions
+  extends Pick<SessionCodecOptions, 'secretKeys' | 'maxInflatedBytes'>,
+    Pick<SessionsOptions, 'onUnreadable' | 'onConflict' | 'conflictTimeout'>,
+    Pick<SessionEngineOptions, 'onRetry' | 'onCacheFailure'>,
+    Pick<SessionRequestsOptions, 'saveEveryRequest' | 'onLostChange'> {
+  /** SESSION_ENGINE, Django's dotted path; `django.contrib.sessions.backends.db` unless given. Or an engine of your own. */
+  readonly engine?: string | SessionEngine
+  /** The database of the Django site; only engines without one do without. */
+  readonly db?: Knex
+  /** The table of sessions, if not Django's `django_session`. */
+  readonly table?: string | null
+  /** The `__qualname__` of the site's own session store, if it has one: a part of the salt. */
+  readonly storeClass?: string | null
+  /** What else the site's table holds, where it is neither django-qsessions' nor django-user-sessions'. */
+  readonly columns?: SessionColumns | null
+  /** SESSION_FILE_PATH, for the file engine; this machine's folder of temporary files unless given. */
+  readonly filePath?: string | null
+  /** For the engines with a cache: the entry of CACHES that SESSION_CACHE_ALIAS names, or a cache of your own. */
+  readonly cache?: CacheSettings | Cache
+  /**
+   * SESSION_SERIALIZER, Django's dotted path; `django.contrib.sessions.serializers.JSONSerializer` unless given. The
+   * PickleSerializer, which Django had up to 4.2, keeps more kinds of values: see `PickledValue`.
+   */
+  readonly serializer?: string
+  /** What `python -m django --version` prints on the site, e.g. `4.2`. */
+  readonly djangoVersion: string
+  /** DEFAULT_HASHING_ALGORITHM, which Django 3.1 and 3.2 know. */
+  readonly defaultHashingAlgorithm?: HashAlgorithm
+  /** USE_TZ; True unless given, as startproject writes. */
+  readonly useTz?: boolean
+  /** TIME_ZONE; matters where USE_TZ is False. */
+  readonly timeZone?: string
+  /** `DATABASES[…]['TIME_ZONE']` of `db`, with USE_TZ; on PostgreSQL it changes nothing. */
+  readonly databaseTimeZone?: string
+  /** SESSION_COOKIE_AGE, seconds. */
+  readonly cookieAge?: number
+  /** SESSION_EXPIRE_AT_BROWSER_CLOSE. */
+  readonly expireAtBrowserClose?: boolean
+  /** SESSION_COOKIE_NAME, _DOMAIN, … */
+  readonly cookie?: Partial<CookieSettings>
+  readonly now?: () => Date
+  /** Called for each look for a session's row, also at a conflict, with what came of it; for a counter. */
+  readonly onLoad?: (outcome: LoadOutcome) => void
+  /** Called for each row that was read, with the key that verified it: one that no row needs any more can be dropped. */
+  readonly onDecode?: (decoded: DecodedSession) => void
+}
+
+/** `missing`: unknown or expired; `failed`: the database did not answer. */
+export type LoadOutcome = 'found' | 'missing' | 'unreadable' | 'failed'
+
+const TWO_WEEKS = 1_209_600
+
+const JSON_SERIALIZER = 'django.contrib.sessions.serializers.JSONSerializer'
+
+/** Django's defaults. */
+export const SESSION_COOKIE: CookieSettings = {
+  name: 'sessionid',
+  domain: null,
+  path: '/',
+  secure: false,
+  httpOnly: true,
+  sameSite: 'Lax',
+}
+
+/** Koa middleware, and the end of what it opened. */
+export interface DjangoSessions extends Middleware {
+  /** Ends the connections of its engine (not `db`, which is yours); no request may be running any more. */
+  close(): Promise<void>
+}
+
+/**
+ * Koa middleware that gives each request the visitor's session of the Django site with these settings.
+ * @throws {UnknownDjangoVersion}
+ * @throws {TypeError} when the engine is none that is built, or lacks one of its settings, or the serializer is none
+ * that this Django has.
+ */
+export function djangoSessions(options: DjangoSessionsOptions): DjangoSessions {
+  const { requests, close } = openSessionRequests(options)
+  return Object.assign(createSessionMiddleware({ requests }), { close })
+}
+
+/** The sessions of `djangoSessions` for any server; `close` ends what was opened for them. @throws as `djangoSessions`. */
+export function openSessionRequests(
+  options: DjangoSessionsOptions,
+  { caller = 'djangoSessions' }: { caller?: string } = {},
+): { readonly requests: SessionRequests; close(): Promise<void> } {
+  checkOptions(caller, options)
+  return openChecked(options)
+}
+
+function openChecked({
+  engine: given = 'django.contrib.sessions.backends.db',
+  db,
+  table,
+  storeClass,
+  columns,
+  filePath,
+  cache,
+  serializer: serializerPath = JSON_SERIALIZER,
+  secretKeys,
+  djangoVersion,
+  defaultHashingAlgorithm = 'sha256',
+  useTz = true,
+  timeZone = 'UTC',
+  databaseTimeZone = 'UTC',
+  cookieAge = TWO_WEEKS,
+  expireAtBrowserClose = false,
+  cookie,
+  now = () => new Date(),
+  conflictTimeout = 2000,
+  onLoad = () => {},
+  onDecode = () => {},
+  onUnreadable = createUnreadableWarning(now),
+  onLostChange = process.env.NODE_ENV === 'production' ? null : createLostChangeWarning(),
+  ...options
+}: DjangoSessionsOptions): { readonly requests: SessionRequests; close(): Promise<void> } {
+  const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
+  const serializer = serializerNamed(serializerPath, profile)
+  const rules = { useTz, timeZone, cookieAge, expireAtBrowserClose, storesIsoExpiry: profile.storesIsoExpiry }
+  const cookieSettings = { ...SESSION_COOKIE, ...cookie }
+  const opened: OpenedSessionEngine =
+    typeof given === 'string'
+      ? openSessionEngine({
+          ...options,
+          engine: given,
+          db: db ?? null,
+          table: table ?? null,
+          storeClass: storeClass ?? null,
+          columns: columns ?? null,
+          filePath: filePath ?? null,
+          cookieName: cookieSettings.name,
+          cache: cache ?? null,
+          serializer,
+          secretKeys,
+          profile,
+          rules,
+          databaseTimeZone,
+          now,
+          timeout: conflictTimeout,
+          onDecode,
+        })
+      : { engine: ownEngine(given), close: async () => {} }
+  const engine = observedEngine(opened.engine, onLoad)
+  const isPickled = (opened.serializer ?? serializer) === 'pickle'
+  const sessions = createSessions({
+    ...options,
+    conflictTimeout,
+    engine,
+    rules: { ...rules, ...(isPickled && { pickledUtc: profile.pickledUtc }) },
+    values: isPickled ? pickledValues : jsonValues,
+    now,
+    onUnreadable,
+    mapFailure: withStorageStatus,
+  })
+  const requests = createSessionRequests({
+    ...options,
+    sessions,
+    cookie: cookieSettings,
+    profile,
+    now,
+    onLostChange,
+  })
+  return { requests, close: () => opened.close() }
+}
+
+const VERBS = ['load', 'exists', 'create', 'update', 'delete', 'clearExpired']
+
+function ownEngine(engine: SessionEngine): SessionEngine {
+  checkMethods(
+    'djangoSessions',
+    { name: 'engine', value: engine, from: "Django's dotted path, or a SessionEngine" },
+    VERBS,
+  )
+  return engine
+}
+
+function observedEngine(engine: SessionEngine, onLoad: (outcome: LoadOutcome) => void): SessionEngine {
+  // Verb by verb: an engine of somebody's own may be a class.
+  return {
+    keepsNothing: engine.keepsNothing === true,
+    exists: (...parameters) => engine.exists(...parameters),
+    create: (...parameters) => engine.create(...parameters),
+    update: (...parameters) => engine.update(...parameters),
+    delete: (...parameters) => engine.delete(...parameters),
+    clearExpired: () => engine.clearExpired(),
+    async load(...parameters) {
+      try {
+        const stored = await engine.load(...parameters)
+        onLoad(stored === null ? 'missing' : 'found')
+        return stored
+      } catch (error) {
+        onLoad(error instanceof UnreadableSession ? 'unreadable' : 'failed')
+        throw error
+      }
+    },
+  }
+}

@@ -1,0 +1,106 @@
+import type { Auth, Credentials } from '../auth/auth.ts'
+import type { AnonymousUser, User } from '../auth/user.ts'
+import { createVisitor, type Visitor } from '../auth/visitor.ts'
+import type { SessionRequest, SessionRequests } from '../http/session-exchange.ts'
+import type { SessionClient } from '../session/engine.ts'
+import type { SessionHandle } from '../session/handle.ts'
+import type { Session } from '../session/session.ts'
+import { type DjangoAuthOptions, djangoAuth } from './django-auth.ts'
+import { type DjangoSessionsOptions, openSessionRequests } from './django-sessions.ts'
+
+/** Django's settings, in camelCase and with Django's defaults. */
+export interface DjangoSiteOptions extends DjangoSessionsOptions, DjangoAuthOptions {
+  readonly db: DjangoAuthOptions['db']
+}
+
+/** A Django site's sessions and users, for any server: what the adapters for Express and Fastify are given. */
+export interface DjangoSite {
+  readonly requests: SessionRequests
+  readonly auth: Auth
+  /** What an adapter hangs on each request, and what it asks before the response is sent. */
+  open(
+    cookieHeader: string | undefined,
+    client?: SessionClient,
+  ): DjangoRequest & Pick<SessionRequest, 'respond'>
+  /**
+   * Who sends this request, or one with this Cookie header: for a WebSocket's upgrade, or a server of your own. Nothing
+   * is written, since no cookie could be set: a session whose hash no longer verifies is nobody's, but stays.
+   */
+  authenticate(request: RequestOrCookie): Promise<Authenticated>
+  /** Ends what the session engine opened (not `db`, which is yours); no request may be running any more. */
+  close(): Promise<void>
+}
+
+/** A request of Node's, Koa's, Express' or Fastify's, a `Request`, its `Headers`, or a Cookie header; null is one without. */
+export type RequestOrCookie =
+  | { readonly headers: { readonly cookie?: string | undefined } | HeaderGetter }
+  | HeaderGetter
+  | string
+  | null
+  | undefined
+
+interface HeaderGetter {
+  get(name: string): string | null
+}
+
+/** A request to a Django site: its session, and who sent it. */
+export interface DjangoRequest extends Visitor {
+  /** Not yet loaded: `const session = await request.django.session.load()`. */
+  readonly session: SessionHandle
+  /** The user with this name and password, or null; see `Auth`. */
+  authenticate(credentials: Credentials): Promise<User | null>
+}
+
+export interface Authenticated {
+  /** To read; what is set takes effect with `save()`. */
+  readonly session: Session
+  readonly user: User | AnonymousUser
+}
+
+/** @throws {UnknownDjangoVersion} {InvalidUserModel} {TypeError} as `djangoSessions` and `djangoAuth`. */
+export function openDjangoSite(options: DjangoSiteOptions): DjangoSite {
+  const { requests, close } = openSessionRequests(options, { caller: 'openDjangoSite' })
+  const auth = djangoAuth(options)
+  return {
+    requests,
+    auth,
+    close,
+    open(cookieHeader, client) {
+      const request = requests.open(cookieHeader, client)
+      return { ...request, ...createVisitor(auth, request.session), authenticate: auth.authenticate }
+    },
+    async authenticate(request) {
+      const session = await requests.open(cookieHeaderOf(request)).session.load()
+      const { user } = await auth.identify(session)
+      return { session, user }
+    },
+  }
+}
+
+/** Anything else would silently be nobody. */
+function cookieHeaderOf(request: RequestOrCookie): string | undefined {
+  if (typeof request === 'string') return request
+  if (request === null || request === undefined) return undefined
+  const headers: unknown = typeof request === 'object' && 'headers' in request ? request.headers : request
+  const cookie = isGetter(headers)
+    ? headers.get('cookie')
+    : request !== headers && isObject(headers)
+      ? headers.cookie
+      : NONE
+  if (cookie === null || cookie === undefined) return undefined
+  if (typeof cookie === 'string') return cookie
+  throw new TypeError(
+    'site.authenticate takes a request with headers (such as the one of an upgrade), a Request, its Headers, or the text of ' +
+      'a Cookie header, and was given something else',
+  )
+}
+
+const NONE = Symbol('no headers')
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isGetter(value: unknown): value is HeaderGetter {
+  return isObject(value) && typeof value.get === 'function'
+}
