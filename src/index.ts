@@ -8,6 +8,7 @@ export {
   createCsrfMiddleware,
   protect,
 } from './adapters/koa/csrf.ts'
+export { type DjangoSessions, djangoSessions } from './adapters/koa/django-sessions.ts'
 export {
   type Form,
   type FormLimits,
@@ -48,6 +49,7 @@ export { UnusableUserTable } from './auth/user-table.ts'
 export { createVisitor, type Visitor } from './auth/visitor.ts'
 export type { Cache, CachedSession } from './caches/cache.ts'
 export { CacheUnavailable, UnsupportedCache } from './caches/cache-errors.ts'
+export type { CacheSettings } from './caches/cache-settings.ts'
 export { createDatabaseCache, type DatabaseCacheOptions } from './caches/database.ts'
 export { createFileBasedCache, type FileBasedCacheOptions } from './caches/file-based.ts'
 export { createMemcachedCache, type MemcachedCacheOptions } from './caches/memcached/memcached.ts'
@@ -140,7 +142,6 @@ export {
   type SessionRequestsOptions,
 } from './http/session-exchange.ts'
 export { StorageFailure, StorageUnavailable } from './http/statuses.ts'
-export type { CacheSettings } from './service/settings/cache-settings.ts'
 export { ConflictTimeout, SessionInterrupted } from './session/commit.ts'
 export {
   ConflictError,
@@ -161,12 +162,7 @@ export {
 } from './session/handle.ts'
 export { KeyError, Session } from './session/session.ts'
 export { type DjangoAuthOptions, djangoAuth } from './site/django-auth.ts'
-export {
-  type DjangoSessions,
-  type DjangoSessionsOptions,
-  djangoSessions,
-  type LoadOutcome,
-} from './site/django-sessions.ts'
+export type { DjangoSessionsOptions, LoadOutcome } from './site/django-sessions.ts'
 export {
   type Authenticated,
   type DjangoRequest,

@@ -4,10 +4,10 @@ import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import type { SessionData } from '../django/json.ts'
 import { UnreadableSession } from '../django/session-data.ts'
 import { InvalidSessionKey, isStorableKey } from '../django/session-key.ts'
-import type { CacheSettings } from '../service/settings/cache-settings.ts'
 import { createRowSize } from '../sql/row-size.ts'
 import type { Cache } from './cache.ts'
 import { cacheKey } from './cache-key.ts'
+import type { CacheSettings } from './cache-settings.ts'
 import { createValueFormat, pickleSerializer } from './values.ts'
 
 export interface DatabaseCacheOptions {

@@ -6,9 +6,9 @@ import { deflate, inflateSync } from 'node:zlib'
 import { withFileLock } from '../concurrency/file-lock.ts'
 import type { SessionData } from '../django/json.ts'
 import { UnreadableSession } from '../django/session-data.ts'
-import type { CacheSettings } from '../service/settings/cache-settings.ts'
 import type { Cache } from './cache.ts'
 import { cacheKey } from './cache-key.ts'
+import type { CacheSettings } from './cache-settings.ts'
 import { createValueFormat, pickleSerializer } from './values.ts'
 
 export interface FileBasedCacheOptions {

@@ -1,6 +1,7 @@
 import { tmpdir } from 'node:os'
 import type { Knex } from 'knex'
 import type { Cache } from '../caches/cache.ts'
+import type { CacheSettings } from '../caches/cache-settings.ts'
 import { openCache } from '../caches/open-cache.ts'
 import { createDateColumn, type DateColumn } from '../django/datetime.ts'
 import type { ExpiryRules } from '../django/expiry.ts'
@@ -12,7 +13,6 @@ import {
   type SessionCodecOptions,
   UnreadableSession,
 } from '../django/session-data.ts'
-import type { CacheSettings } from '../service/settings/cache-settings.ts'
 import type { SessionEngine } from '../session/engine.ts'
 import { createCacheEngine } from './cache.ts'
 import { type CachedDbEngineOptions, createCachedDbEngine, QSESSIONS_KEY_PREFIX } from './cached-db.ts'

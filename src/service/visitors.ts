@@ -2,11 +2,12 @@ import type { Knex } from 'knex'
 import type { Middleware } from 'koa'
 import { createAuthMiddleware } from '../adapters/koa/auth.ts'
 import { type CsrfMiddlewareOptions, createCsrfMiddleware } from '../adapters/koa/csrf.ts'
+import { djangoSessions } from '../adapters/koa/django-sessions.ts'
 import { createMessagesMiddleware, type MessagesMiddlewareOptions } from '../adapters/koa/messages.ts'
 import type { Auth } from '../auth/auth.ts'
 import { type VersionProfile, versionProfile } from '../django/versions.ts'
 import { type DjangoAuthOptions, djangoAuth } from '../site/django-auth.ts'
-import { type DjangoSessionsOptions, djangoSessions, SESSION_COOKIE } from '../site/django-sessions.ts'
+import { type DjangoSessionsOptions, SESSION_COOKIE } from '../site/django-sessions.ts'
 
 export interface VisitorsOptions extends DjangoSessionsOptions {
   /** Where the sessions are, and the users unless `auth.db` is given. */

@@ -1,7 +1,6 @@
 import type { Knex } from 'knex'
-import type { Middleware } from 'koa'
-import { createSessionMiddleware } from '../adapters/koa/session-middleware.ts'
 import type { Cache } from '../caches/cache.ts'
+import type { CacheSettings } from '../caches/cache-settings.ts'
 import { checkMethods, checkOptions } from '../checks/check-options.ts'
 import type { CookieSettings } from '../django/cookie.ts'
 import {
@@ -24,7 +23,6 @@ import {
   type SessionRequestsOptions,
 } from '../http/session-exchange.ts'
 import { withStorageStatus } from '../http/statuses.ts'
-import type { CacheSettings } from '../service/settings/cache-settings.ts'
 import type { SessionEngine } from '../session/engine.ts'
 import { createSessions, type SessionsOptions } from '../session/handle.ts'
 import { createLostChangeWarning, createUnreadableWarning } from '../session/warnings.ts'
@@ -92,23 +90,6 @@ export const SESSION_COOKIE: CookieSettings = {
   secure: false,
   httpOnly: true,
   sameSite: 'Lax',
-}
-
-/** Koa middleware, and the end of what it opened. */
-export interface DjangoSessions extends Middleware {
-  /** Ends the connections of its engine (not `db`, which is yours); no request may be running any more. */
-  close(): Promise<void>
-}
-
-/**
- * Koa middleware that gives each request the visitor's session of the Django site with these settings.
- * @throws {UnknownDjangoVersion}
- * @throws {TypeError} when the engine is none that is built, or lacks one of its settings, or the serializer is none
- * that this Django has.
- */
-export function djangoSessions(options: DjangoSessionsOptions): DjangoSessions {
-  const { requests, close } = openSessionRequests(options)
-  return Object.assign(createSessionMiddleware({ requests }), { close })
 }
 
 /** The sessions of `djangoSessions` for any server; `close` ends what was opened for them. @throws as `djangoSessions`. */

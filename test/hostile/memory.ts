@@ -4,10 +4,10 @@ import { Agent, createServer, get } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { constants, deflateRawSync } from 'node:zlib'
 import Koa from 'koa'
+import { djangoSessions } from '../../src/adapters/koa/django-sessions.ts'
 import { createSessionCodec } from '../../src/django/session-data.ts'
 import { createSigner, sign } from '../../src/django/signing.ts'
 import { versionProfile } from '../../src/django/versions.ts'
-import { djangoSessions } from '../../src/site/django-sessions.ts'
 import { connect } from '../engines/db-under-test.ts'
 
 const [what, url = ''] = process.argv.slice(2)

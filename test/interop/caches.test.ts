@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava'
+import type { CacheSettings } from '../../src/caches/cache-settings.ts'
 import { versionProfile } from '../../src/django/versions.ts'
 import { openSessionEngine } from '../../src/engines/open-engine.ts'
-import type { CacheSettings } from '../../src/service/settings/cache-settings.ts'
 import { readSettings } from '../../src/service/settings/settings.ts'
 import { ConflictError, type SessionEngine, UpdateError } from '../../src/session/engine.ts'
 import { connect } from '../engines/db-under-test.ts'

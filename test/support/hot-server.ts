@@ -4,7 +4,7 @@
  */
 import type { AddressInfo } from 'node:net'
 import Koa from 'koa'
-import { djangoSessions } from '../../src/site/django-sessions.ts'
+import { djangoSessions } from '../../src/adapters/koa/django-sessions.ts'
 import { connect, secretKey } from '../engines/db-under-test.ts'
 
 const db = connect(process.argv[2] ?? '')

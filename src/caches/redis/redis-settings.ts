@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
-import type { CacheSettings } from '../../service/settings/cache-settings.ts'
 import { UnsupportedCache } from '../cache-errors.ts'
+import type { CacheSettings } from '../cache-settings.ts'
 import { type Compressor, compressors } from '../compressors.ts'
 import { jsonSerializer, pickleSerializer, type Serializer } from '../values.ts'
 import {

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import type { CacheSettings } from '../../caches/cache-settings.ts'
 import { quoted } from '../../checks/quoted.ts'
 import type { CookieSettings } from '../../django/cookie.ts'
 import { isTimeZone } from '../../django/datetime.ts'
@@ -11,7 +12,7 @@ import {
   versionProfile,
 } from '../../django/versions.ts'
 import { type AuthSettings, readAuthSettings } from './auth-settings.ts'
-import { type CacheSettings, readCache } from './cache-settings.ts'
+import { readCache } from './caches.ts'
 import { readCookieSettings } from './cookie-settings.ts'
 import { type CsrfSettings, readCsrfSettings } from './csrf-settings.ts'
 import {

@@ -1,22 +1,9 @@
 import { isAbsolute } from 'node:path'
+import type { CacheSettings } from '../../caches/cache-settings.ts'
 import { quoted } from '../../checks/quoted.ts'
 import { canonicalize, parseObject } from '../../django/json.ts'
 import type { VersionProfile } from '../../django/versions.ts'
 import type { Environment } from './environment.ts'
-
-/** One entry of Django's CACHES, normalised: a LOCATION is a list, defaults are filled in. */
-export interface CacheSettings {
-  /** BACKEND: Django's dotted path, or django-redis'. */
-  readonly backend: string
-  /** LOCATION, one or several; for DatabaseCache the table, for FileBasedCache the folder. */
-  readonly location: readonly string[]
-  /** KEY_PREFIX; '' unless set. */
-  readonly keyPrefix: string
-  /** VERSION, a number or any text; 1 unless set. */
-  readonly version: number | string
-  /** OPTIONS, verbatim. */
-  readonly options: Readonly<Record<string, unknown>>
-}
 
 /**
  * The entry of CACHES, a JSON object in Django's own shape, that SESSION_CACHE_ALIAS names; null with the reasons added to
