@@ -38,7 +38,7 @@ export function createPage(): (counts: Counts, numVisits: number) => string {
   return (counts, numVisits) => views.render('index.html', { counts, numVisits, frame: FRAME })
 }
 
-/** What the templates want beside the numbers (src/web/frame.ts): nobody is logged in. */
+/** What the templates want beside the numbers (src/service/pages/layout.ts): nobody is logged in. */
 const FRAME = {
   links: {
     home: '/catalog/',

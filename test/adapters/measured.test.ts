@@ -1,6 +1,6 @@
 import test from 'ava'
 import { fileScope } from '../support/file-scope.ts'
-import { replay } from '../web/measured-requests.ts'
+import { replay } from './koa/measured-requests.ts'
 import { adapters, serveBy } from './sites.ts'
 
 const file = fileScope(test)

@@ -13,8 +13,8 @@ import {
 import { type DbUnderTest, secretKey } from '../engines/db-under-test.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { listen } from '../support/library.ts'
-import type { Serve } from '../web/measured-requests.ts'
-import type { Answer } from '../web/session-site.ts'
+import type { Serve } from './koa/measured-requests.ts'
+import type { Answer } from './koa/session-site.ts'
 
 /** What the tests' handlers ask of a request, whatever framework it came through. */
 export interface Exchange {

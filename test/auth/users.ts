@@ -3,8 +3,8 @@ import type { Context } from 'koa'
 import { createAuthMiddleware } from '../../src/adapters/koa/auth.ts'
 import type { Auth } from '../../src/auth/auth.ts'
 import { type DjangoAuthOptions, djangoAuth } from '../../src/site/django-auth.ts'
+import type { Handler } from '../adapters/koa/session-site.ts'
 import { type DbUnderTest, secretKey } from '../engines/db-under-test.ts'
-import type { Handler } from '../web/session-site.ts'
 
 export const MODEL_BACKEND = 'django.contrib.auth.backends.ModelBackend'
 

@@ -3,9 +3,9 @@ import axe from 'axe-core'
 import { HtmlValidate } from 'html-validate'
 import type { Page, Response } from 'playwright-core'
 import { createUpstream } from '../../src/service/proxy/upstream.ts'
+import { addMessages, type LoginSite, PASSWORD, startLoginSite } from '../service/pages/login-site.ts'
 import { artefact, openBrowser } from '../support/browser.ts'
 import { recordLog } from '../support/library.ts'
-import { addMessages, type LoginSite, PASSWORD, startLoginSite } from '../web/login-site.ts'
 
 declare global {
   interface Window {

@@ -13,7 +13,7 @@ async function openAndClose(
   freeze: () => void = () => {},
 ): Promise<string> {
   const script = `
-    const { ${factory} } = await import('./src/caches/${factory === 'createRedisCache' ? 'redis' : 'memcached'}.ts')
+    const { ${factory} } = await import('./src/caches/${factory === 'createRedisCache' ? 'redis/redis' : 'memcached/memcached'}.ts')
     const settings = { keyPrefix: '', version: 1, options: {}, ...${JSON.stringify(settings)} }
     const cache = ${factory}(settings, { connectTimeout: 2000, commandTimeout: 2000 })
     const ask = () => cache.get('key').then((found) => (found === null ? 'none' : 'some'), (error) => error.code)

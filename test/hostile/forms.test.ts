@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
 import { secretKey, takeTurn } from '../interop/sites.ts'
+import { startLoginSite } from '../service/pages/login-site.ts'
 import { createTestDatabase } from '../support/databases.ts'
 import { djangoVersions, startDjango } from '../support/django.ts'
-import { startLoginSite } from '../web/login-site.ts'
 
 const NEWEST = djangoVersions.at(-1) ?? ''
 const LARGEST = 2_621_440

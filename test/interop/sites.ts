@@ -115,7 +115,13 @@ export async function startKoa(
 ): Promise<string> {
   const db = connect(databaseUrl)
   t.teardown(() => db.destroy())
-  const sessions = djangoSessions({ db, secretKeys: [secretKey], djangoVersion: version, ...options })
+  const sessions = djangoSessions({
+    db,
+    secretKeys: [secretKey],
+    djangoVersion: version,
+    conflictTimeout: 30_000,
+    ...options,
+  })
   t.teardown(() => sessions.close())
   const app = new Koa()
   app.silent = true

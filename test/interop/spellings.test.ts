@@ -1,10 +1,10 @@
 import test from 'ava'
+import { fieldOf } from '../service/pages/login-site.ts'
+import { sendRaw } from '../service/proxy/behind.ts'
 import { createTestDatabase } from '../support/databases.ts'
 import { startDjango, startGunicorn } from '../support/django.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { type RunningService, startService } from '../support/service.ts'
-import { sendRaw } from '../web/behind.ts'
-import { fieldOf } from '../web/login-site.ts'
 import { secretKey, serviceEnvironment, takeTurn } from './sites.ts'
 import { createVisitor } from './visitor.ts'
 

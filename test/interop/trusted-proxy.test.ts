@@ -1,9 +1,9 @@
 import test from 'ava'
+import { sendRaw } from '../service/proxy/behind.ts'
 import { createTestDatabase } from '../support/databases.ts'
 import { startDjango, startGunicorn } from '../support/django.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { startService } from '../support/service.ts'
-import { sendRaw } from '../web/behind.ts'
 import { secretKey, serviceEnvironment, takeTurn } from './sites.ts'
 
 /** Where Django sends a visitor who comes by HTTP, and which it does by HTTPS: so it tells the host and the scheme. */

@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import test from 'ava'
+import { openSocket, startBefore } from '../service/proxy/behind.ts'
 import { djangoVersions } from '../support/django.ts'
 import { pythonOf } from '../support/django-environments.ts'
 import { dyingWithUs } from '../support/executables.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { temporaryFolder } from '../support/service.ts'
-import { openSocket, startBefore } from '../web/behind.ts'
 
 /** The version whose environment has Gunicorn. */
 const VERSION = '5.2'

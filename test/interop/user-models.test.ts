@@ -1,9 +1,9 @@
 import test, { type ExecutionContext } from 'ava'
+import { fieldOf } from '../service/pages/login-site.ts'
 import { createTestDatabase, runSql, type TestDatabaseName, testDatabases } from '../support/databases.ts'
 import { djangoVersions, startDjango } from '../support/django.ts'
 import { startRedis } from '../support/redis.ts'
 import { freePorts, type RunningService, startCommand, startService } from '../support/service.ts'
-import { fieldOf } from '../web/login-site.ts'
 import { secretKey, serviceEnvironment, takeTurn } from './sites.ts'
 import { createVisitor, type Visitor } from './visitor.ts'
 

@@ -2,7 +2,7 @@
  * `npm test`: gets what the tests need, starts the servers once, runs AVA with the given arguments, stops the servers.
  *
  *   npm test                                 everything
- *   npm test -- test/web/home.test.ts        one file
+ *   npm test -- test/django/json.test.ts     one file
  *
  * With CI set, whatever is missing is a failure. Without, one MySQL-protocol server and one Django are enough.
  */

@@ -1,0 +1,74 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import test from 'ava'
+import { withFileLock } from '../../src/concurrency/file-lock.ts'
+import { temporaryFolder } from '../support/service.ts'
+
+const timeout = 60_000
+
+/** Nanoseconds of a stall from which on a lock, which is renewed every 100 ms and held for 500, may lapse. */
+const STALL = 200e6
+
+test('a holder that is slow keeps its lock, as long as its process runs', async (t) => {
+  const folder = temporaryFolder(t)
+  const lock = join(folder, 'lock')
+  const order: string[] = []
+  const { promise: isHeld, resolve: held } = Promise.withResolvers<void>()
+  const stalls = monitorEventLoopDelay({ resolution: 10 })
+  stalls.enable()
+  const slow = withFileLock(
+    lock,
+    async (confirm) => {
+      order.push('slow begins')
+      held()
+      await delay(2500) // twice as long as an abandoned lock is respected
+      confirm()
+      order.push('slow ends')
+    },
+    { timeout },
+  )
+  await isHeld
+  const next = withFileLock(lock, async () => void order.push('next'), { timeout })
+  await Promise.all([slow, next])
+  stalls.disable()
+  // On a busy machine the process may not run for so long that its lock lapses: then it begins anew, alone again.
+  const hasStalled = stalls.max > STALL
+  t.log(`the longest stall took ${Math.round(stalls.max / 1e6)} ms`)
+  const lapsed = ['slow begins', 'next', 'slow begins', 'slow ends']
+  t.deepEqual(order, hasStalled && order.length > 3 ? lapsed : ['slow begins', 'slow ends', 'next'])
+  t.deepEqual(readdirSync(folder), [])
+})
+
+test('a process that was stopped while others went on is told, and begins anew', async (t) => {
+  const folder = temporaryFolder(t)
+  const lock = join(folder, 'lock')
+  const script = fileURLToPath(new URL('../support/lock-holder.ts', import.meta.url))
+  const holder = spawn(process.execPath, [script, lock])
+  t.teardown(() => holder.kill('SIGKILL'))
+  const lines = createInterface(holder.stdout)[Symbol.asyncIterator]()
+  const said = async (): Promise<string> => (await lines.next()).value ?? 'it ended'
+  t.is(await said(), 'begins 1')
+  holder.kill('SIGSTOP')
+  await withFileLock(
+    lock,
+    async (confirm) => {
+      holder.kill('SIGCONT')
+      holder.stdin.write('go on\n')
+      await delay(200) // long enough for it to do harm, if it did
+      confirm()
+    },
+    { timeout },
+  )
+  t.is(await said(), 'begins 2', 'not a word of having done its work the first time')
+  holder.stdin.write('go on\n')
+  t.is(await said(), 'done')
+  await once(holder, 'close')
+  t.false(existsSync(lock))
+  t.deepEqual(readdirSync(folder), [])
+})

@@ -1,0 +1,51 @@
+import test from 'ava'
+import { createReadiness } from '../../../src/service/monitoring/readiness.ts'
+
+test('a check that holds is not asked again before its time, nor by those who come meanwhile', async (t) => {
+  const asked = { kept: 0, anew: 0 }
+  const count = (name: keyof typeof asked) => async () => {
+    asked[name] += 1
+  }
+  const look = createReadiness([
+    { name: 'kept', run: count('kept'), maxAge: 60_000 },
+    { name: 'anew', run: count('anew'), maxAge: 0 },
+  ])
+  await Promise.all(Array.from({ length: 50 }, look))
+  t.deepEqual(asked, { kept: 1, anew: 1 })
+  for (let times = 0; times < 10; times += 1) await look()
+  t.is(asked.kept, 1)
+  t.true(asked.anew > 1)
+})
+
+test('the first check that fails is named, and those behind it are not asked', async (t) => {
+  const cause = new Error('the reason')
+  let isBehindAsked = false
+  const look = createReadiness([
+    { name: 'first', run: async () => null, maxAge: 0 },
+    { name: 'second', run: () => Promise.reject(cause), maxAge: 0 },
+    {
+      name: 'third',
+      run: async () => {
+        isBehindAsked = true
+      },
+      maxAge: 0,
+    },
+  ])
+  await t.throwsAsync(look(), { name: 'CheckFailed', message: 'the check second failed' })
+  const error = await look().catch((failure: unknown) => failure)
+  t.like(error, { check: 'second', cause })
+  t.false(isBehindAsked)
+})
+
+test('a check that throws before it waits fails as any other', async (t) => {
+  const look = createReadiness([
+    {
+      name: 'sync',
+      run: () => {
+        throw new TypeError('not yet')
+      },
+      maxAge: 0,
+    },
+  ])
+  await t.throwsAsync(look(), { name: 'CheckFailed' })
+})

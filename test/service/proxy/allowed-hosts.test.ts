@@ -1,0 +1,196 @@
+import { readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import test from 'ava'
+import Koa from 'koa'
+import { createErrorPages } from '../../../src/service/pages/error-pages.ts'
+import { createViews } from '../../../src/service/pages/views.ts'
+import { createAllowedHosts } from '../../../src/service/proxy/allowed-hosts.ts'
+import type { TrustedHeader } from '../../../src/service/proxy/trusted-proxy.ts'
+import type { Scope } from '../../support/file-scope.ts'
+import { bareFrame } from '../../support/frame.ts'
+import { type Library, listen, type RecordedLog, recordLog, startLibrary } from '../../support/library.ts'
+
+const ALLOWED = ['library.example.com', '.example.org']
+
+test('a request for a host that is not ours is a 400 in the frame, without a session', async (t) => {
+  const { url, db, log } = await start(t)
+  const answer = await request(url, { host: 'evil.example.net' })
+  t.true(answer.startsWith('HTTP/1.1 400 Bad Request\r\n'))
+  t.true(answer.includes('<nav aria-label="Library">'))
+  t.true(answer.includes('does not answer under this name'))
+  t.notRegex(answer, /set-cookie|evil/i)
+  t.deepEqual(await db('django_session'), [])
+  const { fields } = log.events.find(({ event }) => event === 'security.disallowed_host') ?? {}
+  t.like(fields, { host: 'evil.example.net', requestId: (await log.next('http.request')).requestId })
+})
+
+test('a request for one of our hosts passes, with any port', async (t) => {
+  const { url } = await start(t)
+  for (const host of [
+    'library.example.com',
+    'LIBRARY.example.com.:8443',
+    'a.b.example.org',
+    'example.org:80',
+  ])
+    t.is(status(await request(url, { host })), 200, host)
+})
+
+test('the styles come under any name: the page that refuses one needs them', async (t) => {
+  const { url } = await start(t)
+  const page = await request(url, { host: 'library.example.com' })
+  const path = /"(\/koa-assets\/styles[^"]+)"/.exec(page)?.[1] ?? ''
+  t.is(status(await request(url, { host: 'library.example.com', target: path })), 200)
+  t.is(status(await request(url, { host: 'evil.example.net', target: path })), 200)
+})
+
+test('probes ask for health by address', async (t) => {
+  const { url } = await start(t)
+  for (const path of ['/health/live', '/health/ready'])
+    t.is(status(await request(url, { host: '10.0.0.7:3000', target: path })), 200)
+  t.is(status(await request(url, { host: '10.0.0.7', target: '/health/other' })), 400)
+})
+
+for (const [name, head] of Object.entries({
+  'an empty Host': ['GET /catalog/ HTTP/1.1', 'Host:'],
+  'no Host': ['GET /catalog/ HTTP/1.1'],
+  'no Host, in HTTP/1.0': ['GET /catalog/ HTTP/1.0'],
+  'two Hosts, one of them ours': [
+    'GET /catalog/ HTTP/1.1',
+    'Host: library.example.com',
+    'Host: evil.example.net',
+  ],
+  'our Host twice': ['GET /catalog/ HTTP/1.1', 'Host: library.example.com', 'Host: library.example.com'],
+  'two hosts in one Host': ['GET /catalog/ HTTP/1.1', 'Host: library.example.com,library.example.com'],
+  'a port that is no number': ['GET /catalog/ HTTP/1.1', 'Host: library.example.com:http'],
+  'credentials before the host': ['GET /catalog/ HTTP/1.1', 'Host: a@library.example.com'],
+  'a path after the host': ['GET /catalog/ HTTP/1.1', 'Host: library.example.com/catalog'],
+  'a host in UTF-8': ['GET /catalog/ HTTP/1.1', 'Host: 도서관.example.org'],
+  'a host in Latin-1': ['GET /catalog/ HTTP/1.1', 'Host: \xe9.example.org'],
+  'an IPv6 zone': ['GET /catalog/ HTTP/1.1', 'Host: [fe80::1%eth0]'],
+  'our Host, and a target with another': [
+    'GET http://evil.example.net/catalog/ HTTP/1.1',
+    'Host: library.example.com',
+  ],
+  'our Host, and a target with ours as its user': [
+    'GET http://library.example.com@evil.example.net/catalog/ HTTP/1.1',
+    'Host: library.example.com',
+  ],
+  'another Host, and a target with ours': [
+    'GET http://library.example.com/catalog/ HTTP/1.1',
+    'Host: evil.example.net',
+  ],
+  'X-Forwarded-Host without a trusted proxy': [
+    'GET /catalog/ HTTP/1.1',
+    'Host: evil.example.net',
+    'X-Forwarded-Host: library.example.com',
+  ],
+})) {
+  test(`${name} is a 400`, async (t) => {
+    const { url } = await serveHosts(t)
+    t.is(status(await send(url, head)), 400)
+  })
+}
+
+test('a target with our host passes', async (t) => {
+  const { url } = await serveHosts(t)
+  const target = 'http://library.example.com:8080/catalog/'
+  t.is(status(await request(url, { host: 'library.example.com', target })), 200)
+})
+
+test('HTTP/1.0 without a Host asks for the address that it came to', async (t) => {
+  const { url } = await serveHosts(t, { allowedHosts: ['127.0.0.1'] })
+  t.is(status(await send(url, ['GET /catalog/ HTTP/1.0'])), 200)
+})
+
+test('unless told otherwise, the hosts are those of this machine', async (t) => {
+  const { url } = await startLibrary(t)
+  for (const host of ['localhost', 'a.localhost:3000', '127.0.0.1', '[::1]:3000'])
+    t.is(status(await request(url, { host })), 200, host)
+  t.is(status(await request(url, { host: 'example.com' })), 400)
+})
+
+/** What real Django takes for the host: see test/django/hosts.py. */
+const { raw }: { raw: { input: [Record<string, string>, boolean]; results: string[] }[] } = JSON.parse(
+  readFileSync(new URL('../../vectors/hosts.json', import.meta.url), 'utf8'),
+)
+
+for (const { input, results } of raw) {
+  const [headers, trustedProxy] = input
+  test(`${trustedProxy ? 'behind a trusted proxy' : 'directly'}, the host of ${JSON.stringify(headers)} is Django's`, async (t) => {
+    const answered = results.at(-1) ?? ''
+    t.deepEqual(new Set(results), new Set([answered]))
+    // Unlike Django, which answers 400 to a list: the last is of the proxy before us.
+    const host = answered.replace(/^.*, /, '')
+    const name = host === 'server.name' ? '127.0.0.1' : host
+    const allowing = await serveHosts(t, { trustedProxy: trustedProxy ? ['host'] : [], allowedHosts: [name] })
+    const refusing = await serveHosts(t, {
+      trustedProxy: trustedProxy ? ['host'] : [],
+      allowedHosts: ['a', 'b', 'c', '127.0.0.1'].filter((one) => one !== name),
+    })
+    const lines = [
+      'GET /catalog/ HTTP/1.0',
+      ...Object.entries(headers).map(
+        ([header, value]) => `${header.replace('HTTP_', '').replaceAll('_', '-')}: ${value}`,
+      ),
+    ]
+    t.is(status(await send(allowing.url, lines)), /^[\w.]+$/.test(name) ? 200 : 400)
+    t.is(status(await send(refusing.url, lines)), 400)
+  })
+}
+
+test('what the log shows of a host is short and printable', async (t) => {
+  const { url, log } = await serveHosts(t)
+  await send(url, ['GET /catalog/ HTTP/1.1', `Host: \xe9\t${'x'.repeat(5000)}`])
+  const { host } = await log.next('security.disallowed_host')
+  t.is(host, `??${'x'.repeat(98)}`)
+})
+
+function start(t: Scope): Promise<Library> {
+  return startLibrary(t, { app: () => ({ allowedHosts: ALLOWED }) })
+}
+
+/** An app of the check alone, without a database. */
+async function serveHosts(
+  t: Scope,
+  {
+    allowedHosts = ALLOWED,
+    trustedProxy = [],
+  }: { trustedProxy?: readonly TrustedHeader[]; allowedHosts?: readonly string[] } = {},
+): Promise<{ url: string; log: RecordedLog }> {
+  const log = recordLog()
+  const app = new Koa()
+  app.use(
+    createErrorPages({ views: createViews({ stylesUrl: '', iconUrl: '', version: '' }), log, bareFrame }),
+  )
+  app.use(createAllowedHosts({ allowedHosts, trustedProxy }))
+  app.use((ctx) => {
+    ctx.body = 'passed'
+  })
+  return { url: await listen(t, app.callback()), log }
+}
+
+function request(
+  url: string,
+  { host, target = '/catalog/' }: { host: string; target?: string },
+): Promise<string> {
+  return send(url, [`GET ${target} HTTP/1.1`, `Host: ${host}`])
+}
+
+/** Sends these lines as they are, which fetch would not; the whole answer, headers and all. */
+function send(url: string, lines: readonly string[]): Promise<string> {
+  const { hostname, port } = new URL(url)
+  return new Promise((resolve, reject) => {
+    let answer = ''
+    const socket = connect(Number(port), hostname)
+    socket.setEncoding('utf8').on('data', (chunk: string) => {
+      answer += chunk
+    })
+    socket.on('error', reject).on('close', () => resolve(answer))
+    const head = [...lines, 'Connection: close', '', ''].join('\r\n')
+    socket.write(Buffer.from(head, /[^\0-\xff]/.test(head) ? 'utf8' : 'latin1'))
+  })
+}
+
+function status(answer: string): number {
+  return Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1])
+}

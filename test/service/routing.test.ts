@@ -1,0 +1,77 @@
+import test from 'ava'
+import { lenientPath, pathInfo } from '../../src/django/path-info.ts'
+import { createRouting } from '../../src/service/routing.ts'
+import { startLibrary } from '../support/library.ts'
+import { startLoginSite } from './pages/login-site.ts'
+import { sendRaw } from './proxy/behind.ts'
+
+const { placeOf } = createRouting((method, path) => method === 'GET' && ['/', '/a/', '/a/b.c'].includes(path))
+
+for (const [target, place] of [
+  ['/', 'here'],
+  ['/?/a/', 'here'],
+  ['/a/?x#y', 'here'],
+  ['/%61/', 'here'],
+  ['/a/b%2ec', 'here'],
+  ['/%61%2f', 'nowhere'],
+  ['/a/b.c/..', 'nowhere'],
+  ['/..', 'nowhere'],
+  ['//', 'nowhere'],
+  ['/a/#?', 'nowhere'],
+  ['', 'nowhere'],
+  ['/a', 'elsewhere'],
+  ['/a/b%252ec', 'elsewhere'],
+  ['/a/b.c/', 'elsewhere'],
+  ['/A/', 'elsewhere'],
+  ['*', 'elsewhere'],
+] as const) {
+  test(`what is asked for by ${JSON.stringify(target)} is ${place}`, (t) => {
+    t.is(placeOf('GET', target), place)
+    t.is(placeOf('POST', target), 'elsewhere')
+  })
+}
+
+test('a path is decoded once, in time that grows with its length', (t) => {
+  t.is(pathInfo('/%EB%8F%84%e3%80?x=%20'), '/도\ufffd')
+  t.is(pathInfo('/%2561%'), '/%61%')
+  const long = '/%2e%2e/./\\x'.repeat(20_000)
+  t.is(lenientPath(long), '/x')
+})
+
+test('a page that was asked for by another spelling speaks of itself by its own path', async (t) => {
+  const { url } = await startLoginSite(t)
+  const page = await (await fetch(`${url}/%61ccounts/%6cogin/?next=/catalog/`)).text()
+  t.regex(page, /<form[^>]* action="\/accounts\/login\/"/)
+  const home = await (await fetch(`${url}/%63atalog/?x`)).text()
+  t.regex(home, /href="\/accounts\/login\/\?next=\/catalog\/"/)
+  const moved = await fetch(`${url}/%63atalog?x=%2F`, { redirect: 'manual' })
+  t.is(moved.status, 301)
+  t.is(moved.headers.get('Location'), '/catalog/?x=%2F')
+  t.is((await fetch(`${url}/%63atalog/`, { method: 'POST' })).status, 405)
+})
+
+test('without an upstream, too, what servers may take for a page of ours is not found', async (t) => {
+  const { url, db, log } = await startLibrary(t)
+  for (const target of [
+    '/catalog%2f',
+    '//catalog/',
+    '\\catalog/',
+    '/catalog\\#',
+    '/x/../catalog/',
+    '/health/./live',
+  ]) {
+    const answer = await sendRaw(
+      url,
+      `GET ${target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`,
+    )
+    t.regex(answer, target.startsWith('\\') ? /^HTTP\/1\.1 400 / : /^HTTP\/1\.1 404 /, target)
+    t.notRegex(answer, /set-cookie/i)
+  }
+  t.deepEqual(await db('django_session'), [])
+  t.false(log.events.some(({ level }) => level === 'error'))
+})
+
+test('health is asked for by any spelling that all servers read alike', async (t) => {
+  const { url } = await startLibrary(t)
+  t.is((await fetch(`${url}/health/%6cive`)).status, 200)
+})

@@ -1,0 +1,48 @@
+import test from 'ava'
+import { startLibrary } from '../../support/library.ts'
+
+for (const path of ['/catalog/', '/nothing', '/health/live']) {
+  test(`${path} has the headers that Django sends and a policy without exceptions`, async (t) => {
+    const { url } = await startLibrary(t)
+    const { headers } = await fetch(`${url}${path}`)
+    // Django's defaults: SECURE_CONTENT_TYPE_NOSNIFF, SECURE_REFERRER_POLICY, SECURE_CROSS_ORIGIN_OPENER_POLICY,
+    // X_FRAME_OPTIONS.
+    t.is(headers.get('X-Content-Type-Options'), 'nosniff')
+    t.is(headers.get('Referrer-Policy'), 'same-origin')
+    t.is(headers.get('Cross-Origin-Opener-Policy'), 'same-origin')
+    t.is(headers.get('X-Frame-Options'), 'DENY')
+    t.deepEqual(headers.get('Content-Security-Policy')?.split(';').sort(), [
+      "base-uri 'none'",
+      "default-src 'none'",
+      "form-action 'self'",
+      "frame-ancestors 'none'",
+      "img-src 'self'",
+      "style-src 'self'",
+    ])
+    t.is(headers.get('X-Powered-By'), null)
+    t.is(headers.get('Server'), null)
+  })
+}
+
+const hsts = { maxAge: 3600, includeSubDomains: true, preload: false }
+const https = { 'X-Forwarded-Proto': 'https' }
+
+test('Strict-Transport-Security is sent where asked for, over HTTPS alone', async (t) => {
+  const { url } = await startLibrary(t, { app: () => ({ hsts, trustedProxy: ['proto'] }) })
+  const header = 'Strict-Transport-Security'
+  t.is(
+    (await fetch(`${url}/catalog/`, { headers: https })).headers.get(header),
+    'max-age=3600; includeSubDomains',
+  )
+  t.is((await fetch(`${url}/catalog/`)).headers.get(header), null)
+})
+
+test('a proxy is not believed unless it is trusted', async (t) => {
+  const { url } = await startLibrary(t, { app: () => ({ hsts }) })
+  t.is((await fetch(`${url}/catalog/`, { headers: https })).headers.get('Strict-Transport-Security'), null)
+})
+
+test('unless asked for there is no Strict-Transport-Security, which would replace that of Django', async (t) => {
+  const { url } = await startLibrary(t, { app: () => ({ trustedProxy: ['proto'] }) })
+  t.is((await fetch(`${url}/catalog/`, { headers: https })).headers.get('Strict-Transport-Security'), null)
+})
