@@ -236,7 +236,7 @@ test('neither the page nor the log shows the message of a failure, which may quo
   const fields = await log.next('http.failure')
   t.false(JSON.stringify(fields).includes(secret))
   t.like(fields, { error: 'Error', code: 'ER_DUP_ENTRY', cause: { error: 'Error' } })
-  t.regex(String((fields.frames as string[])[0]), /errors\.test\.ts/)
+  t.regex(String((fields.frames as string[])[0]), /error-pages\.test\.ts/)
 })
 
 test('the log has the message of an error with a code of ours', async (t) => {
