@@ -25,8 +25,8 @@ const TIME_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connection
 /** Beyond Django's time, in milliseconds: for the connection, and so that the visitor reads that it took too long. */
 const UPSTREAM_GRACE = 10_000
 
-/** How long `service.listening` waits for the first look at the database, in milliseconds: a refusal is to come before it. */
-const FIRST_LOOK = 5000
+/** How long `service.listening` waits for the first attempt to check the databases, in milliseconds: an error comes before it. */
+const FIRST_ATTEMPT = 5000
 
 /**
  * Serves until SIGTERM or SIGINT: then `/health/ready` says 503, and after SHUTDOWN_DELAY it stops listening, lets
@@ -113,7 +113,7 @@ async function serveWith(settings: Settings, log: Log): Promise<void> {
   let url = ''
   try {
     const origin = await listen(server, settings, { host: 'HOST', port: 'PORT' })
-    await Promise.race([service.looked, delay(FIRST_LOOK, undefined, { ref: false })])
+    await Promise.race([service.firstAttempt, delay(FIRST_ATTEMPT, undefined, { ref: false })])
     // A start that has failed by now is not said to listen.
     await Promise.race([service.ready, Promise.resolve()])
     metricsServer = await startMetrics(service.metricsListener, settings.metrics, log)

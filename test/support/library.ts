@@ -7,10 +7,14 @@ import { createSessionCodec, type SessionCodec } from '../../src/django/session-
 import { versionProfile } from '../../src/django/versions.ts'
 import { type AppOptions, createApp } from '../../src/service/app.ts'
 import { openDatabase } from '../../src/service/database/open-database.ts'
+import {
+  type DjangoMiddleware,
+  type DjangoMiddlewareOptions,
+  openDjangoMiddleware,
+} from '../../src/service/django-middleware.ts'
 import type { Log, LogFields } from '../../src/service/monitoring/log.ts'
 import { createCatalog } from '../../src/service/pages/catalog.ts'
 import { readSettings } from '../../src/service/settings/settings.ts'
-import { openVisitors, type Visitors, type VisitorsOptions } from '../../src/service/visitors.ts'
 import { createTestDatabase, type TestDatabaseName } from './databases.ts'
 import type { Scope } from './file-scope.ts'
 
@@ -49,23 +53,23 @@ export async function startLibrary(
     app,
   }: {
     database?: TestDatabaseName
-    session?: Partial<VisitorsOptions>
-    app?: (db: Knex, visitors: Visitors) => Partial<AppOptions>
+    session?: Partial<DjangoMiddlewareOptions>
+    app?: (db: Knex, django: DjangoMiddleware) => Partial<AppOptions>
   } = {},
 ): Promise<Library> {
   const db = await openLibrary(t, database)
   const log = recordLog()
   const secretKeys = [SECRET_KEY] as const
-  const visitors = openVisitors({ db, secretKeys, djangoVersion: DJANGO_VERSION, ...session })
+  const django = openDjangoMiddleware({ db, secretKeys, djangoVersion: DJANGO_VERSION, ...session })
   const koa = createApp({
-    sessionMiddleware: visitors.middleware,
+    sessionMiddleware: django.middleware,
     catalog: createCatalog({ db }),
     ping: async () => void (await db.raw('SELECT 1')),
     log,
     trustedProxy: [],
     environment: 'production',
     version: '1.2.3',
-    ...app?.(db, visitors),
+    ...app?.(db, django),
   })
   const profile = versionProfile(DJANGO_VERSION)
   const codec = createSessionCodec({ secretKeys, profile, now: () => new Date() })

@@ -2,6 +2,7 @@ import type { RequestListener } from 'node:http'
 import Koa from 'koa'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { UnreadableReason } from '../../django/session-data.ts'
+import type { PoolState } from '../database/pool-state.ts'
 import { errorFields, type Log } from './log.ts'
 import type { FinishedRequest } from './request-log.ts'
 
@@ -18,13 +19,6 @@ export interface MetricsOptions {
   readonly probeInterval?: number
   /** Milliseconds that a scrape waits for the database. */
   readonly probeTimeout?: number
-}
-
-export interface PoolState {
-  readonly used: number
-  readonly free: number
-  /** Requests that wait for a connection. */
-  readonly waiting: number
 }
 
 export interface Metrics {

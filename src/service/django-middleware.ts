@@ -9,8 +9,8 @@ import { type VersionProfile, versionProfile } from '../django/versions.ts'
 import { type DjangoAuthOptions, djangoAuth } from '../site/django-auth.ts'
 import { type DjangoSessionsOptions, SESSION_COOKIE } from '../site/django-sessions.ts'
 
-export interface VisitorsOptions extends DjangoSessionsOptions {
-  /** Where the sessions are, and the users unless `auth.db` is given. */
+export interface DjangoMiddlewareOptions extends DjangoSessionsOptions {
+  /** The database of the sessions; also of the users (default of `auth.db`). */
   readonly db: Knex
   readonly auth?: Partial<Pick<DjangoAuthOptions, 'db' | 'databaseTimeZone'>> &
     Pick<
@@ -21,18 +21,23 @@ export interface VisitorsOptions extends DjangoSessionsOptions {
   readonly messages?: Pick<MessagesMiddlewareOptions, 'storage' | 'level' | 'tags'>
 }
 
-/** What a page may ask of who makes its request. */
-export interface Visitors {
-  /** Gives `ctx.session`, `ctx.csrf`, `ctx.user` and `ctx.messages`, in the order of Django's MIDDLEWARE. */
+/** What Django's MIDDLEWARE does for a view, for the pages of this service. */
+export interface DjangoMiddleware {
+  /** Sets `ctx.session`, `ctx.csrf`, `ctx.user` and `ctx.messages`, in the order of Django's MIDDLEWARE. */
   readonly middleware: Middleware
   readonly auth: Auth
   readonly profile: VersionProfile
-  /** Ends the connections of the session engine. */
+  /** Closes the connections of the session engine. */
   close(): Promise<void>
 }
 
 /** @throws {UnknownDjangoVersion} {InvalidUserModel} {TypeError} */
-export function openVisitors({ auth: authOptions, csrf, messages, ...options }: VisitorsOptions): Visitors {
+export function openDjangoMiddleware({
+  auth: authOptions,
+  csrf,
+  messages,
+  ...options
+}: DjangoMiddlewareOptions): DjangoMiddleware {
   const { secretKeys, djangoVersion, defaultHashingAlgorithm, now } = options
   const cookie = { ...SESSION_COOKIE, ...options.cookie }
   const profile = versionProfile(djangoVersion, {
@@ -54,7 +59,7 @@ export function openVisitors({ auth: authOptions, csrf, messages, ...options }: 
   }
 }
 
-/** The first is the outermost. */
+/** One middleware that calls these in order. */
 function chain(middlewares: readonly Middleware[]): Middleware {
   return middlewares.reduceRight<Middleware>(
     (inner, outer) => (ctx, next) => outer(ctx, () => Promise.resolve(inner(ctx, next))),

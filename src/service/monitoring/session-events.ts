@@ -1,0 +1,59 @@
+import { createHmac, randomBytes } from 'node:crypto'
+import type { CacheFailure } from '../../engines/cache-invalidation.ts'
+import type { DjangoSessionsOptions } from '../../site/django-sessions.ts'
+import { errorFields, type Log } from './log.ts'
+import { createLogInterval } from './log-interval.ts'
+import type { Metrics } from './metrics.ts'
+
+export interface SessionEventsOptions {
+  readonly log: Log
+  /** Null without metrics. */
+  readonly metrics: Metrics | null
+  readonly environment: 'development' | 'production'
+}
+
+/** What the sessions report, as log lines and as metrics. */
+export function createSessionEvents({ log, metrics, environment }: SessionEventsOptions) {
+  const hash = createKeyHash()
+  const logCacheFailure = createCacheFailureLog(log)
+  return {
+    onUnreadable(sessionKey, { reason, message }) {
+      log.warn('session.unreadable', { keyHash: hash(sessionKey), reason, message })
+      metrics?.onUnreadable(reason)
+    },
+    onCacheFailure(failure) {
+      logCacheFailure(failure)
+      metrics?.onCacheFailure(failure)
+    },
+    ...(metrics !== null && {
+      onLoad: metrics.onLoad,
+      onDecode: metrics.onDecode,
+      onConflict: metrics.onConflict,
+      onRetry: metrics.onRetry,
+    }),
+    onLostChange:
+      environment === 'development'
+        ? (keys) => log.warn('session.lost_change', { keys, hint: LOST_CHANGE })
+        : null,
+  } satisfies Partial<DjangoSessionsOptions>
+}
+
+const LOST_CHANGE =
+  'a value was changed in place and not saved; set session.modified = true after such a change'
+
+/** Milliseconds between two lines about the same kind of failure: an unreachable cache fails many times a second. */
+const CACHE_LOG_INTERVAL = 10_000
+
+function createCacheFailureLog(log: Log): (failure: CacheFailure) => void {
+  const isDue = createLogInterval(CACHE_LOG_INTERVAL)
+  return ({ error, owed, givenUp }) => {
+    if (!isDue(error instanceof Error ? error.name : '')) return
+    log.warn('session.cache_failed', { owed, givenUp, ...errorFields(error) })
+  }
+}
+
+/** A session key is a secret: a log shows a short hash of it, with a new random key in each process. */
+function createKeyHash(): (sessionKey: string) => string {
+  const secret = randomBytes(32)
+  return (sessionKey) => createHmac('sha256', secret).update(sessionKey).digest('hex').slice(0, 12)
+}
