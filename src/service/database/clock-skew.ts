@@ -2,8 +2,9 @@ import type { Knex } from 'knex'
 import type { DatabaseKind } from '../../django/datetime.ts'
 
 /**
- * How many seconds the database's clock is ahead of ours, judged at the middle of a round trip. Django and we compare
- * `expire_date` with our own clocks; a large skew says that some of the machines disagree on when a session ends.
+ * Returns how many seconds the database's clock is ahead of this machine's, measured at the middle of a round trip.
+ * Django and this service compare `expire_date` with their own machines' clocks. A large skew means that the machines
+ * disagree on when a session expires.
  */
 export async function measureClockSkew(
   db: Knex,
@@ -11,10 +12,10 @@ export async function measureClockSkew(
   { now = () => new Date() }: { now?: () => Date } = {},
 ): Promise<number> {
   const read = async (): Promise<number> => Number((await db.select(db.raw(SECONDS[kind])).first()).seconds)
-  await read() // So that below a connection is there: the round trip is that of a statement alone.
+  await read() // Opens a connection, so that the measured round trip is of the statement alone.
   const sent = now().getTime()
-  const theirs = await read()
-  return theirs - (sent + now().getTime()) / 2000
+  const databaseSeconds = await read()
+  return databaseSeconds - (sent + now().getTime()) / 2000
 }
 
 /** Seconds since 1970 by the server's clock, whatever the time zone of its session. */

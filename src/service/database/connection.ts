@@ -1,19 +1,19 @@
 import type { Duplex } from 'node:stream'
 import type { DatabaseHost } from '../settings/database-settings.ts'
 
-/** The server did not answer in time; its connection is gone. */
+/** The server did not answer in time; its connection was closed. */
 export class DatabaseTimeout extends Error {
   override name = 'DatabaseTimeout'
   readonly code: string = 'ERR_DATABASE_TIMEOUT'
 }
 
-/** The server answers, but not with these settings, and waiting does not mend that. The message says what does. */
+/** The server does not accept these settings, and waiting does not help. The message says what to change. */
 export class DatabaseMismatch extends Error {
   override name = 'DatabaseMismatch'
   readonly code: string = 'ERR_DATABASE_MISMATCH'
 }
 
-/** A server that answers but takes no writes. Its `code` or `errno` is what one would have met there. */
+/** The server answers but accepts no writes. `code` or `errno` is that of the error that a write would meet there. */
 export class UnfitServer extends Error {
   override name = 'UnfitServer'
   readonly code: string
@@ -26,33 +26,33 @@ export class UnfitServer extends Error {
   }
 }
 
-/** What we use of a driver's connection. */
+/** The part of a driver's connection that is used here. */
 export interface QueriedConnection {
   query(...statementAndCallback: unknown[]): unknown
   /** mysql2's socket. */
   stream?: Duplex
-  /** pg's protocol handler, and its socket. */
+  /** pg's protocol handler, with its socket. */
   connection?: { stream: Duplex }
-  /** pg's, for one connection. */
+  /** pg's type parsers of this connection. */
   setTypeParser?(type: number, parse: (text: string) => unknown): void
 }
 
-/** What differs between MySQL and PostgreSQL while a connection is made and kept. */
+/** How connections to MySQL and to PostgreSQL differ. */
 export interface ServerDialect {
   readonly protocol: 'mysql' | 'postgresql'
   /** Whether the first attempt is encrypted. */
   encrypts(host: DatabaseHost): boolean
-  /** What the driver is to be told for one attempt. */
+  /** The driver's options for one attempt. */
   address(host: DatabaseHost, attempt: { milliseconds: number; isEncrypted: boolean }): object
-  /** How to try again after a failure: encrypted, in clear, or (null) not at all. @throws {DatabaseMismatch} */
-  again(error: unknown, attempt: { isEncrypted: boolean }): { isEncrypted: boolean } | null
+  /** How to retry after a failure: with TLS, without TLS, or not at all (null). @throws {DatabaseMismatch} */
+  retryAfter(error: unknown, attempt: { isEncrypted: boolean }): { isEncrypted: boolean } | null
   /** @throws {UnfitServer} {DatabaseMismatch} */
   setUp(connection: QueriedConnection): Promise<void>
-  /** Asks the server to end the statement that runs there; where it does so by itself, nothing. */
+  /** Asks the server to end the running statement. Does nothing if the server ends it by itself. */
   cancel(connection: QueriedConnection, host: DatabaseHost): void
 }
 
-/** Gives the rows. */
+/** Runs one statement and returns its rows. */
 export function query(connection: QueriedConnection, statement: string): Promise<Record<string, unknown>[]> {
   return new Promise((resolve, reject) => {
     connection.query(statement, (error: unknown, result: Rows | { rows: Rows }) => {
@@ -64,12 +64,67 @@ export function query(connection: QueriedConnection, statement: string): Promise
 
 type Rows = Record<string, unknown>[]
 
-/** Ends a connection whose server was waited for in vain. */
-export function giveUp(connection: QueriedConnection, milliseconds: number): void {
+/** Closes a connection whose server did not answer in time. */
+export function closeUnanswered(connection: QueriedConnection, milliseconds: number): void {
   const error = new DatabaseTimeout(`The database did not answer within ${Math.round(milliseconds)} ms`)
   socketOf(connection)?.destroy(error)
 }
 
+/** The socket of mysql2's or pg's connection. */
 export function socketOf(connection: QueriedConnection): Duplex | undefined {
   return connection.stream ?? connection.connection?.stream
+}
+
+const retired = new WeakSet<object>()
+
+/** Whether the pool must replace this connection: its server accepts no writes any more, or a statement was cancelled. */
+export function isRetired(connection: object): boolean {
+  return retired.has(connection)
+}
+
+/**
+ * Milliseconds after its time limit in which the server must end a statement: in the first half by itself, in the second
+ * half because it was asked to.
+ */
+const GRACE = 500
+
+/**
+ * Closes the connection of a statement that is not answered in time: the server may hang, or the network be interrupted.
+ * The drivers' own time-outs leave such a connection in the pool, and Knex's `timeout` does not cover BEGIN and COMMIT.
+ */
+export function limitStatements(
+  connection: QueriedConnection,
+  { milliseconds, cancel }: { milliseconds: number; cancel: () => void },
+): void {
+  const send = connection.query
+  connection.query = (...args) => {
+    const callback = args.pop()
+    // Only Knex calls this, always with a callback, except for a stream, which its reader limits.
+    if (typeof callback !== 'function') return send.call(connection, ...args, callback)
+    const end = setTimeout(() => closeUnanswered(connection, milliseconds + GRACE), milliseconds + GRACE)
+    const ask = setTimeout(
+      () => {
+        retired.add(connection) // A late cancellation must not end the next statement.
+        cancel()
+      },
+      milliseconds + GRACE / 2,
+    )
+    const settle = (...result: unknown[]) => {
+      clearTimeout(end)
+      clearTimeout(ask)
+      if (takesNoWrites(result[0])) retired.add(connection)
+      callback(...result)
+    }
+    return send.call(connection, ...args, settle)
+  }
+}
+
+/** Errors of a server that runs but accepts no writes: not ready in a Galera cluster, read-only, a standby. */
+const TAKES_NO_WRITES: ReadonlySet<unknown> = new Set([1047, 1290, 1836, '25006'])
+
+function takesNoWrites(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  return [...('errno' in error ? [error.errno] : []), ...('code' in error ? [error.code] : [])].some((code) =>
+    TAKES_NO_WRITES.has(code),
+  )
 }

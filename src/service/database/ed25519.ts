@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto'
 
-/** Signs what MariaDB's plugin `ed25519` sent; a few hundredths of a second the first time. */
+/** Signs the challenge of MariaDB's plugin `ed25519`. The first signature takes a few hundredths of a second. */
 export interface PasswordSigner {
   sign(message: Uint8Array): Buffer
-  /** What MariaDB keeps of the password, before base64: `SELECT ed25519_password('…')`. */
+  /** The value that MariaDB stores for the password, before base64: `SELECT ed25519_password('…')`. */
   publicKey(): Buffer
 }
 
 /**
- * Signatures by a password, as MariaDB's plugin `client_ed25519` makes them. Node signs with keys of 32 bytes only; here
- * the password itself, of any length, is the key.
+ * Creates a signer whose key is a password, as MariaDB's plugin `client_ed25519` has it. Node's own Ed25519 takes keys of
+ * exactly 32 bytes; here the password, of any length, is the key.
  * Source: MariaDB's libmariadb/plugins/auth/ref10/sign.c; RFC 8032, 5.1.6.
  */
 export function createPasswordSigner(password: string): PasswordSigner {
@@ -46,7 +46,7 @@ function keyOf(password: string): Key {
   return { scalar, prefix: hash.subarray(32), publicKey: encode(multiply(BASE, scalar)) }
 }
 
-/** On the curve, in extended coordinates: x = X/Z, y = Y/Z, T = XY/Z. */
+/** A point of the curve in extended coordinates: x = X/Z, y = Y/Z, T = XY/Z. */
 type Point = readonly [X: bigint, Y: bigint, Z: bigint, T: bigint]
 
 const PRIME = 2n ** 255n - 19n
@@ -67,7 +67,7 @@ function add([x1, y1, z1, t1]: Point, [x2, y2, z2, t2]: Point): Point {
   return [modulo(e * f), modulo(g * h), modulo(f * g), modulo(e * h)]
 }
 
-/** Always as many steps, each with both of its additions. */
+/** The number of steps and additions does not depend on the factor. */
 function multiply(point: Point, factor: bigint): Point {
   let [result, sum] = [NEUTRAL, point]
   for (let bit = 255n; bit >= 0n; bit -= 1n) {

@@ -6,7 +6,7 @@ import type { PostgresqlSettings } from '../settings/database-settings.ts'
 import { DatabaseMismatch, query, type ServerDialect, UnfitServer } from './connection.ts'
 import { lackOfTls, refusedCertificate, secureOptions } from './tls.ts'
 
-/** What pg's client is told, but for the host. */
+/** pg's options, except the host. */
 export function postgresqlConnection(
   settings: PostgresqlSettings,
 ): Knex.PgConnectionConfig & Pick<pg.ClientConfig, 'enableChannelBinding'> {
@@ -23,14 +23,14 @@ export function postgresqlConnection(
 }
 
 /**
- * Parameters of each connection, which a pooler such as PgBouncer keeps for each of its clients. A `SET` it would not:
- * in transaction pooling it would stay on a connection that Django gets next. A time stamp's text depends on the
- * first two. Source: django/db/backends/postgresql/base.py, get_connection_params and ensure_timezone; PgBouncer's
- * `track_extra_parameters`.
+ * Startup parameters of each connection. A pooler such as PgBouncer tracks them for each of its clients. It does not
+ * track a `SET`: with transaction pooling it would stay on a server connection that Django gets next. The text of a
+ * timestamp depends on the first two. Source: django/db/backends/postgresql/base.py, get_connection_params and
+ * ensure_timezone; PgBouncer's `track_extra_parameters`.
  */
 const PARAMETERS = { DateStyle: 'ISO', TimeZone: 'UTC', client_encoding: 'UTF8' }
 
-/** What pg has and its types do not. */
+/** pg's client, with members that its types leave out. */
 interface PgClient extends Omit<pg.Client, 'connect'> {
   connection: pg.Connection & { readonly stream: Duplex }
   processID: number
@@ -40,7 +40,7 @@ interface PgClient extends Omit<pg.Client, 'connect'> {
   connect(): Promise<void>
 }
 
-/** pg, with clients that send our parameters, end with an error, and check how the server asks for the password. */
+/** pg with a client that sends PARAMETERS, closes its socket after an error, and checks the authentication method. */
 export function postgresqlDriver(driver: typeof pg, settings: PostgresqlSettings): typeof pg {
   const Client = driver.Client as unknown as new (...config: unknown[]) => PgClient
   class SetUpClient extends Client {
@@ -49,7 +49,7 @@ export function postgresqlDriver(driver: typeof pg, settings: PostgresqlSettings
       guardAuthentication(this, settings)
     }
 
-    /** Unlike pg's, which leaves the socket open when it does not understand what it reads. */
+    /** Unlike pg's, which leaves the socket open after a message that it cannot parse. */
     override async connect(): Promise<void> {
       try {
         await super.connect()
@@ -66,49 +66,49 @@ export function postgresqlDriver(driver: typeof pg, settings: PostgresqlSettings
   return { ...driver, Client: SetUpClient as unknown as typeof pg.Client }
 }
 
-/** Ends a connection whose server authenticates in a way that the URL excludes. */
+/** Closes a connection whose server authenticates in a way that the URL excludes. */
 function refuse({ connection }: PgClient, what: string): void {
-  // At once: the server may already have said that we are in.
+  // Immediately: the server may already have reported success.
   connection.emit(
     'error',
     new DatabaseMismatch(
       `the server ${what}, which require_auth or channel_binding in the URL of the database excludes; ` +
-        'set up pg_hba.conf for what they ask, or write what the server has',
+        'change pg_hba.conf to a method that they allow, or change them to what the server uses',
     ),
   )
 }
 
 /**
- * Ends the connection before anything that proves the password is sent. pg takes every way to authenticate; and a SASL
- * exchange that the server breaks off as if it had succeeded.
+ * Closes the connection before any proof of the password is sent. pg itself accepts every authentication method, and
+ * takes a SASL exchange for a success when the server ends it early.
  * Source: src/interfaces/libpq/fe-auth.c, check_expected_areq.
  */
 function guardAuthentication(client: PgClient, settings: PostgresqlSettings): void {
   const { authMethods, requiresChannelBinding } = settings
   if (authMethods === null && !requiresChannelBinding) return
   let asked = 'none'
-  const take = (method: string, isBound: boolean): void => {
+  const check = (method: string, isBound: boolean): void => {
     asked = method
     if (authMethods !== null && !authMethods.includes(method)) refuse(client, `asks for ${method}`)
     else if (requiresChannelBinding && !isBound) refuse(client, `asks for ${method} without channel binding`)
   }
-  // Before pg's own listeners, which come when it connects.
+  // These run before pg's own listeners, which are added on connecting.
   const on = (event: string, listener: (message: { mechanisms?: string[] }) => void): void => {
     client.connection.on(event as 'end', listener as () => void)
   }
-  on('authenticationCleartextPassword', () => take('password', false))
-  on('authenticationMD5Password', () => take('md5', false))
+  on('authenticationCleartextPassword', () => check('password', false))
+  on('authenticationMD5Password', () => check('md5', false))
   on('authenticationSASL', ({ mechanisms }) =>
-    take('scram-sha-256', mechanisms?.includes('SCRAM-SHA-256-PLUS') ?? false),
+    check('scram-sha-256', mechanisms?.includes('SCRAM-SHA-256-PLUS') ?? false),
   )
   on('authenticationOk', () => {
-    if (asked === 'none') take('none', false)
+    if (asked === 'none') check('none', false)
     else if (asked === 'scram-sha-256' && client.saslSession !== null)
-      refuse(client, 'breaks off scram-sha-256')
+      refuse(client, 'ends scram-sha-256 early')
   })
 }
 
-/** How a connection to PostgreSQL is made, and by `driver` a statement is cancelled. */
+/** How a connection to PostgreSQL is made. `driver` returns the loaded pg, with which statements are cancelled. */
 export function postgresqlDialect(settings: PostgresqlSettings, driver: () => typeof pg): ServerDialect {
   const { tls, timeout } = settings
   const ssl = tls !== null && {
@@ -116,28 +116,28 @@ export function postgresqlDialect(settings: PostgresqlSettings, driver: () => ty
     ...(tls.verify !== 'host' && { checkServerIdentity: () => undefined }),
   }
   const isNamed = settings.applicationName !== APPLICATION_NAME
-  /** Whether the server takes `statement_timeout`; PgBouncer refuses to be told. */
-  let isLimitTaken = true
+  /** Whether the server accepts the startup parameter `statement_timeout`; PgBouncer may refuse it. */
+  let acceptsLimit = true
   return {
     protocol: 'postgresql',
-    // libpq does not encrypt what goes through a socket of the machine, whatever sslmode says.
+    // libpq does not encrypt a Unix socket, whatever sslmode says.
     encrypts: ({ host }) => tls !== null && tls.use !== 'allowed' && !host.startsWith('/'),
 
     address: ({ host, port }, { milliseconds, isEncrypted }) => ({
       host,
       port,
       connectionTimeoutMillis: milliseconds,
-      statement_timeout: isLimitTaken ? timeout * 1000 : undefined,
-      // PgBouncer lets it stay for clients that have none, as Django.
-      application_name: isLimitTaken || isNamed ? settings.applicationName : undefined,
+      statement_timeout: acceptsLimit ? timeout * 1000 : undefined,
+      // PgBouncer would keep it for clients that set none, such as Django.
+      application_name: acceptsLimit || isNamed ? settings.applicationName : undefined,
       ssl: isEncrypted && ssl,
     }),
 
-    again(error, { isEncrypted }) {
+    retryAfter(error, { isEncrypted }) {
       if (!(error instanceof Error)) return null
       const parameter = UNSUPPORTED_PARAMETER.exec(error.message)?.[1]
-      if (parameter === 'statement_timeout' && isLimitTaken) {
-        isLimitTaken = false
+      if (parameter === 'statement_timeout' && acceptsLimit) {
+        acceptsLimit = false
         return { isEncrypted }
       }
       if (parameter !== undefined) throw new DatabaseMismatch(unsupportedText(parameter), { cause: error })
@@ -152,17 +152,17 @@ export function postgresqlDialect(settings: PostgresqlSettings, driver: () => ty
     },
 
     async setUp(connection) {
-      // On these connections only: pg's own parsers are global, and make a Date of what has microseconds.
+      // For this connection only: pg's own parsers are global, and a Date would lose the microseconds.
       for (const type of TEXT_TYPES) connection.setTypeParser?.(type, String)
       if (!settings.writableOnly) return
-      // Also "on" for a standby. Source: libpq's target_session_attrs=read-write.
+      // On a standby it is "on", too. Source: libpq's target_session_attrs=read-write.
       const [row] = await query(connection, 'SHOW transaction_read_only')
       if (row?.transaction_read_only !== 'off') throw new UnfitServer('is read-only', { code: '25006' })
     },
 
     /**
-     * A pooler may take `statement_timeout` and drop it, and to lose the connection does not end a statement that waits
-     * for a lock: it would be carried out later. Source: PostgreSQL's manual, "Canceling Requests in Progress".
+     * A pooler may accept `statement_timeout` and ignore it. Closing the connection does not end a statement that waits
+     * for a lock: it would run later. Source: PostgreSQL's manual, "Canceling Requests in Progress".
      */
     cancel(connection, { host, port }) {
       const { processID, secretKey, connection: original } = connection as unknown as PgClient
@@ -175,10 +175,10 @@ export function postgresqlDialect(settings: PostgresqlSettings, driver: () => ty
       const send = (): void => canceller.cancel(processID, secretKey)
       canceller.on('connect', () => (isEncrypted ? isDirect || canceller.requestSsl() : send()))
       canceller.on('sslconnect', send)
-      canceller.on('error', () => {}) // the connection is given up, then
+      canceller.on('error', () => {}) // The connection is closed a moment later.
       if (host.startsWith('/')) canceller.connect(`${host}/.s.PGSQL.${port}`)
       else canceller.connect(port, host)
-      // The server ends it once it has read the request.
+      // The server closes it after reading the request.
       setTimeout(() => canceller.stream.destroy(), CANCEL_TIMEOUT).unref()
     },
   }
@@ -195,30 +195,30 @@ interface Canceller {
 
 const CANCEL_TIMEOUT = 5000
 
-/** date, timestamp, timestamptz, int8: by their numbers in pg_type. */
+/** date, timestamp, timestamptz and int8, by their OIDs in pg_type. */
 const TEXT_TYPES = [1082, 1114, 1184, 20]
 
-/** PgBouncer's, with the code 08P01. */
+/** PgBouncer's message; its code is 08P01. */
 const UNSUPPORTED_PARAMETER = /unsupported startup parameter(?: in options)?: (\w+)/
 
 function unsupportedText(parameter: string): string {
   return (
-    `a pooler such as PgBouncer stands before the server, and does not take the parameter ${parameter}; ` +
-    'leave currentSchema, options and assume_role out of the URL of the database, and give them to its user: ' +
-    'ALTER ROLE … SET search_path = …, as a Django behind that pooler needs it, too'
+    `a pooler such as PgBouncer, in front of the server, does not take the parameter ${parameter}; ` +
+    'leave currentSchema, options and assume_role out of the URL of the database, and set them for its user instead: ' +
+    'ALTER ROLE … SET search_path = …, which a Django behind that pooler needs, too'
   )
 }
 
-/** pg's. */
+/** pg's message. */
 const NO_TLS = /does not support SSL connections$/
 
-/** The server has no TLS, or none that we can do with, or takes this client only in clear. */
+/** The server does not support TLS, or no common version of it, or accepts this client without TLS only. */
 function isLackOfTls(error: Error): boolean {
   if (NO_TLS.test(error.message) || /error establishing an SSL connection$/.test(error.message)) return true
   return 'code' in error && /^(28000|ERR_SSL|ERR_TLS|EPROTO)/.test(String(error.code))
 }
 
-/** pg_hba.conf has no line for this connection, or a pooler wants TLS. */
+/** pg_hba.conf has no entry for this connection, or a pooler requires TLS. */
 function isRefusal(error: Error): boolean {
   return 'code' in error && (error.code === '28000' || error.code === '08P01')
 }

@@ -3,7 +3,7 @@ import { getCACertificates, type SecureContextOptions } from 'node:tls'
 import type { TlsSettings } from '../settings/database-settings.ts'
 import { DatabaseMismatch } from './connection.ts'
 
-/** What Node's TLS is told. @throws {DatabaseMismatch} when a file cannot be read. */
+/** Node's TLS options. @throws {DatabaseMismatch} when a file cannot be read. */
 export function secureOptions(tls: TlsSettings): SecureContextOptions & { rejectUnauthorized: boolean } {
   const { ca, cert, key, passphrase, crl, minVersion, maxVersion } = tls
   return {
@@ -18,20 +18,20 @@ export function secureOptions(tls: TlsSettings): SecureContextOptions & { reject
   }
 }
 
-/** The settings ask for TLS, which the server has not. */
+/** The error for a server without TLS when the settings require it. */
 export function lackOfTls(option: string, cause: unknown): DatabaseMismatch {
   return new DatabaseMismatch(
-    `the server has no TLS, which the URL of the database asks for; set it up there, or change ${option}`,
+    `the server does not support TLS, which the URL of the database requires; turn TLS on there, or change ${option}`,
     { cause },
   )
 }
 
-/** Null where an error is not about the server's certificate. Drivers replace its code by their own. */
+/** The error for a rejected certificate; null when `error` is not about one. By message: drivers replace its code. */
 export function refusedCertificate(error: Error, option: string): DatabaseMismatch | null {
   if (!/certificate|altnames/.test(error.message)) return null
   return new DatabaseMismatch(
     `the server's certificate is refused: ${error.message.replace(/;.*/s, '')}; ` +
-      `let ${option} in the URL of the database name the authority that signed it, and the host be as the certificate has it`,
+      `set ${option} in the URL of the database to the file of the authority that signed it, and use a host name of the certificate`,
     { cause: error },
   )
 }
@@ -43,7 +43,7 @@ function readPem(filename: string): string {
     const code = error instanceof Error && 'code' in error ? ` (${error.code})` : ''
     throw new DatabaseMismatch(
       `the file ${filename}, which the URL of the database names for TLS, cannot be read${code}; ` +
-        'write the path of one that this user may read',
+        'write the path of a file that the user of this process may read',
       { cause: error },
     )
   }

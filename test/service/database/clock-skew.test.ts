@@ -11,7 +11,7 @@ const SET_ZONE = {
 }
 
 for (const name of testDatabases) {
-  test(`the clock of ${name} is compared with ours, in whatever zone it shows its time`, async (t) => {
+  test(`the clock of ${name} is compared with this machine's, whatever the time zone of the connection`, async (t) => {
     const { url } = await createTestDatabase(t, name)
     const db = openUrl(t, url)
     const kind = databaseKindOf(db)

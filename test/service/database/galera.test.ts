@@ -22,13 +22,13 @@ test.before('a cluster of three nodes with the tables of LocalLibrary', async (t
   await runScript(urlOf(0), schema)
 })
 
-test.serial('a page sees what the last one saved, also through a node that lags behind', async (t) => {
+test.serial('a page sees what the previous page saved, also through a node that lags behind', async (t) => {
   t.timeout(60_000)
   const [first, second] = await twoServices(t)
   await runSql(urlOf(0), "CREATE TABLE ballast SELECT seq AS id, '' AS text FROM seq_1_to_30000")
   await runSql(urlOf(0), 'ALTER TABLE ballast ADD PRIMARY KEY (id), MODIFY text varchar(40) NOT NULL')
   for (let visitor = 0; visitor < 5; visitor += 1) {
-    // The first node is done with it when it says so; the others have it still to do, and then what follows.
+    // The first node has applied it when the statement returns; the others apply it later, and then what follows.
     await runSql(urlOf(0), 'UPDATE ballast SET text = uuid()')
     const { sessionKey, shown } = await visitHome(first.url)
     t.is(shown, 1)
@@ -46,7 +46,7 @@ test.serial('a page sees what the last one saved, also through a node that lags 
 })
 
 test.serial(
-  'one node is killed under load: the others serve on, and no acknowledged visit is lost',
+  'one node is killed under load: the others go on serving, and no acknowledged visit is lost',
   async (t) => {
     t.timeout(90_000)
     const services = await twoServices(t)
@@ -57,7 +57,7 @@ test.serial(
 
     await Promise.all(loads.map((load) => load.more(300, isOk)))
     await nodes[0]?.kill()
-    // Requests that were under way end first; those that follow are the others' alone.
+    // Requests in flight end first; later ones reach the other nodes only.
     await Promise.all(loads.map((load) => load.more(2 * (HOT + MANY), () => true)))
     await Promise.all(loads.map((load) => load.more(300, isOk)))
     const visits = (await Promise.all(loads.map((load) => load.stop()))).flat()
@@ -87,12 +87,12 @@ test.serial(
     const rows = (at: number) =>
       runSql(urlOf(at), 'SELECT session_key, session_data FROM django_session ORDER BY session_key')
     t.deepEqual(await rows(1), await rows(2))
-    // The two visits before the load made the numbers 1 and 2 of the hot session.
+    // The two visits before the load were visits 1 and 2 of the hot session.
     await assertNothingLost(t, urlOf(1), [{ ...first, shown: 1 }, first, ...visits])
   },
 )
 
-/** One process writes to the first node, the other to the second; either may use all. */
+/** One process prefers the first node, the other the second; both may use all. */
 async function twoServices(t: Scope) {
   const hosts = nodes.map(({ port }) => `127.0.0.1:${port}`)
   const [one = '', two = '', three = ''] = hosts

@@ -18,7 +18,7 @@ const starts = { mariadb: startMariadb, mysql: startMysql, postgresql: startPost
 type ServerName = keyof typeof starts
 const servers = testDatabases.filter((name) => name !== 'sqlite')
 
-/** How to start a server that takes no writes, and how to make one so. */
+/** How to start a server that accepts no writes, and how to make a running one read-only. */
 const READ_ONLY: Readonly<Record<ServerName, { option: readonly string[]; statement: string }>> = {
   mariadb: { option: ['--read-only'], statement: 'SET GLOBAL read_only = 1' },
   mysql: { option: ['--super-read-only'], statement: 'SET GLOBAL super_read_only = 1' },
@@ -28,9 +28,9 @@ const READ_ONLY: Readonly<Record<ServerName, { option: readonly string[]; statem
   },
 }
 
-// One after another: they measure out time, and start servers.
+// Serial: they depend on time limits, and start servers.
 for (const name of servers) {
-  test.serial(`on ${name} a host that refuses, or does not answer, is left for the next one`, async (t) => {
+  test.serial(`on ${name} after a host that refuses or does not answer, the next one is tried`, async (t) => {
     const { url } = await createTestDatabase(t, name)
     const silent = await listen(t)
     const dead = await listen(t)
@@ -41,12 +41,12 @@ for (const name of servers) {
     t.is(silent.connections(), 1)
   })
 
-  test.serial(`on ${name} a new connection begins with the host that served last`, async (t) => {
+  test.serial(`on ${name} a new connection first tries the host of the last one`, async (t) => {
     const { url } = await createTestDatabase(t, name)
     const silent = await listen(t)
     const db = open(t, withHosts(url, silent.host, new URL(url).host), '4')
     await db('django_session').first()
-    // One connection is in use: there must be others.
+    // One connection is in use, so others must be opened.
     await db.transaction(async () => {
       await Promise.all([db('django_session').first(), db('django_session').first()])
     })
@@ -54,7 +54,7 @@ for (const name of servers) {
   })
 
   test.serial(
-    `on ${name} the error names the hosts that failed and why, not the password, and passes`,
+    `on ${name} the error names the failed hosts and the reasons, not the password, and counts as transient`,
     async (t) => {
       const dead = [await listen(t), await listen(t)]
       await Promise.all(dead.map((host) => host.close()))
@@ -68,7 +68,7 @@ for (const name of servers) {
     },
   )
 
-  test.serial(`on ${name} a server that takes no writes is left for the next one`, async (t) => {
+  test.serial(`on ${name} after a read-only server, the next host is tried`, async (t) => {
     const [standby, primary] = await Promise.all([
       startSite(t, name, { extraArguments: READ_ONLY[name].option }),
       startSite(t, name),
@@ -86,13 +86,13 @@ for (const name of servers) {
     t.true(isPassing(error))
   })
 
-  test.serial(`on ${name} a server that stops to take writes is left for the next one`, async (t) => {
+  test.serial(`on ${name} when a server turns read-only, the pool moves to the next host`, async (t) => {
     const [old, next] = await Promise.all([startSite(t, name), startSite(t, name)])
     const hosts = [old, next].map(({ port }) => `127.0.0.1:${port}`)
     const db = open(t, withHosts(siteUrl(old), ...hosts), '5', '1')
     await db('visits').insert({ id: 1 })
     await runScript(administrationUrl(old, name), READ_ONLY[name].statement)
-    // PostgreSQL's is a default, which connections take when they begin.
+    // On PostgreSQL it is a default that applies to new connections only.
     if (name === 'postgresql') await db.raw('SET default_transaction_read_only = on')
     const error = await t.throwsAsync(db('visits').insert({ id: 2 }))
     t.true(isPassing(error))
@@ -101,7 +101,7 @@ for (const name of servers) {
   })
 }
 
-/** A server with a database `visits`, which an ordinary user `site` may use. */
+/** Starts a server with a database `visits`, which an ordinary user `site` may use. */
 async function startSite(
   t: ExecutionContext,
   name: ServerName,
@@ -118,7 +118,7 @@ async function startSite(
     )
     return server
   }
-  // An administrator may write to a read-only server; MySQL's super_read_only says that nobody may.
+  // An administrator may write to a read-only server, but not under MySQL's super_read_only.
   const unlock = name === 'mysql' ? 'SET GLOBAL super_read_only = 0;' : ''
   const lock = options === undefined || name !== 'mysql' ? '' : '; SET GLOBAL super_read_only = 1'
   await runScript(
@@ -153,7 +153,7 @@ function open(
   return db
 }
 
-/** A port that takes connections and says nothing, until it is closed. */
+/** A port that accepts connections and sends nothing, until it is closed. */
 async function listen(t: ExecutionContext) {
   let connections = 0
   const server = createServer((socket) => {

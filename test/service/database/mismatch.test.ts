@@ -23,7 +23,7 @@ function environment(DATABASE_URL: string): CommandOptions {
   return { env }
 }
 
-/** What a connection fails with, and whether waiting may mend it. */
+/** The error with which a connection fails. */
 async function failureOf(t: ExecutionContext, DATABASE_URL: string, timeout: string): Promise<Error> {
   const env = { DATABASE_URL, DJANGO_SECRET_KEY: 'x', DATABASE_TIMEOUT: timeout }
   const db = openDatabase(readSettings(env).database)
@@ -32,7 +32,7 @@ async function failureOf(t: ExecutionContext, DATABASE_URL: string, timeout: str
   return error ?? new Error('it did not fail')
 }
 
-/** Two databases mixed up: a URL's scheme, the server there, and what is said. */
+/** The wrong scheme: the scheme of the URL, the server there, and the expected message. */
 const mixUps = [
   ...mysqls.map(
     (server) =>
@@ -58,7 +58,7 @@ for (const [scheme, server, said] of mixUps) {
   }
 }
 
-/** What may listen on a wrong port, and what it says first, or to whatever it is told. */
+/** Other servers on a wrong port: what each sends first, or answers to any message. */
 const strangers: Readonly<Record<string, { greeting?: Buffer; answer?: Buffer }>> = {
   'an SSH server': { greeting: Buffer.from('SSH-2.0-OpenSSH_9.2\r\n') },
   'an HTTP server': { answer: Buffer.from('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n') },
@@ -85,7 +85,7 @@ for (const [what, { greeting, answer }] of Object.entries(strangers)) {
       await once(server, 'listening')
       t.teardown(() => server.close())
       const { port } = server.address() as AddressInfo
-      // An exception outside of the promise would end this process.
+      // An exception outside the promise would end this process.
       t.not((await failureOf(t, `${scheme}://user:password@127.0.0.1:${port}/visits`, '1')).message, '')
     })
   }
@@ -114,10 +114,10 @@ for (const name of mysqls) {
   })
 
   test.serial(
-    `with binlog_format=STATEMENT ${name} is written at a level that it allows, or refuses what the URL asks for`,
+    `with binlog_format=STATEMENT ${name} is written at a level that it allows; another level in the URL is an error`,
     async (t) => {
       const server = await (name === 'mariadb' ? startMariadb : startMysql)({
-        // Of --skip-log-bin, which all test servers have, and --log-bin the later one counts.
+        // Test servers start with --skip-log-bin; the later option wins.
         extraArguments: ['--log-bin=log', '--server-id=1', '--binlog-format=STATEMENT'],
       })
       t.teardown(() => server.stop())

@@ -72,7 +72,7 @@ for (const name of servers) {
     const db = open(t, proxy.url, { DATABASE_POOL_SIZE: '1' })
     await db('django_session').first()
     proxy.disconnect()
-    // Fails where the news has not come yet.
+    // Fails if the disconnect has not been noticed yet.
     await db('django_session')
       .first()
       .catch(() => null)
@@ -80,7 +80,7 @@ for (const name of servers) {
   })
 }
 
-// Short limits: alone, so that no other test's work counts.
+// Short limits: serial, so that other tests do not slow these down.
 test.serial(
   'a statement that waits for a lock is given up, and does not happen later, on each server',
   async (t) => {
@@ -132,7 +132,7 @@ test.serial(
   },
 )
 
-test.serial('a server that does not greet is given up, on each server', async (t) => {
+test.serial('a connection to a server that sends no greeting is given up, on each server', async (t) => {
   await onEachServer(async (name) => {
     const { url } = await createTestDatabase(t, name, { tables: 'none' })
     const proxy = await startProxy(t, url)
@@ -141,7 +141,7 @@ test.serial('a server that does not greet is given up, on each server', async (t
   })
 })
 
-test.serial('who waits too long for a connection is told, on each server', async (t) => {
+test.serial('waiting too long for a connection is an error, on each server', async (t) => {
   await onEachServer(async (name) => {
     const db = open(t, (await withSession(t, name)).url, { DATABASE_TIMEOUT: '1', DATABASE_POOL_SIZE: '1' })
     await db.transaction(async () => {
@@ -171,7 +171,7 @@ for (const name of mysqls) {
   })
 }
 
-test('on postgresql the schema that the URL names is used, and the service says who it is', async (t) => {
+test('on postgresql the schema that the URL names is used, and application_name is set', async (t) => {
   const { url } = await createTestDatabase(t, 'postgresql', { tables: 'none' })
   await runSql(url, 'CREATE SCHEMA site')
   await runSql(url, 'CREATE TABLE site.django_session (session_key varchar(40))')
@@ -181,14 +181,14 @@ test('on postgresql the schema that the URL names is used, and the service says 
   t.deepEqual(rows, [{ name: 'koa-django-sessions', truth: true }])
 })
 
-test("on sqlite connections are set up as Django's, and the journal stays as it was", async (t) => {
+test("on sqlite connections are set up as Django's, and the journal mode is unchanged", async (t) => {
   const db = open(t, (await createTestDatabase(t, 'sqlite')).url)
   t.deepEqual(await db.raw('PRAGMA foreign_keys'), [{ foreign_keys: 1 }])
   t.deepEqual(await db.raw('PRAGMA busy_timeout'), [{ timeout: 5 }])
   t.deepEqual(await db.raw('PRAGMA journal_mode'), [{ journal_mode: 'delete' }])
 })
 
-test('an SQLite file that is not there is an error, not made', (t) => {
+test('a missing SQLite file is an error, and is not created', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'database-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const settings = databaseSettings(`sqlite:///${join(folder, 'none.sqlite3')}`)
@@ -197,7 +197,7 @@ test('an SQLite file that is not there is an error, not made', (t) => {
   }
 })
 
-test('knexfile.ts names the database of the settings, and lets the knex command migrate nothing', async (t) => {
+test('knexfile.ts uses the database of the settings, and the knex command cannot migrate it', async (t) => {
   const { url } = await createTestDatabase(t, 'sqlite')
   const env = { ...process.env, DATABASE_URL: url, DJANGO_SECRET_KEY: 'x' }
   const node = (...args: string[]) => run(process.execPath, args, { cwd: projectFolder, env })
@@ -218,7 +218,7 @@ test('knexfile.ts names the database of the settings, and lets the knex command 
   t.is((await node('--input-type=module', '-e', script)).stdout, '[]\n')
 })
 
-test('only the driver of the database at hand is loaded', async (t) => {
+test('only the driver of the database in use is loaded', async (t) => {
   const drivers = async (url: string) => {
     const script = `
       import { createRequire } from 'node:module'
@@ -275,14 +275,14 @@ async function sessionVariables(db: Knex): Promise<Partial<Record<string, string
 
 interface Proxy {
   url: string
-  /** Nothing passes any more; connections stay open, as with a server that hangs. */
+  /** Drops all data; connections stay open, as with a server that hangs. */
   freeze(): void
   thaw(): void
   /** Ends every connection. */
   disconnect(): void
 }
 
-/** A TCP proxy before the server of this URL. */
+/** Starts a TCP proxy in front of the server of this URL. */
 async function startProxy(t: ExecutionContext, url: string): Promise<Proxy> {
   const server = new URL(url)
   const sockets = new Set<Socket>()
@@ -294,7 +294,7 @@ async function startProxy(t: ExecutionContext, url: string): Promise<Proxy> {
       [far, near],
     ] as const) {
       sockets.add(from)
-      // What arrives while frozen is lost: the connection it was for has to be given up.
+      // Data that arrives while frozen is lost, so its connection must be closed.
       from.on('data', (chunk) => frozen || to.write(chunk))
       from.on('error', () => to.destroy())
       from.on('close', () => {

@@ -11,7 +11,7 @@ import { startService } from '../../support/service.ts'
 const KEY = 'abcdefghijklmnopqrstuvwxyz012345'
 const secretKey = 'the key of both'
 
-/** What a Django prints of its connection, and of the ones that it gets next. */
+/** Prints the parameters of a Django's connection. */
 const SESSION_STATE = `
 from django.db import connection
 names = ['TimeZone', 'DateStyle', 'client_encoding', 'statement_timeout', 'search_path', 'default_transaction_isolation',
@@ -53,13 +53,13 @@ if (testDatabases.includes('postgresql')) {
 
     for (const version of djangoVersions) {
       test.serial(
-        `with ${poolMode} pooling, Django ${version} finds its connection as it set it up`,
+        `with ${poolMode} pooling, Django ${version} finds its connection as Django set it up`,
         async (t) => {
           const { url } = await createTestDatabase(t, 'postgresql')
           const through = await bouncer(t, url, { poolMode })
           const env = { TIME_ZONE: 'Asia/Seoul', USE_TZ: 'false', DATABASE_URL: through }
           const stateOfDjango = () => djangoShell(version, { env, script: SESSION_STATE })
-          // Of a client that asks for nothing, too.
+          // Also of a client that sets no parameters.
           const settings = () => runSql(through, 'SELECT name, setting FROM pg_settings ORDER BY name')
           const untouched = await settings()
           const before = await stateOfDjango()
@@ -67,11 +67,11 @@ if (testDatabases.includes('postgresql')) {
           const db = open(t, through)
           await insertSession(db)
           t.regex((await db('django_session').first()).expire_date, /^2035-11-28 22:13:20\.123456\+00$/)
-          await db.destroy() // In session pooling Django would wait for the one connection.
+          await db.destroy() // With session pooling Django would wait for the only connection.
           t.is(await stateOfDjango(), before)
           t.deepEqual(await settings(), untouched)
           if (poolMode === 'session') return
-          // The same server connection, in turns.
+          // Both use the same server connection, in turns.
           const next = open(t, through)
           for (let turn = 0; turn < 3; turn += 1) {
             t.regex((await next('django_session').first()).expire_date, /^2035-11-28 22:13:20\.123456\+00$/)
@@ -103,7 +103,7 @@ if (testDatabases.includes('postgresql')) {
     }
   }
 
-  test('a schema of the user is found through PgBouncer; one of the URL is refused with what to do', async (t) => {
+  test('through PgBouncer the search_path of the user works; a schema in the URL is an error that says what to do', async (t) => {
     const { url } = await createTestDatabase(t, 'postgresql', { tables: 'none' })
     await runScript(url, 'CREATE SCHEMA site; CREATE TABLE site.django_session (session_key varchar(40))')
     const through = await bouncer(t, url, { poolMode: 'transaction' })

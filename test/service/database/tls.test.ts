@@ -15,7 +15,7 @@ const file = fileScope(test)
 
 type Outcome = 'encrypted' | 'clear' | 'refused'
 
-/** What becomes of a connection by this URL. A refusal is for good: waiting would not mend it. */
+/** How a connection by this URL ends. A refusal must be permanent: waiting would not help. */
 async function outcomeOf(url: string): Promise<{ outcome: Outcome; message: string }> {
   const settings = readSettings({ DATABASE_URL: url, DJANGO_SECRET_KEY: 'x', DATABASE_TIMEOUT: '20' })
   let db: ReturnType<typeof openDatabase> | null = null
@@ -39,7 +39,7 @@ async function isEncrypted(db: ReturnType<typeof openDatabase>): Promise<boolean
   return rows[0].Value !== ''
 }
 
-/** What becomes of it with libpq, on which psycopg and Django stand. */
+/** How the same connection ends with libpq, which psycopg and so Django use. */
 async function libpqOutcomeOf(url: string): Promise<Outcome> {
   const psql = join(findPostgresql() ?? '', 'psql')
   const query = 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()'
@@ -52,11 +52,11 @@ async function libpqOutcomeOf(url: string): Promise<Outcome> {
 
 const ANYONE = '127.0.0.1/32'
 
-/** PostgreSQL servers, by what their pg_hba.conf takes. */
+/** Lines of pg_hba.conf, by what they accept. */
 const postgresqls = {
-  'takes TLS only': [`hostssl all all ${ANYONE} trust`],
-  'takes both': [`host all all ${ANYONE} trust`],
-  'takes no TLS from this client': [`hostnossl all all ${ANYONE} trust`],
+  'accepts TLS only': [`hostssl all all ${ANYONE} trust`],
+  'accepts both': [`host all all ${ANYONE} trust`],
+  'accepts no TLS from this client': [`hostnossl all all ${ANYONE} trust`],
 } as const
 
 const sslmodes: Readonly<Record<string, (folder: string) => string>> = {
@@ -73,7 +73,7 @@ const sslmodes: Readonly<Record<string, (folder: string) => string>> = {
 
 if (testDatabases.includes('postgresql')) {
   for (const [title, rules] of Object.entries(postgresqls)) {
-    test.serial(`a PostgreSQL that ${title} is reached as by libpq`, async (t) => {
+    test.serial(`a connection to a PostgreSQL that ${title} ends as with libpq`, async (t) => {
       const { url, folder } = await startTlsPostgresql(t, rules)
       for (const [name, options] of Object.entries(sslmodes)) {
         const full = `${url}?${options(folder)}`
@@ -82,7 +82,7 @@ if (testDatabases.includes('postgresql')) {
     })
   }
 
-  test.serial('a PostgreSQL without TLS is reached as by libpq', async (t) => {
+  test.serial('a connection to a PostgreSQL without TLS ends as with libpq', async (t) => {
     const { url } = await createTestDatabase(t, 'postgresql', { tables: 'none' })
     for (const mode of ['', 'sslmode=disable', 'sslmode=allow', 'sslmode=prefer', 'sslmode=require']) {
       const full = `${url}?${mode}`
@@ -93,7 +93,7 @@ if (testDatabases.includes('postgresql')) {
   })
 
   test.serial(
-    'a certificate of another authority, or none, is an error, not a reason to go on in clear',
+    'a certificate of another authority, or a missing one, is an error; the connection does not go on without TLS',
     async (t) => {
       const { url, folder, server } = await startTlsPostgresql(t, [
         `host all postgres ${ANYONE} trust`,
@@ -123,7 +123,7 @@ if (testDatabases.includes('postgresql')) {
     },
   )
 
-  test.serial('a client certificate says who we are', async (t) => {
+  test.serial('a client certificate identifies the service', async (t) => {
     const { url, folder } = await startTlsPostgresql(t, [`hostssl all all ${ANYONE} cert`])
     const own = `sslcert=${folder}/server.crt&sslkey=${folder}/server.key`
     for (const options of [`sslmode=require&${own}`, `${own}`, 'sslmode=require']) {
@@ -133,7 +133,7 @@ if (testDatabases.includes('postgresql')) {
     t.is((await outcomeOf(`${url}?${own}`)).outcome, 'encrypted')
   })
 
-  test.serial('channel_binding and require_auth are kept as by libpq', async (t) => {
+  test.serial('channel_binding and require_auth have the effect that they have in libpq', async (t) => {
     const { url, folder, server } = await startTlsPostgresql(t, [
       `host all postgres ${ANYONE} trust`,
       `host all scram ${ANYONE} scram-sha-256`,
@@ -206,14 +206,14 @@ for (const name of ['mariadb', 'mysql'] as const) {
   const named = (url: string) => url.replace('127.0.0.1', 'localhost')
 
   for (const [mode, { options, with: expected, without }] of Object.entries(mysqlModes)) {
-    test(`with ${mode}, ${name} that insists on TLS and ${name} without it are each reached, or refused`, async (t) => {
+    test(`with ${mode}, ${name} that requires TLS and ${name} without TLS are connected to or refused`, async (t) => {
       const { insisting, plain } = servers
       t.is((await outcomeOf(`${named(insisting.url)}?${options(insisting.folder)}`)).outcome, expected)
       t.is((await outcomeOf(`${named(plain)}?${options(insisting.folder)}`)).outcome, without)
     })
   }
 
-  test(`with DISABLED, ${name} that insists on TLS says so`, async (t) => {
+  test(`with DISABLED, ${name} that requires TLS refuses the connection and says why`, async (t) => {
     const { outcome, message } = await outcomeOf(`${servers.insisting.url}?ssl-mode=DISABLED`)
     t.is(outcome, 'refused')
     t.regex(message, name === 'mysql' ? /insecure transport/ : /Access denied/)
@@ -227,7 +227,7 @@ for (const name of ['mariadb', 'mysql'] as const) {
     for (const mode of ['VERIFY_CA', 'VERIFY_IDENTITY', 'PREFERRED']) {
       const { outcome, message } = await outcomeOf(`${named(url)}?ssl-mode=${mode}&ssl-ca=${other}/ca.crt`)
       t.is(outcome, 'refused')
-      t.regex(message, /^the server's certificate is refused: self-signed certificate; let ssl_ca /)
+      t.regex(message, /^the server's certificate is refused: self-signed certificate; set ssl_ca /)
     }
     // Another name of 127.0.0.1, which the certificate does not have.
     const { outcome, message } = await outcomeOf(
