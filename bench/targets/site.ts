@@ -1,7 +1,7 @@
 import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { readAssets } from '../../src/service/pages/assets.ts'
-import { createViews } from '../../src/service/pages/views.ts'
+import { createTemplates } from '../../src/service/pages/templates.ts'
 
 /** What each target is told by the benchmark that starts it. */
 export const databaseUrl: string = process.env.DATABASE_URL ?? ''
@@ -34,12 +34,12 @@ export async function countAll(ask: (statement: string) => Promise<number>): Pro
 /** The page that our service shows, by its own templates: nobody has more to render than anybody else. */
 export function createPage(): (counts: Counts, numVisits: number) => string {
   const assets = readAssets()
-  const views = createViews({ stylesUrl: assets.styles.url, iconUrl: assets.icon.url, version: '' })
-  return (counts, numVisits) => views.render('index.html', { counts, numVisits, frame: FRAME })
+  const templates = createTemplates({ stylesUrl: assets.styles.url, iconUrl: assets.icon.url, version: '' })
+  return (counts, numVisits) => templates.render('index.html', { counts, numVisits, layout: LAYOUT })
 }
 
 /** What the templates want beside the numbers (src/service/pages/layout.ts): nobody is logged in. */
-const FRAME = {
+const LAYOUT = {
   links: {
     home: '/catalog/',
     books: '/catalog/books/',

@@ -10,9 +10,9 @@ import { ASSETS_PREFIX, readAssets } from './pages/assets.ts'
 import type { Catalog } from './pages/catalog.ts'
 import { createErrorPages } from './pages/error-pages.ts'
 import { createHome } from './pages/home.ts'
-import { createFrames } from './pages/layout.ts'
+import { createLayouts } from './pages/layout.ts'
 import { createLogin, type LoginOptions, type LoginPages } from './pages/login.ts'
-import { createViews } from './pages/views.ts'
+import { createTemplates } from './pages/templates.ts'
 import { createAllowedHosts } from './proxy/allowed-hosts.ts'
 import { followProxy, type TrustedHeader } from './proxy/trusted-proxy.ts'
 import type { Upstream } from './proxy/upstream.ts'
@@ -76,7 +76,7 @@ export function createApp({
   onRequest,
 }: AppOptions): Koa {
   const assets = readAssets()
-  const views = createViews({ stylesUrl: assets.styles.url, iconUrl: assets.icon.url, version })
+  const templates = createTemplates({ stylesUrl: assets.styles.url, iconUrl: assets.icon.url, version })
   const health = createHealth({ ping, isDraining, log })
   // The names are what metrics tell routes by.
   const sessionless = new Router(ROUTER_OPTIONS)
@@ -92,14 +92,14 @@ export function createApp({
     return layers.some(({ name }) => RESERVED.has(name)) || sessionless.match(path, method).path.length > 0
   })
   const isServed = (method: string, path: string) => placeOf(method, path) === 'here'
-  const frames = createFrames({ isServed, djangoBaseUrl, loginUrl })
-  const frame = frames.forVisitor
+  const layouts = createLayouts({ isServed, djangoBaseUrl, loginUrl })
+  const layout = layouts.forVisitor
   if (catalog !== null)
     router
       .get('redirect', '/', redirectHome)
       .get('redirect', '/catalog', appendSlash)
-      .get('home', '/catalog/', createHome({ catalog, views, frame }))
-  if (login !== null) addLogin(router, loginUrl, createLogin({ ...login, views, frame, log }))
+      .get('home', '/catalog/', createHome({ catalog, templates, layout }))
+  if (login !== null) addLogin(router, loginUrl, createLogin({ ...login, templates, layout, log }))
   const app = new Koa({ env: environment })
   followProxy(app, trustedProxy)
   app.on('error', (error: unknown) => log.warn('http.broken', errorFields(error)))
@@ -108,7 +108,7 @@ export function createApp({
   app.use(createSecurityHeaders({ hsts, formActions: originsOf(djangoBaseUrl) }))
   // Twice, since Django wraps every middleware in such a page (django/core/handlers/exception.py). This one answers
   // the failures of the session layer itself, e.g. a session that was deleted meanwhile (400).
-  const errorPages = createErrorPages({ views, log, bareFrame: frames.bare })
+  const errorPages = createErrorPages({ templates, log, bareLayout: layouts.bare })
   app.use(errorPages)
   // Before the hosts are checked, since nothing there depends on the host: orchestrators and load balancers ask by
   // address, and the page that refuses a host needs its style sheet.

@@ -15,7 +15,7 @@ import { openSite, type Site } from './open-site.ts'
 import { openStorage, type Storage } from './open-storage.ts'
 import { createCatalog } from './pages/catalog.ts'
 import type { LoginOptions } from './pages/login.ts'
-import { createLoginTries } from './pages/login-throttle.ts'
+import { createLoginThrottle } from './pages/login-throttle.ts'
 import { createUpstream, type Upstream } from './proxy/upstream.ts'
 import { limitTime } from './server/time-limit.ts'
 import type { Settings } from './settings/settings.ts'
@@ -211,7 +211,7 @@ function createListener(
   })
   const loginOptions: LoginOptions = {
     ...login,
-    tries: createLoginTries(login.tries),
+    throttle: createLoginThrottle(login.tries),
     authenticate: (...given) => django().auth.authenticate(...given),
     logsOutOnGet: () => django().profile.logsOutOnGet,
   }

@@ -25,7 +25,7 @@ import { clientOf } from '../../src/http/client-info.ts'
 import { createPathLabel } from '../../src/service/monitoring/path-label.ts'
 import { requestIdOf } from '../../src/service/monitoring/request-log.ts'
 import { encodeNext } from '../../src/service/pages/layout.ts'
-import { createLoginTries } from '../../src/service/pages/login-throttle.ts'
+import { createLoginThrottle } from '../../src/service/pages/login-throttle.ts'
 import { createHostCheck } from '../../src/service/proxy/allowed-hosts.ts'
 import { forwardedHeaders } from '../../src/service/proxy/forwarded-headers.ts'
 import { followProxy, TRUSTED_HEADERS } from '../../src/service/proxy/trusted-proxy.ts'
@@ -259,7 +259,7 @@ function context(name: string, value: string): Koa.ParameterizedContext {
 }
 
 const pathLabel = createPathLabel(['/a/<b>/<slug:c>/', '/<path:d>/<int:e>'])
-const tries = createLoginTries({ byName: 3, byAddress: 6, window: 600 })
+const throttle = createLoginThrottle({ byName: 3, byAddress: 6, window: 600 })
 const allowed = { allowedHosts: ['example.com'], requireHttps: false }
 const hostCheck = createHostCheck({
   allowedHosts: ['example.com', '.wild.org'],
@@ -295,8 +295,8 @@ export const visitors: Readonly<Record<string, (text: string) => unknown>> = {
     ctx.status = 200
     return ctx.fresh
   },
-  'an address': (text) => tries.begin('name', text),
-  'a name that logs in': (text) => tries.begin(text, '127.0.0.1'),
+  'an address': (text) => throttle.begin('name', text),
+  'a name that logs in': (text) => throttle.begin(text, '127.0.0.1'),
   'a username': normalizeUsername,
   'an integer user id': (text) => userId(text, 'integer'),
   'a UUID user id': (text) => userId(text, 'uuid'),

@@ -7,12 +7,12 @@ import { readForm } from '../../src/adapters/koa/form.ts'
 import { createMessagesMiddleware } from '../../src/adapters/koa/messages.ts'
 import { versionProfile } from '../../src/django/versions.ts'
 import { createErrorPages } from '../../src/service/pages/error-pages.ts'
-import { createViews } from '../../src/service/pages/views.ts'
+import { createTemplates } from '../../src/service/pages/templates.ts'
 import { followProxy } from '../../src/service/proxy/trusted-proxy.ts'
 import { readSettings } from '../../src/service/settings/settings.ts'
 import { connect } from '../engines/db-under-test.ts'
 import type { Scope } from '../support/file-scope.ts'
-import { bareFrame } from '../support/frame.ts'
+import { bareLayout } from '../support/layout.ts'
 import { listen, type RecordedLog, recordLog } from '../support/library.ts'
 import { secretKey, serviceEnvironment } from './sites.ts'
 import type { Visitor } from './visitor.ts'
@@ -51,8 +51,8 @@ export async function startForms(
   const profile = versionProfile(version)
   const secretKeys = [secretKey] as const
   const log = recordLog()
-  const views = createViews({ stylesUrl: '', iconUrl: '', version: '' })
-  const errorPages = createErrorPages({ views, log, bareFrame })
+  const templates = createTemplates({ stylesUrl: '', iconUrl: '', version: '' })
+  const errorPages = createErrorPages({ templates, log, bareLayout })
   const app = new Koa()
   followProxy(app, trustedProxy)
   app.use(errorPages)

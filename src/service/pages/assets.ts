@@ -3,18 +3,18 @@ import { readFileSync } from 'node:fs'
 import type { Middleware } from 'koa'
 import { packageFolder } from '../package-folder.ts'
 
-/** A file we serve: its URL, which changes with its content, and what answers there. */
+/** A static file: its URL, which changes with its content, and the middleware that serves it. */
 export interface Asset {
   readonly url: string
   readonly serve: Middleware
 }
 
-/** Not `/static/` or `/media/`: on a shared host name those are Django's, as are `/catalog/…` and `/accounts/`. */
+/** Not `/static/` or `/media/`: on a shared host name those belong to Django, as do `/catalog/…` and `/accounts/`. */
 export const ASSETS_PREFIX = '/koa-assets/'
 
 const DIRECTORY = new URL('templates/assets/', packageFolder)
 
-/** The files that our pages need, read once. */
+/** Reads the static files of the pages. */
 export function readAssets(): Record<'styles' | 'icon', Asset> {
   return {
     styles: readAsset('styles.css'),

@@ -3,55 +3,55 @@ import { CsrfFailure } from '../../adapters/koa/csrf.ts'
 import { codeOf, statusOf } from '../../http/statuses.ts'
 import { errorFields, type Log } from '../monitoring/log.ts'
 import { DisallowedHost } from '../proxy/allowed-hosts.ts'
-import type { Frame } from './layout.ts'
+import type { Layout } from './layout.ts'
 import { TooManyTries } from './login-throttle.ts'
-import type { Views } from './views.ts'
+import type { Templates } from './templates.ts'
 
-/** What a visitor reads; never the cause. */
+/** The texts that a visitor reads. They never contain the cause. */
 const TEXTS: Readonly<Record<number, readonly [title: string, message: string]>> = {
   400: ['Bad request', 'The server could not understand this request.'],
-  403: ['Not allowed', 'You may not see this page, or not do this.'],
+  403: ['Not allowed', 'You are not allowed to see this page or to do this.'],
   404: [
     'Page not found',
-    'There is nothing at this address. It may have moved, or the link may be misspelt.',
+    'There is no page at this address. It may have moved, or there may be a mistake in the link.',
   ],
-  405: ['Method not allowed', 'This page cannot be asked for in this way.'],
-  408: ['Too slow', 'What you sent took too long to arrive. Please try again.'],
-  429: ['Please wait', 'This was tried too often. Please wait some minutes before you try again.'],
+  405: ['Method not allowed', 'This page does not support this kind of request.'],
+  408: ['Too slow', 'Your request took too long to arrive. Please try again.'],
+  429: ['Please wait', 'There were too many attempts. Please wait some minutes before you try again.'],
   500: [
     'Something went wrong',
-    'The library made a mistake and could not show this page. It has been noted.',
+    'The library could not show this page because of an error. The error has been recorded.',
   ],
-  502: ['Back in a moment', 'This part of the library cannot be reached just now. Please try again shortly.'],
-  503: ['Back in a moment', 'The library cannot be reached just now. Please try again shortly.'],
+  502: ['Back in a moment', 'This part of the library is not available right now. Please try again shortly.'],
+  503: ['Back in a moment', 'The library is not available right now. Please try again shortly.'],
   504: ['Back in a moment', 'This part of the library took too long to answer. Please try again shortly.'],
 }
 
-/** Those of TEXTS that waiting may mend. */
-const PASSING_STATUSES: ReadonlySet<number> = new Set([502, 503, 504])
+/** Statuses of transient failures. */
+const TRANSIENT_STATUSES: ReadonlySet<number> = new Set([502, 503, 504])
 
-/** Where an error's code says more than its status. */
+/** Texts for error codes that say more than the status. */
 const TEXT_OF_CODE: ReadonlyMap<unknown, readonly [title: string, message: string]> = new Map([
   [
     'ERR_CSRF',
     [
       'Please send it again',
-      'The library could not tell that this came from one of its own pages. Go back, reload the page and send the form again; your browser must accept cookies.',
+      'The library could not verify that this form came from one of its own pages. Go back, reload the page and send the form again. Your browser must accept cookies.',
     ],
   ],
-  ['ERR_DISALLOWED_HOST', ['Bad request', 'The library does not answer under this name.']],
+  ['ERR_DISALLOWED_HOST', ['Bad request', 'The library is not available under this host name.']],
   [
     'ERR_SESSION_INTERRUPTED',
     [
       'Your session has ended',
-      'Your session was deleted while this page was being made, perhaps because you logged out in another tab. Please go on from the home page.',
+      'Your session was deleted while this page was being prepared, perhaps because you logged out in another tab. Please continue from the home page.',
     ],
   ],
 ])
 
 const RETRY_AFTER_SECONDS = '5'
 
-/** Headers that describe a body that will not be sent. */
+/** Headers that describe the body that the error page replaces. */
 const BODY_HEADERS = [
   'Content-Disposition',
   'Content-Encoding',
@@ -62,28 +62,29 @@ const BODY_HEADERS = [
 ]
 
 export interface ErrorPagesOptions {
-  readonly views: Views
+  readonly templates: Templates
   readonly log: Log
-  /** The frame that needs neither the session nor the database. */
-  readonly bareFrame: (ctx: Context) => Frame
+  /** The layout that needs neither the session nor the database. */
+  readonly bareLayout: (ctx: Context) => Layout
 }
 
 /**
- * Answers what failed below it, and what nobody answered, with a page in the site's frame. All other headers set so
- * far stay, the session's cookie and Vary with them (Koa's own handling would drop them). A 5xx is logged here, and a
- * host that is not ours, as Django does in the logger django.security.DisallowedHost. The page names no visitor: Django's
- * error pages do not look at the session either, and a Vary or a cookie of ours would be one that Django does not send.
+ * Answers with an error page, in the site's layout, when inner middleware throws or leaves a status of 400 or more
+ * without a body. Headers that are already set stay, including the session's cookie and Vary; Koa's own error handling
+ * would drop them. Logs every 5xx, and a disallowed host as Django does in its logger django.security.DisallowedHost.
+ * The page does not show who is logged in: Django's error pages do not read the session either, so they send neither
+ * Vary nor a cookie.
  */
-export function createErrorPages({ views, log, bareFrame }: ErrorPagesOptions): Middleware {
+export function createErrorPages({ templates, log, bareLayout }: ErrorPagesOptions): Middleware {
   function show(ctx: Context, status: number, [title, message] = textOf(status)): void {
     ctx.status = status
     ctx.type = 'html'
-    // Unlike Django, which says nothing of an error's lifetime: a shared cache may keep a 404 or 405 on its own account.
+    // Unlike Django, which sends no Cache-Control here: a shared cache may then store a 404 or 405 by default.
     ctx.set('Cache-Control', 'no-store')
-    if (PASSING_STATUSES.has(status) && !ctx.res.hasHeader('Retry-After'))
+    if (TRANSIENT_STATUSES.has(status) && !ctx.res.hasHeader('Retry-After'))
       ctx.set('Retry-After', RETRY_AFTER_SECONDS)
     const reference = status >= 500 ? ctx.state.requestId : undefined
-    ctx.body = views.render('error.html', { status, title, message, reference, frame: bareFrame(ctx) })
+    ctx.body = templates.render('error.html', { status, title, message, reference, layout: bareLayout(ctx) })
   }
 
   return async function errorPages(ctx, next) {
@@ -105,7 +106,7 @@ export function createErrorPages({ views, log, bareFrame }: ErrorPagesOptions): 
       if (error instanceof Koa.HttpError && error.headers !== undefined) ctx.set(error.headers)
       return show(ctx, status, TEXT_OF_CODE.get(codeOf(error)))
     }
-    // Where Koa does not respond, someone else has: the server behind us.
+    // With ctx.respond === false, the upstream's response was passed on.
     if (ctx.status >= 400 && ctx.body === undefined && ctx.respond !== false) show(ctx, ctx.status)
   }
 }

@@ -3,29 +3,29 @@ import type { ShownMessage } from '../../adapters/koa/messages.ts'
 import type { User } from '../../auth/user.ts'
 import { sentPath } from '../routing.ts'
 
-/** What the frame of a page needs: `templates/base_generic.html`. */
-export interface Frame {
+/** The values of the layout that all pages share: `templates/base_generic.html`. */
+export interface Layout {
   readonly links: SiteLinks
-  /** Null for somebody who is not logged in, undefined where nobody can say. */
-  readonly user: FrameUser | null | undefined
-  /** Where the login page is to lead, as it stands in a query string. */
+  /** Null for an anonymous visitor; undefined on pages that do not load the session. */
+  readonly user: LayoutUser | null | undefined
+  /** Where the login page leads, encoded for a query string. */
   readonly next: string
   readonly messages: readonly ShownMessage[]
 }
 
-export interface FrameUser {
+export interface LayoutUser {
   readonly name: string
   readonly isStaff: boolean
   /** Whether they have the permission `catalog.can_mark_returned`. */
   readonly canMarkReturned: boolean
-  /** For the form that logs out. */
+  /** For the logout form. */
   readonly csrfToken: string
 }
 
-/** The addresses of the site's pages, wherever they are served. */
+/** The URLs of the site's pages, whether they are served here or by Django. */
 export type SiteLinks = Readonly<Record<keyof typeof PATHS | 'login', string>>
 
-/** The paths of LocalLibrary, as the MDN tutorial's urls.py has them. */
+/** LocalLibrary's paths, from the MDN tutorial's urls.py. */
 const PATHS = {
   home: '/catalog/',
   books: '/catalog/books/',
@@ -36,29 +36,31 @@ const PATHS = {
   logout: '/accounts/logout/',
 } as const
 
-export interface FramesOptions {
-  /** Whether the page is served here; asked when the first page is shown, once for each link. */
+export interface LayoutsOptions {
+  /** Whether this service serves the page. Called once for each link, when the first page is shown. */
   readonly isServed: (method: string, path: string) => boolean
-  /** What stands before the paths of those that are not; '' for the same origin. */
+  /** The prefix of links to pages that Django serves; '' for the same origin. */
   readonly djangoBaseUrl: string
   /** LOGIN_URL. */
   readonly loginUrl: string
 }
 
-export interface Frames {
-  /** Where neither the session nor the database can be asked. */
-  bare(ctx: Context): Frame
+export interface Layouts {
+  /** The layout without session and database, for error pages. */
+  bare(ctx: Context): Layout
   /**
-   * The frame for this visitor. Somebody without a session costs no statement and gets no cookie; a user's name costs
-   * one, and permissions one more. A page changes the session only after this: a login that no longer counts flushes it.
+   * The layout for this visitor. Without a session it costs no statement and sets no cookie. A logged-in user costs one
+   * statement, and permissions one more. A page must change the session only after this, because a login that is no
+   * longer valid flushes the session.
    */
-  forVisitor(ctx: Context): Promise<Frame>
+  forVisitor(ctx: Context): Promise<Layout>
 }
 
-export function createFrames(options: FramesOptions): Frames {
+/** Creates the layouts of one site. */
+export function createLayouts(options: LayoutsOptions): Layouts {
   let links: SiteLinks | null = null
 
-  function bare(ctx: Context): Frame {
+  function bare(ctx: Context): Layout {
     links ??= siteLinks(options)
     return { links, user: undefined, next: nextOf(ctx) ?? links.home, messages: [] }
   }
@@ -68,12 +70,12 @@ export function createFrames(options: FramesOptions): Frames {
     async forVisitor(ctx) {
       const user = await ctx.user()
       const messages = await ctx.messages.take()
-      return { ...bare(ctx), messages, user: user.isAuthenticated ? await frameUser(user, ctx) : null }
+      return { ...bare(ctx), messages, user: user.isAuthenticated ? await layoutUser(user, ctx) : null }
     },
   }
 }
 
-async function frameUser(user: User, ctx: Context): Promise<FrameUser> {
+async function layoutUser(user: User, ctx: Context): Promise<LayoutUser> {
   return {
     name: user.getUsername(),
     isStaff: user.isActive && user.isStaff,
@@ -82,7 +84,7 @@ async function frameUser(user: User, ctx: Context): Promise<FrameUser> {
   }
 }
 
-function siteLinks({ isServed, djangoBaseUrl, loginUrl }: FramesOptions): SiteLinks {
+function siteLinks({ isServed, djangoBaseUrl, loginUrl }: LayoutsOptions): SiteLinks {
   const link = (path: string, method = 'GET') =>
     isServed(method, path) || !path.startsWith('/') ? path : `${djangoBaseUrl}${path}`
   return {
@@ -98,14 +100,14 @@ function siteLinks({ isServed, djangoBaseUrl, loginUrl }: FramesOptions): SiteLi
 }
 
 /**
- * This page, as the tutorial's `?next={{ request.path }}`; null for one that cannot be asked for again.
- * Unlike the tutorial's, whose visitors log in from the page that logged them out and come to a 405.
+ * The path of this page, as the tutorial's `?next={{ request.path }}`; null for a POST.
+ * Unlike the tutorial: there, a visitor who logs in again from the logout page is redirected to a 405.
  */
 function nextOf(ctx: Context): string | null {
   return ['GET', 'HEAD'].includes(ctx.method) ? encodeNext(sentPath(ctx)) : null
 }
 
-/** For a query string; slashes stay readable. */
+/** Encodes a URL for a query string; slashes stay readable. */
 export function encodeNext(url: string): string {
   return encodeURIComponent(url).replaceAll('%2F', '/')
 }

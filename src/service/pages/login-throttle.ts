@@ -1,65 +1,65 @@
 import { createHash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 
-/** Who tried too often is to wait; status 429. */
+/** Too many failed logins; the visitor must wait. Status 429. */
 export class TooManyTries extends Error {
   override name = 'TooManyTries'
   readonly code: string = 'ERR_TOO_MANY_TRIES'
-  /** What was tried too often. */
+  /** Whose limit was reached: that of the account or that of the address. */
   readonly by: 'name' | 'address'
   /** Seconds. */
   readonly retryAfter: number
 
   constructor(by: 'name' | 'address', retryAfter: number) {
-    super(`too many tries to log in by this ${by}`)
+    super(`too many failed logins by this ${by}`)
     this.by = by
     this.retryAfter = retryAfter
   }
 }
 
-export interface LoginTriesOptions {
-  /** How many tries with one account may fail within the window. */
+export interface LoginThrottleOptions {
+  /** Failed attempts with one account that are allowed within the window. */
   readonly byName: number
-  /** How many from one address: an office may share one. */
+  /** Failed attempts from one address that are allowed; an office may share an address. */
   readonly byAddress: number
-  /** Seconds. */
+  /** Length of the window in seconds. */
   readonly window: number
-  /** How many accounts and how many addresses are kept in mind, of some 200 bytes each; more push the oldest out. */
+  /** How many accounts, and how many addresses, are remembered, some 200 bytes each. The oldest are removed first. */
   readonly capacity?: number
-  /** Milliseconds of a clock that never goes back. */
+  /** Milliseconds of a monotonic clock. */
   readonly now?: () => number
 }
 
-export interface LoginTries {
-  /** Counts nothing: before the database is asked. @throws {TooManyTries} */
+export interface LoginThrottle {
+  /** Checks the limit of the address, before the database is queried. Counts nothing. @throws {TooManyTries} */
   checkAddress(address: string): void
   /**
-   * Counts a try before its password is looked at, so that a hundred at once are a hundred. `account` is what
-   * `authenticate` names: one text for all spellings that find the same user, or would.
-   * @throws {TooManyTries} whether there is such a user or not.
+   * Counts an attempt before its password is checked, so that 100 attempts at once count as 100. `account` comes from
+   * `authenticate`: it is the same text for all spellings that find, or would find, the same user.
+   * @throws {TooManyTries} whether such a user exists or not.
    */
-  begin(account: string, address: string): Try
+  begin(account: string, address: string): LoginAttempt
 }
 
-/** A try that does nothing more has failed. */
-export interface Try {
-  /** The account's failures are forgotten, and this try. */
-  succeeded(): void
-  /** Nobody learned anything: this try does not count. */
-  undone(): void
+/** An attempt counts as failed unless one of these is called. */
+export interface LoginAttempt {
+  /** Resets the count of the account, and does not count this attempt for the address. */
+  succeed(): void
+  /** Does not count this attempt, because its password was not checked. */
+  discard(): void
 }
 
 /**
- * Limits how often logging in may fail. Each process counts on its own, so n processes let n times as many through, and
- * a new one knows of none: a brake on guessing, at the price of no statement.
+ * Limits how often logging in may fail. Each process counts in its own memory: n processes allow n times as many
+ * attempts, and a restart resets the counts. In return it costs no statement.
  */
-export function createLoginTries({
+export function createLoginThrottle({
   byName,
   byAddress,
   window,
   capacity = 100_000,
   now = () => performance.now(),
-}: LoginTriesOptions): LoginTries {
+}: LoginThrottleOptions): LoginThrottle {
   const accounts = createCounter({ limit: byName, window, capacity, now })
   const addresses = createCounter({ limit: byAddress, window, capacity, now })
 
@@ -77,11 +77,11 @@ export function createLoginTries({
       accounts.add(account, 1)
       addresses.add(network, 1)
       return {
-        succeeded() {
+        succeed() {
           accounts.forget(account)
           addresses.add(network, -1)
         },
-        undone() {
+        discard() {
           accounts.add(account, -1)
           addresses.add(network, -1)
         },
@@ -91,7 +91,7 @@ export function createLoginTries({
 }
 
 interface Counter {
-  /** Seconds until another is allowed; 0 for at once. */
+  /** Seconds until the next attempt is allowed; 0 for now. */
   waitFor(key: string): number
   add(key: string, count: 1 | -1): void
   forget(key: string): void
@@ -108,7 +108,7 @@ function createCounter({
   capacity: number
   now: () => number
 }): Counter {
-  // In order of their ends, since every window is as long: the first is the one to go.
+  // In the order in which the windows end, because all have the same length. The first is removed first.
   const counts = new Map<string, { count: number; readonly ends: number }>()
 
   function find(key: string): { count: number; readonly ends: number } | undefined {
@@ -137,14 +137,14 @@ function createCounter({
   }
 }
 
-/** As long for every text: what is kept in mind is bounded in bytes, too. */
+/** A digest has a fixed length, so the memory is bounded in bytes, too. */
 function digestOf(text: string): string {
   return createHash('sha256').update(text).digest('base64')
 }
 
 /**
- * Whose address this is: of IPv6 the network of 64 bits, since a visitor may take any address in it. A port is left out:
- * some proxies (Azure's) write one into X-Forwarded-For, another for each connection.
+ * Returns the address that is counted. For IPv6 it is the /64 network, because a visitor may use any address in it. A
+ * port is removed: some proxies (Azure's) add one to X-Forwarded-For, a different one for each connection.
  */
 export function networkOf(address: string): string {
   const host = withoutPort(address.trim())
@@ -162,7 +162,7 @@ export function networkOf(address: string): string {
     .join(':')
 }
 
-/** `192.0.2.7:1234`, `[2001:db8::1]:1234` and `[2001:db8::1]` without port and brackets. */
+/** Removes port and brackets from `192.0.2.7:1234`, `[2001:db8::1]:1234` and `[2001:db8::1]`. */
 function withoutPort(address: string): string {
   return /^\[([^\]]*)\](?::\d+)?$/.exec(address)?.[1] ?? /^([^:]*):\d+$/.exec(address)?.[1] ?? address
 }
@@ -174,7 +174,7 @@ function groupsOf(ipv6: string): number[] {
   return [...head, ...Array<number>(8 - head.length - tail.length).fill(0), ...tail]
 }
 
-/** A group, two for a dotted IPv4 address, none for ''. */
+/** One group; two groups for a dotted IPv4 address; none for ''. */
 function readGroup(text: string): number[] {
   if (text === '') return []
   if (!text.includes('.')) return [Number.parseInt(text, 16)]

@@ -4,18 +4,18 @@ import type { Auth, Credentials } from '../../auth/auth.ts'
 import type { User } from '../../auth/user.ts'
 import { iriToUri, urlHasAllowedHostAndScheme } from '../../django/safe-url.ts'
 import type { Log } from '../monitoring/log.ts'
-import { encodeNext, type Frame } from './layout.ts'
-import type { LoginTries, Try } from './login-throttle.ts'
-import type { Views } from './views.ts'
+import { encodeNext, type Layout } from './layout.ts'
+import type { LoginAttempt, LoginThrottle } from './login-throttle.ts'
+import type { Templates } from './templates.ts'
 
 export interface LoginOptions {
   readonly authenticate: Auth['authenticate']
-  readonly tries: LoginTries
-  /** Whether a GET logs out, too (Django before 5.0). */
+  readonly throttle: LoginThrottle
+  /** Whether a GET also logs out (Django before 5.0). */
   readonly logsOutOnGet: () => boolean
   /** LOGIN_REDIRECT_URL. */
   readonly loginRedirectUrl: string
-  /** LOGOUT_REDIRECT_URL; null for a page that says so. */
+  /** LOGOUT_REDIRECT_URL; null for the page "Logged out". */
   readonly logoutRedirectUrl: string | null
 }
 
@@ -23,48 +23,48 @@ export interface LoginPages {
   readonly showLogin: Middleware
   readonly login: Middleware
   readonly logout: Middleware
-  /** Logs out where Django does so on a GET. */
+  /** Logs out in Django versions that do so on a GET; else 405. */
   readonly getLogout: Middleware
 }
 
 /** Source: django/contrib/auth/views.py, LoginView and LogoutView; the MDN tutorial's registration/*.html. */
 export function createLogin({
   authenticate,
-  tries,
+  throttle,
   logsOutOnGet,
   loginRedirectUrl,
   logoutRedirectUrl,
-  views,
-  frame,
+  templates,
+  layout,
   log,
-}: LoginOptions & { views: Views; frame: (ctx: Context) => Promise<Frame>; log: Log }): LoginPages {
-  /** Answers 200 to what is wrong, as Django does. */
+}: LoginOptions & { templates: Templates; layout: (ctx: Context) => Promise<Layout>; log: Log }): LoginPages {
+  /** The login form. Its status is 200 also with errors, as in Django. */
   async function show(ctx: Context, form: LoginForm): Promise<void> {
     const next = safeNext(ctx, form.next)
-    const page = await frame(ctx)
+    const page = await layout(ctx)
     neverCache(ctx)
     ctx.type = 'html'
-    ctx.body = views.render('login.html', {
+    ctx.body = templates.render('login.html', {
       ...form,
       next,
       action: ctx.path,
       formToken: ctx.csrf.getToken(),
-      frame: next === '' ? page : { ...page, next: encodeNext(next) },
+      layout: next === '' ? page : { ...page, next: encodeNext(next) },
     })
   }
 
   async function check(ctx: Context, credentials: Credentials): Promise<User | null> {
-    tries.checkAddress(ctx.ip)
-    let attempt: Try | undefined
+    throttle.checkAddress(ctx.ip)
+    let attempt: LoginAttempt | undefined
     const onAccount = (account: string) => {
-      attempt = tries.begin(account, ctx.ip)
+      attempt = throttle.begin(account, ctx.ip)
     }
     try {
       const user = await authenticate(credentials, { onAccount })
-      if (user !== null) attempt?.succeeded()
+      if (user !== null) attempt?.succeed()
       return user
     } catch (error) {
-      attempt?.undone()
+      attempt?.discard()
       throw error
     }
   }
@@ -79,7 +79,7 @@ export function createLogin({
     neverCache(ctx)
     if (next !== null && next !== ctx.url) return redirect(ctx, next)
     ctx.type = 'html'
-    ctx.body = views.render('logged_out.html', { frame: await frame(ctx) })
+    ctx.body = templates.render('logged_out.html', { layout: await layout(ctx) })
   }
 
   return {
@@ -97,7 +97,7 @@ export function createLogin({
       const user = await check(ctx, { username, password })
       const { requestId } = ctx.state
       if (user === null) {
-        // Not the name: a password is easily typed there.
+        // The name is not logged: users sometimes type their password there.
         log.warn('auth.login_failed', { requestId })
         return show(ctx, { username, next, errors: { ...NO_ERRORS, form: WRONG } })
       }
@@ -134,7 +134,7 @@ interface LoginErrors {
 
 const NO_ERRORS: LoginErrors = { username: null, password: null, form: null }
 
-/** The tutorial's words. They do not say which of the two it was. */
+/** The tutorial's text. It does not say which of the two was wrong. */
 const WRONG = "Your username and password didn't match. Please try again."
 
 const REQUIRED = 'This field is required.'
@@ -152,7 +152,7 @@ function errorsOf(username: string, password: string): LoginErrors {
   }
 }
 
-/** '' unless it is safe to go there. Source: RedirectURLMixin.get_redirect_url. */
+/** Returns `next` if it is safe to redirect there, else ''. Source: RedirectURLMixin.get_redirect_url. */
 function safeNext(ctx: Context, next: string | undefined): string {
   const isSafe = urlHasAllowedHostAndScheme(next, { allowedHosts: [ctx.host], requireHttps: ctx.secure })
   return isSafe ? (next ?? '') : ''

@@ -6,10 +6,10 @@ import { djangoSessions } from '../../../src/adapters/koa/django-sessions.ts'
 import { readForm } from '../../../src/adapters/koa/form.ts'
 import { versionProfile } from '../../../src/django/versions.ts'
 import { createErrorPages } from '../../../src/service/pages/error-pages.ts'
-import { createViews } from '../../../src/service/pages/views.ts'
+import { createTemplates } from '../../../src/service/pages/templates.ts'
 import { createVisitor, type Visitor } from '../../interop/visitor.ts'
 import type { Scope } from '../../support/file-scope.ts'
-import { bareFrame } from '../../support/frame.ts'
+import { bareLayout } from '../../support/layout.ts'
 import { listen, openLibrary, type RecordedLog, recordLog } from '../../support/library.ts'
 
 const SECRET_KEY = 'a key of this test'
@@ -126,7 +126,7 @@ test('the session is saved with a refusal, as Django saves it with any 403', asy
   const db = await openLibrary(t)
   const profile = versionProfile('5.2')
   const app = new Koa()
-  const errorPages = createErrorPages({ views: views(), log: recordLog(), bareFrame })
+  const errorPages = createErrorPages({ templates: templates(), log: recordLog(), bareLayout })
   app.use(errorPages).use(djangoSessions({ db, secretKeys: [SECRET_KEY], djangoVersion: '5.2' }))
   app.use(createCsrfMiddleware({ profile, useSessions: true })).use(errorPages)
   app.use(async (ctx, next) => {
@@ -147,7 +147,7 @@ async function start(
   options: Partial<CsrfMiddlewareOptions> = {},
 ): Promise<{ url: string; log: RecordedLog; visitor: Visitor }> {
   const log = recordLog()
-  const errorPages = createErrorPages({ views: views(), log, bareFrame })
+  const errorPages = createErrorPages({ templates: templates(), log, bareLayout })
   const app = new Koa()
   app.use(errorPages)
   app.use(createCsrfMiddleware({ profile: versionProfile('5.2'), ...options }))
@@ -180,8 +180,8 @@ function fieldOf(name: string, value = '1'): string {
   return `--x\r\nContent-Disposition: form-data; name=${name}\r\n\r\n${value}\r\n`
 }
 
-function views(): ReturnType<typeof createViews> {
-  return createViews({ stylesUrl: '', iconUrl: '', version: '' })
+function templates(): ReturnType<typeof createTemplates> {
+  return createTemplates({ stylesUrl: '', iconUrl: '', version: '' })
 }
 
 async function tokenOf(url: string, visitor: Visitor): Promise<string> {

@@ -1,11 +1,11 @@
 import Koa, { type Context, type Middleware } from 'koa'
 import { djangoSessions } from '../../../src/adapters/koa/django-sessions.ts'
 import { createErrorPages } from '../../../src/service/pages/error-pages.ts'
-import { createViews } from '../../../src/service/pages/views.ts'
+import { createTemplates } from '../../../src/service/pages/templates.ts'
 import type { DjangoSessionsOptions } from '../../../src/site/django-sessions.ts'
 import { type DbUnderTest, secretKey } from '../../engines/db-under-test.ts'
 import type { Scope } from '../../support/file-scope.ts'
-import { bareFrame } from '../../support/frame.ts'
+import { bareLayout } from '../../support/layout.ts'
 import { listen, recordLog } from '../../support/library.ts'
 
 export type Handler = (ctx: Context) => unknown
@@ -28,9 +28,9 @@ export async function serve(
   app.on('error', onError)
   const errorPages: Middleware = hasErrorPages
     ? createErrorPages({
-        views: createViews({ stylesUrl: '', iconUrl: '', version: '' }),
+        templates: createTemplates({ stylesUrl: '', iconUrl: '', version: '' }),
         log: recordLog(),
-        bareFrame,
+        bareLayout,
       })
     : (_ctx, next) => next()
   app.use(errorPages)

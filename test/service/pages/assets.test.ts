@@ -9,12 +9,12 @@ const FILES = [
 ]
 
 for (const { file, pattern, type } of FILES) {
-  test(`${file} is served under a URL that names its content, to be kept for a year`, async (t) => {
+  test(`${file} is served under a URL with a hash of its content, cacheable for a year`, async (t) => {
     const { url } = await startLibrary(t)
     const href = pattern.exec(await (await fetch(`${url}/catalog/`)).text())?.[1] ?? ''
     const content = readFileSync(new URL(`../../../templates/assets/${file}`, import.meta.url))
     t.true(href.includes(createHash('sha256').update(content).digest('base64url').slice(0, 16)))
-    t.false(/^\/(?:static|media|catalog|accounts|admin)\//.test(href)) // Django's, on the same host name
+    t.false(/^\/(?:static|media|catalog|accounts|admin)\//.test(href)) // paths of Django on the same host name
 
     const response = await fetch(url + href)
     t.is(response.status, 200)
@@ -32,7 +32,7 @@ for (const { file, pattern, type } of FILES) {
   })
 }
 
-test('an asset is the same for everyone: no cookie, even where every request saves the session', async (t) => {
+test('an asset sets no cookie, even when every request saves the session', async (t) => {
   const { url } = await startLibrary(t, { session: { saveEveryRequest: true } })
   const home = await fetch(`${url}/catalog/`)
   const cookie = home.headers.get('Set-Cookie')?.split(';')[0] ?? ''
@@ -42,7 +42,7 @@ test('an asset is the same for everyone: no cookie, even where every request sav
   t.is(headers.get('Vary'), null)
 })
 
-test('an asset of another version is a 404 that no cache keeps', async (t) => {
+test('an asset of another version is a 404 that caches do not store', async (t) => {
   const { url } = await startLibrary(t)
   const response = await fetch(`${url}/koa-assets/styles.0000000000000000.css`)
   t.is(response.status, 404)

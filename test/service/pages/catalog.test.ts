@@ -22,7 +22,7 @@ const counts = test.macro<[TestDatabaseName]>({
 
 const shared = test.macro<[TestDatabaseName]>({
   title: (_, name) =>
-    `calls that come while a count runs share the next one, which starts when that ends, on ${name}`,
+    `calls made while a count runs share the next count, which starts when the first ends, on ${name}`,
   async exec(t, name) {
     const db = await openLibrary(t, name)
     const catalog = createCatalog({ db })
@@ -45,7 +45,7 @@ const shared = test.macro<[TestDatabaseName]>({
 })
 
 const fresh = test.macro<[TestDatabaseName]>({
-  title: (_, name) => `a call that comes while a count runs is not answered by it on ${name}`,
+  title: (_, name) => `a call made while a count runs is not answered by that count on ${name}`,
   async exec(t, name) {
     const db = await openLibrary(t, name)
     const catalog = createCatalog({ db })
@@ -56,7 +56,7 @@ const fresh = test.macro<[TestDatabaseName]>({
 
     calls.push(catalog.counts())
     const found = new Set<CatalogCounts>()
-    for (const call of calls) found.add(await call) // those that come meanwhile too
+    for (const call of calls) found.add(await call) // also the calls added meanwhile
 
     t.is(queries.count, 3)
     t.is(found.size, 3)
@@ -64,7 +64,7 @@ const fresh = test.macro<[TestDatabaseName]>({
 })
 
 const recovers = test.macro<[TestDatabaseName]>({
-  title: (_, name) => `a count that fails rejects those it was for and nobody after them on ${name}`,
+  title: (_, name) => `a failed count rejects its own callers and no later ones on ${name}`,
   async exec(t, name) {
     const db = await openLibrary(t, name)
     const catalog = createCatalog({ db })
@@ -82,7 +82,7 @@ const recovers = test.macro<[TestDatabaseName]>({
 })
 
 const kept = test.macro<[TestDatabaseName]>({
-  title: (_, name) => `counts are shown until they are as old as they may be, unless they failed, on ${name}`,
+  title: (_, name) => `counts are reused until countsMaxAge, unless they failed, on ${name}`,
   async exec(t, name) {
     const db = await openLibrary(t, name)
     let milliseconds = 0
@@ -98,7 +98,7 @@ const kept = test.macro<[TestDatabaseName]>({
     t.is(shared, first)
     milliseconds = 2999
     t.is(await catalog.counts(), first)
-    t.is(queries.count, start, 'nobody asked')
+    t.is(queries.count, start, 'no statement ran')
 
     milliseconds = 3000
     t.like(await catalog.counts(), { authors: 1 })
@@ -113,7 +113,7 @@ for (const name of testDatabases) {
   test(recovers, name)
 }
 
-/** Counts the statements from here on. */
+/** Counts the statements from now on. */
 function countQueries(db: Knex, each: (number: number) => void = () => {}): { count: number } {
   const queries = { count: 0 }
   db.on('query', () => {

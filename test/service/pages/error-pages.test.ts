@@ -4,10 +4,10 @@ import test from 'ava'
 import Koa, { type Middleware } from 'koa'
 import { createCatalog } from '../../../src/service/pages/catalog.ts'
 import { createErrorPages } from '../../../src/service/pages/error-pages.ts'
-import { createViews } from '../../../src/service/pages/views.ts'
+import { createTemplates } from '../../../src/service/pages/templates.ts'
 import { createTestDatabase, type TestDatabaseName, testDatabases } from '../../support/databases.ts'
 import type { Scope } from '../../support/file-scope.ts'
-import { bareFrame } from '../../support/frame.ts'
+import { bareLayout } from '../../support/layout.ts'
 import {
   listen,
   openUrl,
@@ -17,7 +17,7 @@ import {
   startLibrary,
 } from '../../support/library.ts'
 
-test('an unknown page is a 404 in the frame of the site, without a session', async (t) => {
+test('an unknown page is a 404 in the layout of the site, without a session', async (t) => {
   const { url } = await startLibrary(t)
   const response = await fetch(`${url}/catalog/book/1`)
   t.is(response.status, 404)
@@ -44,7 +44,7 @@ for (const path of [
   '/catalog/..%2f',
   '/catalog/?q=%E0%A4%A',
 ]) {
-  test(`the malformed escapes of ${path} are no failure of ours`, async (t) => {
+  test(`the malformed escapes of ${path} cause no 5xx`, async (t) => {
     const { url } = await startLibrary(t)
     const { status } = await fetch(`${url}${path}`)
     t.is(status, path.includes('?') ? 200 : 404)
@@ -60,7 +60,7 @@ test('a request line whose URL cannot be parsed is a 400', async (t) => {
 })
 
 for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'PROPFIND']) {
-  test(`${method} of the home page is a 405 that names what is allowed`, async (t) => {
+  test(`${method} of the home page is a 405 that names the allowed methods`, async (t) => {
     const { url } = await startLibrary(t)
     const response = await fetch(`${url}/catalog/`, { method })
     t.is(response.status, 405)
@@ -69,7 +69,7 @@ for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'PROPFIND']) {
   })
 }
 
-test('OPTIONS says what is allowed; it is no visit', async (t) => {
+test('OPTIONS names the allowed methods, and does not count as a visit', async (t) => {
   const { url, db } = await startLibrary(t)
   const response = await fetch(`${url}/catalog/`, { method: 'OPTIONS' })
   t.is(response.status, 200)
@@ -78,7 +78,7 @@ test('OPTIONS says what is allowed; it is no visit', async (t) => {
   t.deepEqual(await db('django_session'), [])
 })
 
-test('a session deleted while the page is made is a 400 that says so', async (t) => {
+test('a session deleted while the page is prepared is a 400 that says so', async (t) => {
   const { url, db, codec } = await startLibrary(t, {
     app: (db) => ({
       catalog: {
@@ -104,7 +104,7 @@ for (const [djangoVersion, saves] of [
   ['4.1', true],
   ['4.2', false],
 ] as const) {
-  test(`the session layer sees the status of a page that failed: 503 ${saves ? 'saves' : 'saves nothing'} in Django ${djangoVersion}`, async (t) => {
+  test(`the session layer sees the status of a failed page: 503 ${saves ? 'saves' : 'saves nothing'} in Django ${djangoVersion}`, async (t) => {
     const away = openUrl(t, 'mysql://user:password@127.0.0.1:1/library')
     const { url, db, codec } = await startLibrary(t, {
       session: { djangoVersion, saveEveryRequest: true },
@@ -134,7 +134,7 @@ for (const scheme of ['mysql', 'postgresql']) {
 }
 
 for (const scheme of ['mysql', 'postgresql']) {
-  test(`a ${scheme} server that hangs up is a 503`, async (t) => {
+  test(`a ${scheme} server that closes the connection is a 503`, async (t) => {
     const server = createServer((socket) => socket.end()).listen(0, '127.0.0.1')
     await once(server, 'listening')
     t.teardown(() => server.close())
@@ -149,7 +149,7 @@ for (const scheme of ['mysql', 'postgresql']) {
 
 const MANY_ROWS = 'information_schema.columns a, information_schema.columns b, information_schema.columns c'
 
-/** Ways in which a server ends what it was asked to do. */
+/** Ways in which a server ends a statement or a connection. */
 const CUT_SHORT: [what: string, name: TestDatabaseName, statements: string[]][] = [
   ['a connection killed', 'mysql', ['KILL CONNECTION_ID()']],
   ['a connection killed', 'mariadb', ['KILL CONNECTION_ID()']],
@@ -199,14 +199,14 @@ test('a missing table is a 500: waiting does not help', async (t) => {
   t.is(response.headers.get('Retry-After'), null)
 })
 
-test('a failure that another one caused has the status of its cause', async (t) => {
+test('an error with a cause has the status of its cause', async (t) => {
   const { url } = await serve(t, () => {
     throw new Error('could not save', { cause: Object.assign(new Error(), { code: 'SQLITE_BUSY' }) })
   })
   t.is((await fetch(url)).status, 503)
 })
 
-test('a status on an error that is not an HTTP error is not believed', async (t) => {
+test('a status on an error that is not an HTTP error is ignored', async (t) => {
   const { url } = await serve(t, () => {
     throw Object.assign(new Error('from some client library'), { status: 404 })
   })
@@ -222,7 +222,7 @@ for (const thrown of [undefined, null, 'text', { status: 404 }]) {
   })
 }
 
-test('neither the page nor the log shows the message of a failure, which may quote data', async (t) => {
+test('neither the page nor the log shows the message of an error, which may quote data', async (t) => {
   const secret = 'Duplicate entry abcdefgh'
   const { url, log } = await serve(t, () => {
     throw Object.assign(new Error(secret, { cause: new Error(secret) }), {
@@ -239,7 +239,7 @@ test('neither the page nor the log shows the message of a failure, which may quo
   t.regex(String((fields.frames as string[])[0]), /error-pages\.test\.ts/)
 })
 
-test('the log has the message of an error with a code of ours', async (t) => {
+test('the log has the message of an error with an ERR_… code', async (t) => {
   const { url, log } = await serve(t, () => {
     throw Object.assign(new Error('x is missing; set y'), { code: 'ERR_SETTINGS' })
   })
@@ -247,7 +247,7 @@ test('the log has the message of an error with a code of ours', async (t) => {
   t.like(await log.next('http.failure'), { message: 'x is missing; set y' })
 })
 
-test('the page of a 5xx shows the id under which the log has it', async (t) => {
+test('the page of a 5xx shows the request id that is in the log', async (t) => {
   const { url, log, db } = await startLibrary(t)
   await db.schema.dropTable('catalog_author')
   const response = await fetch(`${url}/catalog/`)
@@ -258,7 +258,7 @@ test('the page of a 5xx shows the id under which the log has it', async (t) => {
   t.is((await log.next('http.request')).requestId, id)
 })
 
-test('an error page keeps the cookie and Vary that were set, and drops what described the body', async (t) => {
+test('an error page keeps the cookie and Vary, and drops the headers that described the body', async (t) => {
   const { url } = await serve(t, (ctx) => {
     ctx.append('Set-Cookie', ['sessionid=""; Max-Age=0', 'other=1'])
     ctx.set({
@@ -280,14 +280,14 @@ test('an error page keeps the cookie and Vary that were set, and drops what desc
   t.is(response.headers.get('Content-Type'), 'text/html; charset=utf-8')
 })
 
-test('the headers of an HTTP error are sent, a Retry-After of its own included', async (t) => {
+test('the headers of an HTTP error are sent, including its own Retry-After', async (t) => {
   const { url } = await serve(t, (ctx) => {
     ctx.throw(503, { headers: { 'Retry-After': '120' } })
   })
   t.is((await fetch(url)).headers.get('Retry-After'), '120')
 })
 
-test('a page with a body of its own is left as it is, whatever its status', async (t) => {
+test('a page with its own body is not replaced, whatever its status', async (t) => {
   const { url } = await serve(t, (ctx) => {
     ctx.status = 404
     ctx.body = { error: 'no such book' }
@@ -295,15 +295,15 @@ test('a page with a body of its own is left as it is, whatever its status', asyn
   t.deepEqual(await (await fetch(url)).json(), { error: 'no such book' })
 })
 
-/** The error pages around one handler. */
+/** Serves one handler inside the error pages. */
 async function serve(t: Scope, handler: Middleware): Promise<{ url: string; log: RecordedLog }> {
   const log = recordLog()
-  const views = createViews({ stylesUrl: '/styles.css', iconUrl: '/icon.svg', version: '' })
-  const app = new Koa().use(createErrorPages({ views, log, bareFrame })).use(handler)
+  const templates = createTemplates({ stylesUrl: '/styles.css', iconUrl: '/icon.svg', version: '' })
+  const app = new Koa().use(createErrorPages({ templates, log, bareLayout })).use(handler)
   return { url: await listen(t, app.callback()), log }
 }
 
-/** What the server answers to this request line, which `fetch` would not send. */
+/** Returns the answer to this request line, which `fetch` would not send. */
 async function request(url: string, line: string): Promise<string> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1').setEncoding('utf8')
   socket.end(`${line}\r\nHost: localhost\r\nConnection: close\r\n\r\n`)

@@ -4,7 +4,7 @@ import { type Library, startLibrary } from '../../support/library.ts'
 
 const KEY = 'abcdefghijklmnopqrstuvwxyz012345'
 
-test('a new visitor gets a session cookie and is told "1 time"', async (t) => {
+test('a new visitor gets a session cookie and sees "1 time"', async (t) => {
   const { url } = await startLibrary(t)
   const response = await fetch(`${url}/catalog/`)
   t.is(response.status, 200)
@@ -14,7 +14,7 @@ test('a new visitor gets a session cookie and is told "1 time"', async (t) => {
   t.true(page.includes('You have visited this page 1 time.'))
 })
 
-test('the same visitor is told "2 times", then "3 times"', async (t) => {
+test('the same visitor sees "2 times", then "3 times"', async (t) => {
   const { url } = await startLibrary(t)
   const cookie = cookieOf(await fetch(`${url}/catalog/`))
   t.is(await visits(url, cookie), '2 times')
@@ -40,7 +40,7 @@ test('the page shows the four counts', async (t) => {
   )
 })
 
-/** What is stored before a visit, what after, and what the page says. */
+/** The stored value before and after a visit, and the text of the page. */
 const counting: [before: string, after: string, shown: string][] = [
   ['41', '42', '42 times'],
   ['0', '1', '1 time'],
@@ -69,7 +69,7 @@ for (const [before, after, shown] of counting) {
 }
 
 for (const foreign of ['"7"', '"<script>"', 'null', '[1]', '{"n":1}', 'NaN', 'Infinity']) {
-  test(`a num_visits of ${foreign} is no number to count on, so counting starts anew`, async (t) => {
+  test(`a num_visits of ${foreign} is not a number, so the count starts again at 1`, async (t) => {
     const library = await startLibrary(t)
     await store(library, { num_visits: foreign, other: '"stays"' })
     t.is(await visits(library.url, `sessionid=${KEY}`), '1 time')
@@ -77,14 +77,14 @@ for (const foreign of ['"7"', '"<script>"', 'null', '[1]', '{"n":1}', 'NaN', 'In
   })
 }
 
-test('requests at once with one cookie are each told another number, the one that they stored', async (t) => {
+test('of simultaneous requests with one cookie, each shows the number that it stored, all different', async (t) => {
   const TOGETHER = 20
   let present = 0
   const all = Promise.withResolvers<void>()
   const library = await startLibrary(t, {
     app: (db) => ({
       catalog: {
-        // Nobody counts a visit before everybody has asked for the session.
+        // Each request loads its session before any of them counts its visit.
         counts() {
           present += 1
           if (present === TOGETHER) all.resolve()
@@ -119,7 +119,7 @@ test('the page varies on the cookie and, as in Django, has no Cache-Control', as
   t.is(headers.get('Content-Type'), 'text/html; charset=utf-8')
 })
 
-test('without the counts there is no page, no visit and no cookie', async (t) => {
+test('if the counts fail, there is no page, no visit and no cookie', async (t) => {
   const library = await startLibrary(t)
   await store(library, { num_visits: '5' })
   await library.db.schema.dropTable('catalog_bookinstance')
@@ -137,7 +137,7 @@ const redirects: [from: string, to: string][] = [
 ]
 
 for (const [from, to] of redirects) {
-  test(`${from} redirects to ${to} for good, without a session`, async (t) => {
+  test(`${from} redirects to ${to} permanently, without a session`, async (t) => {
     const { url } = await startLibrary(t)
     const response = await fetch(`${url}${from}`, { redirect: 'manual' })
     t.is(response.status, 301)
@@ -147,7 +147,7 @@ for (const [from, to] of redirects) {
   })
 }
 
-test('paths are told apart as Django does, by case and slash', async (t) => {
+test('paths differ by case and slash, as in Django', async (t) => {
   const { url } = await startLibrary(t)
   for (const path of ['/Catalog/', '/catalog//', '//catalog/', '/catalog/x']) {
     t.is((await fetch(`${url}${path}`)).status, 404, path)

@@ -55,7 +55,7 @@ test('axe finds nothing on any page, light or dark, wide or narrow, and nothing 
   }
 })
 
-test('the browser refuses nothing that a page asks for', async (t) => {
+test('the browser blocks no resource of a page', async (t) => {
   const browser = await openBrowser(t)
   const page = await browser.newPage()
   const complaints: string[] = []
@@ -79,7 +79,7 @@ test('the first Tab reaches a link that skips the navigation', async (t) => {
   t.is(await page.locator(':focus').getAttribute('id'), 'content')
 })
 
-/** What axe objects to, and what it could not decide. */
+/** The violations that axe found, and the checks that it could not decide. */
 async function findings(page: Page, axe: string): Promise<string[]> {
   await page.evaluate(axe)
   return page.evaluate(async () => {

@@ -1,10 +1,10 @@
 import test from 'ava'
 import Koa from 'koa'
-import { createFrames } from '../../../src/service/pages/layout.ts'
+import { createLayouts } from '../../../src/service/pages/layout.ts'
 import { listen } from '../../support/library.ts'
 import { addMessages, addUser, logIn, startLoginSite } from './login-site.ts'
 
-/** The texts and addresses of the sidebar's links, in order. */
+/** The texts and URLs of the sidebar's links, in order. */
 function sidebar(page: string): string[] {
   const [, sidebarHtml = ''] = /<header class="sidebar">([\s\S]*?)<\/header>/.exec(page) ?? []
   const items = sidebarHtml.matchAll(
@@ -17,7 +17,7 @@ function sidebar(page: string): string[] {
 
 const LIBRARY = ['Home /catalog/', 'All books /catalog/books/', 'All authors /catalog/authors/']
 
-test('a visitor who is not logged in sees where to log in, and costs what they did: the session and the counts', async (t) => {
+test('an anonymous visitor sees a login link, and costs no statements beyond the session and the counts', async (t) => {
   const site = await startLoginSite(t)
   site.statements()
   const first = await site.visitor.fetch(`${site.url}/catalog/`)
@@ -30,7 +30,7 @@ test('a visitor who is not logged in sees where to log in, and costs what they d
   t.is(site.statements().length, 3) // The session is read, too.
 })
 
-test('a user sees their name, their books and a button to log out, for one statement more and one for permissions', async (t) => {
+test('a user sees their name, their books and a logout button, for one more statement, and one for permissions', async (t) => {
   const site = await startLoginSite(t)
   await logIn(site)
   site.statements()
@@ -45,7 +45,7 @@ test('a user sees their name, their books and a button to log out, for one state
   t.true(site.statements().length <= 5)
 })
 
-test('staff sees the admin and the borrowed books, a librarian by permission the latter', async (t) => {
+test('staff see the admin and all borrowed books; a librarian with the permission sees all borrowed books', async (t) => {
   const site = await startLoginSite(t)
   await logIn(site, { username: 'librarian' })
   const page = await (await site.visitor.fetch(`${site.url}/catalog/`)).text()
@@ -65,7 +65,7 @@ test('staff sees the admin and the borrowed books, a librarian by permission the
   t.deepEqual(sidebar(clerks).slice(-2), ['form /accounts/logout/', 'All borrowed /catalog/borrowed/'])
 })
 
-test('a name is shown as text', async (t) => {
+test('a user name is escaped', async (t) => {
   const site = await startLoginSite(t)
   await addUser(site.db, { username: '<b>&"' })
   await logIn(site, { username: '<b>&"' })
@@ -73,10 +73,10 @@ test('a name is shown as text', async (t) => {
   t.true(page.includes('User: <strong>&lt;b&gt;&amp;&quot;</strong>'))
 })
 
-test('the link to the login page leads back to the page it is on', async (t) => {
-  const frames = createFrames({ isServed: () => true, djangoBaseUrl: '', loginUrl: '/accounts/login/' })
+test('the login link returns to the current page', async (t) => {
+  const layouts = createLayouts({ isServed: () => true, djangoBaseUrl: '', loginUrl: '/accounts/login/' })
   const app = new Koa().use((ctx) => {
-    ctx.body = frames.bare(ctx).next
+    ctx.body = layouts.bare(ctx).next
   })
   const url = await listen(t, app.callback())
   for (const [path, next] of [
@@ -87,7 +87,7 @@ test('the link to the login page leads back to the page it is on', async (t) => 
     t.is(await (await fetch(`${url}${path}`)).text(), next)
 })
 
-test('an error page names nobody and asks for nothing, as in Django', async (t) => {
+test('an error page shows no user and runs no statement, as in Django', async (t) => {
   const site = await startLoginSite(t)
   await logIn(site)
   site.statements()
@@ -104,7 +104,7 @@ test('an error page names nobody and asks for nothing, as in Django', async (t) 
   t.true(site.statements().length <= 3)
 })
 
-test('a password that was changed elsewhere ends the login here at once', async (t) => {
+test('a password change elsewhere ends the login here immediately', async (t) => {
   const site = await startLoginSite(t)
   await site.visitor.visit(site.url)
   await logIn(site)
@@ -114,7 +114,7 @@ test('a password that was changed elsewhere ends the login here at once', async 
   t.true(page.includes('this page 1 time.'))
 })
 
-test('messages are shown once, as text unless they are safe', async (t) => {
+test('messages are shown once, escaped unless they are marked safe', async (t) => {
   const site = await startLoginSite(t, { session: { messages: { storage: 'session' } } })
   await site.visitor.visit(site.url)
   await addMessages(site, [0, 25, 'Saved <b>', 'big'], [1, 40, '<em>Late</em>', ''])
@@ -125,7 +125,7 @@ test('messages are shown once, as text unless they are safe', async (t) => {
   t.false(again.includes('class="messages"'))
 })
 
-test('pages of Django are linked at its address, forms may be sent there, and those of ours stay', async (t) => {
+test('links to pages of Django have its origin, forms may be sent there, and our own pages keep relative links', async (t) => {
   const site = await startLoginSite(t, { djangoBaseUrl: 'https://django.example:8443' })
   await logIn(site, { username: 'librarian' })
   const response = await site.visitor.fetch(`${site.url}/catalog/`)
@@ -145,7 +145,7 @@ test('pages of Django are linked at its address, forms may be sent there, and th
   ])
 })
 
-test('where the login page is elsewhere, so is its link', async (t) => {
+test('the login link follows LOGIN_URL and djangoBaseUrl', async (t) => {
   const site = await startLoginSite(t, {
     login: null,
     loginUrl: 'https://sso.example/in',

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex'
 import type { AppOptions } from '../../../src/service/app.ts'
 import type { LoginOptions } from '../../../src/service/pages/login.ts'
-import { createLoginTries, type LoginTriesOptions } from '../../../src/service/pages/login-throttle.ts'
+import { createLoginThrottle, type LoginThrottleOptions } from '../../../src/service/pages/login-throttle.ts'
 import { hashed } from '../../auth/users.ts'
 import { createVisitor, type Visitor } from '../../interop/visitor.ts'
 import type { Scope } from '../../support/file-scope.ts'
@@ -11,21 +11,21 @@ export const PASSWORD = 'open sesame, 열려라'
 
 export interface LoginSite extends Library {
   readonly visitor: Visitor
-  /** What was asked of the database since the last look. */
+  /** The statements since the last call. */
   statements(): string[]
 }
 
-/** Our site with its login pages, and the users `reader` (id 1) and `librarian` (id 2, staff and superuser). */
+/** Starts the site with its login pages, and the users `reader` (id 1) and `librarian` (id 2, staff and superuser). */
 export async function startLoginSite(
   t: Scope,
   {
-    tries,
+    throttle,
     login,
     session,
     ...app
   }: Partial<Omit<AppOptions, 'login'>> & {
-    tries?: Partial<LoginTriesOptions>
-    /** Null: the pages are elsewhere. */
+    throttle?: Partial<LoginThrottleOptions>
+    /** Null: the login pages are not served here. */
     login?: Partial<LoginOptions> | null
     session?: NonNullable<Parameters<typeof startLibrary>[1]>['session']
   } = {},
@@ -41,7 +41,7 @@ export async function startLoginSite(
             ? null
             : {
                 authenticate: visitors.auth.authenticate,
-                tries: createLoginTries({ byName: 3, byAddress: 6, window: 600, ...tries }),
+                throttle: createLoginThrottle({ byName: 3, byAddress: 6, window: 600, ...throttle }),
                 logsOutOnGet: () => visitors.profile.logsOutOnGet,
                 loginRedirectUrl: '/catalog/',
                 logoutRedirectUrl: null,
@@ -79,7 +79,7 @@ export function fieldOf(page: string, name: string): string {
   return new RegExp(`name="${name}" value="([^"]*)"`).exec(page)?.[1] ?? ''
 }
 
-/** Opens the login page and sends its form, as a browser does. */
+/** Loads the login page and submits its form, as a browser does. */
 export async function logIn(
   { url, visitor }: { url: string; visitor: Visitor },
   {
@@ -100,7 +100,7 @@ export async function logIn(
   return visitor.fetch(`${url}/accounts/login/`, { method: 'POST', body: new URLSearchParams(form) })
 }
 
-/** Puts messages into every session there is: [`__json_message`, safe, level, text, extra tags]. */
+/** Stores messages in every session: [`__json_message`, safe, level, text, extra tags]. */
 export async function addMessages(
   { db, codec }: Pick<LoginSite, 'db' | 'codec'>,
   ...messages: readonly (readonly [safe: 0 | 1, level: number, text: string, extraTags: string])[]

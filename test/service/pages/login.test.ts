@@ -4,7 +4,7 @@ import { addUser, fieldOf, logIn, PASSWORD, startLoginSite } from './login-site.
 
 const NEVER = 'max-age=0, no-cache, no-store, must-revalidate, private'
 
-test('the login page has a form with a token, and is kept by nobody', async (t) => {
+test('the login page has a form with a token, and caches do not store it', async (t) => {
   const site = await startLoginSite(t)
   const response = await site.visitor.fetch(`${site.url}/accounts/login/?next=/catalog/mybooks/%3Fpage=2`)
   const page = await response.text()
@@ -20,7 +20,7 @@ test('the login page has a form with a token, and is kept by nobody', async (t) 
   t.true(page.includes('href="/accounts/login/?next=/catalog/mybooks/%3Fpage%3D2"'))
 })
 
-test('the right password logs in, under a new key, and leads to next', async (t) => {
+test('the right password logs in under a new session key, and redirects to next', async (t) => {
   const site = await startLoginSite(t)
   await site.visitor.visit(site.url)
   const before = site.visitor.cookie()
@@ -44,7 +44,7 @@ for (const [name, fields] of Object.entries({
   'an unknown name': { username: 'nobody' },
   'an inactive user': { username: 'gone' },
 })) {
-  test(`${name} gives the same page, 200, and no word of which it was`, async (t) => {
+  test(`${name} shows the same page with 200, and does not say which was wrong`, async (t) => {
     const site = await startLoginSite(t)
     await addUser(site.db, { username: 'gone', is_active: 0 })
     const response = await logIn(site, { query: '?next=/admin/', ...fields })
@@ -62,8 +62,8 @@ for (const [name, fields] of Object.entries({
   })
 }
 
-test('what is missing is said at its field, and is no try', async (t) => {
-  const site = await startLoginSite(t, { tries: { byName: 1 } })
+test('a missing value is reported at its field, and does not count as an attempt', async (t) => {
+  const site = await startLoginSite(t, { throttle: { byName: 1 } })
   for (const [username, password] of [
     ['', ''],
     ['   ', PASSWORD],
@@ -85,7 +85,7 @@ for (const next of [
   '///x',
   '\0/x',
 ]) {
-  test(`next=${JSON.stringify(next)} leads nowhere else, whether it comes in the query or in the form`, async (t) => {
+  test(`next=${JSON.stringify(next)} does not lead to another host, in the query or in the form`, async (t) => {
     const site = await startLoginSite(t)
     const page = await site.visitor.fetch(`${site.url}/accounts/login/?next=${encodeURIComponent(next)}`)
     t.is(fieldOf(await page.text(), 'next'), '')
@@ -96,7 +96,7 @@ for (const next of [
   })
 }
 
-test('next may be a URL of this host, and is escaped for its header', async (t) => {
+test('next may be a URL of this host, and is escaped in the Location header', async (t) => {
   const site = await startLoginSite(t)
   const next = `${site.url}/책/?a=b c\r\nSet-Cookie: x=y`
   const response = await logIn(site, { fields: { next } })
@@ -104,7 +104,7 @@ test('next may be a URL of this host, and is escaped for its header', async (t) 
   t.is(site.visitor.cookie('x'), undefined)
 })
 
-test('a login or logout without a token is a 403 in the frame, and does nothing', async (t) => {
+test('a login or logout without a token is a 403 in the layout, and does nothing', async (t) => {
   const site = await startLoginSite(t)
   const body = new URLSearchParams({ username: 'reader', password: PASSWORD })
   const response = await site.visitor.fetch(`${site.url}/accounts/login/`, { method: 'POST', body })
@@ -117,7 +117,7 @@ test('a login or logout without a token is a 403 in the frame, and does nothing'
   t.true(home.includes('User: <strong>reader</strong>'))
 })
 
-test('logging out flushes, with the form of the sidebar', async (t) => {
+test('the logout form of the sidebar flushes the session', async (t) => {
   const site = await startLoginSite(t)
   await logIn(site)
   const page = await (await site.visitor.fetch(`${site.url}/catalog/`)).text()
@@ -135,7 +135,7 @@ test('logging out flushes, with the form of the sidebar', async (t) => {
   t.like(await site.log.next('auth.logout'), { userId: '1' })
 })
 
-test('after logging out LOGOUT_REDIRECT_URL counts, and a safe next before it', async (t) => {
+test('after logging out a safe next is used, else LOGOUT_REDIRECT_URL', async (t) => {
   const site = await startLoginSite(t, { login: { logoutRedirectUrl: '/catalog/books/' } })
   for (const [next, expected] of [
     ['', '/catalog/books/'],
@@ -165,9 +165,9 @@ for (const [djangoVersion, status] of [
   })
 }
 
-test('too many wrong passwords for a name are a 429, the right one too, until the time is over', async (t) => {
+test('after too many wrong passwords for a name, even the right one is a 429 until the window ends', async (t) => {
   let now = 0
-  const site = await startLoginSite(t, { tries: { now: () => now } })
+  const site = await startLoginSite(t, { throttle: { now: () => now } })
   for (let attempt = 0; attempt < 3; attempt += 1)
     t.is((await logIn(site, { username: `${' '.repeat(300)}\x1creader`, password: 'x' })).status, 200)
   const response = await logIn(site)
@@ -182,8 +182,8 @@ test('too many wrong passwords for a name are a 429, the right one too, until th
   t.is((await logIn(site)).status, 302)
 })
 
-test('a hundred tries at once are a hundred', async (t) => {
-  const site = await startLoginSite(t, { tries: { byName: 5, byAddress: 1000 } })
+test('simultaneous attempts all count', async (t) => {
+  const site = await startLoginSite(t, { throttle: { byName: 5, byAddress: 1000 } })
   const page = await (await site.visitor.fetch(`${site.url}/accounts/login/`)).text()
   const csrfmiddlewaretoken = fieldOf(page, 'csrfmiddlewaretoken')
   const body = () => new URLSearchParams({ csrfmiddlewaretoken, username: 'reader', password: 'x' })
@@ -196,7 +196,7 @@ test('a hundred tries at once are a hundred', async (t) => {
   t.is(answers.filter(({ status }) => status === 429).length, 25)
 })
 
-test('an address has its limit, too, which a trusted proxy tells apart and nobody else', async (t) => {
+test('an address has its own limit; X-Forwarded-For sets the address only from a trusted proxy', async (t) => {
   for (const trustedProxy of [['for'], []] as const) {
     const site = await startLoginSite(t, { trustedProxy })
     const attempt = async (username: string, address: string) => {
@@ -224,8 +224,8 @@ for (const [kind, addressOf] of Object.entries({
   'IPv6 in other letters, with a zone': (at: number) =>
     at % 2 ? '2001:DB8:0:7::1' : `2001:db8:0:7::2%eth${at}`,
 })) {
-  test(`one address is one, however the proxy writes it: ${kind}`, async (t) => {
-    const site = await startLoginSite(t, { trustedProxy: ['for'], tries: { byAddress: 4 } })
+  test(`all spellings of one address by the proxy count as one: ${kind}`, async (t) => {
+    const site = await startLoginSite(t, { trustedProxy: ['for'], throttle: { byAddress: 4 } })
     const page = await (await site.visitor.fetch(`${site.url}/accounts/login/`)).text()
     const csrfmiddlewaretoken = fieldOf(page, 'csrfmiddlewaretoken')
     site.statements()
@@ -241,12 +241,12 @@ for (const [kind, addressOf] of Object.entries({
       statuses.push(answer.status)
     }
     t.deepEqual(statuses, [200, 200, 200, 200, 429, 429, 429, 429])
-    t.is(site.statements().length, 4, 'a name of an address that is to wait is not looked up')
+    t.is(site.statements().length, 4, 'no user is queried for an address at its limit')
   })
 }
 
-test('a database that fails takes no try away', async (t) => {
-  const site = await startLoginSite(t, { tries: { byName: 1 } })
+test('a login that fails because of the database does not count', async (t) => {
+  const site = await startLoginSite(t, { throttle: { byName: 1 } })
   const page = await (await site.visitor.fetch(`${site.url}/accounts/login/`)).text()
   await site.db.schema.renameTable('auth_user', 'elsewhere')
   const csrfmiddlewaretoken = fieldOf(page, 'csrfmiddlewaretoken')
@@ -258,7 +258,7 @@ test('a database that fails takes no try away', async (t) => {
   t.is((await logIn(site)).status, 302)
 })
 
-test('the paths without their slash lead to those with it', async (t) => {
+test('the paths without a slash redirect to those with it', async (t) => {
   const site = await startLoginSite(t)
   for (const page of ['login', 'logout']) {
     const response = await site.visitor.fetch(`${site.url}/accounts/${page}?next=/x`)
@@ -267,13 +267,13 @@ test('the paths without their slash lead to those with it', async (t) => {
   }
 })
 
-test('where the pages are served elsewhere, they are not found here', async (t) => {
+test('without login pages, their paths are a 404', async (t) => {
   const site = await startLoginSite(t, { login: null })
   t.is((await site.visitor.fetch(`${site.url}/accounts/login/`)).status, 404)
   t.is((await site.visitor.fetch(`${site.url}/accounts/logout/`, { method: 'POST' })).status, 404)
 })
 
-test('no log has a password, a name, a token or a cookie', async (t) => {
+test('the log contains no password, name, token or cookie', async (t) => {
   const site = await startLoginSite(t)
   await logIn(site, { username: 'a-secret-typed-as-a-name', password: 'another-secret' })
   await logIn(site)

@@ -3,11 +3,11 @@ import { connect } from 'node:net'
 import test from 'ava'
 import Koa from 'koa'
 import { createErrorPages } from '../../../src/service/pages/error-pages.ts'
-import { createViews } from '../../../src/service/pages/views.ts'
+import { createTemplates } from '../../../src/service/pages/templates.ts'
 import { createAllowedHosts } from '../../../src/service/proxy/allowed-hosts.ts'
 import type { TrustedHeader } from '../../../src/service/proxy/trusted-proxy.ts'
 import type { Scope } from '../../support/file-scope.ts'
-import { bareFrame } from '../../support/frame.ts'
+import { bareLayout } from '../../support/layout.ts'
 import { type Library, listen, type RecordedLog, recordLog, startLibrary } from '../../support/library.ts'
 
 const ALLOWED = ['library.example.com', '.example.org']
@@ -17,7 +17,7 @@ test('a request for a host that is not ours is a 400 in the frame, without a ses
   const answer = await request(url, { host: 'evil.example.net' })
   t.true(answer.startsWith('HTTP/1.1 400 Bad Request\r\n'))
   t.true(answer.includes('<nav aria-label="Library">'))
-  t.true(answer.includes('does not answer under this name'))
+  t.true(answer.includes('is not available under this host name'))
   t.notRegex(answer, /set-cookie|evil/i)
   t.deepEqual(await db('django_session'), [])
   const { fields } = log.events.find(({ event }) => event === 'security.disallowed_host') ?? {}
@@ -160,7 +160,11 @@ async function serveHosts(
   const log = recordLog()
   const app = new Koa()
   app.use(
-    createErrorPages({ views: createViews({ stylesUrl: '', iconUrl: '', version: '' }), log, bareFrame }),
+    createErrorPages({
+      templates: createTemplates({ stylesUrl: '', iconUrl: '', version: '' }),
+      log,
+      bareLayout,
+    }),
   )
   app.use(createAllowedHosts({ allowedHosts, trustedProxy }))
   app.use((ctx) => {

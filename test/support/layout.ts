@@ -1,7 +1,7 @@
-import type { Frame } from '../../src/service/pages/layout.ts'
+import type { Layout } from '../../src/service/pages/layout.ts'
 
-/** A frame for tests of single parts. */
-export const testFrame: Frame = {
+/** A layout for tests of single parts. */
+export const testLayout: Layout = {
   links: {
     home: '/catalog/',
     books: '/catalog/books/',
@@ -17,4 +17,4 @@ export const testFrame: Frame = {
   messages: [],
 }
 
-export const bareFrame = (): Frame => testFrame
+export const bareLayout = (): Layout => testLayout

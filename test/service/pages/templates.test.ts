@@ -1,17 +1,17 @@
 import test from 'ava'
-import { createViews } from '../../../src/service/pages/views.ts'
-import { testFrame as frame } from '../../support/frame.ts'
+import { createTemplates } from '../../../src/service/pages/templates.ts'
+import { testLayout as layout } from '../../support/layout.ts'
 
-const views = createViews({ stylesUrl: '/styles.css', iconUrl: '/icon.svg', version: '1.2.3' })
+const templates = createTemplates({ stylesUrl: '/styles.css', iconUrl: '/icon.svg', version: '1.2.3' })
 const counts = { books: 0, copies: 0, copiesAvailable: 0, authors: 0 }
 
 test('values are escaped', (t) => {
-  const page = views.render('error.html', {
+  const page = templates.render('error.html', {
     status: 400,
     title: '<script>"&',
     message: "'<b>'",
     reference: '',
-    frame,
+    layout,
   })
   t.true(page.includes('<h1>&lt;script&gt;&quot;&amp;</h1>'))
   t.true(page.includes('&#39;&lt;b&gt;&#39;'))
@@ -25,17 +25,19 @@ test('a message is escaped unless Django marked it as safe', (t) => {
     { ...level, text: '<b>bold</b>', tags: '', isSafe: true },
   ]
   const error = { status: 400, title: '', message: '', reference: '' }
-  const page = views.render('error.html', { ...error, frame: { ...frame, messages } }).replace(/\s+</g, '<')
+  const page = templates
+    .render('error.html', { ...error, layout: { ...layout, messages } })
+    .replace(/\s+</g, '<')
   t.true(
     page.includes(
       '<ul class="messages"><li class="message big info">&lt;b&gt;&quot;5 &gt; 4&quot;&lt;/b&gt;</li><li class="message"><b>bold</b></li></ul>',
     ),
   )
-  t.false(views.render('error.html', { ...error, frame }).includes('class="messages"'))
+  t.false(templates.render('error.html', { ...error, layout }).includes('class="messages"'))
 })
 
-test('a value that the template needs and does not get is an error, not an empty page', (t) => {
-  t.throws(() => views.render('index.html', { counts, frame }), { message: /undefined/ })
+test('a missing value that the template uses is an error, not an empty text', (t) => {
+  t.throws(() => templates.render('index.html', { counts, layout }), { message: /undefined/ })
 })
 
 for (const [numVisits, text] of [
@@ -48,27 +50,29 @@ for (const [numVisits, text] of [
 ] as const) {
   test(`${typeof numVisits} ${numVisits} is shown as "${text}"`, (t) => {
     t.true(
-      views.render('index.html', { counts, numVisits, frame }).includes(`You have visited this page ${text}`),
+      templates
+        .render('index.html', { counts, numVisits, layout })
+        .includes(`You have visited this page ${text}`),
     )
   })
 }
 
 test('numbers are shown as Django shows them, without separators', (t) => {
-  const page = views.render('index.html', {
+  const page = templates.render('index.html', {
     counts: { ...counts, books: 1234567 },
     numVisits: 7654321,
-    frame,
+    layout,
   })
   t.true(page.includes('<dd>1234567</dd>'))
   t.true(page.includes('this page 7654321 times.'))
 })
 
-test('only the page that one is on is marked in the navigation', (t) => {
+test('only the current page is marked in the navigation', (t) => {
   const current = '<a href="/catalog/" aria-current="page">Home</a>'
-  t.true(views.render('index.html', { counts, numVisits: 1, frame }).includes(current))
+  t.true(templates.render('index.html', { counts, numVisits: 1, layout }).includes(current))
   t.false(
-    views
-      .render('error.html', { status: 404, title: 'x', message: 'y', reference: '', frame })
+    templates
+      .render('error.html', { status: 404, title: 'x', message: 'y', reference: '', layout })
       .includes('aria-current'),
   )
 })
