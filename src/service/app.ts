@@ -21,42 +21,42 @@ import { http } from './server/node-http.ts'
 import { createSecurityHeaders, type HstsOptions } from './server/security-headers.ts'
 
 export interface AppOptions {
-  /** Gives each request `ctx.session`, `ctx.csrf`, `ctx.user` and `ctx.messages`. */
+  /** Sets `ctx.session`, `ctx.csrf`, `ctx.user` and `ctx.messages`. */
   readonly sessionMiddleware: Middleware
-  /** The counts of the home page; null where it is not served. */
+  /** The counts of the home page; null when it is not served. */
   readonly catalog: Catalog | null
-  /** A cheap question to the database, for `/health/ready`. */
+  /** The readiness checks, for `/health/ready`. */
   readonly ping: () => Promise<void>
-  /** Whether the service is shutting down; `/health/ready` then says 503. */
+  /** Whether the service is shutting down; then `/health/ready` answers 503. */
   readonly isDraining?: () => boolean
   readonly log: Log
-  /** Which of X-Forwarded-Host, -Proto and -For a proxy in front sets. */
+  /** The X-Forwarded-… headers that a proxy in front sets. */
   readonly trustedProxy: readonly TrustedHeader[]
-  /** ALLOWED_HOSTS; the names of this machine, unless given. */
+  /** ALLOWED_HOSTS. Default: the names of this machine. */
   readonly allowedHosts?: readonly string[]
   readonly environment: 'development' | 'production'
-  /** Ours, for the foot of the page. */
+  /** The version of this package, for the page footer. */
   readonly version?: string
-  /** Django's SECURE_HSTS_…; none unless given. */
+  /** Django's SECURE_HSTS_…. Default: no such header. */
   readonly hsts?: HstsOptions | undefined
-  /** What the login and logout pages need; null where they are served elsewhere. */
+  /** Null when the login and logout pages are not served here. */
   readonly login?: LoginOptions | null
   /** LOGIN_URL. */
   readonly loginUrl?: string
-  /** What stands before the paths that are served elsewhere; '' for the same origin. */
+  /** The prefix of links to pages that Django serves; '' for the same origin. */
   readonly djangoBaseUrl?: string
-  /** Answers what is not served here. */
+  /** Answers paths and methods that this service does not serve. */
   readonly upstream?: Upstream | null
-  /** What the log shows of a path that is no page of ours. */
+  /** How the log shows a path that this service does not serve. */
   readonly pathLabel?: PathLabel
-  /** Called for each request that is over, for metrics. */
+  /** Called at the end of each request, for metrics. */
   readonly onRequest?: ((request: FinishedRequest) => void) | undefined
 }
 
-/** Paths as Django tells them apart; a method that Node knows and a path does not take is a 405. */
+/** As in Django, case and the slash at the end matter. A known path with a method that it does not support is a 405. */
 const ROUTER_OPTIONS = { strict: true, sensitive: true, methods: http.METHODS }
 
-/** The site as a Koa application: what each request goes through, in order. */
+/** The site as a Koa application. */
 export function createApp({
   sessionMiddleware,
   catalog,
@@ -77,14 +77,7 @@ export function createApp({
 }: AppOptions): Koa {
   const assets = readAssets()
   const templates = createTemplates({ stylesUrl: assets.styles.url, iconUrl: assets.icon.url, version })
-  const health = createHealth({ ping, isDraining, log })
-  // The names are what metrics tell routes by.
-  const sessionless = new Router(ROUTER_OPTIONS)
-    .get('health_live', '/health/live', health.live)
-    .get('health_ready', '/health/ready', health.ready)
-    .get('asset', assets.styles.url, assets.styles.serve)
-    .get('asset', assets.icon.url, assets.icon.serve)
-
+  const sessionless = sessionlessRoutes(assets, createHealth({ ping, isDraining, log }))
   const router = new Router(ROUTER_OPTIONS)
   const { placeOf, middleware: routing } = createRouting((method, path) => {
     const { path: layers, route } = router.match(path, method)
@@ -94,34 +87,55 @@ export function createApp({
   const isServed = (method: string, path: string) => placeOf(method, path) === 'here'
   const layouts = createLayouts({ isServed, djangoBaseUrl, loginUrl })
   const layout = layouts.forVisitor
-  if (catalog !== null)
-    router
-      .get('redirect', '/', redirectHome)
-      .get('redirect', '/catalog', appendSlash)
-      .get('home', '/catalog/', createHome({ catalog, templates, layout }))
+  if (catalog !== null) addHome(router, createHome({ catalog, templates, layout }))
   if (login !== null) addLogin(router, loginUrl, createLogin({ ...login, templates, layout, log }))
+  const errorPages = createErrorPages({ templates, log, bareLayout: layouts.bare })
+
   const app = new Koa({ env: environment })
   followProxy(app, trustedProxy)
   app.on('error', (error: unknown) => log.warn('http.broken', errorFields(error)))
-  app.use(createRequestLog({ log, pathLabel, onRequest }))
-  app.use(routing)
-  app.use(createSecurityHeaders({ hsts, formActions: originsOf(djangoBaseUrl) }))
-  // Twice, since Django wraps every middleware in such a page (django/core/handlers/exception.py). This one answers
-  // the failures of the session layer itself, e.g. a session that was deleted meanwhile (400).
-  const errorPages = createErrorPages({ templates, log, bareLayout: layouts.bare })
-  app.use(errorPages)
-  // Before the hosts are checked, since nothing there depends on the host: orchestrators and load balancers ask by
-  // address, and the page that refuses a host needs its style sheet.
-  app.use(under(['/health/', ASSETS_PREFIX], sessionless))
-  app.use(createAllowedHosts({ allowedHosts, trustedProxy }))
-  // Before the session: that of a page of Django is Django's to load and to save.
-  app.use(passOn(upstream))
-  app.use(sessionMiddleware)
-  // And this one those of the pages, so that the session layer sees a status and not an exception: a 404 still saves
-  // the session and a 500 does not.
-  app.use(errorPages)
-  app.use(router.allowedMethods()).use(router.routes())
+  // What each request passes through, in order, like Django's MIDDLEWARE.
+  const middlewares: readonly Middleware[] = [
+    createRequestLog({ log, pathLabel, onRequest }),
+    routing,
+    createSecurityHeaders({ hsts, formActions: originsOf(djangoBaseUrl) }),
+    // Twice, because Django wraps every middleware in an error page (django/core/handlers/exception.py). This one
+    // handles errors of the session layer itself, e.g. a session that was deleted during the request (400).
+    errorPages,
+    // Before the host check, because these do not depend on the host: orchestrators and load balancers request them by
+    // address, and the error page for a disallowed host needs its style sheet.
+    under(['/health/', ASSETS_PREFIX], sessionless),
+    createAllowedHosts({ allowedHosts, trustedProxy }),
+    // Before the session: on Django's pages, Django loads and saves the session.
+    passOn(upstream),
+    sessionMiddleware,
+    // This one handles errors of the pages, so that the session layer sees a status and not an exception: as in Django,
+    // a 404 saves the session and a 500 does not.
+    errorPages,
+    router.allowedMethods() as Middleware,
+    router.routes() as Middleware,
+  ]
+  for (const middleware of middlewares) app.use(middleware)
   return app
+}
+
+/** The routes that need neither a session nor a known host. Metrics label requests by the route names. */
+function sessionlessRoutes(
+  assets: ReturnType<typeof readAssets>,
+  health: ReturnType<typeof createHealth>,
+): Router {
+  return new Router(ROUTER_OPTIONS)
+    .get('health_live', '/health/live', health.live)
+    .get('health_ready', '/health/ready', health.ready)
+    .get('asset', assets.styles.url, assets.styles.serve)
+    .get('asset', assets.icon.url, assets.icon.serve)
+}
+
+function addHome(router: Router, home: Middleware): void {
+  router
+    .get('redirect', '/', redirectHome)
+    .get('redirect', '/catalog', appendSlash)
+    .get('home', '/catalog/', home)
 }
 
 function addLogin(router: Router, path: string, pages: LoginPages): void {
@@ -134,10 +148,10 @@ function addLogin(router: Router, path: string, pages: LoginPages): void {
     if (full.length > 1 && full.endsWith('/')) router.get('redirect', full.slice(0, -1), appendSlash)
 }
 
-/** Where our logout page is. */
+/** The path of the logout page. */
 export const LOGOUT_PATH = '/accounts/logout/'
 
-/** The routes whose paths are ours whatever the method: no other may reach Django's login page past the limit on tries. */
+/** Routes whose paths never go to Django, whatever the method, so that Django's login page cannot bypass the throttle. */
 const RESERVED: ReadonlySet<unknown> = new Set(['login', 'logout'])
 
 function originsOf(url: string): string[] {
@@ -145,8 +159,8 @@ function originsOf(url: string): string[] {
 }
 
 /**
- * The router's answers for paths that begin so; for others it is not asked, since that costs. A known path with another
- * method goes no further: no session for it either. `allowedMethods` says 405.
+ * Calls the router only for paths that begin with one of `prefixes`, which is faster. A known path with a wrong method
+ * does not reach the session either: `allowedMethods` answers 405.
  */
 function under(prefixes: readonly string[], router: Router): Middleware {
   const allowedMethods = router.allowedMethods() as Middleware
@@ -160,7 +174,7 @@ function under(prefixes: readonly string[], router: Router): Middleware {
   }
 }
 
-/** Passes on what is not ours; answers 404 to what servers may take for ours, so that nothing of ours has two doors. */
+/** Passes other paths on to Django. Answers 404 to ambiguous spellings of our own paths, so that each page has one path. */
 function passOn(upstream: Upstream | null): Middleware {
   return function passOnElsewhere(ctx, next) {
     const { place } = ctx.state
@@ -183,5 +197,5 @@ const appendSlash: Middleware = function appendSlash(ctx) {
 function redirectPermanently(ctx: Koa.Context, location: string): void {
   ctx.redirect(location)
   ctx.status = 301
-  ctx.body = '' // Django's are empty too
+  ctx.body = '' // as in Django
 }

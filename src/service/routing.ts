@@ -4,19 +4,19 @@ import { isUnambiguous, lenientPath, pathInfo } from '../django/path-info.ts'
 import { toOriginForm } from './proxy/forwarded-headers.ts'
 
 /**
- * Who answers a request: a page of ours, the upstream (or our 404 page, without one), or a 404 page although there may
- * be an upstream, since servers may take its path for that of a page of ours.
+ * Where a request is answered. `here`: by a page of this service. `elsewhere`: by the upstream; without one, by the 404
+ * page. `nowhere`: by the 404 page even with an upstream, because other servers may read the path as one of our pages.
  */
 export type Place = 'here' | 'elsewhere' | 'nowhere'
 
 export interface Routing {
-  /** Where a request for this target, in origin form, is answered: the one decision that all parts follow. */
+  /** Where a request for this target, in origin form, is answered. All parts use this one decision. */
   placeOf(method: string, target: string): Place
-  /** Brings the target into origin form, and that of a page of ours to the path of its route; sets `ctx.state.place`. */
+  /** Rewrites the target to origin form, and for our pages to the path of the route. Sets `ctx.state.place`. */
   readonly middleware: Middleware
 }
 
-/** @param isServed whether a page of ours has exactly this path and method */
+/** @param isServed whether a page of this service has exactly this path and method */
 export function createRouting(isServed: (method: string, path: string) => boolean): Routing {
   function placeOf(method: string, target: string): Place {
     const path = pathInfo(target)
@@ -36,12 +36,12 @@ export function createRouting(isServed: (method: string, path: string) => boolea
   }
 }
 
-/** Whether servers may take this target for one of these paths, however it is spelled. */
+/** Whether a server may read this target as one of these paths, however it is spelled. */
 export function isSpellingOf(paths: readonly string[], { url = '' }: IncomingMessage): boolean {
   return paths.includes(pathInfo(url)) || paths.includes(lenientPath(url))
 }
 
-/** The path as it was sent, percent-encoded. */
+/** The path as the client sent it, percent-encoded. */
 export function sentPath(ctx: Context): string {
   const [path = ''] = ctx.url.split('?', 1)
   return path

@@ -7,7 +7,7 @@ import { askedHost, type TrustedHeader } from './trusted-proxy.ts'
 export class DisallowedHost extends Error {
   override name = 'DisallowedHost'
   readonly code: string = 'ERR_DISALLOWED_HOST'
-  /** What the client sent, fit for a log. */
+  /** The host that the client sent, shortened and made safe for a log. */
   readonly host: string
 
   constructor(host: string) {
@@ -25,7 +25,7 @@ export interface AllowedHostsOptions {
 }
 
 /**
- * Lets pass the requests for our own hosts; throws DisallowedHost for others.
+ * Accepts requests for ALLOWED_HOSTS, and throws DisallowedHost for other hosts.
  * Source: django/middleware/common.py, process_request.
  */
 export function createAllowedHosts(options: AllowedHostsOptions): Middleware {
@@ -36,12 +36,12 @@ export function createAllowedHosts(options: AllowedHostsOptions): Middleware {
   }
 }
 
-/** The same for any request of an HTTP server, with the target that it came with. @throws {DisallowedHost} */
+/** The same check for a plain Node request; `target` is its original target. @throws {DisallowedHost} */
 export function createHostCheck({
   allowedHosts,
   trustedProxy,
 }: AllowedHostsOptions): (request: IncomingMessage, target?: string) => void {
-  let latest: string | null = null // found allowed last: mostly it is the same one
+  let latest: string | null = null // The last allowed host; usually the next one is the same.
   return function checkHost(request, target = request.url) {
     for (const host of [askedHost(request, trustedProxy), ...repeatedHost(request), ...targetHost(target)]) {
       if (host === latest) continue
@@ -51,12 +51,12 @@ export function createHostCheck({
   }
 }
 
-/** Two Host headers joined, as WSGI servers do it; such a host is none. Node takes the first. */
+/** Several Host headers joined, as WSGI servers do, which is not a valid host. Node would take the first. */
 function repeatedHost({ headersDistinct: { host = [] } }: IncomingMessage): string[] {
   return host.length > 1 ? [host.join(',')] : []
 }
 
-/** The host in `GET http://host/ HTTP/1.1`: unlike Django, which never looks at it, since RFC 9112 (3.2.2) obeys it. */
+/** The host in `GET http://host/ HTTP/1.1`. Unlike Django, which ignores it: by RFC 9112 (3.2.2) it replaces Host. */
 function targetHost(target = ''): string[] {
   const [, host] = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(target) ?? []
   return host === undefined ? [] : [host]

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Log } from '../monitoring/log.ts'
 
-/** All connections to the upstream are in use, and none became free in time; status 503. */
+/** All connections to the upstream are in use, and none became free in time. Status 503. */
 export class UpstreamBusy extends Error {
   override name = 'UpstreamBusy'
   readonly code: string = 'ERR_UPSTREAM_BUSY'
@@ -11,25 +11,25 @@ export class UpstreamBusy extends Error {
 export interface ConnectionSlotsOptions {
   /** How many connections may be in use at once. */
   readonly limit: number
-  /** How many visitors may wait for one. */
+  /** How many requests may wait for a connection. */
   readonly waiting: number
-  /** Milliseconds that a visitor waits at most. */
+  /** The maximum wait in milliseconds. */
   readonly timeout: number
-  /** What the connections are for, as the log says it. */
+  /** The purpose of the connections, for the log. */
   readonly kind: 'request' | 'websocket'
   readonly log: Log
 }
 
 export interface ConnectionSlots {
   /**
-   * Takes a slot, in the order of asking; resolves to the function that frees it, or to null once the visitor, whose
-   * response or socket this is, has left.
+   * Waits for a slot, first come, first served. Resolves to the function that frees the slot, or to null when the
+   * visitor's response or socket closes first.
    * @throws {UpstreamBusy}
    */
   take(visitor: ServerResponse | Socket): Promise<(() => void) | null>
 }
 
-/** Milliseconds between two log lines about waiting: under load every request waits. */
+/** Minimum milliseconds between two log lines about waiting: under load every request waits. */
 const LOG_INTERVAL = 10_000
 
 /** Limits how many connections to the upstream are in use at once. */

@@ -3,16 +3,16 @@ import { isIP } from 'node:net'
 import type Koa from 'koa'
 
 /**
- * What a proxy in front may say of a request: the host by `X-Forwarded-Host` (Django's USE_X_FORWARDED_HOST), the scheme
- * by `X-Forwarded-Proto` (SECURE_PROXY_SSL_HEADER), the address by `X-Forwarded-For`.
+ * What a proxy in front is trusted with: `host` by `X-Forwarded-Host` (Django's USE_X_FORWARDED_HOST), `proto` by
+ * `X-Forwarded-Proto` (SECURE_PROXY_SSL_HEADER), `for` (the address) by `X-Forwarded-For`.
  */
 export type TrustedHeader = (typeof TRUSTED_HEADERS)[number]
 
 export const TRUSTED_HEADERS = ['host', 'proto', 'for'] as const
 
 /**
- * The host that was asked for, with its port. Of several X-Forwarded-Host the last: the proxy before us wrote it, and a
- * visitor may have written those before. Unlike Django, which answers 400 to a list.
+ * The requested host, with its port. Of several X-Forwarded-Host values the last is used: the nearest proxy wrote it, and
+ * a visitor may have written the others. Unlike Django, which answers 400 for a list.
  * Source: django/http/request.py, _get_raw_host.
  */
 export function askedHost(request: IncomingMessage, trusted: readonly TrustedHeader[]): string {
@@ -20,7 +20,7 @@ export function askedHost(request: IncomingMessage, trusted: readonly TrustedHea
   return forwarded ?? request.headers.host ?? serverName(request, trusted)
 }
 
-/** The scheme that was asked by: `https`, `http` or what the proxy says. */
+/** The requested scheme: `https`, `http`, or what the proxy sends. */
 export function askedScheme(request: IncomingMessage, trusted: readonly TrustedHeader[]): string {
   if ('encrypted' in request.socket) return 'https'
   if (!trusted.includes('proto')) return 'http'
@@ -29,8 +29,8 @@ export function askedScheme(request: IncomingMessage, trusted: readonly TrustedH
 }
 
 /**
- * The address of the visitor: the last of X-Forwarded-For, without the port that some proxies append; that of the
- * connection where it is none.
+ * The visitor's address: the last value of X-Forwarded-For, without the port that some proxies append. If that is not an
+ * IP address, the address of the connection.
  */
 export function askedAddress(request: IncomingMessage, trusted: readonly TrustedHeader[]): string {
   const forwarded = trusted.includes('for') ? (lastOf(request, 'x-forwarded-for') ?? '') : ''
@@ -39,7 +39,7 @@ export function askedAddress(request: IncomingMessage, trusted: readonly Trusted
   return isIP(address) === 0 ? (request.socket.remoteAddress ?? '') : address
 }
 
-/** The scheme by the headers that some proxies send in place of X-Forwarded-Proto; null where there are none. */
+/** The scheme from headers that some proxies send instead of X-Forwarded-Proto; null without such a header. */
 export function otherScheme({ headers }: Pick<IncomingMessage, 'headers'>): 'https' | 'http' | null {
   for (const [name, secure] of SCHEME_HEADERS) {
     const value = lastItem(headers[name])
@@ -50,7 +50,7 @@ export function otherScheme({ headers }: Pick<IncomingMessage, 'headers'>): 'htt
   return scheme.toLowerCase() === 'https' ? 'https' : 'http'
 }
 
-/** By name, with the values that say HTTPS. */
+/** Header names, with the values that mean HTTPS. */
 export const SCHEME_HEADERS: ReadonlyMap<string, RegExp> = new Map([
   ['x-forwarded-protocol', /^(?:https|ssl)$/i],
   ['x-forwarded-scheme', /^https$/i],
@@ -60,7 +60,7 @@ export const SCHEME_HEADERS: ReadonlyMap<string, RegExp> = new Map([
   ['front-end-https', /^on$/i],
 ])
 
-/** `ctx.host`, `ctx.protocol`, `ctx.secure` and `ctx.ip` as the functions above have them; Koa's take the first of a list. */
+/** Makes `ctx.host`, `ctx.protocol`, `ctx.secure` and `ctx.ip` use these functions; Koa's own use the first value of a list. */
 export function followProxy(app: Koa, trusted: readonly TrustedHeader[]): void {
   const define = (name: string, get: (this: Koa.Request) => unknown) =>
     Object.defineProperty(app.request, name, { get, configurable: true })
@@ -75,7 +75,7 @@ export function followProxy(app: Koa, trusted: readonly TrustedHeader[]): void {
   })
 }
 
-/** The last item of this header, which may have come several times; undefined where it did not come. */
+/** The last item of a header that may occur several times; undefined without it. */
 export function lastOf({ headersDistinct }: IncomingMessage, name: string): string | undefined {
   return lastItem(headersDistinct[name]?.at(-1))
 }
@@ -84,7 +84,7 @@ function lastItem(value: string | string[] | undefined): string | undefined {
   return value === undefined ? undefined : String(value).split(',').at(-1)?.trim()
 }
 
-/** SERVER_NAME and SERVER_PORT, for HTTP/1.0 without a Host: the address that was connected to, as gunicorn has it. */
+/** SERVER_NAME and SERVER_PORT, for HTTP/1.0 without Host: the local address of the connection, as in gunicorn. */
 function serverName(request: IncomingMessage, trusted: readonly TrustedHeader[]): string {
   const { localAddress = '', localPort } = request.socket
   const address = localAddress.replace(/^::ffff:(?=\d+\.)/, '')

@@ -1,13 +1,13 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { connect as connectTls, TLSSocket } from 'node:tls'
 
-/** Nobody answers, or what answers is not HTTP. */
+/** The upstream does not answer, or its answer is not HTTP. */
 export class UpstreamUnavailable extends Error {
   override name = 'UpstreamUnavailable'
   readonly code: string = 'ERR_UPSTREAM_UNAVAILABLE'
 }
 
-/** The server behind us took too long. */
+/** The upstream took too long. */
 export class UpstreamTimeout extends Error {
   override name = 'UpstreamTimeout'
   readonly code: string = 'ERR_UPSTREAM_TIMEOUT'
@@ -16,15 +16,15 @@ export class UpstreamTimeout extends Error {
 export interface ConnectorOptions {
   /** `http://host:port`, `https://host:port`, or `unix:/path` of a socket; no path, no query. */
   readonly url: string
-  /** The certificates of the authority that signed the upstream's, in PEM; unless given, those that Node trusts. */
+  /** PEM certificates of the authority that signed the upstream's. Default: the authorities that Node trusts. */
   readonly ca?: string | undefined
-  /** Milliseconds for a connection to be made, TLS included. */
+  /** Milliseconds for connecting, including TLS. */
   readonly timeout: number
 }
 
 /**
- * Opens connections to the upstream. With TLS its certificate must hold for the name in `url`, whatever host the visitor
- * asked for. @throws {UpstreamTimeout} {UpstreamUnavailable}
+ * Returns a function that connects to the upstream. With TLS, the certificate must be valid for the name in `url`,
+ * whatever host the visitor requested. @throws {UpstreamTimeout} {UpstreamUnavailable}
  */
 export function createConnector({ url, ca, timeout }: ConnectorOptions): () => Promise<Socket> {
   const dial = dialerOf(url, ca)
@@ -57,7 +57,7 @@ function dialerOf(url: string, ca: string | undefined): (onOpen: () => void) => 
   const options = {
     host,
     port: Number(port || 443),
-    servername: isIP(host) === 0 ? host : '', // RFC 6066, 3: no addresses
+    servername: isIP(host) === 0 ? host : '', // RFC 6066, 3: not for IP addresses
     ALPNProtocols: ['http/1.1'],
     ...(ca !== undefined && { ca }),
   }
@@ -72,9 +72,9 @@ function failureOf(cause: Error, socket: Socket): Error {
 }
 
 /**
- * A server that answers before it has read the whole body may close its connection: then our next write fails, and Node
- * would drop the socket with the answer that is in it. After a failed write this socket sends nothing more, and reads on
- * to its end.
+ * A server that answers before reading the whole body may close the connection. The next write then fails, and Node would
+ * drop the socket together with the unread answer. After a failed write this socket sends nothing more, but continues
+ * reading to the end.
  */
 function keepReading(socket: Socket): Socket {
   const { _write: write, _writev: writev } = socket

@@ -16,54 +16,54 @@ import { createUpgrade } from './websocket.ts'
 export interface UpstreamOptions {
   /** `http://host:port`, `https://host:port`, or `unix:/path` of a socket; no path, no query. */
   readonly url: string
-  /** The certificates of the authority that signed the upstream's, in PEM; unless given, those that Node trusts. */
+  /** PEM certificates of the authority that signed the upstream's. Default: the authorities that Node trusts. */
   readonly ca?: string | undefined
-  /** Milliseconds in which nothing is sent or received, after which a request is given up. */
+  /** Milliseconds without any data after which a request is given up. */
   readonly timeout: number
-  /** Milliseconds for a connection to be made. */
+  /** Milliseconds for connecting. */
   readonly connectTimeout?: number
-  /** Connections for requests that are open at once; further requests wait. */
+  /** The maximum number of open connections for requests; further requests wait. */
   readonly connections?: number
-  /** Requests that may wait for a connection; further ones are refused. */
+  /** The maximum number of requests that wait for a connection; further ones are refused. */
   readonly waiting?: number
-  /** WebSockets that are open at once; further ones are refused. */
+  /** The maximum number of open WebSockets; further ones are refused. */
   readonly webSockets?: number
   /** Bytes of a request's body that are read before a connection is taken. */
   readonly buffer?: number
-  /** ALLOWED_HOSTS; Koa's middleware checks those of plain requests. */
+  /** ALLOWED_HOSTS, for WebSockets; for requests, Koa's middleware checks it. */
   readonly allowedHosts: readonly string[]
-  /** What of `X-Forwarded-…` is believed and passed on. */
+  /** The X-Forwarded-… headers that are trusted and passed on. */
   readonly trustedProxy: readonly TrustedHeader[]
-  /** Paths at which no WebSocket is passed on, since they are ours whatever the method. */
+  /** Paths of this service whatever the method; no WebSocket is passed on there. */
   readonly reservedPaths?: readonly string[]
-  /** What the log shows of a WebSocket's path. */
+  /** How the log shows a WebSocket's path. */
   readonly pathLabel?: PathLabel
   readonly log: Log
-  /** Called for each WebSocket that was asked for, for metrics. */
+  /** Called for each requested WebSocket, for metrics. */
   readonly onRequest?: ((request: FinishedRequest) => void) | undefined
 }
 
-/** The server behind us, Django, to which we pass on what is not served here. */
+/** The upstream, Django, which answers the paths and methods that this service does not serve. */
 export interface Upstream {
-  /** Passes every request on; what comes back is Django's alone, without a header of ours but the request's id. */
+  /** Passes each request on. The response is Django's; the only header that this service adds is the request id. */
   readonly middleware: Middleware
-  /** For an HTTP server's event `upgrade`: passes a WebSocket on. */
+  /** Listener for an HTTP server's `upgrade` event: passes a WebSocket on. */
   upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void
-  /** Ends the WebSockets that are open. */
+  /** Closes the open WebSockets. */
   close(): void
 }
 
-/** The name under which logs and metrics know what is passed on. */
+/** The route name of passed-on requests in logs and metrics. */
 const ROUTE = 'upstream'
 
-/** Bytes of a response's head; Node's own limit is 16 KiB. */
+/** The maximum bytes of a response's head; Node's default is 16 KiB. */
 const RESPONSE_HEAD = 64 * 1024
 
 /**
- * Passes requests on to the server behind us. A body is read first, up to `buffer` bytes; the rest of it, and every
- * response, streams: whoever is slower sets the pace, and who leaves takes the other side along. Each request has a
- * connection of its own: one that is kept may be closed by the server at the moment we use it, and a POST cannot be
- * tried again.
+ * Passes requests on to the upstream. Up to `buffer` bytes of a body are read first. The rest of the body, and every
+ * response, is streamed at the pace of the slower side; closing either side closes the other. Each request has its own
+ * connection: the server may close a kept-alive connection at the moment of the next request, and a POST cannot be
+ * retried.
  */
 export function createUpstream(options: UpstreamOptions): Upstream {
   const { timeout, connectTimeout = Math.min(timeout, 5000), trustedProxy, log } = options
@@ -101,25 +101,25 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     })
     outgoing.setTimeout(timeout, () => {
       const late = new UpstreamTimeout(`nothing was sent or received within ${timeout} ms`)
-      outgoing.destroy(body.isAwaited() ? new RequestTooSlow('the body stopped coming') : late)
+      outgoing.destroy(body.isAwaited() ? new RequestTooSlow('the client stopped sending its body') : late)
     })
     response.once('close', () => outgoing.destroy())
     let isAnswered = false
     outgoing.on('error', (error) => {
-      if (!isAnswered) reject(failureOf(error)) // Of a later failure the response tells.
+      if (!isAnswered) reject(failureOf(error)) // After that, a failure ends the response.
     })
-    // Node closes without an error where the upstream changes the protocol unasked.
+    // If the upstream switches protocols without being asked, Node closes without an error.
     outgoing.once('close', () => (isAnswered ? resolve() : reject(failureOf(null))))
     outgoing.once('response', (incoming) => {
       isAnswered = true
       incoming.once('close', () => {
         if (!incoming.complete) response.destroy()
-        outgoing.destroy() // It may not have sent its whole body, and need not.
+        outgoing.destroy() // The rest of the request's body is not needed any more.
       })
       try {
         passBack(incoming, response)
       } catch (error) {
-        // A status or a header that Node refuses to send.
+        // The status or a header is invalid for Node.
         log.error('upstream.unusable', errorFields(error))
         reject(failureOf(error))
         outgoing.destroy()
@@ -167,7 +167,7 @@ interface Exchange {
   readonly socket: Socket
 }
 
-/** A body that we hold is sent with its length, as nginx does: Django's own server reads no chunks. */
+/** A completely buffered body is sent with its length, as in nginx: Django's own server cannot read chunked bodies. */
 function headersFor({ headers }: IncomingMessage, body: RequestBody): OutgoingHttpHeaders {
   const length = body.wholeLength()
   const { 'transfer-encoding': encoding, ...others } = headers
@@ -175,7 +175,7 @@ function headersFor({ headers }: IncomingMessage, body: RequestBody): OutgoingHt
   return { ...others, 'content-length': String(length) }
 }
 
-/** Headers of ours, such as those that keep our pages safe, are not for Django's. */
+/** Sends the upstream's response. Headers of this service, such as the security headers, are removed. */
 function passBack(incoming: IncomingMessage, response: ServerResponse): void {
   for (const name of response.getHeaderNames()) if (!KEPT.has(name)) response.removeHeader(name)
   const ours = new Set(response.getHeaderNames())
@@ -184,13 +184,13 @@ function passBack(incoming: IncomingMessage, response: ServerResponse): void {
     response.appendHeader(name, value)
   }
   response.writeHead(incoming.statusCode ?? 0, incoming.statusMessage)
-  // With the body's first bytes where they are there already; of an event stream they may come much later.
+  // Together with the first bytes of the body if they are available; in an event stream they may come much later.
   const flush = setImmediate(() => response.flushHeaders())
   incoming.once('data', () => clearImmediate(flush)).once('close', () => clearImmediate(flush))
   incoming.pipe(response)
 }
 
-/** `connection` is there when the service shuts down. */
+/** `connection` is set during a shutdown. */
 const KEPT: ReadonlySet<string> = new Set(['x-request-id', 'connection'])
 
 function failureOf(error: unknown): Error {

@@ -16,33 +16,33 @@ import { UpstreamTimeout } from './upstream-connection.ts'
 export interface UpgradeOptions {
   readonly connect: () => Promise<Socket>
   readonly slots: ConnectionSlots
-  /** Milliseconds of the longest silence before the answer. */
+  /** Milliseconds without any data, before the answer, after which the attempt is given up. */
   readonly timeout: number
-  /** Bytes of the response's head. */
+  /** The maximum bytes of the response's head. */
   readonly responseHead: number
   readonly allowedHosts: readonly string[]
   readonly trustedProxy: readonly TrustedHeader[]
-  /** Paths at which no WebSocket is passed on. */
+  /** Paths where no WebSocket is passed on. */
   readonly reservedPaths?: readonly string[]
   readonly pathLabel?: PathLabel
   readonly route: string
   readonly log: Log
   readonly onRequest?: ((request: FinishedRequest) => void) | undefined
-  /** Sends what is no WebSocket back to the client. */
+  /** Sends a response that does not open a WebSocket back to the client. */
   readonly passBack: (incoming: IncomingMessage, response: ServerResponse) => void
-  /** Gives what the visitor is told of, for an error of the connection. */
+  /** Returns the error that decides the status, for an error of the connection. */
   readonly failureOf: (error: unknown) => Error
 }
 
-/** Milliseconds without a byte after which a connection is closed whose other side has ended. */
+/** After one side has ended: milliseconds without data until the connection is closed. */
 const LINGER = 5000
 
-/** Milliseconds without a byte after which a peer is asked whether it is still there. */
+/** Milliseconds without data after which TCP keep-alive probes the peer. */
 const KEEP_ALIVE = 60_000
 
 /**
- * Passes WebSockets on. Each is one `http.request` in the log and the metrics, once it was answered: how long it then
- * stays open says nothing about how quick we are.
+ * Passes WebSockets on. Each is one `http.request` in the log and the metrics, as soon as it is answered: how long it
+ * stays open afterwards is not a response time.
  */
 export function createUpgrade({
   connect,
@@ -93,7 +93,7 @@ export function createUpgrade({
 
     open.add(socket)
     socket.once('close', () => open.delete(socket))
-    socket.on('error', () => {}) // Whoever leaves may do so in any way.
+    socket.on('error', () => {}) // A client may reset the connection at any time.
     if (head.length > 0) socket.unshift(head)
     const stopWatching = watch(socket)
 
@@ -180,8 +180,8 @@ export function createUpgrade({
 }
 
 /**
- * For the `shouldUpgradeCallback` of an HTTP server: what offers another protocol, as `curl --http2` does, is a request,
- * and so is what RFC 6455 (4.1) does not allow, a body or HTTP/1.0.
+ * For the `shouldUpgradeCallback` of an HTTP server. An offer of another protocol, as by `curl --http2`, is treated as a
+ * plain request; so is one with a body or over HTTP/1.0, which RFC 6455 (4.1) does not allow.
  */
 export function isWebSocket(request: IncomingMessage): boolean {
   const { method, headers, httpVersion } = request
@@ -190,18 +190,18 @@ export function isWebSocket(request: IncomingMessage): boolean {
 }
 
 /**
- * Reads ahead, as much as a socket buffers, so that it is noticed when the client leaves; what is read stays. Returns the
- * function that ends this.
+ * Reads ahead, up to the socket's buffer size, so that a client's disconnect is noticed. The data stays in the buffer.
+ * Returns the function that stops this.
  */
 function watch(socket: Socket): () => void {
   const look = () => {
-    if (socket.readableLength === 0) socket.read() // Only so is the end told.
+    if (socket.readableLength === 0) socket.read() // Otherwise the end of the stream is not reported.
   }
   socket.on('readable', look)
   return () => void socket.off('readable', look)
 }
 
-/** A response for a connection that the HTTP server has let go. It is the last one, and what follows is not heard. */
+/** A response on a connection that the HTTP server has handed over. It is the last one; later requests are ignored. */
 function responseOn(socket: Socket, request: IncomingMessage, timeout: number): ServerResponse {
   const response = new http.ServerResponse(request)
   response.shouldKeepAlive = false
@@ -211,7 +211,7 @@ function responseOn(socket: Socket, request: IncomingMessage, timeout: number): 
   response.assignSocket(socket)
   response.once('finish', () => {
     socket.end()
-    // What the client sends meanwhile is read: a close that left it unread would cost the client its answer.
+    // Data from the client is read until then: closing with unread data would reset the connection and lose the answer.
     const timer = setTimeout(() => socket.destroy(), LINGER)
     socket.once('close', () => clearTimeout(timer))
   })
@@ -224,7 +224,7 @@ function switchingProtocols(incoming: IncomingMessage): string {
   return `HTTP/1.1 101 ${incoming.statusMessage}\r\nUpgrade: ${upgrade}\r\nConnection: Upgrade\r\n${headers}\r\n`
 }
 
-/** Both ways, at the pace of the slower side; where one ends, the other is sent what is left, and ends, too. */
+/** Pipes both ways at the pace of the slower side. When one side ends, the rest is sent to the other, which then ends. */
 function join(client: Socket, upstream: Socket): void {
   for (const [from, to] of [
     [client, upstream],
@@ -248,13 +248,13 @@ class VisitorLeft extends Error {
   override name = 'VisitorLeft'
 }
 
-/** Before Node 24.9 a server cannot let a request be that offers another protocol than ours. */
+/** An upgrade to another protocol. Before Node 24.9, a server cannot treat it as a plain request. */
 class UnknownUpgrade extends Error {
   override name = 'UnknownUpgrade'
   readonly code: string = 'ERR_UNKNOWN_UPGRADE'
 }
 
-/** Who answers a login page answers every request for its path. */
+/** A WebSocket at a path that this service serves whatever the method, such as the login page. */
 class ReservedPath extends Error {
   override name = 'ReservedPath'
   readonly code: string = 'ERR_RESERVED_PATH'

@@ -1,5 +1,5 @@
 /**
- * Node's `http`. An `import` of it would ask for every one of its exports, and one of them, WebSocket, loads all of
- * undici: a twentieth of what a start costs.
+ * Node's `http`. An `import` would read each of its exports, and one of them, WebSocket, loads all of undici, which is
+ * 5 % of the CPU time of a start.
  */
 export const http: typeof import('node:http') = process.getBuiltinModule('node:http')

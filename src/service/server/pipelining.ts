@@ -1,12 +1,12 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
-/** Requests of one connection that are worked on at once; a client may send the next without waiting (RFC 9112, 9.3.2). */
+/** Requests of one connection that run at once; a client may send the next without waiting (RFC 9112, 9.3.2). */
 const IN_FLIGHT = 10
 
 /**
- * Requests of all connections that wait. Node parses a whole read of 64 KiB at once, some 2,400 requests at most, before
- * reading can pause; a connection that would keep more waiting than all may is closed.
+ * The maximum number of waiting requests of all connections. Node parses a whole read of 64 KiB, at most some 2,400
+ * requests, before reading can pause. A connection that would exceed this limit is closed.
  */
 const WAITING = 10_000
 
@@ -15,14 +15,14 @@ interface Connection {
   readonly waiting: [IncomingMessage, ServerResponse][]
 }
 
-/** An HTTP server's listener that is called for a few requests of each connection at once. */
+/** A request listener that runs only a few requests of each connection at once. */
 export interface PipelinedListener {
   readonly listener: RequestListener
-  /** Whether a request of this connection is not answered yet. */
+  /** Whether a request of this connection is still running. */
   isBusy(socket: Socket): boolean
 }
 
-/** Keeps the requests beyond the first few of a connection waiting, and reads no further meanwhile. */
+/** Lets further requests of a connection wait, and pauses reading meanwhile. */
 export function limitPipelining(
   listener: RequestListener,
   { inFlight = IN_FLIGHT, waiting: mostWaiting = WAITING }: { inFlight?: number; waiting?: number } = {},
@@ -33,7 +33,7 @@ export function limitPipelining(
   function open(socket: Socket): Connection {
     const connection: Connection = { inFlight: 0, waiting: [] }
     connections.set(socket, connection)
-    // Node resumes the connection whenever a request's body is asked for.
+    // Node resumes the connection whenever a request's body is read.
     socket.on('resume', () => {
       if (connection.waiting.length > 0) socket.pause()
     })

@@ -1,41 +1,41 @@
 import type { ClientRequest, IncomingMessage } from 'node:http'
 
-/** The client sends its body more slowly than the least rate; status 408. */
+/** The client sends its body below the minimum rate. Status 408. */
 export class RequestTooSlow extends Error {
   override name = 'RequestTooSlow'
   readonly code: string = 'ERR_REQUEST_TOO_SLOW'
 }
 
-/** Bytes a second that a client must send while its body is awaited. Apache's mod_reqtimeout asks for 500. */
-const LEAST_RATE = 1024
+/** Minimum bytes per second while a body is awaited. Apache's mod_reqtimeout requires 500. */
+const MINIMUM_RATE = 1024
 
-/** Milliseconds over which the rate is taken, so that a stall of a mobile network is no offence. */
+/** Milliseconds over which the rate is measured, so that a short stall of a mobile network is tolerated. */
 const RATE_WINDOW = 20_000
 
-/** Over less than this, in milliseconds, a rate says nothing. */
-const LEAST_WINDOW = 1000
+/** The shortest window, in milliseconds, over which a rate is meaningful. */
+const MINIMUM_WINDOW = 1000
 
-/** Bytes that the bodies of all requests may hold at once; what comes beyond that streams. */
+/** Bytes that are buffered for all requests together; beyond that, bodies are streamed. */
 const TOTAL = 64 * 1024 ** 2
 
 export interface RequestBodiesOptions {
-  /** Bytes of one body that are read before it is sent on; 0: none. */
+  /** Bytes of one body that are read before it is sent on; 0 for none. */
   readonly buffer: number
-  /** Milliseconds of the longest silence. */
+  /** Milliseconds without any data after which a request is given up. */
   readonly timeout: number
 }
 
 /** The body of one request, from its client to the upstream. */
 export interface RequestBody {
-  /** Reads the body, or as much of it as may be held. @throws {RequestTooSlow} */
+  /** Buffers the body, up to the limits. @throws {RequestTooSlow} */
   readAhead(): Promise<void>
-  /** The length of the body where all of it is held; else null. */
+  /** The length of the body if all of it is buffered, else null. */
   wholeLength(): number | null
-  /** Whether it is the client that keeps the others waiting. */
+  /** Whether data from the client is awaited now. */
   isAwaited(): boolean
-  /** Sends what is held, and then what comes, at the pace of the slower side. `onSlow` hears of a client too slow. */
+  /** Sends the buffered part and then the rest, at the pace of the slower side. `onSlow` is called for a slow client. */
   sendTo(outgoing: ClientRequest, onSlow: (error: RequestTooSlow) => void): void
-  /** Lets go of what is held, and reads what is still to come into nothing. */
+  /** Discards the buffered part and the rest of the body. */
   drop(): void
 }
 
@@ -45,15 +45,15 @@ export function hasBody({ headers }: IncomingMessage): boolean {
 }
 
 /**
- * Reads bodies so that a slow client costs us a socket and not one of Django's workers: a body, or the beginning of a
- * large one, is read before the upstream is asked, as nginx does (proxy_request_buffering).
+ * Reads a body, or the beginning of a large one, before the upstream is contacted, as nginx does
+ * (proxy_request_buffering). So a slow client occupies a socket here and not one of Django's workers.
  */
 export function createRequestBodies({
   buffer,
   timeout,
 }: RequestBodiesOptions): (request: IncomingMessage) => RequestBody {
   const total = Math.max(TOTAL, buffer)
-  const window = Math.min(RATE_WINDOW, Math.max(timeout, LEAST_WINDOW))
+  const window = Math.min(RATE_WINDOW, Math.max(timeout, MINIMUM_WINDOW))
   let heldByAll = 0
 
   return function requestBody(request) {
@@ -64,7 +64,7 @@ export function createRequestBodies({
     let onChunk: (chunk: Buffer) => void = hold
     let onSlow: (error: RequestTooSlow) => void = () => {}
     const rate = watchRate(window, () =>
-      onSlow(new RequestTooSlow(`the body came with less than ${LEAST_RATE} bytes a second`)),
+      onSlow(new RequestTooSlow(`the client sent its body at less than ${MINIMUM_RATE} bytes per second`)),
     )
     function read(): void {
       if (isWhole || request.destroyed || request.socket.destroyed) return
@@ -123,7 +123,7 @@ export function createRequestBodies({
       sendTo(outgoing, whenSlow) {
         outgoing.once('close', letGo)
         for (const chunk of chunks) outgoing.write(chunk)
-        chunks = [] // They count as held until the upstream has them.
+        chunks = [] // They count as buffered until the upstream has them.
         if (isWhole) {
           outgoing.end(letGo)
           return
@@ -145,7 +145,7 @@ export function createRequestBodies({
         const { socket } = request
         if (isWhole || socket.destroyed) return
         onSlow = () => socket.destroy()
-        // Once the answer is sent, Node tells a request no more of its connection's end.
+        // After the response, Node no longer reports the end of the connection to the request.
         socket.once('close', rate.stop)
         request.once('end', () => socket.off('close', rate.stop))
         read()
@@ -154,7 +154,7 @@ export function createRequestBodies({
   }
 }
 
-/** Calls `onSlow` when less than the least rate comes while something is awaited. */
+/** Calls `onSlow` when data arrives below the minimum rate while it is awaited. */
 function watchRate(window: number, onSlow: () => void) {
   let timer: NodeJS.Timeout | null = null
   let bytes = 0
@@ -169,10 +169,10 @@ function watchRate(window: number, onSlow: () => void) {
     start(): void {
       bytes = 0
       timer ??= setInterval(() => {
-        const isSlow = bytes < (LEAST_RATE * window) / 1000
+        const isSlow = bytes < (MINIMUM_RATE * window) / 1000
         bytes = 0
         if (!isSlow) return
-        stop() // It is told once, also where nobody is left who would end it.
+        stop() // Only one report, even if the receiver does not stop the watch.
         onSlow()
       }, window)
     },

@@ -4,7 +4,7 @@ import type { Middleware } from 'koa'
 import { http } from './node-http.ts'
 
 export interface HstsOptions {
-  /** Seconds, SECURE_HSTS_SECONDS. */
+  /** SECURE_HSTS_SECONDS, in seconds. */
   readonly maxAge: number
   readonly includeSubDomains: boolean
   readonly preload: boolean
@@ -12,10 +12,10 @@ export interface HstsOptions {
 
 /**
  * The headers that Django's SecurityMiddleware and XFrameOptionsMiddleware send by default, and a Content-Security-
- * Policy without exceptions: our pages have no script, no inline style and nothing from another host.
+ * Policy without exceptions: the pages have no script, no inline style and nothing from another host.
  *
- * Strict-Transport-Security only over HTTPS, and only with `hsts`, as in Django, where SECURE_HSTS_SECONDS is 0. The
- * host name is Django's too, and a browser keeps the last such header it saw: one of ours would replace Django's.
+ * Strict-Transport-Security is sent only over HTTPS and only with `hsts`, because SECURE_HSTS_SECONDS is 0 by default.
+ * Django shares the host name, and a browser keeps the last such header: a header from here would replace Django's.
  * Source: django/middleware/security.py, process_response.
  */
 export function createSecurityHeaders({
@@ -23,7 +23,7 @@ export function createSecurityHeaders({
   formActions = [],
 }: {
   hsts?: HstsOptions | undefined
-  /** Origins besides ours to which our forms are sent, or the answer to one leads. */
+  /** Other origins to which forms are sent, or to which the answer to a form redirects. */
   formActions?: readonly string[]
 } = {}): Middleware {
   const overHttp = headers({ strictTransportSecurity: false, formActions })
@@ -34,7 +34,7 @@ export function createSecurityHeaders({
   }
 }
 
-/** What helmet sets. It is the same at every request, and helmet would put it together at every request. */
+/** The headers that helmet sets, collected once: they do not change, but helmet would build them for each request. */
 function headers({
   strictTransportSecurity,
   formActions,
@@ -58,7 +58,7 @@ function headers({
     referrerPolicy: { policy: 'same-origin' },
     strictTransportSecurity,
     xFrameOptions: { action: 'deny' },
-    // Must be the same on every page of an origin, and Django does not send it.
+    // It must be the same on every page of an origin, and Django does not send it.
     originAgentCluster: false,
   })
   const found: [name: string, value: string][] = []

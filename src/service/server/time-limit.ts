@@ -2,15 +2,15 @@ import type { IncomingMessage, RequestListener } from 'node:http'
 import type { Context, Middleware } from 'koa'
 import { hasBody } from './request-body.ts'
 
-/** The page took longer than a visitor is to wait. Whether what it did was saved is not known. */
+/** The page took too long. Whether its changes were saved is not known. */
 export class RequestTimeout extends Error {
   override name = 'RequestTimeout'
   readonly code: string = 'ERR_REQUEST_TIMEOUT'
 }
 
 /**
- * Answers within `timeout` milliseconds, whatever becomes of the rest: each wait for the database has an end of its
- * own, but one request waits several times, and behind others in a queue.
+ * Rejects after `timeout` milliseconds; `middleware` is not stopped. Each statement has its own time limit, but a request
+ * may run several statements, and may wait in a queue.
  */
 export function limitTime(
   middleware: Middleware,
@@ -26,7 +26,7 @@ export function limitTime(
   }
 }
 
-/** The promise's result, or what `onLate` gives, thrown, where that takes too long. */
+/** Returns the promise's result; rejects with the error of `onLate` after the given time. */
 export async function within<R>(milliseconds: number, promise: Promise<R>, onLate: () => Error): Promise<R> {
   const { promise: late, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => reject(onLate()), milliseconds)
@@ -40,8 +40,8 @@ export async function within<R>(milliseconds: number, promise: Promise<R>, onLat
 const bodyTimers = new WeakMap<IncomingMessage, NodeJS.Timeout>()
 
 /**
- * Answers 408 where a request's body takes longer than `milliseconds`, unless `liftBodyTime` is called: as an HTTP
- * server's `requestTimeout`, which knows no exception. A body that is still coming after its answer ends the connection.
+ * Answers 408 when a request's body takes longer than `milliseconds`, unless `liftBodyTime` is called. An HTTP server's
+ * own `requestTimeout` allows no such exception. If the answer was already sent, the connection is closed.
  */
 export function limitBodyTime(listener: RequestListener, milliseconds: number): RequestListener {
   return function bodyTimeLimit(request, response) {
@@ -59,7 +59,7 @@ export function limitBodyTime(listener: RequestListener, milliseconds: number): 
   }
 }
 
-/** For a request whose body has a time limit of another kind. */
+/** Removes the time limit of a request whose body is limited in another way. */
 export function liftBodyTime(request: IncomingMessage): void {
   clearTimeout(bodyTimers.get(request))
 }
