@@ -56,8 +56,10 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'caches/': ['caches/', 'sql/', 'concurrency/', 'checks/quoted.ts', 'django/', 'type knex', 'node:'],
   'caches/redis/': ['caches/', '!caches/memcached/', 'django/', 'node:', 'ioredis'],
   'caches/memcached/': ['caches/', '!caches/redis/', 'checks/quoted.ts', 'django/', 'node:'],
-  'auth/': ['auth/', 'session/', 'concurrency/', 'checks/quoted.ts', 'django/', 'type knex', 'node:'],
+  'auth/': ['auth/', 'session/', 'sql/', 'concurrency/', 'checks/quoted.ts', 'django/', 'type knex', 'node:'],
   'http/': ['http/', 'session/', 'type django/', 'django/cookie.ts', 'node:'],
+  // No SQL, but the one table of what a driver's error means, since a status follows from it.
+  'http/statuses.ts': ['sql/driver-errors.ts'],
   'site/': [
     'site/',
     'auth/',
@@ -95,6 +97,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'engines/',
     'http/',
     'site/',
+    'sql/',
     'type session/',
     'koa',
     'type knex',
@@ -107,7 +110,15 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'type caches/cache-settings.ts',
     'node:',
   ],
-  'service/database/': ['service/database/', 'service/settings/', 'type django/', 'knex', 'type pg', 'node:'],
+  'service/database/': [
+    'service/database/',
+    'service/settings/',
+    'sql/driver-errors.ts',
+    'type django/',
+    'knex',
+    'type pg',
+    'node:',
+  ],
   'service/demo/': [
     'service/demo/',
     'service/database/',

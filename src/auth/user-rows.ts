@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
+import { isMissingColumn, isMissingTable, isNotInCharset } from '../sql/driver-errors.ts'
 import { userId } from './user-id.ts'
 import type { UserModel } from './user-model.ts'
 import { checkUserTable, requireColumns } from './user-table.ts'
@@ -57,7 +58,7 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     try {
       return (await first(named)) ?? null
     } catch (error) {
-      if (error instanceof Error && 'errno' in error && UNHOLDABLE.has(error.errno)) return null
+      if (isNotInCharset(error)) return null
       throw error
     }
   }
@@ -67,7 +68,7 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     try {
       return await query.first()
     } catch (error) {
-      if (!hasColumns && error instanceof Error && 'code' in error && UNKNOWN_NAMES.has(error.code))
+      if (!hasColumns && (isMissingTable(error) || isMissingColumn(error)))
         await checkUserTable({ db, database, model })
       throw error
     }
@@ -159,14 +160,6 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     },
   }
 }
-
-/** What drivers call a table or a column that is not there; SQLite has one code for many faults. */
-const UNKNOWN_NAMES: ReadonlySet<unknown> = new Set([
-  ...['ER_BAD_FIELD_ERROR', 'ER_NO_SUCH_TABLE', '42703', '42P01', 'SQLITE_ERROR'],
-])
-
-/** ER_CANT_AGGREGATE_2COLLATIONS of MariaDB, ER_CANNOT_CONVERT_STRING of MySQL, which mysql2 cannot name. */
-const UNHOLDABLE: ReadonlySet<unknown> = new Set([1267, 3854])
 
 /** Bigints are rounded by some drivers, texts are not. */
 const TEXT_OF: Readonly<Record<DatabaseKind, string>> = {

@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
 import type { DatabaseKind } from '../django/datetime.ts'
+import { isMissingTable, isPermissionDenied } from '../sql/driver-errors.ts'
 import type { UserColumn, UserModel } from './user-model.ts'
 
 /** The user table is not there, cannot be read, or lacks a column that the rules about users need. */
@@ -118,12 +119,7 @@ async function columnsOf(db: Knex, database: DatabaseKind, table: string): Promi
     const fields: { name: string }[] = database === 'mysql' ? answer[1] : answer.fields
     return fields.map(({ name }) => name)
   } catch (error) {
-    if (error instanceof Error && 'code' in error && UNREADABLE.has(error.code)) return []
+    if (isMissingTable(error) || isPermissionDenied(error)) return []
     throw error
   }
 }
-
-/** No such table, or no right to read it, on MySQL and on PostgreSQL. */
-const UNREADABLE: ReadonlySet<unknown> = new Set([
-  ...['ER_NO_SUCH_TABLE', 'ER_TABLEACCESS_DENIED_ERROR', 'ER_COLUMNACCESS_DENIED_ERROR', '42P01', '42501'],
-])

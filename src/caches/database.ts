@@ -4,6 +4,7 @@ import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import type { SessionData } from '../django/json.ts'
 import { UnreadableSession } from '../django/session-data.ts'
 import { InvalidSessionKey, isStorableKey } from '../django/session-key.ts'
+import { isDuplicateKey } from '../sql/driver-errors.ts'
 import { createRowSize } from '../sql/row-size.ts'
 import type { Cache } from './cache.ts'
 import { cacheKey } from './cache-key.ts'
@@ -200,14 +201,4 @@ const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
     textEquals: 'value = ? COLLATE BINARY',
     digestEquals: null,
   },
-}
-
-function isDuplicateKey(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  return (
-    code === 'ER_DUP_ENTRY' ||
-    code === '23505' ||
-    code === 'SQLITE_CONSTRAINT_PRIMARYKEY' ||
-    code === 'SQLITE_CONSTRAINT_UNIQUE'
-  )
 }

@@ -10,6 +10,7 @@ import {
   type SessionEngine,
   UpdateError,
 } from '../session/engine.ts'
+import { isDuplicateKey, isMissingValue } from '../sql/driver-errors.ts'
 import { createRowSize } from '../sql/row-size.ts'
 import { runStatement, selectRows } from '../sql/statement.ts'
 import { createBatches } from './batches.ts'
@@ -170,7 +171,7 @@ export function createDbEngine({
         ])
       } catch (error) {
         if (isDuplicateKey(error)) throw new CreateError('the session key is taken', { cause: error })
-        throw isUnfilled(error) ? new UnfilledColumn(unfilledText(table), { cause: error }) : error
+        throw isMissingValue(error) ? new UnfilledColumn(unfilledText(table), { cause: error }) : error
       }
     },
 
@@ -329,36 +330,9 @@ function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
 
-function isDuplicateKey(error: unknown): boolean {
-  return DUPLICATE_KEY.has(codeOf(error))
-}
-
-/** A column that takes no NULL was given none, or nothing where it has no default. */
-function isUnfilled(error: unknown): boolean {
-  return UNFILLED.has(codeOf(error))
-}
-
 function unfilledText(table: string): string {
   return (
     `a column of ${table} must be filled, and only the site knows with what; give it a default in the database, ` +
     'or its value by `columns` (djangoSessions, createDbEngine)'
   )
-}
-
-const DUPLICATE_KEY: ReadonlySet<unknown> = new Set([
-  'ER_DUP_ENTRY',
-  '23505',
-  'SQLITE_CONSTRAINT_PRIMARYKEY',
-  'SQLITE_CONSTRAINT_UNIQUE',
-])
-
-const UNFILLED: ReadonlySet<unknown> = new Set([
-  'ER_NO_DEFAULT_FOR_FIELD',
-  'ER_BAD_NULL_ERROR',
-  '23502',
-  'SQLITE_CONSTRAINT_NOTNULL',
-])
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
 }

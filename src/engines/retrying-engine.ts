@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { SessionEngine } from '../session/engine.ts'
+import { isConnectionLost, isNotExecuted } from '../sql/driver-errors.ts'
 
 export interface RetryingEngineOptions {
   /** How long an operation may be repeated, in milliseconds. */
@@ -20,7 +21,7 @@ export function createRetryingEngine(
   engine: SessionEngine,
   options: RetryingEngineOptions = {},
 ): SessionEngine {
-  const retryWrite = <R>(write: () => Promise<R>) => retry(write, isUndone, options)
+  const retryWrite = <R>(write: () => Promise<R>) => retry(write, isNotExecuted, options)
   return {
     keepsNothing: engine.keepsNothing === true,
     load: (...parameters) => retryRead(() => engine.load(...parameters), options),
@@ -34,7 +35,7 @@ export function createRetryingEngine(
 
 /** The same for any question to the database, which may be repeated after a lost connection too. */
 export function retryRead<R>(read: () => Promise<R>, options: RetryingEngineOptions = {}): Promise<R> {
-  return retry(read, isUndoneOrLost, options)
+  return retry(read, (error) => isNotExecuted(error) || isConnectionLost(error), options)
 }
 
 async function retry<R>(
@@ -53,41 +54,4 @@ async function retry<R>(
       await delay(pause)
     }
   }
-}
-
-/** The statement was rolled back, or never reached the server. */
-const UNDONE: ReadonlySet<unknown> = new Set([
-  ...['ER_LOCK_DEADLOCK', 'ER_LOCK_WAIT_TIMEOUT'], // MySQL; a failed certification in Galera is a deadlock too
-  ...['ER_CON_COUNT_ERROR', 'ER_TOO_MANY_USER_CONNECTIONS', 'ECONNREFUSED'],
-  ...['40001', '40P01', '55P03'], // PostgreSQL: serialization failure, deadlock, lock not available
-  ...['53300', '57P03'], // PostgreSQL: too many connections, starting up
-  ...['SQLITE_BUSY', 'SQLITE_BUSY_SNAPSHOT', 'SQLITE_LOCKED'],
-  'ERR_NO_DATABASE_HOST', // ours: no connection to any of several hosts
-  1047, // "WSREP has not yet prepared node for application use": this node of a Galera cluster takes no statements now
-])
-
-/** The connection had ended before: mysql2 and pg give these no code, and Knex puts the statement before them. */
-const NEVER_SENT = /(?:Can't add new command when connection is in closed state|is not queryable)$/
-
-const LOST: ReadonlySet<unknown> = new Set([
-  ...['PROTOCOL_CONNECTION_LOST', 'ECONNRESET', 'EPIPE', '57P01', '57P02'],
-  1927, // MariaDB: connection killed
-])
-
-/** pg's, without a code. */
-const LOST_BY_PG = /Connection terminated(?: unexpectedly)?$/
-
-function isUndone(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  return isAmong(UNDONE, error) || NEVER_SENT.test(error.message)
-}
-
-function isUndoneOrLost(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  return isUndone(error) || isAmong(LOST, error) || LOST_BY_PG.test(error.message)
-}
-
-/** By its code, or its driver's number. */
-function isAmong(codes: ReadonlySet<unknown>, error: Error): boolean {
-  return ('code' in error && codes.has(error.code)) || ('errno' in error && codes.has(error.errno))
 }

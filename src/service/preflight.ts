@@ -9,6 +9,7 @@ import {
 } from '../django/session-data.ts'
 import { type VersionFromMigrations, versionFromMigrations, versionProfile } from '../django/versions.ts'
 import { databaseKindOf } from '../engines/db.ts'
+import { isMissingColumn, isMissingTable, isMissingValue, isPermissionDenied } from '../sql/driver-errors.ts'
 import { CannotStart } from './start-problem.ts'
 
 /** Django's tables are not in the database. */
@@ -125,7 +126,7 @@ export async function checkWrites(db: Knex, written: WrittenTable): Promise<void
       }
     })
   } catch (error) {
-    if (!isDenied(error)) throw error
+    if (!isPermissionDenied(error)) throw error
     throw new MissingRight(await deniedText(db, right, written))
   }
 }
@@ -138,14 +139,14 @@ export async function checkUpdate(db: Knex, users: ReadTable, column: string): P
     )
   } catch (error) {
     if (isMissingColumn(error)) return // A user model may do without it.
-    if (!isDenied(error)) throw error
+    if (!isPermissionDenied(error)) throw error
     throw new MissingRight(await deniedText(db, 'UPDATE', users))
   }
 }
 
 /** A column of the site's own that has no default: no concern of a statement that inserts nothing. */
 function unlessColumnIsAsked(error: unknown): void {
-  if (!codesOf(error).has('ER_NO_DEFAULT_FOR_FIELD')) throw error
+  if (!isMissingValue(error)) throw error
 }
 
 async function rolledBack(db: Knex, write: (transaction: Knex) => Promise<unknown>): Promise<void> {
@@ -167,34 +168,10 @@ async function lookAt(db: Knex, table: string): Promise<TableAnswer> {
     await db.raw('select 1 from ?? where 1 = 0', [table])
     return 'there'
   } catch (error) {
-    if (isDenied(error)) return 'denied'
-    if (isMissing(error)) return 'missing'
+    if (isPermissionDenied(error)) return 'denied'
+    if (isMissingTable(error)) return 'missing'
     throw error
   }
-}
-
-function isMissing(error: unknown): boolean {
-  const codes = codesOf(error)
-  const isSqlites = codes.has('SQLITE_ERROR') && /no such table/.test((error as Error).message)
-  return isSqlites || ['ER_NO_SUCH_TABLE', '42P01', '3F000'].some((code) => codes.has(code))
-}
-
-function isMissingColumn(error: unknown): boolean {
-  const codes = codesOf(error)
-  const isSqlites = codes.has('SQLITE_ERROR') && /no such column/.test((error as Error).message)
-  return isSqlites || codes.has('ER_BAD_FIELD_ERROR') || codes.has('42703')
-}
-
-/** Of a table; a right to the whole database is missed by all statements. */
-function isDenied(error: unknown): boolean {
-  const codes = codesOf(error)
-  return ['ER_TABLEACCESS_DENIED_ERROR', 'ER_COLUMNACCESS_DENIED_ERROR', '42501'].some((code) =>
-    codes.has(code),
-  )
-}
-
-function codesOf(error: unknown): ReadonlySet<unknown> {
-  return new Set(error instanceof Error && 'code' in error ? [error.code] : [])
 }
 
 /** Tables, rights and the names of database users are no secrets. */

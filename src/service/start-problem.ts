@@ -1,3 +1,19 @@
+import {
+  codesOf,
+  type ErrorClass,
+  isConnectionRefused,
+  isDiskFull,
+  isEndedByServer,
+  isHungUp,
+  isMissingColumn,
+  isNeverSent,
+  isNotReady,
+  isOutOfResources,
+  isReadOnly,
+  isTimedOut,
+  isTooManyConnections,
+  isUnavailable,
+} from '../sql/driver-errors.ts'
 import type { DatabaseSettings } from './settings/database-settings.ts'
 
 /** The service cannot start, and waiting does not mend it. The message says what to do; it holds no password and no key. */
@@ -28,7 +44,8 @@ export function startProblem(error: unknown, place: Place): StartProblem {
   const said = wordsOf(cause)
   const rule = RULES.find(
     (one) =>
-      (one.codes.some((code) => codes.has(code)) && (one.when?.test(said) ?? true)) ||
+      (one.codes.some((code) => (typeof code === 'function' ? code(cause) : codes.has(code))) &&
+        (one.when?.test(said) ?? true)) ||
       [said, ...codes].some((text) => one.words?.test(String(text))),
   )
   const text = rule?.text(termsOf(place, said)) ?? `${hostsOf(place.database)} cannot be used as it is`
@@ -59,7 +76,8 @@ interface Terms {
 
 interface Rule {
   readonly passes: boolean
-  readonly codes: readonly (string | number)[]
+  /** Or the classes of them. */
+  readonly codes: readonly (string | number | ErrorClass)[]
   /** For errors to which their drivers give no code. */
   readonly words?: RegExp
   /** What an error with one of the codes must say, too. */
@@ -91,7 +109,7 @@ const NOT_YET_VALID = ({ where }: Terms) =>
 const RULES: readonly Rule[] = [
   // The network
   waits(
-    ['ECONNREFUSED'],
+    [isConnectionRefused],
     ({ where, setting }) =>
       `${where} refuses connections; start the database there, or correct host and port in ${setting}`,
   ),
@@ -106,16 +124,16 @@ const RULES: readonly Rule[] = [
       `there is no route to ${where}; correct the host in ${setting}, or mend the network`,
   ),
   waits(
-    ['ETIMEDOUT', 'ERR_DATABASE_TIMEOUT', 'PROTOCOL_SEQUENCE_TIMEOUT'],
+    [isTimedOut, 'ERR_DATABASE_TIMEOUT'],
     ({ where, server, setting }) =>
       `${where} does not answer in time; check that ${server} serves there, firewalls, and ${setting}`,
-    { words: /timeout expired$|Query read timeout$|Timeout acquiring a connection|^operation timed out/ },
+    { words: /Timeout acquiring a connection|^operation timed out/ },
   ),
   waits(
-    ['PROTOCOL_CONNECTION_LOST', 'ECONNRESET', 'ECONNABORTED', 'EPIPE'],
+    [isHungUp, isNeverSent],
     ({ where, server, setting }) =>
       `${where} closes the connection; check that ${server} serves there, and ${setting}`,
-    { words: /Connection terminated|disconnected before secure TLS|is not queryable$|in closed state$/ },
+    { words: /disconnected before secure TLS/ },
   ),
   waits(
     ['ENOENT'],
@@ -259,10 +277,9 @@ const RULES: readonly Rule[] = [
       `there is no database "${name}" at ${where}; set the name in ${setting} to the NAME in the DATABASES of the Django site`,
   ),
   ends(
-    ['ER_BAD_FIELD_ERROR', '42703'],
+    [isMissingColumn],
     ({ where, name, setting }) =>
       `a table of "${name}" at ${where} has not the columns that Django makes; run \`manage.py migrate\` there, or set ${setting} to the database of the Django site`,
-    { words: /no such column/ },
   ),
   ends([], ({ setting }) => `its option charset is unknown; write utf8mb4 in ${setting}, or remove it`, {
     words: /^Unknown charset/,
@@ -285,31 +302,23 @@ const RULES: readonly Rule[] = [
 
   // A server that does not serve yet, or no more
   waits(
-    [
-      ...[
-        'ER_CON_COUNT_ERROR',
-        'ER_TOO_MANY_USER_CONNECTIONS',
-        'ER_USER_LIMIT_REACHED',
-        'ER_OUT_OF_RESOURCES',
-      ],
-      ...['ER_OUTOFMEMORY', 'ER_CANT_CREATE_THREAD', '53000', '53100', '53200', '53300', '53400'],
-    ],
+    [isTooManyConnections, isOutOfResources],
     ({ where }) =>
       `${where} has no connection to spare; raise its limit or the user's, or lower DATABASE_POOL_SIZE`,
   ),
+  waits([isDiskFull], ({ where }) => `the disk of ${where} is full; free space on it`),
   waits(
-    [
-      ...['ER_SERVER_SHUTDOWN', 'ER_NORMAL_SHUTDOWN', 'ER_SERVER_OFFLINE_MODE', 'ER_SERVER_ISNT_AVAILABLE'],
-      ...['ER_NEW_ABORTING_CONNECTION', 'ER_ABORTING_CONNECTION', 'ER_UNKNOWN_COM_ERROR', 1047, 1927],
-      ...['57P01', '57P02', '57P03', '57P05', '08000', '08001', '08003', '08004', '08006'],
-    ],
+    [isEndedByServer, isNotReady, isUnavailable],
     ({ where }) => `${where} does not serve yet; see its log if this lasts`,
   ),
+  // Transient in a request, since it was writable at the start; at the start, this process most likely lacks the right.
+  ends(
+    ['SQLITE_READONLY', 'SQLITE_READONLY_DIRECTORY', 'SQLITE_READONLY_DBMOVED', 'SQLITE_READONLY_CANTLOCK'],
+    ({ where }) =>
+      `the file ${where} cannot be written; give this process the right to write it and its folder`,
+  ),
   waits(
-    [
-      ...['ER_OPTION_PREVENTS_STATEMENT', 'ER_READ_ONLY_MODE', 'ER_INNODB_READ_ONLY', '25006'],
-      'ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION',
-    ],
+    [isReadOnly],
     ({ where, setting }) =>
       `${where} is read-only, and sessions are written; make it writable, or set ${setting} to the primary`,
   ),
@@ -331,11 +340,6 @@ const RULES: readonly Rule[] = [
     ({ where, setting }) =>
       `the file ${where} is not an SQLite database; set ${setting} to the one that \`manage.py migrate\` made`,
   ),
-  ends(
-    ['SQLITE_READONLY', 'SQLITE_READONLY_DIRECTORY', 'SQLITE_READONLY_DBMOVED', 'SQLITE_READONLY_CANTLOCK'],
-    ({ where }) =>
-      `the file ${where} cannot be written; give this process the right to write it and its folder`,
-  ),
 ]
 
 /** Ours, which has the reasons of each host. */
@@ -347,13 +351,6 @@ function isOfAllHosts(error: unknown): boolean {
 function innermost(error: unknown): unknown {
   const cause = error instanceof Error ? error.cause : undefined
   return cause instanceof Error ? innermost(cause) : error
-}
-
-function codesOf(error: unknown): ReadonlySet<string | number> {
-  if (!(error instanceof Error)) return new Set()
-  const { code, errno } = error as { code?: unknown; errno?: unknown }
-  const isCode = (one: unknown) => typeof one === 'string' || (typeof one === 'number' && one > 0)
-  return new Set([code, errno].filter(isCode) as (string | number)[])
 }
 
 function messageOf(error: unknown): string {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { UnusableUserTable } from '../auth/user-table.ts'
-import { isPassing } from '../http/statuses.ts'
+import { isTransient } from '../http/statuses.ts'
 import { DatabaseMismatch } from './database/connection.ts'
 import { MissingDatabase } from './database/open-database.ts'
 import type { Log } from './monitoring/log.ts'
@@ -69,13 +69,13 @@ export async function runAt<R>(place: Place, queries: () => Promise<R>): Promise
 /** What the log says about an error that may pass. @throws {CannotStart} or the error itself, when waiting does not help. */
 function transientProblem(error: unknown): { code: unknown; message: string } {
   if (!(error instanceof DatabaseFailure)) {
-    if (isPassing(error) && error instanceof Error && 'code' in error)
+    if (isTransient(error) && error instanceof Error && 'code' in error)
       return { code: error.code, message: `CACHES: ${error.message}` }
     throw error
   }
   const { cause, place } = error
   const { passes, message, code } = startProblem(cause, place)
-  if (passes ?? isPassing(cause)) return { code, message: `${message}; it is asked again until it serves` }
+  if (passes ?? isTransient(cause)) return { code, message: `${message}; it is asked again until it serves` }
   if (passes === null && code === null) throw cause
   throw new CannotStart(message)
 }

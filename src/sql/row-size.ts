@@ -1,7 +1,7 @@
 import type { Knex } from 'knex'
 import type { DatabaseKind } from '../django/datetime.ts'
 import { SessionTooLarge } from '../django/session-too-large.ts'
-import { isTooLarge } from './driver-errors.ts'
+import { codeOf, isHungUp, isTooLarge, isTooLargeForPacket, isTooLongForColumn } from './driver-errors.ts'
 import { selectRows } from './statement.ts'
 
 export interface RowSize {
@@ -94,35 +94,22 @@ export function createRowSize(db: Knex, { kind, table, column }: RowSizeOptions)
         const packet = await packetAfterHangUp()
         if (packet !== null && text > packet) return tooLargeForPacket(text, packet, { cause: error })
       }
-      if (!(error instanceof Error && 'code' in error && isTooLarge(error))) return error
+      if (!(error instanceof Error && isTooLarge(error))) return error
       const cause = { cause: error }
-      switch (error.code) {
-        case 'ER_NET_PACKET_TOO_LARGE':
-        case 'ER_WARN_ALLOWED_PACKET_OVERFLOWED':
-          return tooLargeForPacket(text, await packetAfterHangUp(), cause)
-        case 'ER_DATA_TOO_LONG':
-        case '22001': {
-          // PostgreSQL does not name the column; MySQL does.
-          if (error.code === 'ER_DATA_TOO_LONG' && !error.message.includes(`'${column}'`)) return error
-          return tooLargeFor(text, await typeOf(db, kind, table, column).catch(() => null), cause)
-        }
-        default:
-          return new SessionTooLarge(
-            `The session needs ${text} characters, more than the table ${table} takes in a row (${error.code}); ` +
-              'store less in it, or look for an index or a trigger of your own on the table',
-            cause,
-          )
+      if (isTooLargeForPacket(error)) return tooLargeForPacket(text, await packetAfterHangUp(), cause)
+      if (isTooLongForColumn(error)) {
+        // PostgreSQL does not name the column; MySQL does.
+        if (kind === 'mysql' && !error.message.includes(`'${column}'`)) return error
+        return tooLargeFor(text, await typeOf(db, kind, table, column).catch(() => null), cause)
       }
+      return new SessionTooLarge(
+        `The session needs ${text} characters, more than the table ${table} takes in a row (${codeOf(error)}); ` +
+          'store less in it, or look for an index or a trigger of your own on the table',
+        cause,
+      )
     },
   }
 }
-
-/** Whether the server ended the connection: not one that has not answered in time, of which nothing should be asked. */
-function isHungUp(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && HUNG_UP.has(error.code)
-}
-
-const HUNG_UP: ReadonlySet<unknown> = new Set(['ECONNRESET', 'EPIPE', 'PROTOCOL_CONNECTION_LOST'])
 
 interface Limits {
   readonly packet: number

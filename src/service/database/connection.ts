@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { isNotReady, isReadOnly } from '../../sql/driver-errors.ts'
 import type { DatabaseHost } from '../settings/database-settings.ts'
 
 /** The server did not answer in time; its connection was closed. */
@@ -112,19 +113,9 @@ export function limitStatements(
     const settle = (...result: unknown[]) => {
       clearTimeout(end)
       clearTimeout(ask)
-      if (takesNoWrites(result[0])) retired.add(connection)
+      if (isReadOnly(result[0]) || isNotReady(result[0])) retired.add(connection)
       callback(...result)
     }
     return send.call(connection, ...args, settle)
   }
-}
-
-/** Errors of a server that runs but accepts no writes: not ready in a Galera cluster, read-only, a standby. */
-const TAKES_NO_WRITES: ReadonlySet<unknown> = new Set([1047, 1290, 1836, '25006'])
-
-function takesNoWrites(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  return [...('errno' in error ? [error.errno] : []), ...('code' in error ? [error.code] : [])].some((code) =>
-    TAKES_NO_WRITES.has(code),
-  )
 }

@@ -1,6 +1,7 @@
 import Koa, { type Context, type Middleware } from 'koa'
 import { CsrfFailure } from '../../adapters/koa/csrf.ts'
-import { codeOf, statusOf } from '../../http/statuses.ts'
+import { statusOf } from '../../http/statuses.ts'
+import { codeOf } from '../../sql/driver-errors.ts'
 import { errorFields, type Log } from '../monitoring/log.ts'
 import { DisallowedHost } from '../proxy/allowed-hosts.ts'
 import type { Layout } from './layout.ts'

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import test, { type ExecutionContext } from 'ava'
 import type { Knex } from 'knex'
-import { isPassing } from '../../../src/http/statuses.ts'
+import { isTransient } from '../../../src/http/statuses.ts'
 import { openDatabase } from '../../../src/service/database/open-database.ts'
 import { readSettings } from '../../../src/service/settings/settings.ts'
 import { createTestDatabase, runScript, testDatabases } from '../../support/databases.ts'
@@ -64,7 +64,7 @@ for (const name of servers) {
       const error = await t.throwsAsync(db.raw('SELECT 1'), { code: 'ERR_NO_DATABASE_HOST' })
       for (const host of hosts) t.true(error?.message.includes(`${host} (ECONNREFUSED)`), error?.message)
       t.notRegex(error?.message ?? '', /secret/)
-      t.true(isPassing(error))
+      t.true(isTransient(error))
     },
   )
 
@@ -83,7 +83,7 @@ for (const name of servers) {
     )
     const error = await t.throwsAsync(alone('visits').first(), { code: 'ERR_NO_DATABASE_HOST' })
     t.regex(error?.message ?? '', /is read-only/)
-    t.true(isPassing(error))
+    t.true(isTransient(error))
   })
 
   test.serial(`on ${name} when a server turns read-only, the pool moves to the next host`, async (t) => {
@@ -95,7 +95,7 @@ for (const name of servers) {
     // On PostgreSQL it is a default that applies to new connections only.
     if (name === 'postgresql') await db.raw('SET default_transaction_read_only = on')
     const error = await t.throwsAsync(db('visits').insert({ id: 2 }))
-    t.true(isPassing(error))
+    t.true(isTransient(error))
     await db('visits').insert({ id: 3 })
     t.deepEqual((await db('visits').pluck('id')).map(Number), [3])
   })

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import test from 'ava'
-import { isPassing } from '../../../src/http/statuses.ts'
+import { isTransient } from '../../../src/http/statuses.ts'
 import { openDatabase } from '../../../src/service/database/open-database.ts'
 import { readSettings } from '../../../src/service/settings/settings.ts'
 import { serverFolder } from '../../support/cache-server.ts'
@@ -23,7 +23,7 @@ async function outcomeOf(url: string): Promise<{ outcome: Outcome; message: stri
     db = openDatabase(settings.database)
     return { outcome: (await isEncrypted(db)) ? 'encrypted' : 'clear', message: '' }
   } catch (error) {
-    if (isPassing(error)) throw error
+    if (isTransient(error)) throw error
     return { outcome: 'refused', message: error instanceof Error ? error.message : '' }
   } finally {
     await db?.destroy()
