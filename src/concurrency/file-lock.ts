@@ -1,49 +1,60 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
+import { createBackoff } from './backoff.ts'
+import { isFileMissing, isFileTaken } from './file-errors.ts'
 
 export interface FileLockOptions {
-  /** Milliseconds to wait for it. */
+  /** Milliseconds to wait for the lock. */
   readonly timeout: number
+  /** A number from 0 to 1, which spreads the attempts of several processes; default: Math.random. */
+  readonly random?: () => number
+  /** Milliseconds of a clock that never goes back; default: performance.now. */
+  readonly monotonic?: () => number
 }
 
-/** Others held the lock for the whole time. */
+/** Other requests held the lock for the whole time. */
 export class FileLockTimeout extends Error {
   override name = 'FileLockTimeout'
   readonly code: string = 'ERR_FILE_LOCK_TIMEOUT'
 }
 
-/** A lock that has been the same one for so long is of a process that died, in milliseconds. */
+/** Milliseconds without a change after which a lock is abandoned: its process has died. */
 const ABANDONED = 1000
 
-/** How long a lock counts as held after it was last renewed; well before others take it for abandoned. */
+/** Milliseconds that a lock is held after its last renewal; well before others take it for abandoned. */
 const HELD_AT_MOST = ABANDONED / 2
 
 /** Milliseconds between two renewals. */
 const RENEWAL = HELD_AT_MOST / 5
 
+/** Milliseconds between two attempts at most. */
+const LONGEST_PAUSE = 20
+
 /**
- * Runs `body` while this file exists, which is made and removed for it: one body at a time among all who ask for the same
- * file, in any process. However slow the disk is, a process that runs keeps its lock: it renews it all the time. One that
- * was stopped for so long that others may have gone on without it must not finish what it began: `body` calls `confirm`
- * just before it changes anything, which throws then, and the whole body is repeated under a new lock.
+ * Runs `body` under a lock: a file that is made before it and removed after it. One body runs at a time for the same file,
+ * in all processes. A running process keeps its lock however slow the disk is, since it renews the lock all the time. A
+ * process that was stopped for longer may have lost its lock to another one, and must not finish what it began. So `body`
+ * calls `confirm` just before it changes anything: `confirm` throws if the lock is lost, and the whole body is repeated
+ * under a new lock.
  * @throws {FileLockTimeout}
  */
 export async function withFileLock<R>(
   file: string,
   body: (confirm: () => void) => Promise<R>,
-  { timeout }: FileLockOptions,
+  options: FileLockOptions,
 ): Promise<R> {
-  const start = performance.now()
+  const { timeout, monotonic = () => performance.now() } = options
+  const start = monotonic()
   for (;;) {
-    const lock = await acquire(file, timeout - (performance.now() - start))
+    const lock = await acquire(file, { ...options, timeout: timeout - (monotonic() - start), monotonic })
     try {
       return await body(() => {
         if (!lock.isHeld()) throw new LockLost()
       })
     } catch (error) {
       if (!(error instanceof LockLost)) throw error
-      if (performance.now() - start > timeout) throw timedOut(timeout)
+      if (monotonic() - start > timeout) throw timedOut(timeout)
     } finally {
       await lock.release()
     }
@@ -59,50 +70,60 @@ interface Lock {
   release(): Promise<void>
 }
 
-async function acquire(file: string, timeout: number): Promise<Lock> {
-  const start = performance.now()
-  const [lockIsSameFor, removalIsSameFor] = [createWatch(), createWatch()]
-  for (let tries = 1; ; tries += 1) {
-    const asked = performance.now()
+type Clock = Required<FileLockOptions>['monotonic']
+
+async function acquire(
+  file: string,
+  { monotonic, ...options }: FileLockOptions & { monotonic: Clock },
+): Promise<Lock> {
+  const nextPause = createBackoff({ longest: LONGEST_PAUSE, monotonic, ...options })
+  const [lockIsSameFor, removalIsSameFor] = [createWatch(monotonic), createWatch(monotonic)]
+  for (;;) {
+    const asked = monotonic()
     const handle = await make(file)
-    if (handle !== null) return hold(file, handle, asked)
+    if (handle !== null) return hold(file, handle, { made: asked, monotonic })
     const lock = await identityOf(file)
     const age = lockIsSameFor(lock)
     if (lock !== null && age > ABANDONED - HELD_AT_MOST) {
-      // Who died while removing it is waited for at the same time, so that both take no longer than one.
+      // A process may have died while it removed the lock: that is waited for at the same time, not after it.
       const removal = removalOf(file, lock)
       const found = await identityOf(removal)
       const isStuck = removalIsSameFor(found) > HELD_AT_MOST && found !== null
       if (age > ABANDONED && isStuck) await rm(removal, { force: true })
-      if (age > ABANDONED) await remove(file, lock)
+      if (age > ABANDONED) await remove(file, lock, monotonic)
     }
-    if (performance.now() - start > timeout) throw timedOut(timeout)
-    await delay(Math.random() * Math.min(2 ** tries, 20))
+    const pause = nextPause()
+    if (pause === null) throw timedOut(options.timeout)
+    await delay(pause)
   }
 }
 
 function timedOut(timeout: number): FileLockTimeout {
-  return new FileLockTimeout(`others have held a lock for ${Math.round(timeout)} ms`)
+  return new FileLockTimeout(`other requests have held the lock for ${Math.round(timeout)} ms; try again`)
 }
 
 /**
- * Renews a lock by a byte more: a file system's clock may be too coarse to show that it was touched. `renewed` is when
- * the last renewal began that is known to have been done in time. Others see each of them later than that, and wait
- * from then on, so that until HELD_AT_MOST has passed nobody can have taken the lock.
+ * Renews a lock by one more byte: a file system's clock may be too coarse to show that the file was touched. `renewed` is
+ * the time at which the last renewal began that is known to have ended in time. Other processes see each renewal later
+ * than that, and wait from then on, so until HELD_AT_MOST has passed no other process can have taken the lock.
  */
-function hold(file: string, handle: FileHandle, made: number): Lock {
+function hold(
+  file: string,
+  handle: FileHandle,
+  { made, monotonic }: { made: number; monotonic: Clock },
+): Lock {
   let renewed = made
   let renewing: Promise<void> | null = null
-  const isHeld = () => performance.now() - renewed < HELD_AT_MOST
+  const isHeld = () => monotonic() - renewed < HELD_AT_MOST
 
   async function renew(): Promise<void> {
-    const began = performance.now()
+    const began = monotonic()
     try {
       await handle.write('.')
     } catch {
       return // a full disk: the lock lapses
     }
-    if (isHeld()) renewed = began // what has lapsed may be another's by now
+    if (isHeld()) renewed = began // a lapsed lock may be another process's by now
   }
 
   const timer = setInterval(() => {
@@ -114,9 +135,9 @@ function hold(file: string, handle: FileHandle, made: number): Lock {
       clearInterval(timer)
       await renewing
       try {
-        // Much later it may be another's.
+        // A lapsed lock may be another process's.
         if (isHeld()) await rm(file, { force: true })
-        else await remove(file, nameOf(await handle.stat({ bigint: true })))
+        else await remove(file, nameOf(await handle.stat({ bigint: true })), monotonic)
       } finally {
         await handle.close()
       }
@@ -124,41 +145,41 @@ function hold(file: string, handle: FileHandle, made: number): Lock {
   }
 }
 
-/** For how long, in milliseconds, it has been told the same. */
-function createWatch(): (identity: string | null) => number {
+/** Returns a function that returns for how many milliseconds it has been called with the same identity. */
+function createWatch(monotonic: Clock): (identity: string | null) => number {
   let seen: string | null = null
-  let since = performance.now()
+  let since = monotonic()
   return (identity) => {
     if (identity !== seen) {
       seen = identity
-      since = performance.now()
+      since = monotonic()
     }
-    return performance.now() - since
+    return monotonic() - since
   }
 }
 
-/** Null when it is there already. */
+/** Null when the file exists. */
 async function make(file: string): Promise<FileHandle | null> {
   try {
     return await open(file, 'wx', 0o600)
   } catch (error) {
-    if (codeOf(error) === 'EEXIST') return null
+    if (isFileTaken(error)) return null
     throw error
   }
 }
 
 /**
- * Under a file of its own: of several who find the same lock abandoned one removes it, and none removes the next. Does
- * nothing while another is at it, or has died meanwhile.
+ * Removes an abandoned lock, under a second file: if several processes find the same lock abandoned, one of them removes
+ * it, and none removes the next lock. Does nothing while another process removes it, or has died while it did.
  */
-async function remove(file: string, lock: string): Promise<void> {
+async function remove(file: string, lock: string, monotonic: Clock): Promise<void> {
   const removal = removalOf(file, lock)
   const handle = await make(removal)
   if (handle === null) return
   await handle.close()
-  const start = performance.now()
+  const start = monotonic()
   try {
-    const isDue = (await identityOf(file)) === lock && performance.now() - start < HELD_AT_MOST / 2
+    const isDue = (await identityOf(file)) === lock && monotonic() - start < HELD_AT_MOST / 2
     if (isDue) await rm(file, { force: true })
   } finally {
     await rm(removal, { force: true })
@@ -170,8 +191,8 @@ function removalOf(file: string, lock: string): string {
 }
 
 /**
- * What tells one lock from the next of the same name, and from itself before it was renewed; null where there is none of
- * ours. The file is opened for it: a network's file system shows what is new to those who open a file.
+ * What distinguishes a lock from the next one of the same name, and from itself before a renewal; null where there is no
+ * lock of ours. The file is opened for it: a network file system shows changes to a process that opens the file.
  */
 async function identityOf(file: string): Promise<string | null> {
   let handle: FileHandle | null = null
@@ -180,21 +201,14 @@ async function identityOf(file: string): Promise<string | null> {
     const status = await handle.stat({ bigint: true })
     return status.isFile() ? nameOf(status) : null
   } catch (error) {
-    if (NOT_THERE.has(codeOf(error))) return null
+    if (isFileMissing(error)) return null
     throw error
   } finally {
     await handle?.close()
   }
 }
 
-/** Fit for a file's name. */
+/** Fit for the name of a file. */
 function nameOf({ ino, mtimeNs, size }: { ino: bigint; mtimeNs: bigint; size: bigint }): string {
   return `${ino}-${mtimeNs}-${size}`
-}
-
-/** No such file; a symbolic link; a socket: neither is a lock. */
-const NOT_THERE: ReadonlySet<unknown> = new Set(['ENOENT', 'ELOOP', 'ENXIO'])
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { accessSync, constants, renameSync, statSync } from 'node:fs'
 import { type FileHandle, lstat, open, readdir, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isFileMissing, isFileTaken } from '../concurrency/file-errors.ts'
 import { withFileLock } from '../concurrency/file-lock.ts'
 import { type ExpiryRules, getExpiryAgeSince, InvalidSessionExpiry } from '../django/expiry.ts'
 import type { SessionData } from '../django/json.ts'
@@ -127,7 +128,7 @@ export function createFileEngine({
       try {
         await write(fileOf(sessionKey), revision)
       } catch (error) {
-        if (codeOf(error) === 'EEXIST') throw new CreateError('the session key is taken', { cause: error })
+        if (isFileTaken(error)) throw new CreateError('the session key is taken', { cause: error })
         throw error
       }
       return { ...session, sessionKey, revision }
@@ -193,7 +194,7 @@ function checkFolder(path: string): void {
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
   } catch (error) {
     if (error instanceof UnusableSessionFolder) throw error
-    const problem = codeOf(error) === 'ENOENT' ? 'does not exist' : 'cannot be read and written'
+    const problem = isFileMissing(error) ? 'does not exist' : 'cannot be read and written'
     throw new UnusableSessionFolder(`The folder of sessions ${path} ${problem}; ${hint}`, { cause: error })
   }
 }
@@ -219,7 +220,7 @@ async function openIfThere(file: string): Promise<FileHandle | null> {
   try {
     return await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (error) {
-    if (NOT_THERE.has(codeOf(error))) return null
+    if (isFileMissing(error)) return null
     throw error
   }
 }
@@ -229,14 +230,7 @@ async function isThere(file: string): Promise<boolean> {
     await lstat(file)
     return true
   } catch (error) {
-    if (NOT_THERE.has(codeOf(error))) return false
+    if (isFileMissing(error)) return false
     throw error
   }
-}
-
-/** No such file; a symbolic link; a name longer than any file's; a socket. */
-const NOT_THERE: ReadonlySet<unknown> = new Set(['ENOENT', 'ELOOP', 'ENAMETOOLONG', 'ENXIO'])
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
 }

@@ -1,21 +1,27 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { createBackoff } from '../concurrency/backoff.ts'
 import type { SessionEngine } from '../session/engine.ts'
 import { isConnectionLost, isNotExecuted } from '../sql/driver-errors.ts'
 
 export interface RetryingEngineOptions {
-  /** How long an operation may be repeated, in milliseconds. */
+  /** How long an operation may be repeated, in milliseconds; default: 2000. */
   readonly timeout?: number
   /** Between 0 and 1: spreads the repeats of several processes. */
   readonly random?: () => number
+  /** Milliseconds of a clock that never goes back; default: performance.now. */
+  readonly monotonic?: () => number
   /** Called at each repeat, for a counter. */
   readonly onRetry?: ((error: unknown) => void) | undefined
 }
 
+/** Milliseconds between two attempts at most. */
+const LONGEST_PAUSE = 100
+
 /**
- * Repeats what a database has refused for the moment: deadlocks, lock time-outs, certification failures of a cluster,
- * serialization failures, a busy SQLite, a server without a connection left. A write is repeated only after an error
- * that says that it was not done; a connection that is lost under a write leaves that open, and counting twice is as
- * wrong as not at all.
+ * Repeats an operation after a transient failure of the database: a deadlock, a lock time-out, a failed certification of
+ * a cluster, a serialization failure, a busy SQLite, a server without a free connection. A write is repeated only after an
+ * error that says that it was not executed. After a lost connection that is not known, and to count a visit twice is as
+ * wrong as not to count it.
  */
 export function createRetryingEngine(
   engine: SessionEngine,
@@ -33,23 +39,23 @@ export function createRetryingEngine(
   }
 }
 
-/** The same for any question to the database, which may be repeated after a lost connection too. */
+/** The same for any read of the database, which is repeated after a lost connection, too. */
 export function retryRead<R>(read: () => Promise<R>, options: RetryingEngineOptions = {}): Promise<R> {
   return retry(read, (error) => isNotExecuted(error) || isConnectionLost(error), options)
 }
 
 async function retry<R>(
   operation: () => Promise<R>,
-  isSafe: (error: unknown) => boolean,
-  { timeout = 2000, random = Math.random, onRetry = () => {} }: RetryingEngineOptions,
+  mayRepeat: (error: unknown) => boolean,
+  { timeout = 2000, onRetry = () => {}, ...options }: RetryingEngineOptions,
 ): Promise<R> {
-  const start = performance.now()
-  for (let tries = 1; ; tries += 1) {
+  const nextPause = createBackoff({ timeout, longest: LONGEST_PAUSE, ...options })
+  for (;;) {
     try {
       return await operation()
     } catch (error) {
-      const pause = random() * Math.min(2 ** tries, 100)
-      if (!isSafe(error) || performance.now() + pause - start > timeout) throw error
+      const pause = mayRepeat(error) ? nextPause() : null
+      if (pause === null) throw error
       onRetry(error)
       await delay(pause)
     }

@@ -1,0 +1,15 @@
+/** There is no such file: none of this name, a symbolic link, a socket, or a name longer than any file's. */
+export function isFileMissing(error: unknown): boolean {
+  return MISSING.has(codeOf(error))
+}
+
+const MISSING: ReadonlySet<unknown> = new Set(['ENOENT', 'ELOOP', 'ENAMETOOLONG', 'ENXIO'])
+
+/** The file that was to be made exists. */
+export function isFileTaken(error: unknown): boolean {
+  return codeOf(error) === 'EEXIST'
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined
+}
