@@ -57,7 +57,9 @@ export function createCachedDbEngine({
 
   return {
     keepsNothing: engine.keepsNothing === true,
-    load: (sessionKey) => engine.load(sessionKey),
+    // With the client: django-qsessions marks a session as modified in `load` when IP or browser differ, behind a cache
+    // too (qsessions/backends/db.py, load, which its cached_db.py inherits).
+    load: (sessionKey, client) => engine.load(sessionKey, client),
     exists: (sessionKey) => engine.exists(sessionKey),
     create: (sessionKey, session) => between(sessionKey, () => engine.create(sessionKey, session)),
     update: (sessionKey, session, revision) =>

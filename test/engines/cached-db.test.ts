@@ -32,6 +32,28 @@ test.serial('a copy in the cache is never read: the row is the truth', async (t)
   t.is(await redis.get(COPY), 'whatever Django has there')
 })
 
+test.serial(
+  'load hands the client to the engine behind the cache, which compares it with the stored one',
+  async (t) => {
+    const { engine } = await start(t)
+    const asked: unknown[] = []
+    const watched = createCachedDbEngine({
+      engine: {
+        ...engine,
+        async load(_sessionKey, client) {
+          asked.push(client)
+          return null
+        },
+      },
+      cache: redis.cache,
+    })
+    t.teardown(() => watched.close())
+    const client = { userAgent: 'Firefox', ip: '192.0.2.1' }
+    await watched.load(KEY, client)
+    t.deepEqual(asked, [client])
+  },
+)
+
 for (const [action, write] of Object.entries({
   'an update': (engine: SessionEngine, { data, expireDate, revision }: StoredSession) =>
     engine.update(KEY, { data: new Map([...data, ['b', '2']]), expireDate }, revision),

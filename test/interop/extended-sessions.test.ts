@@ -244,6 +244,49 @@ for (const version of packages[0]?.versions ?? []) {
   })
 }
 
+for (const version of packages[0]?.versions ?? []) {
+  test(`qsessions of Django ${version} with its cache and our engine store the new browser on a page that only reads`, async (t) => {
+    await takeTurn(t)
+    t.timeout(110_000)
+    const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'none' })
+    const folder = mkdtempSync(join(tmpdir(), 'qsessions-cache-'))
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+    const files = { BACKEND: 'django.core.cache.backends.filebased.FileBasedCache', LOCATION: folder }
+    const settings = {
+      EXTRA_APPS: '["qsessions"]',
+      SESSION_ENGINE: 'qsessions.backends.cached_db',
+      SESSION_MIDDLEWARE: 'qsessions.middleware.SessionMiddleware',
+      CACHES: JSON.stringify({ default: files }),
+    }
+    const { url: django } = await startDjango(t, { version, secretKey, databaseUrl, settings, migrate: true })
+    const koa = await startKoa(t, {
+      ...{ databaseUrl, version, engine: settings.SESSION_ENGINE },
+      cache: { backend: files.BACKEND, location: [folder], keyPrefix: '', version: 1, options: {} },
+    })
+    const visitor = createVisitor()
+    const theirs = `${django}/_test/session`
+    const ours = `${koa}/`
+    const fetchAs = (agent: string, site: string, init: RequestInit = {}) =>
+      visitor.fetch(site, { ...init, headers: { 'User-Agent': agent } })
+    await fetchAs('Opened', theirs, { method: 'POST', body: '{"a": 1}' })
+
+    // On either site the first request of a new browser saves the session; its second request does not.
+    for (const [turn, site] of [theirs, ours, theirs, ours].entries()) {
+      const agent = `Browser ${turn}`
+      t.is((await fetchAs(agent, site)).headers.getSetCookie().length, 1, site)
+      t.deepEqual(
+        (await runSql(databaseUrl, 'SELECT user_agent, ip FROM qsessions_session')).map((row) => ({
+          ...row,
+        })),
+        [{ user_agent: agent, ip: '127.0.0.1' }],
+      )
+      t.deepEqual((await fetchAs(agent, site)).headers.getSetCookie(), [], site)
+      for (const reader of [theirs, ours])
+        t.like(await (await fetchAs(agent, reader)).json(), { a: 1, _qsessions_user_agent: agent }, reader)
+    }
+  })
+}
+
 test('each package meets each Django that it runs on', (t) => {
   if (inCi)
     t.deepEqual(
