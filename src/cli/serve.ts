@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import { quoted } from '../checks/quoted.ts'
+import { withDeadline } from '../concurrency/deadline.ts'
 import { errorFields, type Log } from '../service/monitoring/log.ts'
 import { createLog, readableOutput } from '../service/monitoring/pino-log.ts'
 import { packageFolder } from '../service/package-folder.ts'
@@ -113,7 +114,7 @@ async function serveWith(settings: Settings, log: Log): Promise<void> {
   let url = ''
   try {
     const origin = await listen(server, settings, { host: 'HOST', port: 'PORT' })
-    await Promise.race([service.firstAttempt, delay(FIRST_ATTEMPT, undefined, { ref: false })])
+    await withDeadline(service.firstAttempt, FIRST_ATTEMPT, { onLate: () => {} })
     // A start that has failed by now is not said to listen.
     await Promise.race([service.ready, Promise.resolve()])
     metricsServer = await startMetrics(service.metricsListener, settings.metrics, log)
@@ -131,9 +132,11 @@ async function serveWith(settings: Settings, log: Log): Promise<void> {
     grace.uninstall()
     server.closeAllConnections()
     // Whatever becomes of the rest, what was wrong is said.
-    const stopped = new AbortController()
-    await Promise.race([stop().catch(() => {}), delay(GRACE, undefined, { signal: stopped.signal })])
-    stopped.abort()
+    await withDeadline(
+      stop().catch(() => {}),
+      GRACE,
+      { onLate: () => {} },
+    )
     throw error
   }
   log.info('service.ready')

@@ -1,4 +1,5 @@
 import type { Cache } from '../caches/cache.ts'
+import { withDeadline } from '../concurrency/deadline.ts'
 
 export interface StaleEntriesOptions {
   readonly cache: Pick<Cache, 'delete'>
@@ -86,7 +87,11 @@ export function createStaleEntries({
   /** Owes the removal where it fails; gives whether it succeeded. */
   async function attempt(key: string, debt: number): Promise<boolean> {
     try {
-      await withTimeout(cache.delete(key), timeout)
+      await withDeadline(cache.delete(key), timeout, {
+        onLate() {
+          throw new CacheTimeout('the cache does not answer')
+        },
+      })
       isAway = false
       if (owed.get(key) === debt) owed.delete(key)
       return true
@@ -167,14 +172,4 @@ function unreferencedTimer(run: () => void, milliseconds: number): () => void {
   const timer = setTimeout(run, milliseconds)
   timer.unref()
   return () => clearTimeout(timer)
-}
-
-async function withTimeout<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(new CacheTimeout('the cache does not answer')), milliseconds)
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

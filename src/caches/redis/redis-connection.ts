@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import type * as Ioredis from 'ioredis'
+import { withDeadline } from '../../concurrency/deadline.ts'
 import { CacheUnavailable, UnsupportedCache } from '../cache-errors.ts'
 import type { RedisServerSettings, RedisTopology } from './redis-settings.ts'
 
@@ -65,7 +66,8 @@ export function createRedisConnection(
     const listening = new AbortController()
     try {
       const { signal } = listening
-      return await within(connectTimeout, Promise.race(events.map((event) => once(redis, event, { signal }))))
+      const first = Promise.race(events.map((event) => once(redis, event, { signal })))
+      return await withDeadline(first, connectTimeout, { onLate })
     } finally {
       listening.abort()
     }
@@ -75,7 +77,7 @@ export function createRedisConnection(
     async run(command, ...parameters) {
       await connected()
       try {
-        return await within(commandTimeout, redis.callBuffer(command, ...parameters))
+        return await withDeadline(redis.callBuffer(command, ...parameters), commandTimeout, { onLate })
       } catch (error) {
         throw unavailable(reasonOf(error))
       }
@@ -176,16 +178,9 @@ function credentials({ username, password, db, tlsOptions }: RedisServerSettings
   }
 }
 
-async function within<R>(milliseconds: number, work: Promise<R>): Promise<R> {
-  let timer: NodeJS.Timeout | undefined
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('Command timed out')), milliseconds)
-  })
-  try {
-    return await Promise.race([work, limit])
-  } finally {
-    clearTimeout(timer)
-  }
+/** As ioredis' own time-out. */
+function onLate(): never {
+  throw new Error('Command timed out')
 }
 
 /** In a few words; Redis' own begin with a code, e.g. `WRONGPASS`, and may quote the command behind it. */

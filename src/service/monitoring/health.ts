@@ -1,5 +1,5 @@
 import type { Middleware } from 'koa'
-import { within } from '../server/time-limit.ts'
+import { withDeadline } from '../../concurrency/deadline.ts'
 import { errorFields, type Log } from './log.ts'
 
 export interface HealthOptions {
@@ -20,7 +20,11 @@ export function createHealth({ ping, isDraining = () => false, log, timeout = 20
   async function readiness(): Promise<Readiness> {
     if (isDraining()) return { status: 'draining' }
     try {
-      await within(timeout, ping(), () => new PingTimeout(`the database did not answer within ${timeout} ms`))
+      await withDeadline(ping(), timeout, {
+        onLate() {
+          throw new PingTimeout(`the database did not answer within ${timeout} ms`)
+        },
+      })
       return { status: 'ready' }
     } catch (error) {
       const check = error instanceof CheckFailed ? { check: error.check } : {}

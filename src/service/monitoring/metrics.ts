@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http'
 import Koa from 'koa'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { withDeadline } from '../../concurrency/deadline.ts'
 import type { UnreadableReason } from '../../django/session-data.ts'
 import type { PoolState } from '../database/pool-state.ts'
 import { errorFields, type Log } from './log.ts'
@@ -122,7 +123,12 @@ function addDatabase(
   { pool, clockSkew, probeInterval = 15_000, probeTimeout = 1000 }: MetricsOptions,
 ): void {
   const probe = createProbe(clockSkew, probeInterval)
-  const probed = () => orNull(probe(), probeTimeout)
+  const probed = () =>
+    withDeadline(
+      probe().catch(() => null),
+      probeTimeout,
+      { onLate: () => null },
+    )
   new Gauge({
     name: 'database_pool_connections',
     help: 'Connections to the database.',
@@ -176,17 +182,6 @@ function createProbe(ask: () => Promise<number>, interval: number): () => Promis
       })
     }
     return answer
-  }
-}
-
-/** Null where the promise is rejected or late. */
-async function orNull<T>(promise: Promise<T>, milliseconds: number): Promise<T | null> {
-  const { promise: late, resolve } = Promise.withResolvers<null>()
-  const timer = setTimeout(() => resolve(null), milliseconds)
-  try {
-    return await Promise.race([promise.catch(() => null), late])
-  } finally {
-    clearTimeout(timer)
   }
 }
 

@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener } from 'node:http'
 import type { Context, Middleware } from 'koa'
+import { withDeadline } from '../../concurrency/deadline.ts'
 import { hasBody } from './request-body.ts'
 
 /** The page took too long. Whether its changes were saved is not known. */
@@ -18,22 +19,11 @@ export function limitTime(
 ): Middleware {
   return function timeLimit(ctx, next) {
     const milliseconds = typeof timeout === 'number' ? timeout : timeout(ctx)
-    return within(
-      milliseconds,
-      Promise.resolve(middleware(ctx, next)),
-      () => new RequestTimeout(`the page was not made within ${milliseconds} ms`),
-    )
-  }
-}
-
-/** Returns the promise's result; rejects with the error of `onLate` after the given time. */
-export async function within<R>(milliseconds: number, promise: Promise<R>, onLate: () => Error): Promise<R> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(onLate()), milliseconds)
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
+    return withDeadline(Promise.resolve(middleware(ctx, next)), milliseconds, {
+      onLate() {
+        throw new RequestTimeout(`the page was not made within ${milliseconds} ms`)
+      },
+    })
   }
 }
 
