@@ -8,7 +8,7 @@ import { createSessions } from '../src/session/handle.ts'
 import { keyIn, serve } from './adapters/koa/session-site.ts'
 import { connect, type DbUnderTest, openDb, secretKey } from './engines/db-under-test.ts'
 import { send } from './hostile/site.ts'
-import { rules } from './session/conformance.ts'
+import { rules } from './session/conformance/engine-under-test.ts'
 import { createTestDatabase, runSql, testDatabases } from './support/databases.ts'
 import { startService } from './support/service.ts'
 

@@ -9,7 +9,7 @@ import { createMemcachedCache } from '../../src/caches/memcached/memcached.ts'
 import { createRedisCache } from '../../src/caches/redis/redis.ts'
 import { createDateColumn } from '../../src/django/datetime.ts'
 import { createCacheEngine } from '../../src/engines/cache.ts'
-import { type EngineUnderTest, rules } from '../session/conformance.ts'
+import { type EngineUnderTest, rules } from '../session/conformance/engine-under-test.ts'
 import {
   createTestDatabase,
   runScript,

@@ -1,6 +1,6 @@
 import test from 'ava'
 import { createCachedDbEngine } from '../../src/engines/cached-db.ts'
-import { conformance } from '../session/conformance.ts'
+import { conformance } from '../session/conformance/conformance.ts'
 import { testDatabases } from '../support/databases.ts'
 import { fileScope } from '../support/file-scope.ts'
 import {

@@ -5,7 +5,7 @@ import { versionProfile } from '../../src/django/versions.ts'
 import { createDbEngine } from '../../src/engines/db.ts'
 import { openDatabase } from '../../src/service/database/open-database.ts'
 import { readDatabaseUrl } from '../../src/service/settings/database-settings.ts'
-import type { EngineUnderTest } from '../session/conformance.ts'
+import type { EngineUnderTest } from '../session/conformance/engine-under-test.ts'
 import {
   createTestDatabase,
   type TestDatabase,

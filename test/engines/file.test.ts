@@ -9,7 +9,8 @@ import { createSessionCodec, type SessionCodec } from '../../src/django/session-
 import { versionProfile } from '../../src/django/versions.ts'
 import { createFileEngine } from '../../src/engines/file.ts'
 import { createSessions } from '../../src/session/handle.ts'
-import { conformance, type EngineUnderTest, rules } from '../session/conformance.ts'
+import { conformance } from '../session/conformance/conformance.ts'
+import { type EngineUnderTest, rules } from '../session/conformance/engine-under-test.ts'
 import { fileScope, type Scope } from '../support/file-scope.ts'
 import { temporaryFolder } from '../support/service.ts'
 

@@ -3,7 +3,8 @@ import test from 'ava'
 import { createSessionCodec } from '../../src/django/session-data.ts'
 import { versionProfile } from '../../src/django/versions.ts'
 import { createSignedCookiesEngine, SIGNED_COOKIES_SALT } from '../../src/engines/signed-cookies.ts'
-import { conformance, type EngineUnderTest, rules } from '../session/conformance.ts'
+import { conformance } from '../session/conformance/conformance.ts'
+import { type EngineUnderTest, rules } from '../session/conformance/engine-under-test.ts'
 
 conformance('signed_cookies engine', async () => openSignedCookies(), {
   lacks: ['keepsData', 'compares', 'keepsExpired', 'keepsExpireDate', 'obeysExpiry'],

@@ -5,7 +5,7 @@ import { createSessions, type SessionHandle } from '../../src/session/handle.ts'
 import type { Session } from '../../src/session/session.ts'
 import { type DbUnderTest, openDb } from '../engines/db-under-test.ts'
 import { fileScope } from '../support/file-scope.ts'
-import { rules } from './conformance.ts'
+import { rules } from './conformance/engine-under-test.ts'
 
 /** What one operation does to the flags of real Django's session: test/measured/flags-….json. */
 interface Measured {

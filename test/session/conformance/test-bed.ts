@@ -1,0 +1,107 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { ExecutionContext } from 'ava'
+import { canonicalize } from '../../../src/django/json.ts'
+import { UnreadableSession } from '../../../src/django/session-data.ts'
+import { createSessions, type Sessions, type SessionsOptions } from '../../../src/session/handle.ts'
+import type { Session } from '../../../src/session/session.ts'
+import { type EngineTraits, type EngineUnderTest, rules } from './engine-under-test.ts'
+
+/** One row of the suite: a test of every engine whose medium has the trait that it needs. */
+export interface Check {
+  readonly behaviour: string
+  readonly needs?: keyof EngineTraits
+  check(t: ExecutionContext, bed: TestBed): Promise<void>
+}
+
+export interface TestBed extends EngineUnderTest {
+  readonly traits: EngineTraits
+  /** One process's sessions; two of them meet only in the engine. */
+  process(options?: Partial<SessionsOptions>): Sessions
+  /** A request that has loaded its session. */
+  request(sessionKey?: string, options?: Partial<SessionsOptions>): Promise<Session>
+  /** A stored session with this data, `{ key: JSON text }`; gives its key. */
+  make(data?: Record<string, string> | [string, string][], expireDate?: Date): Promise<string>
+  /** What is stored, as `[key, JSON text]` in order; null when there is no live session. */
+  stored(sessionKey: string | null): Promise<[string, string][] | null>
+  /** Lets time pass: on the clock of the tests or, where the medium has its own, in truth. */
+  elapse(seconds: number): Promise<void>
+  /** Holds when that many sessions are kept; where the key is the data, none ever is. */
+  holds(t: ExecutionContext, sessions: number): Promise<void>
+  /** Holds when an expiry date is this one, as exactly as the medium keeps it. */
+  expires(t: ExecutionContext, actual: Date | undefined, expected: Date, message?: string): void
+  /** Holds when no session is under this key, live or expired; where the key is the data, it still holds that. */
+  gone(t: ExecutionContext, sessionKey: string): Promise<void>
+  /** Holds when the medium knows no such key; where the key is the data, such a one does not verify. */
+  isUnknown(t: ExecutionContext, sessionKey: string): Promise<void>
+  /** Holds when a session under its own old key is still found under it, unless the key is the data. */
+  sameKey(t: ExecutionContext, session: Session, sessionKey: string): void
+}
+
+export function testBed(subject: EngineUnderTest, traits: EngineTraits): TestBed {
+  const { engine, clock } = subject
+  let made = 0
+  const process = (options: Partial<SessionsOptions> = {}) =>
+    createSessions({ engine, rules, now: () => clock.now, ...options })
+  return {
+    ...subject,
+    traits,
+    process,
+    request: (sessionKey, options) => process(options).open(sessionKey).load(),
+    async make(data = {}, expireDate) {
+      made += 1
+      const sessionKey = `session${made}`.padEnd(32, 'x')
+      const entries = Array.isArray(data) ? data : Object.entries(data)
+      const { now } = clock
+      // Where only the time of saving is known, it was saved at such a time.
+      if (expireDate !== undefined && !traits.keepsExpireDate && traits.followsClock) {
+        clock.now = new Date(expireDate.getTime() - rules.cookieAge * 1000)
+      }
+      const session = { data: new Map(entries), expireDate: expireDate ?? later(clock, 3600) }
+      const created = await engine.create(sessionKey, session)
+      clock.now = now
+      return created.sessionKey
+    },
+    async stored(sessionKey) {
+      const found = sessionKey === null ? null : await engine.load(sessionKey)
+      return found === null ? null : [...found.data]
+    },
+    async elapse(seconds) {
+      clock.now = later(clock, seconds)
+      if (!traits.followsClock) await delay(seconds * 1000)
+    },
+    async holds(t, sessions) {
+      t.is(await subject.count(), traits.keepsData ? sessions : 0)
+    },
+    async gone(t, sessionKey) {
+      t.false(await engine.exists(sessionKey))
+      if (traits.keepsData) t.is(await engine.load(sessionKey), null)
+      else t.not(await engine.load(sessionKey), null)
+    },
+    async isUnknown(t, sessionKey) {
+      if (traits.keepsData) t.is(await engine.load(sessionKey), null, JSON.stringify(sessionKey))
+      else await t.throwsAsync(engine.load(sessionKey), { instanceOf: UnreadableSession })
+    },
+    expires(t, actual, expected, message) {
+      if (traits.keepsMilliseconds) t.deepEqual(actual, expected, message)
+      else t.true(Math.abs(Number(actual) - expected.getTime()) < 1000, `${message} ${actual?.toISOString()}`)
+    },
+    sameKey(t, session, sessionKey) {
+      if (traits.keepsData) t.is(session.sessionKey, sessionKey)
+      else t.not(session.sessionKey, sessionKey)
+    },
+  }
+}
+
+/** When the event loop has turned: what another request does takes that. */
+export async function nextTurn(): Promise<void> {
+  await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)))
+}
+
+export function later({ now }: { now: Date }, seconds: number): Date {
+  return new Date(now.getTime() + seconds * 1000)
+}
+
+/** A key and its JSON text, as they come back from the medium. */
+export function asKept({ keepsText }: EngineTraits): (item: [string, string]) => [string, string] {
+  return ([key, text]) => [key, keepsText ? text : canonicalize(text)]
+}
