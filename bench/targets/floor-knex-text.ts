@@ -1,6 +1,6 @@
 /** The floor, its statements as texts on Knex's pool and driver, without the builder: as ours are. */
 import knex from 'knex'
-import { runStatement, selectRows } from '../../src/sql/statement.ts'
+import { runStatement, selectRows } from '../../src/sql/executor.ts'
 import { ALL_COUNTS, INSERT, LOAD, pageByHand, serveFloor, UPDATE } from './floor-server.ts'
 import { type Counts, databaseUrl, POOL_SIZE } from './site.ts'
 

@@ -1,6 +1,6 @@
 import type { Knex } from 'knex'
+import { runStatement, selectRows } from '../sql/executor.ts'
 import type { RowSize } from '../sql/row-size.ts'
-import { runStatement, selectRows } from '../sql/statement.ts'
 import { createBatches } from './batches.ts'
 
 /** A row of Django's table, as it is to be. */

@@ -11,8 +11,8 @@ import {
   UpdateError,
 } from '../session/engine.ts'
 import { isDuplicateKey, isMissingValue } from '../sql/driver-errors.ts'
+import { runStatement, selectRows } from '../sql/executor.ts'
 import { createRowSize } from '../sql/row-size.ts'
-import { runStatement, selectRows } from '../sql/statement.ts'
 import { createBatches } from './batches.ts'
 import { type ChangedRow, createJointWrites, type RowWrites, type WrittenRow } from './bulk-writes.ts'
 import type { ColumnValues, SessionColumns } from './extra-columns.ts'

@@ -2,7 +2,7 @@ import type { Knex } from 'knex'
 import type { DatabaseKind } from '../django/datetime.ts'
 import { SessionTooLarge } from '../django/session-too-large.ts'
 import { codeOf, isHungUp, isTooLarge, isTooLargeForPacket, isTooLongForColumn } from './driver-errors.ts'
-import { selectRows } from './statement.ts'
+import { selectRows } from './executor.ts'
 
 export interface RowSize {
   /**

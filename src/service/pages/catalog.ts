@@ -1,6 +1,6 @@
 import type { Knex } from 'knex'
 import { shareNext } from '../../concurrency/share-next.ts'
-import { selectRows } from '../../sql/statement.ts'
+import { selectRows } from '../../sql/executor.ts'
 
 /** The numbers on LocalLibrary's home page. */
 export interface CatalogCounts {

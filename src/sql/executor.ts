@@ -1,15 +1,19 @@
 import type { Knex } from 'knex'
 
+/** A value of a statement, for one of its placeholders (`?`). */
+export type Binding = string | number | null
+
 /**
- * Runs one statement and gives what its driver gives, as `db.raw` does and by the steps of Knex's own runner: on a
- * connection of the pool, with the events `query`, `query-error` and `query-response`, and with Knex's errors. What it
- * spares is the builder around the text; bench/results.md says what that costs.
+ * Runs one statement and returns the driver's result. This is the port to the database; Knex is its first driver. It does
+ * what `db.raw` does, by the steps of Knex's own runner: on a connection of the pool, with the events `query`,
+ * `query-error` and `query-response`, and with Knex's errors. It leaves out the builder around the text; bench/results.md
+ * says what that costs.
  * Source: knex/lib/execution/runner.js, ensureConnection and query.
  */
 export async function runStatement(
   { client }: Knex,
   sql: string,
-  bindings: readonly (string | number | null)[],
+  bindings: readonly Binding[],
 ): Promise<unknown> {
   const connection: unknown = await client.acquireConnection()
   try {
@@ -21,11 +25,11 @@ export async function runStatement(
   }
 }
 
-/** The rows of a SELECT, as its driver gives them. */
+/** Runs a SELECT and returns its rows, with the values of the driver. */
 export async function selectRows(
   db: Knex,
   sql: string,
-  bindings: readonly (string | number | null)[] = [],
+  bindings: readonly Binding[] = [],
 ): Promise<readonly Record<string, unknown>[]> {
   const result = (await runStatement(db, sql, bindings)) as Rows & [Rows] & { rows: Rows }
   if (db.client.dialect === 'mysql') return result[0]
