@@ -1,7 +1,8 @@
 import type { Knex } from 'knex'
+import { coalesce } from '../concurrency/coalesce.ts'
+import { isRefused } from '../sql/driver-errors.ts'
 import { runStatement, selectRows } from '../sql/executor.ts'
 import type { RowSize } from '../sql/row-size.ts'
-import { createBatches } from './batches.ts'
 
 /** A row of Django's table, as it is to be. */
 export interface WrittenRow {
@@ -25,6 +26,9 @@ export interface RowWrites<Inserted extends WrittenRow, Updated extends ChangedR
 /** Rows in one statement at most, and bytes: less than the `max_allowed_packet` that any server has unless told. */
 const MOST_ROWS = 50
 const MOST_BYTES = 400_000
+
+/** Milliseconds that a batch waits for the batch before it: a statement that hangs delays no others. */
+export const PATIENCE = 20
 
 /** What goes into a common statement: short texts, in which nothing needs an escape. */
 const PLAIN_KEY = /^[a-z0-9]+$/
@@ -108,15 +112,24 @@ function shared<R extends WrittenRow | ChangedRow>(
   writeTogether: (rows: readonly R[]) => Promise<ReadonlySet<R>>,
   mostBytes: () => number,
 ): (row: R) => Promise<void> {
-  return createBatches(
+  return coalesce(
     async (rows: readonly R[]) => {
       const written = await writeTogether(rows)
-      const outcomes = rows.map((row) => (written.has(row) ? undefined : writeAlone(row)))
-      await Promise.allSettled(outcomes)
-      return outcomes
+      return Promise.all(
+        rows.map((row) => (written.has(row) ? undefined : writeAlone(row).then(() => undefined, asError))),
+      )
     },
-    { most: MOST_ROWS, size: { of: bytesOf, most: mostBytes } },
+    {
+      mostInputs: MOST_ROWS,
+      size: { of: bytesOf, most: mostBytes },
+      runsAlone: isRefused,
+      patience: PATIENCE,
+    },
   )
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }
 
 /** At most what a row takes up in a common statement; `newValues` has it three times by its key. */

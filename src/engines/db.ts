@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Knex } from 'knex'
+import { coalesce } from '../concurrency/coalesce.ts'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import type { SessionCodec } from '../django/session-data.ts'
 import { InvalidSessionKey, isStorableKey, SESSION_KEY_LENGTH } from '../django/session-key.ts'
@@ -10,11 +11,16 @@ import {
   type SessionEngine,
   UpdateError,
 } from '../session/engine.ts'
-import { isDuplicateKey, isMissingValue } from '../sql/driver-errors.ts'
+import { isDuplicateKey, isMissingValue, isRefused } from '../sql/driver-errors.ts'
 import { runStatement, selectRows } from '../sql/executor.ts'
 import { createRowSize } from '../sql/row-size.ts'
-import { createBatches } from './batches.ts'
-import { type ChangedRow, createJointWrites, type RowWrites, type WrittenRow } from './bulk-writes.ts'
+import {
+  type ChangedRow,
+  createJointWrites,
+  PATIENCE,
+  type RowWrites,
+  type WrittenRow,
+} from './bulk-writes.ts'
 import type { ColumnValues, SessionColumns } from './extra-columns.ts'
 
 export interface DbEngineOptions {
@@ -98,7 +104,7 @@ export function createDbEngine({
   const EXISTS = `select 1 from ${name} where session_key = ?`
   const DELETE = `delete from ${name} where session_key = ?`
 
-  const readRow = createBatches(
+  const readRow = coalesce(
     async (asked: readonly string[]) => {
       const sessionKeys = [...new Set(asked)]
       const sql = `${SELECT} (${sessionKeys.map(() => '?').join(', ')}) and expire_date > ?`
@@ -110,7 +116,7 @@ export function createDbEngine({
       const rowOf = new Map(found.map((row) => [row.session_key, row]))
       return asked.map((sessionKey) => rowOf.get(sessionKey))
     },
-    { most: MOST_KEYS },
+    { mostInputs: MOST_KEYS, runsAlone: isRefused, patience: PATIENCE },
   )
 
   function rowOf(sessionKey: string, session: NewSession, isNew: boolean): Row {
