@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto'
 import type { Knex } from 'knex'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import type { SessionData } from '../django/json.ts'
 import { UnreadableSession } from '../django/session-data.ts'
 import { InvalidSessionKey, isStorableKey } from '../django/session-key.ts'
+import { dialects } from '../sql/dialect.ts'
 import { isDuplicateKey } from '../sql/driver-errors.ts'
 import { createRowSize } from '../sql/row-size.ts'
 import type { Cache } from './cache.ts'
@@ -28,8 +28,6 @@ interface CacheRow {
   readonly expires: string
 }
 
-/** Characters above which MySQL compares a digest instead of the text. */
-const DIGEST_FROM = 4096
 const CLEAR_BATCH = 1000
 
 /** Characters of the column `cache_key`. Source: django/core/management/commands/createcachetable.py, create_table. */
@@ -55,7 +53,7 @@ export function createDatabaseCache(
   const [table = ''] = settings.location
   const dialect = dialects[database]
   const rows = (): Knex.QueryBuilder => db(table)
-  const expiresAsText = db.raw(dialect.dateAsText)
+  const expiresAsText = db.raw(dialect.dateAsText('expires'))
   const keyOf = (key: string): string => cacheKey(settings, key)
   const keyLength = KEY_LENGTH - Array.from(keyOf('')).length
   const canBeKey = (key: string): boolean => isStorableKey(key, keyLength)
@@ -65,10 +63,10 @@ export function createDatabaseCache(
     value: format.encode(data).toString('base64'),
     expires: dates.toColumn(expiryOf(timeout, now())),
   })
-  const isUnchanged = (query: Knex.QueryBuilder, revision: string): Knex.QueryBuilder =>
-    dialect.digestEquals !== null && revision.length >= DIGEST_FROM
-      ? query.whereRaw(dialect.digestEquals, [createHash('sha256').update(revision).digest('hex')])
-      : query.whereRaw(dialect.textEquals, [revision])
+  const isUnchanged = (query: Knex.QueryBuilder, revision: string): Knex.QueryBuilder => {
+    const { sql, value } = dialect.textEquals('value', revision)
+    return query.whereRaw(sql, [value])
+  }
 
   /** Runs the statement that stores this value. @throws {SessionTooLarge} */
   async function store<R>(value: string, statement: () => PromiseLike<R>): Promise<R> {
@@ -176,29 +174,4 @@ function fromBase64(value: string): Buffer {
   const bytes = Buffer.from(value, 'base64')
   if (bytes.toString('base64') !== value) throw new UnreadableSession('payload')
   return bytes
-}
-
-interface Dialect {
-  readonly dateAsText: string
-  readonly textEquals: string
-  readonly digestEquals: string | null
-}
-
-/** Equality to the byte, as in engines/db.ts. */
-const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
-  mysql: {
-    dateAsText: 'CAST(expires AS CHAR) AS expires',
-    textEquals: 'value = CAST(? AS BINARY)',
-    digestEquals: 'SHA2(value, 256) = ?',
-  },
-  postgresql: {
-    dateAsText: 'expires::text AS expires',
-    textEquals: 'value = ? COLLATE "C"',
-    digestEquals: null,
-  },
-  sqlite: {
-    dateAsText: 'expires',
-    textEquals: 'value = ? COLLATE BINARY',
-    digestEquals: null,
-  },
 }

@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto'
 import type { Knex } from 'knex'
 import { coalesce } from '../concurrency/coalesce.ts'
-import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
+import type { DateColumn } from '../django/datetime.ts'
 import type { SessionCodec } from '../django/session-data.ts'
 import { InvalidSessionKey, isStorableKey, SESSION_KEY_LENGTH } from '../django/session-key.ts'
 import {
@@ -11,16 +10,12 @@ import {
   type SessionEngine,
   UpdateError,
 } from '../session/engine.ts'
+import { DIGEST_FROM, databaseKindOf, dialects } from '../sql/dialect.ts'
 import { isDuplicateKey, isMissingValue, isRefused } from '../sql/driver-errors.ts'
 import { runStatement, selectRows } from '../sql/executor.ts'
 import { createRowSize } from '../sql/row-size.ts'
-import {
-  type ChangedRow,
-  createJointWrites,
-  PATIENCE,
-  type RowWrites,
-  type WrittenRow,
-} from './bulk-writes.ts'
+import { insertStatement, type Statement, updateStatement, type WrittenRow } from '../sql/row-writes.ts'
+import { createBulkWrites, PATIENCE, type RowWrites } from './bulk-writes.ts'
 import type { ColumnValues, SessionColumns } from './extra-columns.ts'
 
 export interface DbEngineOptions {
@@ -48,13 +43,6 @@ type SessionRow = ColumnValues & {
   readonly expire_date: string
 }
 
-/** A row to be written, with the site's own columns. */
-interface Row extends WrittenRow {
-  readonly others: readonly Assignment[]
-}
-
-/** Above this many characters a digest is compared instead of the text: it costs half at 100 kB. */
-const DIGEST_FROM = 4096
 const CLEAR_BATCH = 1000
 
 /** Keys in one statement at most: far fewer than PostgreSQL's 65,535 and SQLite's 32,766 placeholders. */
@@ -72,9 +60,6 @@ const TABLES_AS_DJANGO_MAKES_THEM: ReadonlySet<string> = new Set([
  * Source: django/db/backends/mysql/validation.py, check_field_type.
  */
 const LONGEST_KEY = 255
-
-/** See `isStorableKey`: here a text of which a part is a visitor's. A NUL is an error on PostgreSQL. */
-const NEEDS_ESCAPES = /[\0'"\\]/
 
 /**
  * Sessions in Django's own `django_session` table. The revision is the stored text, compared in binary by the UPDATE
@@ -99,7 +84,12 @@ export function createDbEngine({
   // Texts that are made once, where Knex's builder would make them at each request.
   const nameOf = (identifier: string): string => db.ref(identifier).toQuery()
   const name = nameOf(table)
-  const read = ['session_key', 'session_data', dialect.dateAsText, ...(columns?.read ?? []).map(nameOf)]
+  const read = [
+    'session_key',
+    'session_data',
+    dialect.dateAsText('expire_date'),
+    ...(columns?.read ?? []).map(nameOf),
+  ]
   const SELECT = `select ${read.join(', ')} from ${name} where session_key in`
   const EXISTS = `select 1 from ${name} where session_key = ?`
   const DELETE = `delete from ${name} where session_key = ?`
@@ -119,28 +109,15 @@ export function createDbEngine({
     { mostInputs: MOST_KEYS, runsAlone: isRefused, patience: PATIENCE },
   )
 
-  function rowOf(sessionKey: string, session: NewSession, isNew: boolean): Row {
+  function rowOf(sessionKey: string, session: NewSession, isNew: boolean): WrittenRow {
     const others = Object.entries(columns?.values(session, { isNew, now: now() }) ?? {})
     return {
       sessionKey,
       sessionData: codec.encode(session.data),
       expireDate: dates.toColumn(session.expireDate),
-      others: others.map(([column, value]) => ({ column: nameOf(column), ...safe(value) })),
+      others: others.map(([column, value]) => ({ column: nameOf(column), bound: dialect.bind(value) })),
     }
   }
-
-  /** A visitor may have written this value, the name of a browser say. */
-  function safe(value: string | number | null): Pick<Assignment, 'placeholder' | 'value'> {
-    return dialect.hexText !== null && typeof value === 'string' && NEEDS_ESCAPES.test(value)
-      ? { placeholder: dialect.hexText, value: Buffer.from(value).toString('hex') }
-      : { placeholder: '?', value }
-  }
-
-  /** What compares the column with a revision, and the value for its placeholder. */
-  const unchanged = (revision: string): readonly [condition: string, value: string] =>
-    dialect.digestEquals !== null && (revision.length >= DIGEST_FROM || NEEDS_ESCAPES.test(revision))
-      ? [dialect.digestEquals, sha256(revision)]
-      : [dialect.textEquals, revision]
 
   async function exists(sessionKey: string): Promise<boolean> {
     return canBeKey(sessionKey) && (await selectRows(db, EXISTS, [sessionKey])).length > 0
@@ -153,11 +130,7 @@ export function createDbEngine({
   }
 
   /** Runs the statement that stores this row. @throws {SessionTooLarge} */
-  async function store(
-    row: Row,
-    sql: string,
-    bindings: readonly (string | number | null)[],
-  ): Promise<unknown> {
+  async function store(row: WrittenRow, { sql, bindings }: Statement): Promise<unknown> {
     try {
       return await runStatement(db, sql, bindings)
     } catch (error) {
@@ -165,16 +138,10 @@ export function createDbEngine({
     }
   }
 
-  const alone: RowWrites<Row, Row & ChangedRow> = {
+  const oneByOne: RowWrites = {
     async insert(row) {
-      const set = assignments(row)
-      const into = set.map(({ column }) => column).join(', ')
-      const placeholders = set.map(({ placeholder }) => placeholder).join(', ')
       try {
-        await store(row, `insert into ${name} (session_key, ${into}) values (?, ${placeholders})`, [
-          row.sessionKey,
-          ...set.map(bindingOf),
-        ])
+        await store(row, insertStatement(name, row))
       } catch (error) {
         if (isDuplicateKey(error)) throw new CreateError('the session key is taken', { cause: error })
         throw isMissingValue(error) ? new UnfilledColumn(unfilledText(table), { cause: error }) : error
@@ -182,23 +149,16 @@ export function createDbEngine({
     },
 
     async update(row) {
-      const set = assignments(row)
-      const to = set.map(({ column, placeholder }) => `${column} = ${placeholder}`).join(', ')
-      const [condition, value] = unchanged(row.revision)
-      const result = await store(row, `update ${name} set ${to} where session_key = ? and ${condition}`, [
-        ...set.map(bindingOf),
-        row.sessionKey,
-        value,
-      ])
+      const result = await store(row, updateStatement(name, row, dialect))
       if (dialect.changes(result) === 0) throw await whyNothingMatched(row.sessionKey)
     },
   }
   const writes =
-    kind === 'mysql' && columns === undefined ? createJointWrites(db, name, alone, rowSize) : alone
+    kind === 'mysql' && columns === undefined ? createBulkWrites(db, name, oneByOne, rowSize) : oneByOne
 
   /** @throws {SessionTooLarge} where MySQL would cut the row or not read it. */
-  async function admit(row: Row, revision = ''): Promise<void> {
-    const ofOthers = row.others.reduce((sum, { value }) => sum + String(value).length, 0)
+  async function admit(row: WrittenRow, revision = ''): Promise<void> {
+    const ofOthers = row.others.reduce((sum, { bound }) => sum + String(bound.value).length, 0)
     const ofRevision = revision.length < DIGEST_FROM ? revision.length : 0
     const data = row.sessionData.length
     await rowSize.admit(data, data + ofOthers + ofRevision)
@@ -245,8 +205,8 @@ export function createDbEngine({
         return
       }
       if (!canBeKey(sessionKey)) throw await whyNothingMatched(sessionKey)
-      const [condition, value] = unchanged(revision)
-      const result = await runStatement(db, `${DELETE} and ${condition}`, [sessionKey, value])
+      const unchanged = dialect.textEquals('session_data', revision)
+      const result = await runStatement(db, `${DELETE} and ${unchanged.sql}`, [sessionKey, unchanged.value])
       if (dialect.changes(result) === 0) throw await whyNothingMatched(sessionKey)
     },
 
@@ -263,77 +223,6 @@ export function createDbEngine({
       }
     },
   }
-}
-
-/** Which of Django's databases a Knex talks to. @throws {TypeError} for one that Django's sessions are not tested on. */
-export function databaseKindOf(db: Knex): DatabaseKind {
-  const dialect: unknown = db.client.dialect
-  if (dialect === 'mysql') return 'mysql'
-  if (dialect === 'postgresql') return 'postgresql'
-  if (dialect === 'sqlite3') return 'sqlite'
-  throw new TypeError(`a Knex for ${String(dialect)} is not supported; use mysql2, pg or better-sqlite3`)
-}
-
-interface Dialect {
-  readonly dateAsText: string
-  readonly textEquals: string
-  readonly digestEquals: string | null
-  /** Text from its bytes in hexadecimal; null where a driver sends values apart from the statement. */
-  readonly hexText: string | null
-  /** How many rows an UPDATE or DELETE found, in what the driver gives. */
-  changes(result: unknown): number
-}
-
-interface Assignment {
-  /** Fit for a statement. */
-  readonly column: string
-  readonly placeholder: string
-  readonly value: string | number | null
-}
-
-/** The row's columns but its key, each with its placeholder and the value for that. */
-function assignments({ sessionData, expireDate, others }: Row): Assignment[] {
-  return [
-    { column: 'session_data', placeholder: '?', value: sessionData },
-    { column: 'expire_date', placeholder: '?', value: expireDate },
-    ...others,
-  ]
-}
-
-function bindingOf({ value }: Assignment): string | number | null {
-  return value
-}
-
-/**
- * Equality to the byte. MySQL's default collations ignore case, accents and trailing blanks, and base64 texts may
- * differ in case alone. Only `session_data` is cast: a cast of `session_key` would not use the primary key.
- */
-const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
-  mysql: {
-    dateAsText: 'CAST(expire_date AS CHAR) AS expire_date',
-    textEquals: 'session_data = CAST(? AS BINARY)',
-    digestEquals: 'SHA2(session_data, 256) = ?',
-    hexText: 'CONVERT(UNHEX(?) USING utf8mb4)',
-    changes: (result) => (result as [{ affectedRows: number }])[0].affectedRows,
-  },
-  postgresql: {
-    dateAsText: 'expire_date::text AS expire_date',
-    textEquals: 'session_data = ? COLLATE "C"',
-    digestEquals: null, // sha256() came with PostgreSQL 11, and Django 2.2 runs on older ones
-    hexText: null,
-    changes: (result) => (result as { rowCount: number }).rowCount,
-  },
-  sqlite: {
-    dateAsText: 'expire_date',
-    textEquals: 'session_data = ? COLLATE BINARY',
-    digestEquals: null,
-    hexText: null,
-    changes: (result) => (result as { changes: number }).changes,
-  },
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
 }
 
 function unfilledText(table: string): string {

@@ -14,9 +14,10 @@ import {
   UnreadableSession,
 } from '../django/session-data.ts'
 import type { SessionEngine } from '../session/engine.ts'
+import { databaseKindOf } from '../sql/dialect.ts'
 import { createCacheEngine } from './cache.ts'
 import { type CachedDbEngineOptions, createCachedDbEngine, QSESSIONS_KEY_PREFIX } from './cached-db.ts'
-import { createDbEngine, databaseKindOf } from './db.ts'
+import { createDbEngine } from './db.ts'
 import { createQsessionsColumns, createUserSessionsColumns, type SessionColumns } from './extra-columns.ts'
 import { createFileEngine } from './file.ts'
 import { createRetryingEngine, type RetryingEngineOptions, retryRead } from './retrying-engine.ts'

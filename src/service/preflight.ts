@@ -8,7 +8,7 @@ import {
   UnreadableSession,
 } from '../django/session-data.ts'
 import { type VersionFromMigrations, versionFromMigrations, versionProfile } from '../django/versions.ts'
-import { databaseKindOf } from '../engines/db.ts'
+import { databaseKindOf } from '../sql/dialect.ts'
 import { isMissingColumn, isMissingTable, isMissingValue, isPermissionDenied } from '../sql/driver-errors.ts'
 import { CannotStart } from './start-problem.ts'
 

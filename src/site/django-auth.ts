@@ -4,8 +4,8 @@ import { checkKnex, checkOptions } from '../checks/check-options.ts'
 import { mapFailures } from '../concurrency/map-failures.ts'
 import { createDateColumn } from '../django/datetime.ts'
 import { versionProfile } from '../django/versions.ts'
-import { databaseKindOf } from '../engines/db.ts'
 import { withStatus, withStorageStatus } from '../http/statuses.ts'
+import { databaseKindOf } from '../sql/dialect.ts'
 import type { DjangoSessionsOptions } from './django-sessions.ts'
 
 /** Django's settings, in camelCase and with Django's defaults: those of the sessions, and those of the users. */

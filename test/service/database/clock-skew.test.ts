@@ -1,6 +1,6 @@
 import test from 'ava'
-import { databaseKindOf } from '../../../src/engines/db.ts'
 import { measureClockSkew } from '../../../src/service/database/clock-skew.ts'
+import { databaseKindOf } from '../../../src/sql/dialect.ts'
 import { createTestDatabase, testDatabases } from '../../support/databases.ts'
 import { openUrl } from '../../support/library.ts'
 

@@ -1,0 +1,74 @@
+import { createHash } from 'node:crypto'
+import type { Knex } from 'knex'
+import type { DatabaseKind } from '../django/datetime.ts'
+import type { Binding } from './executor.ts'
+
+/** What a statement says differently on each database. */
+export interface Dialect {
+  /** Selects a column of dates as the text that it holds, under its own name. */
+  dateAsText(column: string): string
+  /** Compares a column of text with a value, to the byte. */
+  textEquals(column: string, text: string): BoundText
+  /** A value with its placeholder, whatever a visitor may have put into it. */
+  bind(value: Binding): BoundText<Binding>
+  /** How many rows an UPDATE or DELETE found, from the driver's result. */
+  changes(result: unknown): number
+}
+
+/** A part of a statement with one placeholder, and the value for that. */
+export interface BoundText<Value = string> {
+  readonly sql: string
+  readonly value: Value
+}
+
+/** Which of Django's databases a Knex talks to. @throws {TypeError} for a database that is not supported. */
+export function databaseKindOf(db: Knex): DatabaseKind {
+  const dialect: unknown = db.client.dialect
+  if (dialect === 'mysql') return 'mysql'
+  if (dialect === 'postgresql') return 'postgresql'
+  if (dialect === 'sqlite3') return 'sqlite'
+  throw new TypeError(`a Knex for ${String(dialect)} is not supported; use mysql2, pg or better-sqlite3`)
+}
+
+/** From this length on, MySQL compares a digest instead of the text: it costs half at 100 kB. */
+export const DIGEST_FROM = 4096
+
+/**
+ * mysql2 writes values into the statement, and escapes them with backslashes, even where sql_mode says that those escape
+ * nothing. A NUL is an error on PostgreSQL; see `isStorableKey`.
+ */
+const NEEDS_ESCAPES = /[\0'"\\]/
+
+const asIs = (value: Binding): BoundText<Binding> => ({ sql: '?', value })
+
+/**
+ * MySQL's default collations ignore case, accents and trailing blanks, and base64 texts may differ in case alone: texts
+ * are compared in binary. Only the value is cast, so that an index of the column can be used.
+ */
+export const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
+  mysql: {
+    dateAsText: (column) => `CAST(${column} AS CHAR) AS ${column}`,
+    textEquals: (column, text) =>
+      text.length >= DIGEST_FROM || NEEDS_ESCAPES.test(text)
+        ? { sql: `SHA2(${column}, 256) = ?`, value: createHash('sha256').update(text).digest('hex') }
+        : { sql: `${column} = CAST(? AS BINARY)`, value: text },
+    bind: (value) =>
+      typeof value === 'string' && NEEDS_ESCAPES.test(value)
+        ? { sql: 'CONVERT(UNHEX(?) USING utf8mb4)', value: Buffer.from(value).toString('hex') }
+        : asIs(value),
+    changes: (result) => (result as [{ affectedRows: number }])[0].affectedRows,
+  },
+  postgresql: {
+    dateAsText: (column) => `${column}::text AS ${column}`,
+    // No digest: sha256() came with PostgreSQL 11, and Django 2.2 runs on older ones.
+    textEquals: (column, text) => ({ sql: `${column} = ? COLLATE "C"`, value: text }),
+    bind: asIs,
+    changes: (result) => (result as { rowCount: number }).rowCount,
+  },
+  sqlite: {
+    dateAsText: (column) => column,
+    textEquals: (column, text) => ({ sql: `${column} = ? COLLATE BINARY`, value: text }),
+    bind: asIs,
+    changes: (result) => (result as { changes: number }).changes,
+  },
+}

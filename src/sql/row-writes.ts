@@ -1,0 +1,166 @@
+import type { Knex } from 'knex'
+import type { BoundText, Dialect } from './dialect.ts'
+import { type Binding, selectRows } from './executor.ts'
+
+/** A row of Django's table of sessions, as it is to be. */
+export interface WrittenRow {
+  readonly sessionKey: string
+  readonly sessionData: string
+  /** As the column takes it. */
+  readonly expireDate: string
+  /** The site's own columns, quoted, each with its value. */
+  readonly others: readonly { readonly column: string; readonly bound: BoundText<Binding> }[]
+}
+
+/** A row that replaces another one. */
+export interface ChangedRow extends WrittenRow {
+  /** The `session_data` that is replaced. */
+  readonly revision: string
+}
+
+export interface Statement {
+  readonly sql: string
+  readonly bindings: readonly Binding[]
+}
+
+/** @param table quoted */
+export function insertStatement(table: string, row: WrittenRow): Statement {
+  const set = assignments(row)
+  const columns = set.map(({ column }) => column).join(', ')
+  const values = set.map(({ bound }) => bound.sql).join(', ')
+  return {
+    sql: `insert into ${table} (session_key, ${columns}) values (?, ${values})`,
+    bindings: [row.sessionKey, ...set.map(({ bound }) => bound.value)],
+  }
+}
+
+/** Changes the row if it still holds its revision. @param table quoted */
+export function updateStatement(table: string, row: ChangedRow, dialect: Dialect): Statement {
+  const set = assignments(row)
+  const to = set.map(({ column, bound }) => `${column} = ${bound.sql}`).join(', ')
+  const unchanged = dialect.textEquals('session_data', row.revision)
+  return {
+    sql: `update ${table} set ${to} where session_key = ? and ${unchanged.sql}`,
+    bindings: [...set.map(({ bound }) => bound.value), row.sessionKey, unchanged.value],
+  }
+}
+
+/** All columns but the key. */
+function assignments({ sessionData, expireDate, others }: WrittenRow): WrittenRow['others'] {
+  return [
+    { column: 'session_data', bound: { sql: '?', value: sessionData } },
+    { column: 'expire_date', bound: { sql: '?', value: expireDate } },
+    ...others,
+  ]
+}
+
+/**
+ * Statements for several rows of different keys, without columns of the site's own. Each writes all of its rows or none:
+ * an UPDATE fails if a row is no longer what it was, whatever the sql_mode is. A row that was deleted is passed over.
+ *
+ * No such statement waits for a lock, except an INSERT on MySQL, which has no time-out below a second: if another
+ * transaction has locked one of the keys, or a gap that one of them falls into, the statement waits for
+ * `innodb_lock_wait_timeout`.
+ */
+export interface BulkStatements {
+  insert(table: string, rows: readonly WrittenRow[]): Statement
+  update(table: string, rows: readonly ChangedRow[]): Statement
+}
+
+/**
+ * The statements for this table of MySQL or MariaDB; null where the server has none that keeps the promises.
+ * @param table quoted
+ */
+export async function bulkStatementsFor(db: Knex, table: string): Promise<BulkStatements | null> {
+  const [created] = await selectRows(db, `show create table ${table}`)
+  // Another storage engine would keep one half of a statement that failed in the middle.
+  if (!/^\) ENGINE=InnoDB\b/m.test(String(created?.['Create Table']))) return null
+  const [row] = await selectRows(db, 'select version() as version')
+  const version = String(row?.version)
+  const [major = 0, minor = 0, patch = 0] = version.split(/[.-]/, 3).map(Number)
+  const number = (major * 100 + minor) * 100 + patch
+  if (version.includes('MariaDB')) return number >= 10_03_00 ? mariadb : null
+  return number >= 8_00_01 ? mysql : null
+}
+
+/** The keys of these rows that the table has. @param table quoted */
+export async function keysInTable(
+  db: Knex,
+  table: string,
+  rows: readonly WrittenRow[],
+): Promise<ReadonlySet<unknown>> {
+  const sql = `select session_key from ${table} where session_key in (${listOf(rows, '?')})`
+  return new Set((await selectRows(db, sql, keysOf(rows))).map((row) => row.session_key))
+}
+
+/** At most what a row takes up in a bulk statement; `newValues` has it three times by its key. */
+export function bytesInBulk(row: WrittenRow | ChangedRow): number {
+  const revision = 'revision' in row ? row.revision : ''
+  return row.sessionData.length + revision.length + 4 * row.sessionKey.length + 250
+}
+
+/** Since MariaDB 10.3 a time-out of 0 does not wait. */
+const WITHOUT_WAITING = 'set statement innodb_lock_wait_timeout = 0 for '
+
+const mariadb: BulkStatements = {
+  insert(table, rows) {
+    const { sql, bindings } = insertAll(table, rows)
+    return { sql: `${WITHOUT_WAITING}${sql}`, bindings }
+  },
+  update(table, rows) {
+    const { sql, bindings } = newValues(rows)
+    return {
+      sql: `${WITHOUT_WAITING}update ${table} set ${sql} where session_key in (${listOf(rows, '?')})`,
+      bindings: [...bindings, ...keysOf(rows)],
+    }
+  },
+}
+
+/** MySQL has no such time-out below a second; since 8.0.1 a SELECT can lock or fail, and comes first. */
+const mysql: BulkStatements = {
+  // A SELECT before it would see no gap that is locked, and lock one itself under REPEATABLE READ.
+  insert: insertAll,
+  update(table, rows) {
+    const { sql, bindings } = newValues(rows)
+    return {
+      sql:
+        `update /*+ NO_MERGE(locked) */ (select session_key as locked_key from ${table} ` +
+        `where session_key in (${listOf(rows, '?')}) for update nowait) as locked ` +
+        `straight_join ${table} on session_key = locked_key set ${sql}`,
+      bindings: [...keysOf(rows), ...bindings],
+    }
+  },
+}
+
+function insertAll(table: string, rows: readonly WrittenRow[]): Statement {
+  return {
+    sql: `insert into ${table} (session_key, session_data, expire_date) values ${listOf(rows, '(?, ?, ?)')}`,
+    bindings: rows.flatMap(({ sessionKey, sessionData, expireDate }) => [
+      sessionKey,
+      sessionData,
+      expireDate,
+    ]),
+  }
+}
+
+/** A row that is no longer what it was fails the whole statement, by a subquery of two rows. */
+function newValues(rows: readonly ChangedRow[]): Statement {
+  const data = "when ? then if(session_data = cast(? as binary), ?, (select '' union all select ''))"
+  return {
+    sql:
+      `session_data = case session_key ${rows.map(() => data).join(' ')} end, ` +
+      `expire_date = case session_key ${rows.map(() => 'when ? then ?').join(' ')} end`,
+    bindings: [
+      ...rows.flatMap(({ sessionKey, revision, sessionData }) => [sessionKey, revision, sessionData]),
+      ...rows.flatMap(({ sessionKey, expireDate }) => [sessionKey, expireDate]),
+    ],
+  }
+}
+
+function keysOf(rows: readonly WrittenRow[]): string[] {
+  return rows.map(({ sessionKey }) => sessionKey)
+}
+
+function listOf(rows: readonly WrittenRow[], text: string): string {
+  return rows.map(() => text).join(', ')
+}
