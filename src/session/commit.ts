@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type ExpiryRules, getExpiryDate } from '../django/expiry.ts'
 import type { SessionData } from '../django/json.ts'
-import type { PickledValue } from '../django/pickle/javascript.ts'
 import { UnreadableSession } from '../django/session-data.ts'
 import { jsonValues, type SessionValues } from '../django/session-values.ts'
+import { applied, type Change } from './changes.ts'
+import { type Committed, createCommitQueue } from './commit-queue.ts'
 import {
   ConflictError,
   CreateError,
@@ -13,22 +14,6 @@ import {
   type StoredSession,
   UpdateError,
 } from './engine.ts'
-
-/** One thing that a request did to the data; applied to what was loaded, and again to what is there at a conflict. */
-export type Change = (data: Map<string, string>) => void
-
-/** What a commit leaves behind. */
-export interface Committed {
-  readonly sessionKey: string
-  /** What the engine holds now. */
-  readonly stored: StoredSession
-  /** What it held right after this request's changes, where later ones went into the same write. */
-  readonly data: SessionData
-  /** Whether another request's changes were found and kept. */
-  readonly merged: boolean
-  /** Whether there was no such session before; one that was moved counts as new. */
-  readonly isNew: boolean
-}
 
 /** Writes sessions without losing what another request wrote: Django's `save`, `cycle_key` and `delete`. */
 export interface SessionCommits {
@@ -115,7 +100,6 @@ export function createSessionCommits({
   onConflict = () => {},
 }: SessionCommitsOptions): SessionCommits {
   const keepsNothing = engine.keepsNothing === true
-  const queues = new Map<string, Waiting[]>()
 
   const withExpiry = (data: SessionData, client?: SessionClient): NewSession => {
     const expiry = data.get('_session_expiry')
@@ -164,84 +148,17 @@ export function createSessionCommits({
         if (!(error instanceof ConflictError)) throw error
         onConflict()
         if (performance.now() - start > conflictTimeout) throw new ConflictTimeout(conflictTimeout)
-        await delay(random() * Math.min(2 ** conflicts, 50))
+        await delay(pauseAfter(conflicts, random))
         current = await reload(sessionKey, error)
       }
     }
   }
 
-  /** Each request's changes on top of those before it; one that cannot be stored changes nothing and stops nobody else. */
-  function applyInTurn(base: SessionData, batch: readonly Waiting[]): Outcome[] {
-    let data = base
-    return batch.map((waiting) => {
-      try {
-        const changed = applied(data, waiting.changes)
-        withExpiry(changed) // throws for a `_session_expiry` on which Django fails too
-        data = changed
-        return { waiting, data }
-      } catch (error) {
-        return { waiting, data, error }
-      }
-    })
-  }
-
-  async function commitBatch(
-    sessionKey: string,
-    base: StoredSession,
-    batch: readonly Waiting[],
-  ): Promise<StoredSession | null> {
-    try {
-      let found = base
-      let outcomes: readonly Outcome[] = []
-      const stored = await swap(sessionKey, base, (current) => {
-        found = current
-        outcomes = applyInTurn(current.data, batch)
-        const data = outcomes.at(-1)?.data ?? current.data
-        // Of several requests the last one's client, as its changes are the last.
-        return engine.update(sessionKey, withExpiry(data, batch.at(-1)?.client), current.revision)
-      })
-      for (const [at, { waiting, data: own, error }] of outcomes.entries()) {
-        const data = at === outcomes.length - 1 ? stored.data : own
-        const merged = batch.length > 1 || found !== waiting.stored
-        if (error !== undefined) waiting.reject(error)
-        else waiting.resolve({ sessionKey: stored.sessionKey, stored, data, merged, isNew: false })
-      }
-      return stored
-    } catch (error) {
-      for (const { reject } of batch) reject(error)
-      return null
-    }
-  }
-
-  async function drain(sessionKey: string, queue: Waiting[]): Promise<void> {
-    let latest: StoredSession | null = null
-    while (queue.length > 0) {
-      const batch = queue.splice(0)
-      // What this process has just written is fresher than anything that a request loaded before.
-      const base: StoredSession | undefined = latest ?? batch.at(-1)?.stored
-      if (base !== undefined) latest = await commitBatch(sessionKey, base, batch)
-    }
-    queues.delete(sessionKey)
-  }
-
-  function update(
-    sessionKey: string,
-    stored: StoredSession,
-    changes: readonly Change[],
-    client?: SessionClient,
-  ): Promise<Committed> {
-    return new Promise((resolve, reject) => {
-      const waiting: Waiting = { stored, changes, client, resolve, reject }
-      const queue = queues.get(sessionKey)
-      if (queue !== undefined) {
-        queue.push(waiting)
-        return
-      }
-      const started = [waiting]
-      queues.set(sessionKey, started)
-      void drain(sessionKey, started)
-    })
-  }
+  const queue = createCommitQueue({
+    newSession: withExpiry,
+    replace: (sessionKey, stored, next) =>
+      swap(sessionKey, stored, (current) => engine.update(sessionKey, next(current), current.revision)),
+  })
 
   async function move(
     sessionKey: string | null,
@@ -276,45 +193,17 @@ export function createSessionCommits({
     if (!keepsNothing && !(await engine.exists(sessionKey))) throw new SessionInterrupted()
   }
 
-  return { keepsNothing, create, update, move, remove: (sessionKey) => engine.delete(sessionKey), confirm }
-}
-
-/** Sets `key` to a function of its old value; removes it where that gives undefined. */
-export function computed(
-  key: string,
-  next: (stored: PickledValue | undefined) => unknown,
-  values: SessionValues,
-): Change {
-  return (data) => {
-    const stored = data.get(key)
-    const value = next(stored === undefined ? undefined : values.parse(stored))
-    if (value === undefined) data.delete(key)
-    else data.set(key, values.stringify(value))
+  return {
+    keepsNothing,
+    create,
+    update: queue.commit,
+    move,
+    remove: (sessionKey) => engine.delete(sessionKey),
+    confirm,
   }
 }
 
-export function removed(key: string): Change {
-  return (data) => {
-    data.delete(key)
-  }
-}
-
-interface Waiting {
-  readonly stored: StoredSession
-  readonly changes: readonly Change[]
-  readonly client: SessionClient | undefined
-  readonly resolve: (committed: Committed) => void
-  readonly reject: (error: unknown) => void
-}
-
-interface Outcome {
-  readonly waiting: Waiting
-  readonly data: SessionData
-  readonly error?: unknown
-}
-
-function applied(base: SessionData, changes: readonly Change[]): SessionData {
-  const data = new Map(base)
-  for (const change of changes) change(data)
-  return data
+/** Milliseconds before the next try, after so many conflicts. */
+function pauseAfter(conflicts: number, random: () => number): number {
+  return random() * Math.min(2 ** conflicts, 50)
 }

@@ -8,14 +8,9 @@ import {
 import { NotSerializable } from '../django/json.ts'
 import type { PickledValue } from '../django/pickle/javascript.ts'
 import { jsonValues, type SessionValues } from '../django/session-values.ts'
-import {
-  type Change,
-  type Committed,
-  computed,
-  removed,
-  type SessionCommits,
-  SessionInterrupted,
-} from './commit.ts'
+import { type Change, computed, removed } from './changes.ts'
+import { type SessionCommits, SessionInterrupted } from './commit.ts'
+import type { Committed } from './commit-queue.ts'
 import type { SessionClient, StoredSession } from './engine.ts'
 
 /** The key is not in the session. Source: Python's KeyError, which Django's `del session[key]` raises. */
