@@ -118,7 +118,6 @@ export {
   versionProfile,
 } from './django/versions.ts'
 export { type CacheEngineOptions, createCacheEngine } from './engines/cache.ts'
-export type { CacheFailure } from './engines/cache-invalidation.ts'
 export { type CachedDbEngineOptions, createCachedDbEngine } from './engines/cached-db.ts'
 export { createDbEngine, type DbEngineOptions, UnfilledColumn } from './engines/db.ts'
 export {
@@ -153,6 +152,7 @@ export {
   type StoredSession,
   UpdateError,
 } from './session/engine.ts'
+export type { CacheFailure, LoadOutcome, SessionEvents } from './session/events.ts'
 export {
   createSessions,
   type SessionHandle,
@@ -162,7 +162,7 @@ export {
 } from './session/handle.ts'
 export { KeyError, Session } from './session/session.ts'
 export { type DjangoAuthOptions, djangoAuth } from './site/django-auth.ts'
-export type { DjangoSessionsOptions, LoadOutcome } from './site/django-sessions.ts'
+export type { DjangoSessionsOptions } from './site/django-sessions.ts'
 export {
   type Authenticated,
   type DjangoRequest,

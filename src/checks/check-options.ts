@@ -1,3 +1,4 @@
+import type { SessionEvents } from '../session/events.ts'
 import type { DjangoAuthOptions } from '../site/django-auth.ts'
 import type { DjangoSessionsOptions } from '../site/django-sessions.ts'
 
@@ -26,18 +27,12 @@ const NAMES: Readonly<Record<keyof Options, true>> = {
   defaultHashingAlgorithm: true,
   djangoVersion: true,
   engine: true,
+  events: true,
   expireAtBrowserClose: true,
   filePath: true,
   maxInflatedBytes: true,
   now: true,
-  onCacheFailure: true,
-  onConflict: true,
-  onDecode: true,
-  onLoad: true,
-  onLostChange: true,
   onPasswordRefused: true,
-  onRetry: true,
-  onUnreadable: true,
   onUnverified: true,
   passwordHashers: true,
   saveEveryRequest: true,
@@ -52,6 +47,18 @@ const NAMES: Readonly<Record<keyof Options, true>> = {
 }
 
 const names = Object.keys(NAMES)
+
+const EVENTS: Readonly<Record<keyof SessionEvents, true>> = {
+  cacheFailure: true,
+  conflict: true,
+  decode: true,
+  load: true,
+  lostChange: true,
+  retry: true,
+  unreadable: true,
+}
+
+const eventNames = Object.keys(EVENTS)
 
 /**
  * The options of `djangoSessions`, `djangoAuth` and `openDjangoSite`, as a program without types may give them. What only
@@ -76,10 +83,29 @@ export function checkOptions(caller: string, options: unknown): void {
     names.filter((name) => name === 'now' || (/^on[A-Z]/.test(name) && given[name] !== null)),
   )
   if (given.cookie !== undefined) checkObject(caller, 'cookie', given.cookie)
+  if (given.events !== undefined) checkEvents(caller, given.events)
+}
+
+/** They may be an instance of a class, which may also hold what is no function. */
+function checkEvents(caller: string, events: unknown): void {
+  checkObject(caller, 'events', events)
+  const unknown = Object.entries(events).find(
+    ([name, value]) => typeof value === 'function' && !Object.hasOwn(EVENTS, name),
+  )
+  if (unknown !== undefined)
+    throw new TypeError(`${caller} has no event ${unknown[0]}; the events are ${eventNames.join(', ')}`)
+  for (const name of eventNames) {
+    const listener: unknown = Reflect.get(events, name)
+    if (listener === undefined || typeof listener === 'function') continue
+    if (name === 'lostChange' && listener === null) continue
+    throw new TypeError(`${caller}: events.${name} must be a function, but is ${kindOf(listener)}`)
+  }
 }
 
 /** `secretKeys` for secretKey, `cookieAge` for SESSION_COOKIE_AGE. */
 function hintFor(unknown: string): string {
+  const event = eventNames.find((name) => unknown === `on${name[0]?.toUpperCase()}${name.slice(1)}`)
+  if (event !== undefined) return `it is now events.${event}`
   const plain = (name: string) =>
     name
       .replaceAll('_', '')

@@ -1,5 +1,6 @@
 import type { Cache } from '../caches/cache.ts'
 import { withDeadline } from '../concurrency/deadline.ts'
+import { guardEvents, type SessionEvents } from '../session/events.ts'
 
 export interface StaleEntriesOptions {
   readonly cache: Pick<Cache, 'delete'>
@@ -13,16 +14,8 @@ export interface StaleEntriesOptions {
   readonly maxOwed?: number
   /** Runs something later and gives what cancels it; unless given a timer, which keeps no process alive. */
   readonly schedule?: (run: () => void, milliseconds: number) => () => void
-  /** Called for each removal that was tried in vain, and when some are given up; no key is part of it. */
-  readonly onCacheFailure?: (failure: CacheFailure) => void
-}
-
-export interface CacheFailure {
-  readonly error: unknown
-  /** How many removals are owed now. */
-  readonly owed: number
-  /** How many were given up: their entries stay until they expire, and Django serves them. */
-  readonly givenUp: number
+  /** Listeners: `cacheFailure` happens for each removal that fails, and when some are given up; no key is part of it. */
+  readonly events?: Partial<SessionEvents>
 }
 
 /** Entries of a cache that must go, whatever becomes of the cache meanwhile. */
@@ -62,8 +55,9 @@ export function createStaleEntries({
   retryInterval = 250,
   maxOwed = 100_000,
   schedule = unreferencedTimer,
-  onCacheFailure = () => {},
+  events,
 }: StaleEntriesOptions): StaleEntries {
+  const { cacheFailure } = guardEvents(events)
   /** The number tells a debt that was made anew while its removal was under way. */
   const owed = new Map<string, number>()
   let debts = 0
@@ -81,7 +75,7 @@ export function createStaleEntries({
     const [oldest] = owed.keys()
     if (owed.size <= maxOwed || oldest === undefined) return
     owed.delete(oldest)
-    onCacheFailure({ error: new GivenUp('too many removals are owed'), owed: owed.size, givenUp: 1 })
+    cacheFailure({ error: new GivenUp('too many removals are owed'), owed: owed.size, givenUp: 1 })
   }
 
   /** Owes the removal where it fails; gives whether it succeeded. */
@@ -98,7 +92,7 @@ export function createStaleEntries({
     } catch (error) {
       isAway = true
       if ((owed.get(key) ?? 0) <= debt) owe(key, debt) // to the end: it may be this one key that the cache refuses
-      onCacheFailure({ error, owed: owed.size, givenUp: 0 })
+      cacheFailure({ error, owed: owed.size, givenUp: 0 })
       return false
     }
   }
@@ -163,7 +157,7 @@ export function createStaleEntries({
       await payBack()
       const givenUp = owed.size
       owed.clear()
-      if (givenUp > 0) onCacheFailure({ error: new GivenUp('the process ends'), owed: 0, givenUp })
+      if (givenUp > 0) cacheFailure({ error: new GivenUp('the process ends'), owed: 0, givenUp })
     },
   }
 }

@@ -7,27 +7,25 @@ import { createDateColumn, type DateColumn } from '../django/datetime.ts'
 import type { ExpiryRules } from '../django/expiry.ts'
 import {
   createSessionCodec,
-  type DecodedSession,
   type SerializerName,
   type SessionCodec,
   type SessionCodecOptions,
   UnreadableSession,
 } from '../django/session-data.ts'
 import type { SessionEngine } from '../session/engine.ts'
+import type { SessionEvents } from '../session/events.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
 import { createCacheEngine } from './cache.ts'
 import { type CachedDbEngineOptions, createCachedDbEngine, QSESSIONS_KEY_PREFIX } from './cached-db.ts'
 import { createDbEngine } from './db.ts'
 import { createQsessionsColumns, createUserSessionsColumns, type SessionColumns } from './extra-columns.ts'
 import { createFileEngine } from './file.ts'
-import { createRetryingEngine, type RetryingEngineOptions, retryRead } from './retrying-engine.ts'
+import { createRetryingEngine, retryRead } from './retrying-engine.ts'
 import { createSignedCookiesEngine, SIGNED_COOKIES_SALT } from './signed-cookies.ts'
 
 /** Django's SESSION_ENGINE, and the settings that go with it. */
 export interface SessionEngineOptions
-  extends Pick<SessionCodecOptions, 'secretKeys' | 'profile' | 'maxInflatedBytes' | 'serializer'>,
-    Pick<RetryingEngineOptions, 'onRetry'>,
-    Pick<CachedDbEngineOptions, 'onCacheFailure'> {
+  extends Pick<SessionCodecOptions, 'secretKeys' | 'profile' | 'maxInflatedBytes' | 'serializer'> {
   /** SESSION_ENGINE: Django's dotted path. */
   readonly engine: string
   /** The database of the sessions; engines that have none do without. */
@@ -51,8 +49,8 @@ export interface SessionEngineOptions
   readonly now: () => Date
   /** How long a statement that the database refused for the moment is repeated, in milliseconds. */
   readonly timeout: number
-  /** Called for each session that was read, with the key that verified it. */
-  readonly onDecode: (decoded: DecodedSession) => void
+  /** Listeners: `retry`, `cacheFailure` and `decode` happen here. */
+  readonly events: SessionEvents
 }
 
 /** An engine, and the end of what it opened. */
@@ -109,7 +107,7 @@ function openDb(
   options: SessionEngineOptions,
   createColumns: ((dates: DateColumn) => SessionColumns) | null = null,
 ): OpenedSessionEngine {
-  const { rules, databaseTimeZone = 'UTC', now, timeout, onRetry } = options
+  const { rules, databaseTimeZone = 'UTC', now, timeout, events } = options
   const table = options.table ?? sessionTableOf(options.engine)
   const db = databaseOf(options)
   const dates = createDateColumn({ database: databaseKindOf(db), ...rules, databaseTimeZone })
@@ -124,7 +122,7 @@ function openDb(
       ...(table !== null && { table }),
       ...(columns !== null && { columns }),
     }),
-    { timeout, onRetry },
+    { timeout, onRetry: events.retry },
   )
   return { engine, close: nothingToClose }
 }
@@ -158,14 +156,14 @@ function openCachedDb(
 ): OpenedSessionEngine {
   const cache = cacheOf(options)
   const timeout = Math.min(options.timeout / 4, REMOVAL_TIMEOUT)
-  const { onCacheFailure, onRetry } = options
+  const { events } = options
   const engine = createCachedDbEngine({
     engine: opened.engine,
     // As a read, a removal may be repeated whatever became of the first; a busy table asks for that.
-    cache: { delete: (key) => retryRead(() => cache.delete(key), { timeout, onRetry }) },
+    cache: { delete: (key) => retryRead(() => cache.delete(key), { timeout, onRetry: events.retry }) },
     timeout,
     ...(keyPrefix !== undefined && { keyPrefix }),
-    ...(onCacheFailure !== undefined && { onCacheFailure }),
+    events,
   })
   return {
     engine,
@@ -178,10 +176,13 @@ function openCachedDb(
 }
 
 function openCacheAlone(options: SessionEngineOptions): OpenedSessionEngine {
-  const { rules, now, timeout, onRetry } = options
+  const { rules, now, timeout, events } = options
   const cache = observedCache(cacheOf(options), options)
   // A table is repeated as any other; what is no database's refusal is not.
-  const engine = createRetryingEngine(createCacheEngine({ cache, rules, now }), { timeout, onRetry })
+  const engine = createRetryingEngine(createCacheEngine({ cache, rules, now }), {
+    timeout,
+    onRetry: events.retry,
+  })
   return { engine, serializer: holdsJson(options.cache) ? 'json' : 'pickle', close: () => cache.close() }
 }
 
@@ -212,12 +213,12 @@ function cacheOf({
 }
 
 /** A cache that tells of its failures. */
-function observedCache(cache: Cache, { onCacheFailure = () => {} }: SessionEngineOptions): Cache {
+function observedCache(cache: Cache, { events }: SessionEngineOptions): Cache {
   const observed = async <R>(answer: Promise<R>): Promise<R> => {
     try {
       return await answer
     } catch (error) {
-      if (!(error instanceof UnreadableSession)) onCacheFailure({ error, owed: 0, givenUp: 0 })
+      if (!(error instanceof UnreadableSession)) events.cacheFailure({ error, owed: 0, givenUp: 0 })
       throw error
     }
   }
@@ -233,7 +234,7 @@ function observedCache(cache: Cache, { onCacheFailure = () => {} }: SessionEngin
 
 /** A codec that tells what it has read. */
 function observedCodec({
-  onDecode,
+  events,
   storeClass,
   ...options
 }: SessionEngineOptions & Pick<SessionCodecOptions, 'salt' | 'maxAge'>): SessionCodec {
@@ -242,7 +243,7 @@ function observedCodec({
     ...codec,
     decode(sessionData) {
       const decoded = codec.decode(sessionData)
-      onDecode(decoded)
+      events.decode(decoded)
       return decoded
     },
   }

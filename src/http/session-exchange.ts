@@ -1,6 +1,7 @@
 import { type CookieSettings, deleteCookie, readCookie, setCookie, varyOnCookie } from '../django/cookie.ts'
 import type { VersionProfile } from '../django/versions.ts'
 import type { SessionClient } from '../session/engine.ts'
+import { guardEvents, type SessionEvents } from '../session/events.ts'
 import type { SessionHandle, Sessions } from '../session/handle.ts'
 import type { Session } from '../session/session.ts'
 import { withStatus } from './statuses.ts'
@@ -12,11 +13,8 @@ export interface SessionRequestsOptions {
   /** SESSION_SAVE_EVERY_REQUEST. */
   readonly saveEveryRequest?: boolean
   readonly now?: () => Date
-  /**
-   * Called with the keys of values that were changed inside but will not be saved; Django loses them silently. Null where
-   * they are not to be looked for, which takes time.
-   */
-  readonly onLostChange?: ((keys: readonly string[]) => void) | null
+  /** Listeners: `lostChange` happens here. */
+  readonly events?: Partial<SessionEvents>
 }
 
 /** Django's SessionMiddleware without a framework around it: what each adapter is made of. */
@@ -49,8 +47,9 @@ export function createSessionRequests({
   profile,
   saveEveryRequest = false,
   now = () => new Date(),
-  onLostChange = null,
+  events,
 }: SessionRequestsOptions): SessionRequests {
+  const { lostChange } = guardEvents(events)
   const vary = (existing: string): string => varyOnCookie(existing, profile)
 
   async function processResponse(
@@ -74,7 +73,7 @@ export function createSessionRequests({
       return { setCookie: deleteCookie(cookie, profile), vary: profile.variesOnCookieDeletion ? vary : null }
     }
     const saves = (modified || saveEveryRequest) && !isEmpty
-    if (!modified && !saves && onLostChange !== null) warnOfLostChanges(handle, onLostChange)
+    if (!modified && !saves && lostChange !== null) tellLostChanges(handle, lostChange)
     if (!saves || !maySave) return { setCookie: null, vary: accessed ? vary : null }
     const session = await handle.load()
     if (handle.isUnreadable && !modified) return { setCookie: null, vary }
@@ -109,7 +108,7 @@ function maxAgeOf(session: Session): number | null {
   return session.getExpireAtBrowserClose() ? null : session.getExpiryAge()
 }
 
-function warnOfLostChanges(handle: SessionHandle, onLostChange: (keys: readonly string[]) => void): void {
+function tellLostChanges(handle: SessionHandle, lostChange: (keys: readonly string[]) => void): void {
   const keys = handle.loaded?.nestedChanges() ?? []
-  if (keys.length > 0) onLostChange(keys)
+  if (keys.length > 0) lostChange(keys)
 }

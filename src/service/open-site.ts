@@ -136,7 +136,7 @@ async function followDjango(
       onUnverified: ({ reason, message }) => log.warn('auth.unverified', { reason, message }),
     },
     conflictTimeout: settings.database.timeout * 1000,
-    ...createSessionEvents({ log, metrics, environment }),
+    events: createSessionEvents({ log, metrics, environment }),
   })
 }
 

@@ -204,7 +204,7 @@ function createListener(
   const { login, trustedProxy, allowedHosts, environment, hsts } = settings
   const timeout = settings.database.timeout * 1000
   const catalog = createCatalog({ db: storage.db, countsMaxAge: settings.catalogCountsMaxAge })
-  const counts = () => retryRead(catalog.counts, { timeout, onRetry: metrics?.onRetry })
+  const counts = () => retryRead(catalog.counts, { timeout, onRetry: metrics?.events.retry })
   const sessionMiddleware = limitTime((ctx, next) => django().middleware(ctx, next), {
     timeout: ({ method, path }) =>
       timeout + REQUEST_GRACE + (method === 'POST' && path === login.loginUrl ? LOGIN_GRACE : 0),

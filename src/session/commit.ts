@@ -14,6 +14,7 @@ import {
   type StoredSession,
   UpdateError,
 } from './engine.ts'
+import { NO_EVENTS, type SessionEvents } from './events.ts'
 
 /** Writes sessions without losing what another request wrote: Django's `save`, `cycle_key` and `delete`. */
 export interface SessionCommits {
@@ -53,8 +54,7 @@ export interface SessionCommitsOptions {
   readonly conflictTimeout?: number
   /** Between 0 and 1: spreads the repeats of several processes. */
   readonly random?: () => number
-  /** Called at each conflict, for a counter. */
-  readonly onConflict?: () => void
+  readonly events?: Pick<SessionEvents, 'conflict'>
 }
 
 /**
@@ -97,7 +97,7 @@ export function createSessionCommits({
   now,
   conflictTimeout = 2000,
   random = Math.random,
-  onConflict = () => {},
+  events = NO_EVENTS,
 }: SessionCommitsOptions): SessionCommits {
   const keepsNothing = engine.keepsNothing === true
 
@@ -146,7 +146,7 @@ export function createSessionCommits({
       } catch (error) {
         if (error instanceof UpdateError) throw new SessionInterrupted({ cause: error })
         if (!(error instanceof ConflictError)) throw error
-        onConflict()
+        events.conflict()
         if (performance.now() - start > conflictTimeout) throw new ConflictTimeout(conflictTimeout)
         await delay(pauseAfter(conflicts, random))
         current = await reload(sessionKey, error)

@@ -5,6 +5,7 @@ import { isValidSessionKey, newSessionKey as randomSessionKey } from '../django/
 import { jsonValues, type SessionValues } from '../django/session-values.ts'
 import { createSessionCommits, type SessionCommits } from './commit.ts'
 import type { SessionClient, SessionEngine, StoredSession } from './engine.ts'
+import { guardEvents, type SessionEvents } from './events.ts'
 import { Session } from './session.ts'
 
 /** What became of a request's session, for a log line. */
@@ -39,10 +40,8 @@ export interface SessionsOptions {
   readonly now?: () => Date
   readonly newSessionKey?: () => string
   readonly conflictTimeout?: number
-  /** Called for a row that does not verify, with the reason. The key is a secret: log a hash of it. */
-  readonly onUnreadable?: (sessionKey: string, error: UnreadableSession) => void
-  /** Called each time a write finds that another request has written first. */
-  readonly onConflict?: () => void
+  /** Listeners: `unreadable` and `conflict` happen here. */
+  readonly events?: Partial<SessionEvents>
   /** What an error of the engine, or of a save, becomes before the request meets it. */
   readonly mapFailure?: (error: unknown) => unknown
 }
@@ -62,22 +61,21 @@ export function createSessions({
   values = jsonValues,
   now = () => new Date(),
   newSessionKey = randomSessionKey,
-  onUnreadable = () => {},
+  events: listeners,
   mapFailure = (error) => error,
   ...options
 }: SessionsOptions): Sessions {
-  const own = createSessionCommits({ engine, rules, values, now, newSessionKey, ...options })
+  const events = guardEvents(listeners)
+  const own = createSessionCommits({ engine, rules, values, now, newSessionKey, events, ...options })
   const commits = mapFailures(own, mapFailure)
-  const shared = { engine, commits, rules, values, now, onUnreadable, mapFailure }
+  const shared = { engine, commits, rules, values, now, events, mapFailure }
   return { open: (sent, { client } = {}) => new LazySession(sent, client, shared) }
 }
 
 /** What the sessions of all requests share. */
-type Shared = Pick<
-  Required<SessionsOptions>,
-  'engine' | 'rules' | 'values' | 'now' | 'onUnreadable' | 'mapFailure'
-> & {
+type Shared = Pick<Required<SessionsOptions>, 'engine' | 'rules' | 'values' | 'now' | 'mapFailure'> & {
   readonly commits: SessionCommits
+  readonly events: SessionEvents
 }
 
 /** A class, and not an object with getters: V8 gives each of those a hidden class, and keeps it long after the request. */
@@ -139,14 +137,14 @@ class LazySession implements SessionHandle {
   }
 
   async #loadOrNull(sessionKey: string): Promise<StoredSession | null> {
-    const { engine, onUnreadable, mapFailure } = this.#shared
+    const { engine, events, mapFailure } = this.#shared
     try {
       return await engine.load(sessionKey, this.#client)
     } catch (error) {
       if (!(error instanceof UnreadableSession)) throw mapFailure(error)
       // Unlike Django, which empties such a row and writes over it: it may be readable with another key.
       this.#isUnreadable = true
-      onUnreadable(sessionKey, error)
+      events.unreadable(sessionKey, error)
       return null
     }
   }

@@ -15,7 +15,7 @@ export function createLostChangeWarning(): (keys: readonly string[]) => void {
       emit(
         'SESSION_LOST_CHANGE',
         `the session's value ${JSON.stringify(key)} was changed inside, but is not saved; set session.modified = true after ` +
-          'such a change, or call session.set. Pass onLostChange to handle this yourself',
+          'such a change, or call session.set. Pass events.lostChange to handle this yourself',
       )
     }
   }
@@ -34,7 +34,23 @@ export function createUnreadableWarning(
     warnedAt.set(reason, time)
     emit(
       'SESSION_UNREADABLE',
-      `${message} (${reason}). It stays as it is, and its visitor begins a new one. Pass onUnreadable to handle this yourself`,
+      `${message} (${reason}). It stays as it is, and its visitor begins a new one. Pass events.unreadable to handle this yourself`,
+    )
+  }
+}
+
+/** Once for each event. Without the error's message, which may quote a session key; with the place in the code. */
+export function createListenerWarning(): (event: string, error: unknown) => void {
+  const warned = new Set<string>()
+  return function warnOfListener(event, error) {
+    if (warned.has(event)) return
+    warned.add(event)
+    const [name, stack = ''] = error instanceof Error ? [error.name, error.stack] : [typeof error]
+    const [place = 'at an unknown place'] = /\bat .*:\d+:\d+\)?$/m.exec(stack) ?? []
+    emit(
+      'SESSION_LISTENER_FAILED',
+      `events.${event} threw (${name}, ${place}); the error was ignored, since a listener must not fail a request. Catch ` +
+        'errors inside the listener',
     )
   }
 }

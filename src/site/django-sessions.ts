@@ -3,20 +3,11 @@ import type { Cache } from '../caches/cache.ts'
 import type { CacheSettings } from '../caches/cache-settings.ts'
 import { checkMethods, checkOptions } from '../checks/check-options.ts'
 import type { CookieSettings } from '../django/cookie.ts'
-import {
-  type DecodedSession,
-  type SessionCodecOptions,
-  serializerNamed,
-  UnreadableSession,
-} from '../django/session-data.ts'
+import { type SessionCodecOptions, serializerNamed, UnreadableSession } from '../django/session-data.ts'
 import { jsonValues, pickledValues } from '../django/session-values.ts'
 import { type HashAlgorithm, versionProfile } from '../django/versions.ts'
 import type { SessionColumns } from '../engines/extra-columns.ts'
-import {
-  type OpenedSessionEngine,
-  openSessionEngine,
-  type SessionEngineOptions,
-} from '../engines/open-engine.ts'
+import { type OpenedSessionEngine, openSessionEngine } from '../engines/open-engine.ts'
 import {
   createSessionRequests,
   type SessionRequests,
@@ -24,15 +15,15 @@ import {
 } from '../http/session-exchange.ts'
 import { withStorageStatus } from '../http/statuses.ts'
 import type { SessionEngine } from '../session/engine.ts'
+import { guardEvents, type SessionEvents } from '../session/events.ts'
 import { createSessions, type SessionsOptions } from '../session/handle.ts'
 import { createLostChangeWarning, createUnreadableWarning } from '../session/warnings.ts'
 
-/** Django's settings, in camelCase and with Django's defaults, and the hooks of the parts. */
+/** Django's settings, in camelCase and with Django's defaults, and the listeners. */
 export interface DjangoSessionsOptions
   extends Pick<SessionCodecOptions, 'secretKeys' | 'maxInflatedBytes'>,
-    Pick<SessionsOptions, 'onUnreadable' | 'onConflict' | 'conflictTimeout'>,
-    Pick<SessionEngineOptions, 'onRetry' | 'onCacheFailure'>,
-    Pick<SessionRequestsOptions, 'saveEveryRequest' | 'onLostChange'> {
+    Pick<SessionsOptions, 'conflictTimeout'>,
+    Pick<SessionRequestsOptions, 'saveEveryRequest'> {
   /** SESSION_ENGINE, Django's dotted path; `django.contrib.sessions.backends.db` unless given. Or an engine of your own. */
   readonly engine?: string | SessionEngine
   /** The database of the Django site; only engines without one do without. */
@@ -69,14 +60,12 @@ export interface DjangoSessionsOptions
   /** SESSION_COOKIE_NAME, _DOMAIN, … */
   readonly cookie?: Partial<CookieSettings>
   readonly now?: () => Date
-  /** Called for each look for a session's row, also at a conflict, with what came of it; for a counter. */
-  readonly onLoad?: (outcome: LoadOutcome) => void
-  /** Called for each row that was read, with the key that verified it: one that no row needs any more can be dropped. */
-  readonly onDecode?: (decoded: DecodedSession) => void
+  /**
+   * Listeners for logs and counters. Default: a warning of the process for `unreadable` and, unless NODE_ENV is
+   * `production`, for `lostChange`.
+   */
+  readonly events?: Partial<SessionEvents>
 }
-
-/** `missing`: unknown or expired; `failed`: the database did not answer. */
-export type LoadOutcome = 'found' | 'missing' | 'unreadable' | 'failed'
 
 const TWO_WEEKS = 1_209_600
 
@@ -121,12 +110,13 @@ function openChecked({
   cookie,
   now = () => new Date(),
   conflictTimeout = 2000,
-  onLoad = () => {},
-  onDecode = () => {},
-  onUnreadable = createUnreadableWarning(now),
-  onLostChange = process.env.NODE_ENV === 'production' ? null : createLostChangeWarning(),
+  events: listeners,
   ...options
 }: DjangoSessionsOptions): { readonly requests: SessionRequests; close(): Promise<void> } {
+  const events = guardEvents(listeners, {
+    unreadable: createUnreadableWarning(now),
+    lostChange: process.env.NODE_ENV === 'production' ? null : createLostChangeWarning(),
+  })
   const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
   const serializer = serializerNamed(serializerPath, profile)
   const rules = { useTz, timeZone, cookieAge, expireAtBrowserClose, storesIsoExpiry: profile.storesIsoExpiry }
@@ -150,10 +140,10 @@ function openChecked({
           databaseTimeZone,
           now,
           timeout: conflictTimeout,
-          onDecode,
+          events,
         })
       : { engine: ownEngine(given), close: async () => {} }
-  const engine = observedEngine(opened.engine, onLoad)
+  const engine = observedEngine(opened.engine, events)
   const isPickled = (opened.serializer ?? serializer) === 'pickle'
   const sessions = createSessions({
     ...options,
@@ -162,7 +152,7 @@ function openChecked({
     rules: { ...rules, ...(isPickled && { pickledUtc: profile.pickledUtc }) },
     values: isPickled ? pickledValues : jsonValues,
     now,
-    onUnreadable,
+    events,
     mapFailure: withStorageStatus,
   })
   const requests = createSessionRequests({
@@ -171,7 +161,7 @@ function openChecked({
     cookie: cookieSettings,
     profile,
     now,
-    onLostChange,
+    events,
   })
   return { requests, close: () => opened.close() }
 }
@@ -187,7 +177,7 @@ function ownEngine(engine: SessionEngine): SessionEngine {
   return engine
 }
 
-function observedEngine(engine: SessionEngine, onLoad: (outcome: LoadOutcome) => void): SessionEngine {
+function observedEngine(engine: SessionEngine, events: SessionEvents): SessionEngine {
   // Verb by verb: an engine of somebody's own may be a class.
   return {
     keepsNothing: engine.keepsNothing === true,
@@ -199,10 +189,10 @@ function observedEngine(engine: SessionEngine, onLoad: (outcome: LoadOutcome) =>
     async load(...parameters) {
       try {
         const stored = await engine.load(...parameters)
-        onLoad(stored === null ? 'missing' : 'found')
+        events.load(stored === null ? 'missing' : 'found')
         return stored
       } catch (error) {
-        onLoad(error instanceof UnreadableSession ? 'unreadable' : 'failed')
+        events.load(error instanceof UnreadableSession ? 'unreadable' : 'failed')
         throw error
       }
     },

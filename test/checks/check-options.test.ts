@@ -71,9 +71,30 @@ const wrong: readonly [name: string, options: unknown, message: RegExp][] = [
   ['a text for the age', { ...right, cookieAge: '60' }, /cookieAge must be a number, but is a string/],
   ['a name for the cookie', { ...right, cookie: 'sessionid' }, /cookie must be an object, but is a string/],
   [
-    'a hook that is not one',
-    { ...right, onUnreadable: true },
-    /onUnreadable must be a function, but is a boolean/,
+    'a listener that is not a function',
+    { ...right, events: { unreadable: true } },
+    /events\.unreadable must be a function, but is a boolean/,
+  ],
+  [
+    'null for a listener',
+    { ...right, events: { conflict: null } },
+    /events\.conflict must be a function, but is null/,
+  ],
+  ['a function for events', { ...right, events: () => {} }, /events must be an object, but is a function/],
+  [
+    'a listener for an unknown event',
+    { ...right, events: { conflicts() {} } },
+    /has no event conflicts; the events are cacheFailure, conflict, /,
+  ],
+  [
+    'an event by its old name',
+    { ...right, onConflict() {} },
+    /has no option onConflict; it is now events\.conflict$/,
+  ],
+  [
+    'a hook that is not a function',
+    { ...right, onUnverified: true },
+    /onUnverified must be a function, but is a boolean/,
   ],
 ]
 

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import test from 'ava'
-import { type CacheFailure, createStaleEntries } from '../../src/engines/cache-invalidation.ts'
+import { createStaleEntries } from '../../src/engines/cache-invalidation.ts'
+import type { CacheFailure } from '../../src/session/events.ts'
 
 /** A cache whose answers the test gives: what of them is late, and in which order, a real one leaves to chance. */
 function createScriptedCache() {
@@ -36,7 +37,11 @@ function createSchedule() {
 test('a removal that fails is owed, and tried until it succeeds', async (t) => {
   const [cache, { schedule, elapse, waiting }] = [createScriptedCache(), createSchedule()]
   const failures: CacheFailure[] = []
-  const stale = createStaleEntries({ cache, schedule, onCacheFailure: (failure) => failures.push(failure) })
+  const stale = createStaleEntries({
+    cache,
+    schedule,
+    events: { cacheFailure: (failure) => failures.push(failure) },
+  })
   const removal = stale.remove('a')
   cache.asked[0]?.fail()
   await removal
@@ -102,7 +107,7 @@ test('beyond the limit the oldest debt is given up, and that is said', async (t)
     cache,
     schedule,
     maxOwed: 2,
-    onCacheFailure: (failure) => failures.push(failure),
+    events: { cacheFailure: (failure) => failures.push(failure) },
   })
   const removal = stale.remove('a')
   cache.asked[0]?.fail()
@@ -139,7 +144,7 @@ test('closing while the cache is away ends, and says what is given up', async (t
     cache,
     schedule,
     timeout: 20,
-    onCacheFailure: (failure) => failures.push(failure),
+    events: { cacheFailure: (failure) => failures.push(failure) },
   })
   await stale.remove('a') // never answered
   await stale.remove('b')
@@ -157,4 +162,17 @@ test('what is to be removed soon is removed once, however often it is asked for'
   // The timer of the removals keeps no process alive; this one does.
   for (let tries = 0; cache.asked.length < 2 && tries < 500; tries += 1) await delay(10)
   t.deepEqual(cache.keys(), ['a', 'b'])
+})
+
+test('a removal that fails does not reject, though its listener throws', async (t) => {
+  const cache = createScriptedCache()
+  const cacheFailure = () => {
+    throw new Error('the listener failed')
+  }
+  const { schedule, waiting } = createSchedule()
+  const stale = createStaleEntries({ cache, schedule, events: { cacheFailure } })
+  const removal = stale.remove('a')
+  cache.asked[0]?.fail()
+  await t.notThrowsAsync(removal)
+  t.is(waiting.size, 1, 'it is tried again')
 })

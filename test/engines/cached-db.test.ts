@@ -3,6 +3,7 @@ import test, { type ExecutionContext } from 'ava'
 import type { StaleEntriesOptions } from '../../src/engines/cache-invalidation.ts'
 import { createCachedDbEngine } from '../../src/engines/cached-db.ts'
 import { ConflictError, type SessionEngine, type StoredSession } from '../../src/session/engine.ts'
+import type { CacheFailure } from '../../src/session/events.ts'
 import { fileScope } from '../support/file-scope.ts'
 import { type DbUnderTest, openDb } from './db-under-test.ts'
 import { openRedisUnderTest, type RedisUnderTest } from './redis-under-test.ts'
@@ -205,7 +206,7 @@ async function start(
   }
   const stored = await site.engine.load(KEY)
   if (stored === null) throw new Error('there is no row')
-  const failures: Parameters<NonNullable<StaleEntriesOptions['onCacheFailure']>>[0][] = []
+  const failures: CacheFailure[] = []
   const during = async <R>(write: () => Promise<R>): Promise<R> => {
     await beforeWrite()
     const written = await write()
@@ -221,7 +222,7 @@ async function start(
     cache: redis.cache,
     ...times,
     ...options,
-    onCacheFailure: (failure) => failures.push(failure),
+    events: { cacheFailure: (failure) => failures.push(failure) },
   })
   t.teardown(() => engine.close())
   return { engine, stored, failures }

@@ -115,7 +115,7 @@ function rowTests(name: TestDatabaseName): void {
         engine: site.engine,
         rules,
         now: () => site.clock.now,
-        onUnreadable: (sessionKey, error) => told.push(`${sessionKey} ${error.code}`),
+        events: { unreadable: (sessionKey, error) => told.push(`${sessionKey} ${error.code}`) },
       })
       const handle = sessions.open(KEY)
       const session = await handle.load()

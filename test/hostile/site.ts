@@ -39,9 +39,9 @@ export async function openSite(
   const db = openKnex(databaseUrl)
   t.teardown(() => db.destroy())
   const reasons: string[] = []
-  const onUnreadable: DjangoSessionsOptions['onUnreadable'] = (_, { reason }) => reasons.push(reason)
+  const events: DjangoSessionsOptions['events'] = { unreadable: (_, { reason }) => reasons.push(reason) }
   const { url, log } = await startLibrary(t, {
-    session: { db, secretKeys: [SECRET_KEY], onUnreadable, ...session },
+    session: { db, secretKeys: [SECRET_KEY], events, ...session },
   })
   return { url, databaseUrl, db, log, reasons }
 }

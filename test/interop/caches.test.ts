@@ -4,6 +4,7 @@ import { versionProfile } from '../../src/django/versions.ts'
 import { openSessionEngine } from '../../src/engines/open-engine.ts'
 import { readSettings } from '../../src/service/settings/settings.ts'
 import { ConflictError, type SessionEngine, UpdateError } from '../../src/session/engine.ts'
+import { NO_EVENTS } from '../../src/session/events.ts'
 import { connect } from '../engines/db-under-test.ts'
 import { rules } from '../session/conformance/engine-under-test.ts'
 import type { CacheServer } from '../support/cache-server.ts'
@@ -248,9 +249,11 @@ async function openSite(
       storeClass: null,
       filePath: null,
       cookieName: 'sessionid',
-      onDecode() {},
-      onCacheFailure({ error }) {
-        t.fail(`${alias}: ${error}`)
+      events: {
+        ...NO_EVENTS,
+        cacheFailure({ error }) {
+          t.fail(`${alias}: ${error}`)
+        },
       },
     })
     t.teardown(() => opened.close())

@@ -161,7 +161,7 @@ for (const version of withFallbacks) {
         version,
         useTz: true,
         secretKeys: [NEW],
-        onUnreadable: (_, { reason }) => reasons.push(reason),
+        events: { unreadable: (_, { reason }) => reasons.push(reason) },
       })
       const visitor = createVisitor()
       await visitor.fetch(`${before.url}/_test/session`, { method: 'POST', body: '{"cart":1}' })

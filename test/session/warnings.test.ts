@@ -67,8 +67,8 @@ test('a change inside a value that is lost is warned about in development, once 
     )
   }
   t.deepEqual(await warningsOf(`const more = {};${CHANGES}`, { NODE_ENV: 'production' }), [])
-  t.deepEqual(await warningsOf(`const more = { onLostChange() {} };${CHANGES}`), [])
-  t.deepEqual(await warningsOf(`const more = { onLostChange: null };${CHANGES}`), [])
+  t.deepEqual(await warningsOf(`const more = { events: { lostChange() {} } };${CHANGES}`), [])
+  t.deepEqual(await warningsOf(`const more = { events: { lostChange: null } };${CHANGES}`), [])
   t.deepEqual(await warningsOf(`const more = { saveEveryRequest: true };${CHANGES}`), [])
 })
 
@@ -108,5 +108,51 @@ test('a row that cannot be read is warned about in production too, once a minute
     ['format', 'signature', 'format', 'signature'],
   )
   for (const warning of warnings) t.notRegex(warning, /aaaa|bbbb|dddd|secret,|not signed|eyJ/)
-  t.deepEqual(await warningsOf(`const more = { onUnreadable() {} };${UNREADABLE}`), [])
+  t.deepEqual(await warningsOf(`const more = { events: { unreadable() {} } };${UNREADABLE}`), [])
+})
+
+test('listeners that throw fail no request: each is warned about once', async (t) => {
+  const warnings = await warningsOf(`
+    const fail = (event) => () => { throw new TypeError('a session key of ' + event) }
+    const names = ['unreadable', 'conflict', 'load', 'decode', 'lostChange']
+    const events = Object.fromEntries(names.map((name) => [name, fail(name)]))
+    let meanwhile = async () => {}
+    const visit = await serve(async (ctx) => {
+      const session = await ctx.session.load()
+      await meanwhile()
+      if (ctx.get('cookie') === '' || session.isEmpty) session.set('cart', [])
+      else if (ctx.get('cookie').endsWith('; quiet')) session.get('cart').push(1)
+      else session.compute('count', (count = 0) => count + 1)
+      ctx.body = 'ok'
+    }, { events })
+    const cookies = []
+    await add('a'.repeat(32), 'not signed, but a secret')
+    cookies.push(await visit('sessionid=' + 'a'.repeat(32)))
+    const cookie = await visit()
+    let isFirst = true
+    meanwhile = async () => {
+      if (!isFirst) return
+      isFirst = false
+      // Another process: this one would queue.
+      await db('django_session').where({ session_key: cookie.slice('sessionid='.length) })
+        .update({ session_data: await codecText() })
+    }
+    async function codecText() {
+      const { createSessionCodec, versionProfile } = await import('./src/index.ts')
+      const codec = createSessionCodec({ secretKeys: ['only here'], profile: versionProfile('4.2'), now: options.now })
+      return codec.encode(new Map([['cart', '[]'], ['count', '41']]))
+    }
+    cookies.push(await visit(cookie))
+    cookies.push(await visit(cookie + '; quiet'))
+    const row = await db('django_session').where({ session_key: cookie.slice('sessionid='.length) }).first()
+    warnings.push('cookies ' + cookies.map((value) => value !== undefined))
+    warnings.push('count ' + Buffer.from(row.session_data.split(':')[0], 'base64url'))`)
+  const [cookies, data, ...told] = [...warnings.slice(-2), ...warnings.slice(0, -2)]
+  t.deepEqual(cookies, 'cookies true,true,false')
+  t.regex(data ?? '', /"count": ?42/)
+  t.deepEqual(
+    told.map((text) => /^SESSION_LISTENER_FAILED events\.(\w+) threw \(TypeError, at /.exec(text)?.[1]),
+    ['load', 'unreadable', 'decode', 'conflict', 'lostChange'],
+  )
+  for (const text of warnings) t.notRegex(text, /a session key/)
 })

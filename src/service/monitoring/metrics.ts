@@ -3,6 +3,7 @@ import Koa from 'koa'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { withDeadline } from '../../concurrency/deadline.ts'
 import type { UnreadableReason } from '../../django/session-data.ts'
+import type { SessionEvents } from '../../session/events.ts'
 import type { PoolState } from '../database/pool-state.ts'
 import { errorFields, type Log } from './log.ts'
 import type { FinishedRequest } from './request-log.ts'
@@ -24,12 +25,8 @@ export interface MetricsOptions {
 
 export interface Metrics {
   onRequest(request: FinishedRequest): void
-  onLoad(outcome: 'found' | 'missing' | 'unreadable' | 'failed'): void
-  onDecode(decoded: { readonly keyIndex: number }): void
-  onUnreadable(reason: UnreadableReason): void
-  onConflict(): void
-  onRetry(): void
-  onCacheFailure(failure: { readonly givenUp: number }): void
+  /** Counts what happens to sessions. */
+  readonly events: Omit<SessionEvents, 'lostChange'>
   /** Answers `/metrics`, for a port of its own: behind a proxy on the same machine every visitor is at 127.0.0.1. */
   readonly listener: RequestListener
 }
@@ -94,14 +91,16 @@ export function createMetrics(options: MetricsOptions): Metrics {
       requests.observe(labels, seconds)
       if (session !== null && SAVED.has(session)) saves.inc({ outcome: session })
     },
-    onLoad: (outcome) => loads.inc({ outcome }),
-    onDecode: ({ keyIndex }) => decodes.inc({ key: keyIndex }),
-    onUnreadable: (reason) => unreadable.inc({ reason }),
-    onConflict: () => conflicts.inc(),
-    onRetry: () => retries.inc(),
-    onCacheFailure(failure) {
-      if (failure.givenUp > 0) givenUp.inc(failure.givenUp)
-      else cacheFailures.inc()
+    events: {
+      load: (outcome) => loads.inc({ outcome }),
+      decode: ({ keyIndex }) => decodes.inc({ key: keyIndex }),
+      unreadable: (_sessionKey, { reason }) => unreadable.inc({ reason }),
+      conflict: () => conflicts.inc(),
+      retry: () => retries.inc(),
+      cacheFailure(failure) {
+        if (failure.givenUp > 0) givenUp.inc(failure.givenUp)
+        else cacheFailures.inc()
+      },
     },
     listener: listenerOf(registry, options.log),
   }

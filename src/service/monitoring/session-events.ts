@@ -1,6 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import type { CacheFailure } from '../../engines/cache-invalidation.ts'
-import type { DjangoSessionsOptions } from '../../site/django-sessions.ts'
+import type { CacheFailure, SessionEvents } from '../../session/events.ts'
 import { errorFields, type Log } from './log.ts'
 import { createLogInterval } from './log-interval.ts'
 import type { Metrics } from './metrics.ts'
@@ -13,29 +12,29 @@ export interface SessionEventsOptions {
 }
 
 /** What the sessions report, as log lines and as metrics. */
-export function createSessionEvents({ log, metrics, environment }: SessionEventsOptions) {
+export function createSessionEvents({
+  log,
+  metrics,
+  environment,
+}: SessionEventsOptions): Partial<SessionEvents> {
   const hash = createKeyHash()
   const logCacheFailure = createCacheFailureLog(log)
   return {
-    onUnreadable(sessionKey, { reason, message }) {
+    ...metrics?.events,
+    unreadable(sessionKey, error) {
+      const { reason, message } = error
       log.warn('session.unreadable', { keyHash: hash(sessionKey), reason, message })
-      metrics?.onUnreadable(reason)
+      metrics?.events.unreadable(sessionKey, error)
     },
-    onCacheFailure(failure) {
+    cacheFailure(failure) {
       logCacheFailure(failure)
-      metrics?.onCacheFailure(failure)
+      metrics?.events.cacheFailure(failure)
     },
-    ...(metrics !== null && {
-      onLoad: metrics.onLoad,
-      onDecode: metrics.onDecode,
-      onConflict: metrics.onConflict,
-      onRetry: metrics.onRetry,
-    }),
-    onLostChange:
+    lostChange:
       environment === 'development'
         ? (keys) => log.warn('session.lost_change', { keys, hint: LOST_CHANGE })
         : null,
-  } satisfies Partial<DjangoSessionsOptions>
+  }
 }
 
 const LOST_CHANGE =

@@ -312,7 +312,7 @@ test('a change inside an object is saved after modified = true', async (t) => {
   const data = new Map([['cart', '{"items":[]}']])
   await site.engine.create(KEY, { data, expireDate: new Date('2026-12-01T00:00:00Z') })
   const lost: string[][] = []
-  const settings = { onLostChange: (keys: readonly string[]) => void lost.push([...keys]) }
+  const settings = { events: { lostChange: (keys: readonly string[]) => void lost.push([...keys]) } }
   const change =
     (isMarked: boolean): Handler =>
     async (ctx) => {
@@ -333,7 +333,7 @@ test('a change inside an object is saved after modified = true', async (t) => {
 
 test('a lost change that JSON cannot hold is told and harms nothing', async (t) => {
   const lost: (readonly string[])[] = []
-  const settings = { onLostChange: (keys: readonly string[]) => lost.push(keys) }
+  const settings = { events: { lostChange: (keys: readonly string[]) => lost.push(keys) } }
   const site = await openSite(t)
   await site.db('django_session').update({ session_data: site.codec.encode(new Map([['cart', '{}']])) })
   const handler: Handler = async (ctx) => {
@@ -361,7 +361,7 @@ test('a row that cannot be read is told, and the visitor gets a new session unde
   const told: string[] = []
   const answer = await visit(t, setB, {
     site: await openUnreadable(t),
-    settings: { onUnreadable: (key, { reason }) => told.push(`${key} ${reason}`) },
+    settings: { events: { unreadable: (key, { reason }) => told.push(`${key} ${reason}`) } },
   })
   const key = keyIn(answer) ?? ''
   t.regex(key, /^[a-z0-9]{32}$/)

@@ -259,8 +259,10 @@ export const merging: readonly Check[] = [
       let conflicts = 0
       const session = await bed.request(key, {
         conflictTimeout: 20,
-        onConflict: () => {
-          conflicts += 1
+        events: {
+          conflict: () => {
+            conflicts += 1
+          },
         },
         engine: {
           ...bed.engine,

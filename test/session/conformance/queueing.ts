@@ -87,14 +87,14 @@ export const queueing: readonly Check[] = [
     async check(t, bed) {
       const key = await bed.make()
       let conflicts = 0
-      const onConflict = () => {
+      const conflict = () => {
         conflicts += 1
       }
       const changes = ['a', 'b', 'c', 'd'].map((name) => (session: Session) => {
         session.set(name, 1)
         session.set('last', name)
       })
-      const results = await together(bed, key, changes, { onConflict })
+      const results = await together(bed, key, changes, { events: { conflict } })
       t.true(results.every(({ status }) => status === 'fulfilled'))
       t.deepEqual(await bed.stored(key), [
         ['a', '1'],
