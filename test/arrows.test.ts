@@ -30,7 +30,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     '@node-rs/bcrypt',
   ],
   'django/pickle/': ['django/', 'node:buffer', 'node:util'],
-  'checks/': ['checks/', 'type session/', 'type site/'],
+  'checks/': ['checks/'],
   'concurrency/': ['concurrency/', 'node:'],
   'session/': ['session/', 'concurrency/', 'django/', 'node:'],
   'sql/': ['sql/', 'concurrency/', 'django/', 'type knex', 'node:crypto'],

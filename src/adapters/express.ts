@@ -1,6 +1,6 @@
 import '../checks/check-node.ts'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { checkSite } from '../checks/check-options.ts'
+import { checkSite } from '../checks/check-values.ts'
 import { clientOf } from '../http/client-info.ts'
 import { holdResponse } from '../http/deferred-response.ts'
 import type { DjangoRequest, DjangoSite } from '../site/django-site.ts'

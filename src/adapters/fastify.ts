@@ -1,6 +1,6 @@
 import '../checks/check-node.ts'
 import type { FastifyInstance } from 'fastify'
-import { checkSite } from '../checks/check-options.ts'
+import { checkSite } from '../checks/check-values.ts'
 import { clientOf } from '../http/client-info.ts'
 import type { SessionRequest } from '../http/session-exchange.ts'
 import type { DjangoRequest, DjangoSite } from '../site/django-site.ts'

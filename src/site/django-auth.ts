@@ -1,11 +1,12 @@
 import type { Knex } from 'knex'
 import { type Auth, type AuthOptions, createAuth } from '../auth/auth.ts'
-import { checkKnex, checkOptions } from '../checks/check-options.ts'
+import { checkKnex } from '../checks/check-values.ts'
 import { mapFailures } from '../concurrency/map-failures.ts'
 import { createDateColumn } from '../django/datetime.ts'
 import { versionProfile } from '../django/versions.ts'
 import { withStatus, withStorageStatus } from '../http/statuses.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
+import { checkOptions } from './check-options.ts'
 import type { DjangoSessionsOptions } from './django-sessions.ts'
 
 /** Django's settings, in camelCase and with Django's defaults: those of the sessions, and those of the users. */

@@ -1,7 +1,7 @@
 import type { Knex } from 'knex'
 import type { Cache } from '../caches/cache.ts'
 import type { CacheSettings } from '../caches/cache-settings.ts'
-import { checkMethods, checkOptions } from '../checks/check-options.ts'
+import { checkMethods } from '../checks/check-values.ts'
 import type { CookieSettings } from '../django/cookie.ts'
 import { type SessionCodecOptions, serializerNamed, UnreadableSession } from '../django/session-data.ts'
 import { jsonValues, pickledValues } from '../django/session-values.ts'
@@ -18,6 +18,7 @@ import type { SessionEngine } from '../session/engine.ts'
 import { guardEvents, type SessionEvents } from '../session/events.ts'
 import { createSessions, type SessionsOptions } from '../session/handle.ts'
 import { createLostChangeWarning, createUnreadableWarning } from '../session/warnings.ts'
+import { checkOptions } from './check-options.ts'
 
 /** Django's settings, in camelCase and with Django's defaults, and the listeners. */
 export interface DjangoSessionsOptions

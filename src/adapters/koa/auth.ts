@@ -2,7 +2,7 @@ import type { Middleware } from 'koa'
 import type { Auth } from '../../auth/auth.ts'
 import type { AnonymousUser, User } from '../../auth/user.ts'
 import { createVisitor, type Visitor } from '../../auth/visitor.ts'
-import { checkMethods } from '../../checks/check-options.ts'
+import { checkMethods } from '../../checks/check-values.ts'
 import { checkSession } from './session-middleware.ts'
 
 declare module 'koa' {

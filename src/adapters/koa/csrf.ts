@@ -1,5 +1,5 @@
 import type { Context, Middleware } from 'koa'
-import { checkProfile } from '../../checks/check-options.ts'
+import { checkProfile } from '../../checks/check-values.ts'
 import { type CookieSettings, readCookie, setCookie, varyOnCookie } from '../../django/cookie.ts'
 import {
   CSRF_FIELD,

@@ -1,5 +1,5 @@
 import type { Context, Middleware } from 'koa'
-import { checkObject, checkProfile, checkSecretKeys } from '../../checks/check-options.ts'
+import { checkObject, checkProfile, checkSecretKeys } from '../../checks/check-values.ts'
 import {
   type CookieSettings,
   deleteCookie,

@@ -1,5 +1,5 @@
 import type { Middleware, ParameterizedContext } from 'koa'
-import { checkMethods } from '../../checks/check-options.ts'
+import { checkMethods } from '../../checks/check-values.ts'
 import { clientOf } from '../../http/client-info.ts'
 import type { SessionRequest, SessionRequests } from '../../http/session-exchange.ts'
 import { withStatus } from '../../http/statuses.ts'

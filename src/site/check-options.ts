@@ -1,0 +1,117 @@
+import {
+  checkDjangoVersion,
+  checkKnex,
+  checkObject,
+  checkSecretKeys,
+  checkTypes,
+  kindOf,
+} from '../checks/check-values.ts'
+import type { SessionEvents } from '../session/events.ts'
+import type { DjangoAuthOptions } from './django-auth.ts'
+import type { DjangoSessionsOptions } from './django-sessions.ts'
+
+type Options = DjangoSessionsOptions & DjangoAuthOptions
+
+/** One object may hold the options of both. */
+const NAMES: Readonly<Record<keyof Options, true>> = {
+  backends: true,
+  cache: true,
+  columns: true,
+  conflictTimeout: true,
+  cookie: true,
+  cookieAge: true,
+  databaseTimeZone: true,
+  db: true,
+  defaultHashingAlgorithm: true,
+  djangoVersion: true,
+  engine: true,
+  events: true,
+  expireAtBrowserClose: true,
+  filePath: true,
+  maxInflatedBytes: true,
+  now: true,
+  onPasswordRefused: true,
+  onUnverified: true,
+  passwordHashers: true,
+  saveEveryRequest: true,
+  secretKeys: true,
+  serializer: true,
+  sessionHash: true,
+  storeClass: true,
+  table: true,
+  timeZone: true,
+  userModel: true,
+  useTz: true,
+}
+
+const names = Object.keys(NAMES)
+
+const EVENTS: Readonly<Record<keyof SessionEvents, true>> = {
+  cacheFailure: true,
+  conflict: true,
+  decode: true,
+  load: true,
+  lostChange: true,
+  retry: true,
+  unreadable: true,
+}
+
+const eventNames = Object.keys(EVENTS)
+
+/**
+ * The options of `djangoSessions`, `djangoAuth` and `openDjangoSite`, as a program without types may give them. What only
+ * one of their parts can judge (a dotted path, a time zone) it judges itself.
+ * @throws {TypeError}
+ */
+export function checkOptions(caller: string, options: unknown): void {
+  checkObject(caller, 'its options', options)
+  const given = options as Readonly<Record<string, unknown>>
+  const unknown = Object.keys(given).find((name) => !Object.hasOwn(NAMES, name))
+  if (unknown !== undefined) throw new TypeError(`${caller} has no option ${unknown}; ${hintFor(unknown)}`)
+  checkSecretKeys(caller, given.secretKeys)
+  checkDjangoVersion(caller, given.djangoVersion)
+  if (given.db !== undefined) checkKnex(caller, given.db)
+  checkTypes(caller, given, 'boolean', ['useTz', 'expireAtBrowserClose', 'saveEveryRequest'])
+  checkTypes(caller, given, 'number', ['cookieAge', 'conflictTimeout', 'maxInflatedBytes'])
+  checkTypes(caller, given, 'string', ['timeZone', 'serializer'])
+  checkTypes(
+    caller,
+    given,
+    'function',
+    names.filter((name) => name === 'now' || (/^on[A-Z]/.test(name) && given[name] !== null)),
+  )
+  if (given.cookie !== undefined) checkObject(caller, 'cookie', given.cookie)
+  if (given.events !== undefined) checkEvents(caller, given.events)
+}
+
+/** `events` may be an instance of a class, which may also have properties that are not functions. */
+function checkEvents(caller: string, events: unknown): void {
+  checkObject(caller, 'events', events)
+  const unknown = Object.entries(events).find(
+    ([name, value]) => typeof value === 'function' && !Object.hasOwn(EVENTS, name),
+  )
+  if (unknown !== undefined)
+    throw new TypeError(`${caller} has no event ${unknown[0]}; the events are ${eventNames.join(', ')}`)
+  for (const name of eventNames) {
+    const listener: unknown = Reflect.get(events, name)
+    if (listener === undefined || typeof listener === 'function') continue
+    if (name === 'lostChange' && listener === null) continue
+    throw new TypeError(`${caller}: events.${name} must be a function, but is ${kindOf(listener)}`)
+  }
+}
+
+/** `secretKeys` for secretKey, `cookieAge` for SESSION_COOKIE_AGE. */
+function hintFor(unknown: string): string {
+  const event = eventNames.find((name) => unknown === `on${name[0]?.toUpperCase()}${name.slice(1)}`)
+  if (event !== undefined) return `it is now events.${event}`
+  const plain = (name: string) =>
+    name
+      .replaceAll('_', '')
+      .toLowerCase()
+      .replace(/^session/, '')
+  const asked = plain(unknown)
+  const isNear = (name: string) =>
+    asked !== '' && (plain(name).startsWith(asked) || asked.startsWith(plain(name)))
+  const meant = names.find((name) => plain(name) === asked) ?? names.find(isNear)
+  return meant === undefined ? `it takes ${names.join(', ')}` : `did you mean ${meant}?`
+}
