@@ -27,14 +27,14 @@ async function statusesOf(t: ExecutionContext, { url }: RunningService): Promise
     statuses.push((await fetch(`${url}/accounts/${path}`, { method, redirect: 'manual' })).status)
   const home = await fetch(`${url}/catalog/`)
   t.is(home.status, 200)
-  t.true((await home.text()).includes('/accounts/login/'), 'the link is to where somebody else serves it')
+  t.true((await home.text()).includes('/accounts/login/'), 'the link goes to the login page of Django')
   return statuses
 }
 
 for (const [name, env, reason] of [
   ['a backend of the site', { AUTHENTICATION_BACKENDS: 'accounts.EmailBackend' }, /ModelBackend does/],
   [
-    'backends of a proxy that logs in',
+    'backends for a proxy that authenticates',
     {
       AUTHENTICATION_BACKENDS: `["${BACKENDS}RemoteUserBackend", "${BACKENDS}AllowAllUsersRemoteUserBackend"]`,
     },
@@ -51,7 +51,7 @@ for (const [name, env, reason] of [
   })
 }
 
-test('without a login page its paths are those of the Django behind us, though SERVE_LOGIN is set', async (t) => {
+test('without a login page its paths go to the upstream, although SERVE_LOGIN is set', async (t) => {
   const upstream = await listen(t, (_request, response) => void response.writeHead(299).end())
   const service = await startService(t, {
     env: { AUTHENTICATION_BACKENDS: 'accounts.EmailBackend', SERVE_LOGIN: 'True', DJANGO_UPSTREAM: upstream },
@@ -60,7 +60,7 @@ test('without a login page its paths are those of the Django behind us, though S
   t.is(noLogin(service).length, 1)
 })
 
-test('with a backend that takes passwords, or with the page elsewhere, nothing is said', async (t) => {
+test('there is no warning with a backend that checks passwords, or with SERVE_LOGIN=False', async (t) => {
   const served = await startService(t, {
     env: { AUTHENTICATION_BACKENDS: `accounts.EmailBackend,${BACKENDS}AllowAllUsersModelBackend` },
   })

@@ -25,20 +25,20 @@ for (const [target, place] of [
   ['/A/', 'elsewhere'],
   ['*', 'elsewhere'],
 ] as const) {
-  test(`what is asked for by ${JSON.stringify(target)} is ${place}`, (t) => {
+  test(`the place of the target ${JSON.stringify(target)} is "${place}"`, (t) => {
     t.is(placeOf('GET', target), place)
     t.is(placeOf('POST', target), 'elsewhere')
   })
 }
 
-test('a path is decoded once, in time that grows with its length', (t) => {
+test('a path is decoded once, in linear time', (t) => {
   t.is(pathInfo('/%EB%8F%84%e3%80?x=%20'), '/도\ufffd')
   t.is(pathInfo('/%2561%'), '/%61%')
   const long = '/%2e%2e/./\\x'.repeat(20_000)
   t.is(lenientPath(long), '/x')
 })
 
-test('a page that was asked for by another spelling speaks of itself by its own path', async (t) => {
+test('a page requested by another spelling links to itself by its own path', async (t) => {
   const { url } = await startLoginSite(t)
   const page = await (await fetch(`${url}/%61ccounts/%6cogin/?next=/catalog/`)).text()
   t.regex(page, /<form[^>]* action="\/accounts\/login\/"/)
@@ -50,7 +50,7 @@ test('a page that was asked for by another spelling speaks of itself by its own 
   t.is((await fetch(`${url}/%63atalog/`, { method: 'POST' })).status, 405)
 })
 
-test('without an upstream, too, what servers may take for a page of ours is not found', async (t) => {
+test('ambiguous spellings of our paths are a 404, also without an upstream', async (t) => {
   const { url, db, log } = await startLibrary(t)
   for (const target of [
     '/catalog%2f',
@@ -71,7 +71,7 @@ test('without an upstream, too, what servers may take for a page of ours is not 
   t.false(log.events.some(({ level }) => level === 'error'))
 })
 
-test('health is asked for by any spelling that all servers read alike', async (t) => {
+test('health answers to every unambiguous spelling', async (t) => {
   const { url } = await startLibrary(t)
   t.is((await fetch(`${url}/health/%6cive`)).status, 200)
 })

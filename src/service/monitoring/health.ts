@@ -3,16 +3,16 @@ import { withDeadline } from '../../concurrency/deadline.ts'
 import { errorFields, type Log } from './log.ts'
 
 export interface HealthOptions {
-  /** Whether visitors can be served; rejects where they cannot, with a {@link CheckFailed} that says what is missing. */
+  /** Runs the readiness checks; rejects with a {@link CheckFailed} that names the failed check. */
   readonly ping: () => Promise<void>
-  /** Whether the service is shutting down: it still answers, but wants no new visitors. */
+  /** Whether the service is shutting down: it still answers, but should get no new requests. */
   readonly isDraining?: (() => boolean) | undefined
   readonly log: Log
-  /** How long an answer may take, in milliseconds. */
+  /** Milliseconds within which the checks must finish. */
   readonly timeout?: number
 }
 
-/** For an orchestrator: `live` while the process runs (else restart it), `ready` while it can serve (else wait). */
+/** For an orchestrator: `live` while the process runs (if not, restart it), `ready` while it can serve (if not, wait). */
 export function createHealth({ ping, isDraining = () => false, log, timeout = 2000 }: HealthOptions): {
   live: Middleware
   ready: Middleware
@@ -52,11 +52,11 @@ export function createHealth({ ping, isDraining = () => false, log, timeout = 20
 
 interface Readiness {
   readonly status: 'ready' | 'draining' | 'unavailable'
-  /** What is missing; a name, and never more. */
+  /** The name of the failed check, and nothing else about it. */
   readonly check?: string
 }
 
-/** One of the things that visitors need is not there; the `cause` says why, for the log alone. */
+/** A readiness check failed. The `cause` says why; it is only logged. */
 export class CheckFailed extends Error {
   override name = 'CheckFailed'
   readonly code: string = 'ERR_CHECK_FAILED'
@@ -68,7 +68,7 @@ export class CheckFailed extends Error {
   }
 }
 
-/** The database did not answer a check in time. */
+/** The readiness checks did not finish in time. */
 export class PingTimeout extends Error {
   override name = 'PingTimeout'
   readonly code: string = 'ERR_PING_TIMEOUT'

@@ -1,6 +1,6 @@
 /**
- * What the web layer asks of a logger: one line per event, with a stable dotted name and plain fields.
- * `error`: someone must act. `warn`: suspicious. `info`: life cycle.
+ * The logger of the service: one line per event, with a stable dotted name and plain fields.
+ * `error`: an operator must act. `warn`: suspicious. `info`: normal operation.
  */
 export interface Log {
   debug(event: string, fields?: LogFields): void
@@ -12,8 +12,9 @@ export interface Log {
 export type LogFields = Record<string, unknown>
 
 /**
- * An error as log fields: its name, code and stack frames, and the same of its causes. Messages only of errors with an
- * `ERR_…` code, ours and Node's: those of drivers and of Knex quote keys and data of the row they failed on.
+ * Returns an error as log fields: its name, code and stack frames, and the same for its causes. The message is included
+ * only for errors with an `ERR_…` code, which are this package's or Node's. Messages of drivers and of Knex may quote
+ * keys and data of a row.
  */
 export function errorFields(error: unknown): LogFields {
   if (!(error instanceof Error)) return { error: typeof error }

@@ -9,15 +9,15 @@ import { errorFields, type Log } from './log.ts'
 import type { FinishedRequest } from './request-log.ts'
 
 export interface MetricsOptions {
-  /** Ours. */
+  /** The version of this package. */
   readonly version: string
-  /** How many secret keys there are, SECRET_KEY and its fallbacks: each is listed, above all the one that reads nothing. */
+  /** The number of secret keys, SECRET_KEY and its fallbacks. Each has a series from the start, also an unused one. */
   readonly keyCount: number
   readonly pool: () => PoolState
-  /** Seconds that the database's clock is ahead; rejects where the database is away. */
+  /** Seconds by which the database's clock is ahead; rejects when the database is unavailable. */
   readonly clockSkew: () => Promise<number>
   readonly log: Log
-  /** Milliseconds between two looks at the database, however often it is scraped. */
+  /** Minimum milliseconds between two queries of the clock, whatever the number of scrapes. */
   readonly probeInterval?: number
   /** Milliseconds that a scrape waits for the database. */
   readonly probeTimeout?: number
@@ -27,13 +27,13 @@ export interface Metrics {
   onRequest(request: FinishedRequest): void
   /** Counts what happens to sessions. */
   readonly events: Omit<SessionEvents, 'lostChange'>
-  /** Answers `/metrics`, for a port of its own: behind a proxy on the same machine every visitor is at 127.0.0.1. */
+  /** Answers `/metrics`. It needs its own port: behind a proxy on the same machine, all requests come from 127.0.0.1. */
   readonly listener: RequestListener
 }
 
 /**
- * Counters in Prometheus' text format, in a registry of their own. No label holds anything that a visitor chooses, so
- * the number of series is bounded. A scrape answers while the database is away, too.
+ * Metrics in Prometheus' text format, in their own registry. No label has a value that a visitor chooses, so the number
+ * of series is bounded. A scrape also answers while the database is unavailable.
  */
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry()
@@ -41,33 +41,39 @@ export function createMetrics(options: MetricsOptions): Metrics {
   collectDefaultMetrics({ register: registry })
   const requests = new Histogram({
     name: 'http_request_duration_seconds',
-    help: 'From the request to the end of its response. status: its class, or aborted.',
+    help: 'Seconds from a request to the end of its response. status: its class such as 2xx, or aborted.',
     labelNames: ['method', 'route', 'status'],
     registers,
   })
   const counter = <L extends string>(name: string, help: string, label?: L): Counter<L> =>
     new Counter({ name, help, labelNames: label === undefined ? [] : [label], registers })
-  const loads = counter('django_session_loads_total', 'Looks for the row of a session key.', 'outcome')
+  const loads = counter('django_session_loads_total', 'Lookups of a session by its key.', 'outcome')
   const saves = counter(
     'django_session_saves_total',
-    'Requests that wrote their session. merged: with what another had saved meanwhile; interrupted: it was deleted.',
+    'Requests that wrote their session. merged: with changes that another request saved meanwhile; interrupted: the session was deleted meanwhile.',
     'outcome',
   )
   const decodes = counter(
     'django_session_decodes_total',
-    'Rows read, by the key that verified them: 0 is SECRET_KEY, n the nth of SECRET_KEY_FALLBACKS.',
+    'Sessions read, by the key that verified them: 0 is SECRET_KEY, n is the nth of SECRET_KEY_FALLBACKS.',
     'key',
   )
   const unreadable = counter('django_session_unreadable_total', 'Sessions that cannot be read.', 'reason')
-  const conflicts = counter('django_session_conflicts_total', 'Writes that found that another came first.')
-  const retries = counter('django_session_retries_total', 'Statements repeated because the database asked.')
+  const conflicts = counter(
+    'django_session_conflicts_total',
+    'Writes of a session that another request had changed meanwhile.',
+  )
+  const retries = counter(
+    'django_session_retries_total',
+    'Statements repeated after a transient failure such as a deadlock.',
+  )
   const cacheFailures = counter(
     'django_session_cache_failures_total',
-    'Operations on the cache of sessions that failed.',
+    'Failed operations on the session cache.',
   )
   const givenUp = counter(
     'django_session_cache_removals_given_up_total',
-    'Copies in the cache that could not be removed: Django serves them until they expire.',
+    'Cached copies that could not be removed: Django reads them until they expire.',
   )
   for (const outcome of ['found', 'missing', 'unreadable', 'failed'] as const) loads.inc({ outcome }, 0)
   for (const outcome of SAVED) saves.inc({ outcome }, 0)
@@ -130,7 +136,7 @@ function addDatabase(
     )
   new Gauge({
     name: 'database_pool_connections',
-    help: 'Connections to the database.',
+    help: 'Connections to the database, by state.',
     labelNames: ['state'],
     registers,
     collect() {
@@ -149,7 +155,7 @@ function addDatabase(
   })
   new Gauge({
     name: 'database_up',
-    help: 'Whether the database answered when it was last asked, at most every 15 seconds.',
+    help: 'Whether the database answered the last query of its clock (1) or not (0). Queried at most every 15 seconds.',
     registers,
     async collect() {
       this.set((await probed()) === null ? 0 : 1)
@@ -157,7 +163,7 @@ function addDatabase(
   })
   new Gauge({
     name: 'database_clock_skew_seconds',
-    help: "How far the database's clock is ahead of ours; absent while the database is away.",
+    help: "Seconds by which the database's clock is ahead of the service's clock. Absent while the database is unavailable.",
     registers,
     async collect() {
       const seconds = await probed()
@@ -167,7 +173,7 @@ function addDatabase(
   })
 }
 
-/** Asks once per interval; one question at a time, since one to a database that is away may take long. */
+/** Calls `ask` once per interval and never twice at once: with an unavailable database, a call may take long. */
 function createProbe(ask: () => Promise<number>, interval: number): () => Promise<number> {
   let answer: Promise<number> | null = null
   let asked = Number.NEGATIVE_INFINITY

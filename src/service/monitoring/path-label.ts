@@ -1,12 +1,12 @@
 import { pathInfo } from '../../django/path-info.ts'
 import { compilePathPattern } from '../../django/path-pattern.ts'
 
-/** What a log may show of the path of a target that is no page of ours. */
+/** Returns what the log shows of the path of a target that this service does not serve. */
 export type PathLabel = (target: string) => string
 
 /**
- * Paths hold secrets: Django's password reset has its token there. So a log shows the first segment, if it is a short
- * word, and of what follows only that it is there; or the pattern of `patterns` (LOG_PATHS) that the path matches.
+ * Paths may contain secrets, such as the token of Django's password reset. So the log shows only the first segment, if
+ * it is a short word, and `…` for the rest; or the pattern of `patterns` (LOG_PATHS) that the path matches.
  */
 export function createPathLabel(patterns: readonly string[] = []): PathLabel {
   const matchers = patterns.map((pattern) => ({ pattern, matches: compilePathPattern(pattern) }))
@@ -24,7 +24,7 @@ export function createPathLabel(patterns: readonly string[] = []): PathLabel {
 
 const HIDDEN = '…'
 
-/** Longer ones match no pattern, so that no path costs much to compare. */
+/** Longer paths are not matched, which bounds the cost of matching. */
 const MATCHED_LENGTH = 1000
 
 /** Shorter than a key or a token. */

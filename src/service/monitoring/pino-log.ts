@@ -4,9 +4,9 @@ import type { LogLevel } from '../settings/settings.ts'
 import type { Log } from './log.ts'
 
 /**
- * Standard output: the lines of one turn of the event loop are one write, since a write of each would cost more than the
- * line, and in a thread, so that no visitor waits for whoever reads the log. The period is for lines that come while a
- * write is on its way, when `flush` does nothing; what is left when the process exits is written then.
+ * Standard output. The lines of one turn of the event loop are written together, because one write per line costs more
+ * than the line. The write is asynchronous, so that no request waits for a slow reader of the log. `periodicFlush` is for
+ * lines logged during a write, when `flush` does nothing. The rest is written when the process exits.
  */
 function standardOutput(): DestinationStream {
   const output = untilClosed(pino.destination({ dest: 1, sync: false, minLength: 4096, periodicFlush: 100 }))
@@ -27,8 +27,8 @@ function standardOutput(): DestinationStream {
 type Output = ReturnType<typeof pino.destination>
 
 /**
- * Ends the log, and not the service, with the terminal that it was written to. pino does so for a pipe that is closed
- * (EPIPE); at a terminal that is gone (EIO) it would crash, and wait for ever to write the rest when the process exits.
+ * When the terminal is closed, logging stops and the service goes on. pino handles a closed pipe (EPIPE); on a closed
+ * terminal (EIO) it would crash, and on exit retry for ever to write the rest.
  */
 function untilClosed(output: Output): Output {
   const flushSync = output.flushSync.bind(output)
@@ -53,15 +53,15 @@ function isOpen(): boolean {
   }
 }
 
-/** Lines for a person on standard output, each written before the next thing happens. */
+/** Readable lines on standard output, each written synchronously. */
 export function readableOutput({ colors }: { colors: boolean }): DestinationStream {
   const output = untilClosed(pino.destination({ dest: 1, sync: true }))
   return { write: (line) => void output.write(readableLine(line, { colors })) }
 }
 
 /**
- * A line of the log for a person: the time here, the level, the event, what it says, and the other fields; the frames of
- * an error below it. What a terminal would take for a command is escaped: a path may come from anywhere.
+ * A readable line of the log: the local time, the level, the event, its message, and the other fields; below it the stack
+ * frames of an error. Control characters are escaped, because a path may contain terminal commands.
  */
 export function readableLine(json: string, { colors }: { colors: boolean }): string {
   const { time, level, event, message, warning, frames, ...fields }: Record<string, unknown> =
@@ -79,7 +79,7 @@ export function readableLine(json: string, { colors }: { colors: boolean }): str
 
 const DIM = '2'
 
-/** pino's numbers, with the colour in which a terminal shows each. */
+/** pino's levels, with their names and ANSI colours. */
 const LEVELS: ReadonlyMap<unknown, readonly [name: string, color: string]> = new Map([
   [10, ['TRACE', DIM]],
   [20, ['DEBUG', DIM]],
@@ -89,7 +89,7 @@ const LEVELS: ReadonlyMap<unknown, readonly [name: string, color: string]> = new
   [60, ['FATAL', '31']],
 ])
 
-/** HH:MM:SS in the zone of this machine. */
+/** HH:MM:SS in this machine's time zone. */
 function clock(time: unknown): string {
   const date = new Date(String(time))
   return [date.getHours(), date.getMinutes(), date.getSeconds()]
@@ -102,7 +102,7 @@ function shown(value: unknown): string {
   return printable(JSON.stringify(value))
 }
 
-/** Without control characters, and without those that turn the direction of text. */
+/** Escapes control characters and characters that change the direction of text. */
 function printable(text: string): string {
   return text.replace(
     /[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu,
@@ -110,9 +110,9 @@ function printable(text: string): string {
   )
 }
 
-/** One JSON line an event on standard output. Nothing logs a secret; should something ever, by these names it does not. */
+/** Writes one JSON line per event. No code logs a secret; as a second safeguard, fields with the names of SECRETS are redacted. */
 export function createLog(level: LogLevel, destination: DestinationStream = standardOutput()): Log {
-  // Not pino's `redact`, which takes ten times as long as all else that pino does with an event.
+  // Not by pino's `redact`, which takes ten times as long as the rest of pino's work for an event.
   const formatters = { log: censorFields }
   const timestamp = pino.stdTimeFunctions.isoTime
   const logger = pino({ level, base: null, timestamp, messageKey: 'event', formatters }, destination)

@@ -1,21 +1,22 @@
 import { CheckFailed } from './health.ts'
 
-/** What must hold so that visitors can be served; rejects where it does not. */
+/** A condition that must hold so that pages can be served. */
 export interface ReadinessCheck {
-  /** What `/health/ready` calls it. */
+  /** Its name in the answer of `/health/ready`. */
   readonly name: string
+  /** Rejects when the condition does not hold. */
   readonly run: () => Promise<unknown>
-  /** Milliseconds for which a success counts; 0 for each look anew. A failure counts for a fifth of it. */
+  /** Milliseconds for which a success is reused; 0 to check every time. A failure is reused for a fifth of it. */
   readonly maxAge: number
 }
 
 /**
- * One look at all of them, in order. Looks that come while one is under way share it, so that nobody who asks often
- * costs the database more than who asks once.
- * @throws {CheckFailed} for the first that fails.
+ * Returns a function that runs the checks in order. Simultaneous calls share one run, so that frequent probes cost the
+ * database no more than one.
+ * @throws {CheckFailed} for the first check that fails.
  */
 export function createReadiness(checks: readonly ReadinessCheck[]): () => Promise<void> {
-  const looks = checks.map(({ name, run, maxAge }) => {
+  const runs = checks.map(({ name, run, maxAge }) => {
     let latest: { readonly answer: Promise<CheckFailed | null>; until: number } | null = null
     return () => {
       if (latest !== null && performance.now() < latest.until) return latest.answer
@@ -25,17 +26,17 @@ export function createReadiness(checks: readonly ReadinessCheck[]): () => Promis
           () => null,
           (cause) => new CheckFailed(name, { cause }),
         )
-      const look = { answer, until: Number.POSITIVE_INFINITY }
-      latest = look
+      const current = { answer, until: Number.POSITIVE_INFINITY }
+      latest = current
       void answer.then((failure) => {
-        look.until = performance.now() + (failure === null ? maxAge : maxAge / 5)
+        current.until = performance.now() + (failure === null ? maxAge : maxAge / 5)
       })
       return answer
     }
   })
-  return async function look() {
-    for (const one of looks) {
-      const failure = await one()
+  return async function checkReady() {
+    for (const runCheck of runs) {
+      const failure = await runCheck()
       if (failure !== null) throw failure
     }
   }

@@ -6,15 +6,15 @@ import { sentPath } from '../routing.ts'
 import type { Log } from './log.ts'
 import type { PathLabel } from './path-label.ts'
 
-/** A request that is over, in words of ours alone: what a visitor made up is not fit to count by. */
+/** A finished request, for metrics. It has the name of the route, and nothing that a visitor chooses. */
 export interface FinishedRequest {
   readonly method: string
-  /** The route's name; null where none was met. */
+  /** The route's name; null when no route matched. */
   readonly route: string | null
-  /** Null where the client left before the answer. */
+  /** Null when the client disconnected before the answer. */
   readonly status: number | null
   readonly seconds: number
-  /** What the session's last write came to; null for a request without a session. */
+  /** The outcome of the session's last write; null for a request without a session. */
   readonly session: Session['outcome'] | null
 }
 
@@ -25,8 +25,9 @@ export interface RequestLogOptions {
 }
 
 /**
- * One `http.request` event per request, once its response has left or its client has. Gives every request an id, the
- * one a proxy sent where it is a plain word, and sends it back, so that an error page can be found in the log.
+ * Logs one `http.request` event per request, when its response is sent or its client has disconnected. Sets a request id,
+ * taken from a proxy's X-Request-Id if that is a plain word, and sends it back, so that an error page can be found in the
+ * log.
  */
 export function createRequestLog({ log, pathLabel, onRequest = () => {} }: RequestLogOptions): Middleware {
   return function requestLog(ctx, next) {
@@ -35,11 +36,11 @@ export function createRequestLog({ log, pathLabel, onRequest = () => {} }: Reque
     ctx.state.requestId = requestId
     ctx.set('X-Request-Id', requestId)
     ctx.res.once('close', () => {
-      // Without the query string, where reset tokens and search words are.
+      // Without the query string, which may contain reset tokens and search words.
       const path = ctx.state.place === 'here' ? sentPath(ctx) : pathLabel(ctx.originalUrl)
       const milliseconds = performance.now() - started
       const isAborted = !ctx.res.writableFinished
-      // A probe comes every few seconds and says nothing new.
+      // Probes arrive every few seconds.
       const level = path.startsWith('/health/') ? 'debug' : 'info'
       log[level]('http.request', {
         requestId,
@@ -62,13 +63,13 @@ export function createRequestLog({ log, pathLabel, onRequest = () => {} }: Reque
   }
 }
 
-/** What a proxy in front calls this request, or a new id. */
+/** The request id that a proxy in front sent, or a new one. */
 export function requestIdOf({ headers }: IncomingMessage): string {
   const id = String(headers['x-request-id'] ?? '')
   return /^[\w.-]{1,128}$/.test(id) ? id : randomUUID()
 }
 
-/** koa-router's name, also where the path is known and the method is not; or what another part calls itself. */
+/** The name of koa-router's route, also when the path matched but not the method; else the name set by another part. */
 function routeOf({ matched, state }: Context): string | null {
   const route: { readonly name: string | null } | undefined = matched?.at(-1)
   return route?.name ?? state.route ?? null

@@ -15,7 +15,7 @@ import { projectFolder } from '../../support/places.ts'
 
 const run = promisify(execFile)
 
-test('the demo database is made once, with its folder', async (t) => {
+test('the demo database is created once, with its folder', async (t) => {
   const filename = join(folder(t), 'var/demo.sqlite3')
   t.deepEqual(await ensureDemoDatabase(filename), { created: true })
   const copies = await runSql(`sqlite:///${filename}`, 'SELECT id FROM catalog_bookinstance ORDER BY id')
@@ -27,7 +27,7 @@ test('the demo database is made once, with its folder', async (t) => {
   t.deepEqual(await runSql(`sqlite:///${filename}`, 'PRAGMA journal_mode'), [{ journal_mode: 'wal' }])
 })
 
-test('of two starts at once one makes the demo, and both have its key', async (t) => {
+test('of two simultaneous starts one creates the demo, and both read the same key', async (t) => {
   const filename = join(folder(t), 'demo.sqlite3')
   const start = async () => {
     const script = `
@@ -46,7 +46,7 @@ test('of two starts at once one makes the demo, and both have its key', async (t
   t.deepEqual(readdirSync(join(filename, '..')).sort(), ['demo.sqlite3', 'demo.sqlite3.secret-key'])
 })
 
-test("the demo's key is random, kept, and its owner's alone", (t) => {
+test("the demo's key is random, stored, and readable by its owner only", (t) => {
   const filename = join(folder(t), 'var/demo.sqlite3')
   const key = demoSecretKey(filename)
   t.regex(key, /^[\w-]{64}$/)
@@ -68,7 +68,7 @@ test('the demo has no users', async (t) => {
   t.deepEqual(await runSql(`sqlite:///${filename}`, 'SELECT * FROM auth_user'), [])
 })
 
-test('every book of the demo has an author who is listed, and an ISBN that is one', (t) => {
+test('every book of the demo has a listed author and a valid ISBN', (t) => {
   const names = AUTHORS.map((author) => author.last_name)
   t.is(new Set(names).size, names.length)
   t.is(new Set(BOOKS.map((book) => book.isbn)).size, BOOKS.length)
@@ -84,7 +84,7 @@ test('every book of the demo has an author who is listed, and an ISBN that is on
 })
 
 for (const version of djangoVersions) {
-  test(`Django ${version} has nothing to migrate on the demo, and reads all of it`, async (t) => {
+  test(`Django ${version} has no pending migrations on the demo, and reads all of it`, async (t) => {
     const filename = join(folder(t), 'demo.sqlite3')
     await ensureDemoDatabase(filename)
     const manage = async (...command: string[]) => {
@@ -133,7 +133,7 @@ print('\\n' + json.dumps([
   })
 }
 
-test("the demo's schema is what the newest Django's migrate makes", async (t) => {
+test("the demo's schema equals the one that the newest Django's migrate creates", async (t) => {
   const newest = djangoVersions.at(-1) ?? ''
   const { stdout } = await run(pythonOf(newest), ['src/service/demo/generate_schema.py'], {
     cwd: projectFolder,

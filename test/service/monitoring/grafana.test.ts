@@ -20,7 +20,7 @@ const queries = graphs.flatMap(({ targets = [] }) => targets.map(({ expr }) => e
 const variables: readonly { name: string; type: string; query: unknown; definition?: string }[] =
   dashboard.templating.list
 
-test('every metric of the dashboard is in a scrape of the service, with the labels that it asks for', async (t) => {
+test('every metric of the dashboard is in a scrape of the service, with the labels that its query uses', async (t) => {
   const service = await startService(t)
   await (await fetch(`${service.url}/catalog/`)).text()
   const { url } = await service.next('metrics.listening')
@@ -36,13 +36,13 @@ test('every metric of the dashboard is in a scrape of the service, with the labe
   for (const query of asked.filter((one) => one !== '')) {
     const [metric = ''] = metricsIn(query)
     t.truthy(metric, query)
-    t.deepEqual(new Set(metricsIn(query)), new Set([metric]), 'each query is of one metric')
+    t.deepEqual(new Set(metricsIn(query)), new Set([metric]), 'each query uses one metric')
     t.true(labels.has(metric), `${metric} is not in the scrape`)
     for (const label of labelsIn(query)) t.true(labels.get(metric)?.has(label), `${query}: ${label}`)
   }
 })
 
-test('each metric of our own has its place on the dashboard', async (t) => {
+test('each metric of the service is on the dashboard', async (t) => {
   const service = await startService(t)
   const { url } = await service.next('metrics.listening')
   const { type } = await scrape(new URL(String(url)).origin)
@@ -54,10 +54,10 @@ test('each metric of our own has its place on the dashboard', async (t) => {
   )
 })
 
-test('the dashboard is what Grafana 10 and later import', (t) => {
+test('Grafana 10 and later can import the dashboard', (t) => {
   t.true(dashboard.schemaVersion >= 38)
   for (const field of ['uid', 'title']) t.regex(dashboard[field], /^[\w-]+$/)
-  t.false('id' in dashboard) // Grafana gives one; a given one would overwrite another dashboard.
+  t.false('id' in dashboard) // Grafana assigns one; a fixed id would overwrite another dashboard.
   t.deepEqual(
     variables.map(({ name, type }) => [name, type]),
     [
@@ -79,7 +79,7 @@ test('the dashboard is what Grafana 10 and later import', (t) => {
   }
 })
 
-test('no two panels of the dashboard lie on each other', (t) => {
+test('no two panels of the dashboard overlap', (t) => {
   const taken = new Map<string, string>()
   for (const { title, gridPos } of panels) {
     t.true(gridPos.x + gridPos.w <= 24, title)

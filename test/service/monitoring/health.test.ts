@@ -3,7 +3,7 @@ import Koa from 'koa'
 import { createHealth } from '../../../src/service/monitoring/health.ts'
 import { listen, recordLog, startLibrary } from '../../support/library.ts'
 
-test('a running service is live, a service with a database is ready; neither gives a cookie', async (t) => {
+test('a running service is live, a service with a database is ready; neither sets a cookie', async (t) => {
   const { url } = await startLibrary(t, { session: { saveEveryRequest: true } })
   for (const [path, status] of [
     ['/health/live', 'live'],
@@ -18,7 +18,7 @@ test('a running service is live, a service with a database is ready; neither giv
   }
 })
 
-test('a service without its database is live but not ready, and says why to the log alone', async (t) => {
+test('a service without its database is live but not ready, and only the log says why', async (t) => {
   const { url, db, log } = await startLibrary(t)
   await db.destroy()
   t.is((await fetch(`${url}/health/live`)).status, 200)

@@ -5,7 +5,7 @@ import type { Scope } from '../../support/file-scope.ts'
 import { scrape } from '../../support/scrape.ts'
 import { startCommand, startService } from '../../support/service.ts'
 
-test('METRICS_PORT=0 takes a free port, on this machine alone, and says which', async (t) => {
+test('METRICS_PORT=0 uses a free port on the loopback address, and logs it', async (t) => {
   const service = await startService(t, { env: { METRICS_PORT: '0' } })
   const { url } = await service.next('metrics.listening')
   t.regex(String(url), /^http:\/\/127\.0\.0\.1:\d+\/metrics$/)
@@ -16,7 +16,7 @@ test('METRICS_PORT=0 takes a free port, on this machine alone, and says which', 
   t.is(await service.stop(), 0)
 })
 
-test('the usual port, when another process has it, is a warning; the pages are served', async (t) => {
+test('when another process uses the default port, there is a warning and the pages are served', async (t) => {
   await takePort(t, 9464)
   const service = await startService(t, { env: { METRICS_PORT: '' } })
   t.like(await service.next('metrics.unavailable'), { level: 40, port: 9464 })
@@ -24,7 +24,7 @@ test('the usual port, when another process has it, is a warning; the pages are s
   t.is(await service.stop(), 0)
 })
 
-test('a METRICS_PORT that another process has is an error, and nothing is left running', async (t) => {
+test('a METRICS_PORT that another process uses is an error, and nothing stays running', async (t) => {
   const port = await takePort(t)
   const command = startCommand(t, ['serve'], { env: { PORT: '0', METRICS_PORT: String(port) } })
   t.is(await command.ended, 1)
@@ -40,7 +40,7 @@ test('METRICS=False opens no port', async (t) => {
   t.false(service.stdout().includes('metrics'))
 })
 
-/** Listens there, unless somebody does already. Any free port when none is given. */
+/** Listens on the port, unless another process does already. Default: any free port. */
 async function takePort(t: Scope, port = 0): Promise<number> {
   const server = createServer().listen(port, '127.0.0.1')
   try {

@@ -13,7 +13,7 @@ import { scrape } from '../../support/scrape.ts'
 const SECRET_KEY = 'the-key-of-today-0123456789-abcdefghijklmnopqrstuvwxyz'
 const OLD_KEY = 'the-key-of-yesterday-0123456789-abcdefghijklmnopqrstuvw'
 
-/** On SQLite every statement ends before the next request is looked at. */
+/** On SQLite every statement ends before the next request is handled. */
 const MYSQL = testDatabases.find((name) => name === 'mariadb' || name === 'mysql') ?? 'mysql'
 
 test('each request is timed by method, route and class of status', async (t) => {
@@ -40,7 +40,7 @@ test('each request is timed by method, route and class of status', async (t) => 
   })
 })
 
-test('nothing that a visitor makes up becomes a label', async (t) => {
+test('no label has a value that a visitor chooses', async (t) => {
   const { url, metricsUrl } = await start(t)
   await visit(`${url}/catalog/`)
   const before = [...(await scrape(metricsUrl)).samples.keys()].length
@@ -56,7 +56,7 @@ test('nothing that a visitor makes up becomes a label', async (t) => {
   t.true(series.some((name) => name.includes('method="other"')))
   // Each of the two is new, with its buckets, sum and count.
   t.is(names.filter((name) => name.startsWith('http_')).length, 3 * 14)
-  t.true(names.length - before < 2 * 14 + 20, 'the rest is of Node itself')
+  t.true(names.length - before < 2 * 14 + 20, 'the rest are metrics of Node')
 })
 
 test('loads, saves, unreadable rows and the keys that verify rows are counted', async (t) => {
@@ -73,7 +73,7 @@ test('loads, saves, unreadable rows and the keys that verify rows are counted', 
   t.regex(await visit(`${url}/catalog/`, keyed('a'.repeat(32))), /5 times/)
   t.is(await came('django_session_decodes_total{key="1"}'), 1)
   t.is(await came('django_session_decodes_total{key="0"}'), 0)
-  // It was saved under the new key, so that the old one reads nothing any more.
+  // It was saved under the new key, so the old key is not needed any more.
   t.regex(await visit(`${url}/catalog/`, keyed('a'.repeat(32))), /6 times/)
   t.is(await came('django_session_decodes_total{key="1"}'), 1)
   t.is(await came('django_session_decodes_total{key="0"}'), 1)
@@ -82,7 +82,7 @@ test('loads, saves, unreadable rows and the keys that verify rows are counted', 
 
   await visit(`${url}/catalog/`)
   t.is(await came('django_session_saves_total{outcome="new"}'), 1)
-  t.is(await came('django_session_loads_total{outcome="missing"}'), 0) // Without a cookie nothing is looked for.
+  t.is(await came('django_session_loads_total{outcome="missing"}'), 0) // Without a cookie no row is queried.
   await visit(`${url}/catalog/`, keyed('c'.repeat(32)))
   t.is(await came('django_session_loads_total{outcome="missing"}'), 1)
 
@@ -96,7 +96,7 @@ test('loads, saves, unreadable rows and the keys that verify rows are counted', 
   t.is(await came('django_session_saves_total{outcome="new"}'), 5)
 })
 
-test('conflicts and merges are counted: two services, one session', async (t) => {
+test('conflicts and merges of two services on one session are counted', async (t) => {
   const { url, metricsUrl, databaseUrl } = await start(t, {}, { database: MYSQL })
   const other = await start(t, { DATABASE_URL: databaseUrl })
   const Cookie = (await fetch(`${url}/catalog/`)).headers.get('Set-Cookie')?.split(';')[0] ?? ''
@@ -128,7 +128,7 @@ test('a statement that is repeated is counted', async (t) => {
   t.regex(await visit(`${url}/catalog/`), /1 time/)
 })
 
-test('a scrape answers while the database is away, and says so', async (t) => {
+test('a scrape answers while the database is unavailable, and says so', async (t) => {
   const DATABASE_URL = 'mysql://user:password@127.0.0.1:1/library'
   const { url, metricsUrl } = await start(t, { DATABASE_URL }, { isReady: false })
   await visit(`${url}/catalog/`)
@@ -138,7 +138,7 @@ test('a scrape answers while the database is away, and says so', async (t) => {
   t.is(samples.get('http_request_duration_seconds_count{method="GET",route="none",status="5xx"}'), 1)
 })
 
-test('the pool is shown: connections in use, free, and who waits for one', async (t) => {
+test('the pool is shown: connections in use, free connections, waiting requests', async (t) => {
   const { url, metricsUrl, databaseUrl } = await start(
     t,
     { DATABASE_POOL_SIZE: '1', DATABASE_TIMEOUT: '60' },
@@ -152,7 +152,7 @@ test('the pool is shown: connections in use, free, and who waits for one', async
   t.true(Math.abs(idle.get('database_clock_skew_seconds') ?? Number.NaN) < 30)
   const other = openUrl(t, databaseUrl)
   await other.raw('LOCK TABLES catalog_book WRITE')
-  // The first waits for the table, with the only connection; the others for the connection, to look for their sessions.
+  // The first holds the only connection and waits for the table; the others wait for the connection, to load their sessions.
   const Cookie = `sessionid=${'a'.repeat(32)}`
   const visiting = [1, 2, 3].map(() => visit(`${url}/catalog/`, { headers: { Cookie } }))
   let busy = idle
@@ -163,7 +163,7 @@ test('the pool is shown: connections in use, free, and who waits for one', async
   await Promise.all(visiting)
 })
 
-test('names follow the conventions of Prometheus, and each has a help text', async (t) => {
+test('names follow the conventions of Prometheus, and each metric has a help text', async (t) => {
   const { url, metricsUrl } = await start(t)
   await visit(`${url}/catalog/`)
   const { samples, help, type } = await scrape(metricsUrl)
@@ -188,7 +188,7 @@ test('names follow the conventions of Prometheus, and each has a help text', asy
   t.is(samples.get(`koa_django_sessions_build_info{version="1.2.3",node="${process.version}"}`), 1)
 })
 
-test('the database is asked once per interval, however often it is scraped', async (t) => {
+test('the database is queried once per interval, whatever the number of scrapes', async (t) => {
   let asked = 0
   const clockSkew = async () => {
     asked += 1
@@ -201,7 +201,7 @@ test('the database is asked once per interval, however often it is scraped', asy
   t.true(((await scrape(always)).samples.get('database_clock_skew_seconds') ?? 0) > 2)
 })
 
-test('a database that does not answer keeps no scrape waiting, and gets no second question', async (t) => {
+test('a scrape does not wait for a database that does not answer, and there is no second query', async (t) => {
   let asked = 0
   const clockSkew = () => {
     asked += 1
@@ -212,7 +212,7 @@ test('a database that does not answer keeps no scrape waiting, and gets no secon
   t.is(asked, 1)
 })
 
-test('the skew is not shown any longer once the database is away', async (t) => {
+test('the skew is absent once the database is unavailable', async (t) => {
   let clock = () => Promise.resolve(3)
   const clockSkew = () => clock()
   const url = await serve(t, { clockSkew, probeInterval: 0 })
@@ -223,7 +223,7 @@ test('the skew is not shown any longer once the database is away', async (t) => 
   t.is((await scrape(url)).samples.get('database_clock_skew_seconds'), 3)
 })
 
-test('nothing but /metrics is there, and nothing can be sent to it', async (t) => {
+test('only GET and HEAD of /metrics are answered', async (t) => {
   const url = await serve(t)
   t.is((await fetch(`${url}/`)).status, 404)
   t.is((await fetch(`${url}/catalog/`)).status, 404)
@@ -233,18 +233,18 @@ test('nothing but /metrics is there, and nothing can be sent to it', async (t) =
   t.is(await head.text(), '')
 })
 
-test('visitors do not see the metrics', async (t) => {
+test('the metrics are not on the port of the pages', async (t) => {
   const { url } = await start(t)
   t.is((await fetch(`${url}/metrics`)).status, 404)
 })
 
-test('METRICS=False leaves none', async (t) => {
+test('METRICS=False turns metrics off', async (t) => {
   const { url, metricsUrl } = await start(t, { METRICS: 'False' })
   t.is(metricsUrl, '')
   t.regex(await visit(`${url}/catalog/`), /1 time/)
 })
 
-/** The whole service on a database of the test's own. */
+/** Starts the whole service on a database of the test's own. */
 async function start(
   t: Scope,
   env: NodeJS.ProcessEnv = {},
@@ -277,7 +277,7 @@ async function serve(t: Scope, options: Partial<MetricsOptions> = {}): Promise<s
   return listen(t, listener)
 }
 
-/** Gives the page, once the service has counted the request too. */
+/** Returns the page after the service has counted the request. */
 async function visit(url: string, init: RequestInit = {}): Promise<string> {
   const page = await (await fetch(url, { redirect: 'manual', ...init })).text()
   await new Promise(setImmediate) // The server's 'close' comes after the client's last byte.

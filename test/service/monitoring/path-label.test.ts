@@ -38,7 +38,7 @@ for (const [target, shown] of [
   ['*', '…'],
   ['', '…'],
 ] as const) {
-  test(`of ${target.slice(0, 60)} a log shows ${shown}`, (t) => {
+  test(`the log shows ${target.slice(0, 60)} as ${shown}`, (t) => {
     t.is(label(target), shown)
   })
 }
@@ -55,14 +55,14 @@ for (const [pattern, problem] of [
   ['/<a>-<b>/', /more than one converter/],
   ['/<path:a>/<path:b>/', /more than one path/],
 ] as const) {
-  test(`${pattern} is ${problem === null ? 'a pattern' : 'no pattern of LOG_PATHS'}`, (t) => {
+  test(`${pattern} is ${problem === null ? 'a valid' : 'an invalid'} pattern of LOG_PATHS`, (t) => {
     const found = pathPatternProblem(pattern)
     if (problem === null) t.is(found, null)
     else t.regex(found ?? '', problem)
   })
 }
 
-test('characters of regular expressions stand for themselves in a pattern', (t) => {
+test('special characters of regular expressions are literal in a pattern', (t) => {
   const escaped = createPathLabel(['/a.b*(c)[d]|$/<int:n>'])
   t.is(escaped('/a.b*(c)[d]|$/1'), '/a.b*(c)[d]|$/<int:n>')
   t.is(escaped('/axb/1'), '/axb/…')

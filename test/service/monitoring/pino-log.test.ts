@@ -22,14 +22,14 @@ test('an event is one line of JSON, with its time in ISO 8601', (t) => {
   t.is(new Date(time).toISOString(), time)
 })
 
-test('a level leaves out what is below it', (t) => {
+test('events below the level are not logged', (t) => {
   const lines: string[] = []
   const log = createLog('warn', { write: (line) => lines.push(JSON.parse(line).event) })
   for (const level of ['debug', 'info', 'warn', 'error'] as const) log[level](level)
   t.deepEqual(lines, ['warn', 'error'])
 })
 
-test('what goes by the name of a secret is not shown, wherever it stands', (t) => {
+test('fields with the name of a secret are redacted at any depth', (t) => {
   const lines: string[] = []
   const log = createLog('info', { write: (line) => lines.push(line) })
   const secrets = {
@@ -45,14 +45,14 @@ test('what goes by the name of a secret is not shown, wherever it stands', (t) =
   t.regex(lines[0] ?? '', /"cookie":"\[redacted\]"/)
 })
 
-/** What a person reads of one event. */
+/** The readable line of one event. */
 function readable(event: string, fields: Record<string, unknown>, colors = false): string {
   const lines: string[] = []
   createLog('debug', { write: (line) => lines.push(readableLine(line, { colors })) }).warn(event, fields)
   return lines.join('')
 }
 
-test('a line for a person has the time, the level, the event, what it says, and the fields', (t) => {
+test('a readable line has the time, the level, the event, its message, and the fields', (t) => {
   t.regex(
     readable('service.waiting', {
       code: 'ECONNREFUSED',
@@ -70,7 +70,7 @@ test('a line for a person has the time, the level, the event, what it says, and 
   t.regex(readable('http.failure', { frames: ['at a', 'at b'] }), /http\.failure\n {4}at a\n {4}at b\n$/)
 })
 
-test('a line for a person holds neither a command to the terminal nor a secret', (t) => {
+test('a readable line contains neither a terminal command nor a secret', (t) => {
   const evil = '/\u001b[2J\u009b31m\u0007\r\n\u202egnp.exe\u2066\u0000'
   for (const fields of [
     { path: evil },
@@ -90,7 +90,7 @@ test('a line for a person holds neither a command to the terminal nor a secret',
   t.regex(readable('some.event', { password: 'x1' }), /password="\[redacted\]"/)
 })
 
-test('colours change nothing but the colours', (t) => {
+test('the text is the same with and without colours', (t) => {
   const fields = { message: 'two words', count: 2 }
   const coloured = readable('some.event', fields, true)
   t.true(coloured.includes('\x1b[33mWARN'))
@@ -105,7 +105,7 @@ test('LOG_FORMAT is pretty or json', (t) => {
   t.throws(() => read({ LOG_FORMAT: 'xml' }), { message: 'LOG_FORMAT is "xml"; set it to pretty, json' })
 })
 
-/** `serve` on a terminal of its own. */
+/** Runs `serve` on its own terminal. */
 function startOnTerminal(t: ExecutionContext, env: Readonly<Record<string, string>>): RunningCommand {
   const command = `'${process.execPath}' '${join(projectFolder, 'src/cli/main.ts')}' serve`
   return startCommand(t, ['--quiet', '--return', '--command', command, '/dev/null'], {
@@ -120,7 +120,7 @@ async function untilPrinted(command: RunningCommand, pattern: RegExp): Promise<s
   return command.stdout()
 }
 
-test('on a terminal the log is for a person, in colours unless NO_COLOR says no', async (t) => {
+test('on a terminal the log is readable, in colours unless NO_COLOR is set', async (t) => {
   for (const [env, isColoured] of [
     [{ TERM: 'xterm' }, true],
     [{ TERM: 'xterm', NO_COLOR: '1' }, false],
@@ -129,7 +129,7 @@ test('on a terminal the log is for a person, in colours unless NO_COLOR says no'
     const printed = await untilPrinted(startOnTerminal(t, env), /For a real site/)
     const text = stripVTControlCharacters(printed)
     t.regex(text, /^\d\d:\d\d:\d\d INFO {2}service\.listening url=http:\/\/127\.0\.0\.1:\d+\/catalog\/\r$/m)
-    // In the order in which things happened.
+    // In the order of the events.
     t.regex(text, /service\.ready[\s\S]*The embedded demo library is in/)
     t.notRegex(text, /^\{/m)
     t.is(printed !== text, isColoured, printed)
@@ -142,13 +142,13 @@ for (const LOG_FORMAT of ['pretty', 'json']) {
     await untilPrinted(terminal, /For a real site/)
     const pid = serviceOf(terminal.pid)
     t.true(isRunning(pid))
-    process.kill(terminal.pid, 'SIGKILL') // As a window that is closed, it takes the terminal with it.
+    process.kill(terminal.pid, 'SIGKILL') // Like closing a window: it ends the terminal, too.
     for (let tries = 0; tries < 300 && isRunning(pid); tries += 1) await delay(100)
     t.false(isRunning(pid))
   })
 }
 
-/** The last of the processes that each began the next. */
+/** The last in a chain of child processes. */
 function serviceOf(pid: number): number {
   const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')
   return child ? serviceOf(Number(child)) : pid
@@ -162,7 +162,7 @@ function isRunning(pid: number): boolean {
   }
 }
 
-test('on a terminal JSON is to be had, and in a pipe lines for a person, without colours', async (t) => {
+test('LOG_FORMAT selects JSON on a terminal, and readable lines without colours in a pipe', async (t) => {
   const printed = await untilPrinted(
     startOnTerminal(t, { TERM: 'xterm', LOG_FORMAT: 'json' }),
     /service\.ready"\}/,
@@ -179,7 +179,7 @@ test('on a terminal JSON is to be had, and in a pipe lines for a person, without
 
 const name = testDatabases.find((one) => one === 'mariadb' || one === 'mysql') ?? 'mysql'
 
-test(`at LOG_LEVEL=trace nothing printed holds a secret, whatever is asked and whatever ${name} says`, async (t) => {
+test(`at LOG_LEVEL=trace no output contains a secret, whatever the request and whatever ${name} reports`, async (t) => {
   const { url } = await createTestDatabase(t, name, { tables: 'library' })
   const [user, password] = [
     `u${randomBytes(4).toString('hex')}`,
@@ -228,7 +228,7 @@ test(`at LOG_LEVEL=trace nothing printed holds a secret, whatever is asked and w
   const { url: metricsUrl } = await service.next('metrics.listening')
   t.is((await fetch(String(metricsUrl), { headers: mine })).status, 200)
 
-  // The database's own messages, with the row in them.
+  // The database's own messages contain the row.
   await runSql(
     url,
     `CREATE TRIGGER quotes BEFORE UPDATE ON django_session FOR EACH ROW
@@ -240,11 +240,11 @@ test(`at LOG_LEVEL=trace nothing printed holds a secret, whatever is asked and w
     `DROP TRIGGER quotes; DELETE FROM django_session; INSERT INTO django_session VALUES ('${key}', '${sessionData}', '2999-01-01');
      ALTER TABLE django_session MODIFY session_data varchar(${sessionData.length})`,
   )
-  t.is((await get({ Cookie: `sessionid=${key}` })).status, 500) // It does not fit any more.
+  t.is((await get({ Cookie: `sessionid=${key}` })).status, 500) // The data is too long for the column now.
   await runScript(url, 'ALTER TABLE django_session RENAME TO elsewhere')
   t.is((await get(mine)).status, 500)
   await runScript(url, 'ALTER TABLE elsewhere RENAME TO django_session')
-  // Its connections are lost, and its password is not good any more.
+  // Its connections are closed, and its password is no longer valid.
   await runScript(url, `ALTER USER ${user}@'%' IDENTIFIED BY 'another'; FLUSH PRIVILEGES`)
   for (const { ID } of await runSql(
     url,
@@ -254,7 +254,7 @@ test(`at LOG_LEVEL=trace nothing printed holds a secret, whatever is asked and w
   t.true((await get(mine)).status >= 500)
   t.is(await service.stop(), 0)
 
-  // Neither does a start that fails say more.
+  // A failed start does not print more, either.
   const unwelcome = startCommand(t, ['serve'], { env })
   const wrongKey = startCommand(t, ['serve'], {
     env: { ...env, DATABASE_URL: url, DJANGO_SECRET_KEY: 'ANOTHER-KEY' },

@@ -1,7 +1,7 @@
 import test from 'ava'
 import { createReadiness } from '../../../src/service/monitoring/readiness.ts'
 
-test('a check that holds is not asked again before its time, nor by those who come meanwhile', async (t) => {
+test('a successful check is not repeated within its maximum age, and simultaneous calls share one run', async (t) => {
   const asked = { kept: 0, anew: 0 }
   const count = (name: keyof typeof asked) => async () => {
     asked[name] += 1
@@ -17,7 +17,7 @@ test('a check that holds is not asked again before its time, nor by those who co
   t.true(asked.anew > 1)
 })
 
-test('the first check that fails is named, and those behind it are not asked', async (t) => {
+test('the first failed check is named, and later ones do not run', async (t) => {
   const cause = new Error('the reason')
   let isBehindAsked = false
   const look = createReadiness([
@@ -37,7 +37,7 @@ test('the first check that fails is named, and those behind it are not asked', a
   t.false(isBehindAsked)
 })
 
-test('a check that throws before it waits fails as any other', async (t) => {
+test('a check that throws synchronously fails like any other', async (t) => {
   const look = createReadiness([
     {
       name: 'sync',

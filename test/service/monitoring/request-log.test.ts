@@ -3,7 +3,7 @@ import type { Knex } from 'knex'
 import { createCatalog } from '../../../src/service/pages/catalog.ts'
 import { sessionLookup, startLibrary } from '../../support/library.ts'
 
-test('a request is one event: method, path without query, status, time and what became of the session', async (t) => {
+test('a request is one event: method, path without query, status, duration and outcome of the session', async (t) => {
   const { url, log } = await startLibrary(t)
   const response = await fetch(`${url}/catalog/?token=secret`, {
     headers: { Cookie: 'sessionid=secretsecret' },
@@ -16,7 +16,7 @@ test('a request is one event: method, path without query, status, time and what 
   t.is(log.events.length, 1)
 })
 
-test('the event tells what became of the session', async (t) => {
+test('the event has the outcome of the session', async (t) => {
   const session_key = 'abcdefghijklmnopqrstuvwxyz012345'
   const headers = { Cookie: `sessionid=${session_key}` }
   const outcomes: Record<string, unknown> = {}
@@ -46,35 +46,35 @@ test('the event tells what became of the session', async (t) => {
   const stored = (text: string) => store(codec.encode(new Map([['num_visits', text]])))
 
   await visit('a page without a session', `${url}/health/live`)
-  await visit('a page that does not look', `${url}/catalog`, { headers, redirect: 'manual' })
+  await visit('a page that does not read it', `${url}/catalog`, { headers, redirect: 'manual' })
   await visit('an unknown key', `${url}/catalog/`, { headers })
   await stored('1')
   await visit('a known key', `${url}/catalog/`, { headers })
   meanwhile = () => stored('5')
-  await visit('a session that another saved meanwhile', `${url}/catalog/`, { headers })
+  await visit('a session that another request saved meanwhile', `${url}/catalog/`, { headers })
   meanwhile = () => db('django_session').delete()
   await stored('1')
-  await visit('a session that another deleted meanwhile', `${url}/catalog/`, { headers })
+  await visit('a session that another request deleted meanwhile', `${url}/catalog/`, { headers })
   meanwhile = async () => {}
   await store('broken')
   await visit('a row that does not verify', `${url}/catalog/`, { headers })
   await stored('1')
-  meanwhile = () => Promise.reject(new Error('the counts cannot be had'))
+  meanwhile = () => Promise.reject(new Error('the counts are not available'))
   await visit('a page that fails', `${url}/catalog/`, { headers })
 
   t.deepEqual(outcomes, {
     'a page without a session': undefined,
-    'a page that does not look': 'none',
+    'a page that does not read it': 'none',
     'an unknown key': 'new',
     'a known key': 'saved',
-    'a session that another saved meanwhile': 'merged',
-    'a session that another deleted meanwhile': 'interrupted',
+    'a session that another request saved meanwhile': 'merged',
+    'a session that another request deleted meanwhile': 'interrupted',
     'a row that does not verify': 'unreadable',
     'a page that fails': 'loaded',
   })
 })
 
-test('a probe of health is logged for debugging alone', async (t) => {
+test('a health probe is logged at the level debug', async (t) => {
   const { url, log } = await startLibrary(t)
   await fetch(`${url}/health/live`)
   await log.next('http.request')
@@ -84,7 +84,7 @@ test('a probe of health is logged for debugging alone', async (t) => {
   )
 })
 
-test('a request id that a proxy gave is kept and sent back', async (t) => {
+test('the request id of a proxy is kept and sent back', async (t) => {
   const { url } = await startLibrary(t)
   const response = await fetch(`${url}/catalog/`, { headers: { 'X-Request-Id': 'edge-1.a_B' } })
   t.is(response.headers.get('X-Request-Id'), 'edge-1.a_B')
@@ -98,7 +98,7 @@ for (const id of ['', 'two words', '<script>', '{"a":1}', 'x'.repeat(129)]) {
   })
 }
 
-test('a visitor who leaves before the answer is logged as such', async (t) => {
+test('a visitor who disconnects before the answer is logged as aborted', async (t) => {
   const leave = new AbortController()
   const { url, log } = await startLibrary(t, {
     app: () => ({

@@ -12,7 +12,7 @@ import { type Library, listen, type RecordedLog, recordLog, startLibrary } from 
 
 const ALLOWED = ['library.example.com', '.example.org']
 
-test('a request for a host that is not ours is a 400 in the frame, without a session', async (t) => {
+test('a request for a host that is not in ALLOWED_HOSTS is a 400 in the layout, without a session', async (t) => {
   const { url, db, log } = await start(t)
   const answer = await request(url, { host: 'evil.example.net' })
   t.true(answer.startsWith('HTTP/1.1 400 Bad Request\r\n'))
@@ -24,7 +24,7 @@ test('a request for a host that is not ours is a 400 in the frame, without a ses
   t.like(fields, { host: 'evil.example.net', requestId: (await log.next('http.request')).requestId })
 })
 
-test('a request for one of our hosts passes, with any port', async (t) => {
+test('a request for an allowed host is accepted, with any port', async (t) => {
   const { url } = await start(t)
   for (const host of [
     'library.example.com',
@@ -35,7 +35,7 @@ test('a request for one of our hosts passes, with any port', async (t) => {
     t.is(status(await request(url, { host })), 200, host)
 })
 
-test('the styles come under any name: the page that refuses one needs them', async (t) => {
+test('the style sheet is served under any host name, because the page for a disallowed host needs it', async (t) => {
   const { url } = await start(t)
   const page = await request(url, { host: 'library.example.com' })
   const path = /"(\/koa-assets\/styles[^"]+)"/.exec(page)?.[1] ?? ''
@@ -43,7 +43,7 @@ test('the styles come under any name: the page that refuses one needs them', asy
   t.is(status(await request(url, { host: 'evil.example.net', target: path })), 200)
 })
 
-test('probes ask for health by address', async (t) => {
+test('health probes may use the IP address', async (t) => {
   const { url } = await start(t)
   for (const path of ['/health/live', '/health/ready'])
     t.is(status(await request(url, { host: '10.0.0.7:3000', target: path })), 200)
@@ -54,28 +54,32 @@ for (const [name, head] of Object.entries({
   'an empty Host': ['GET /catalog/ HTTP/1.1', 'Host:'],
   'no Host': ['GET /catalog/ HTTP/1.1'],
   'no Host, in HTTP/1.0': ['GET /catalog/ HTTP/1.0'],
-  'two Hosts, one of them ours': [
+  'two Host headers, one of them allowed': [
     'GET /catalog/ HTTP/1.1',
     'Host: library.example.com',
     'Host: evil.example.net',
   ],
-  'our Host twice': ['GET /catalog/ HTTP/1.1', 'Host: library.example.com', 'Host: library.example.com'],
+  'the allowed Host twice': [
+    'GET /catalog/ HTTP/1.1',
+    'Host: library.example.com',
+    'Host: library.example.com',
+  ],
   'two hosts in one Host': ['GET /catalog/ HTTP/1.1', 'Host: library.example.com,library.example.com'],
-  'a port that is no number': ['GET /catalog/ HTTP/1.1', 'Host: library.example.com:http'],
+  'a port that is not a number': ['GET /catalog/ HTTP/1.1', 'Host: library.example.com:http'],
   'credentials before the host': ['GET /catalog/ HTTP/1.1', 'Host: a@library.example.com'],
   'a path after the host': ['GET /catalog/ HTTP/1.1', 'Host: library.example.com/catalog'],
   'a host in UTF-8': ['GET /catalog/ HTTP/1.1', 'Host: 도서관.example.org'],
   'a host in Latin-1': ['GET /catalog/ HTTP/1.1', 'Host: \xe9.example.org'],
   'an IPv6 zone': ['GET /catalog/ HTTP/1.1', 'Host: [fe80::1%eth0]'],
-  'our Host, and a target with another': [
+  'an allowed Host, and a target with another host': [
     'GET http://evil.example.net/catalog/ HTTP/1.1',
     'Host: library.example.com',
   ],
-  'our Host, and a target with ours as its user': [
+  'an allowed Host, and a target with that host as its user': [
     'GET http://library.example.com@evil.example.net/catalog/ HTTP/1.1',
     'Host: library.example.com',
   ],
-  'another Host, and a target with ours': [
+  'a disallowed Host, and a target with an allowed one': [
     'GET http://library.example.com/catalog/ HTTP/1.1',
     'Host: evil.example.net',
   ],
@@ -91,25 +95,25 @@ for (const [name, head] of Object.entries({
   })
 }
 
-test('a target with our host passes', async (t) => {
+test('a target with an allowed host is accepted', async (t) => {
   const { url } = await serveHosts(t)
   const target = 'http://library.example.com:8080/catalog/'
   t.is(status(await request(url, { host: 'library.example.com', target })), 200)
 })
 
-test('HTTP/1.0 without a Host asks for the address that it came to', async (t) => {
+test('for HTTP/1.0 without Host, the host is the address of the connection', async (t) => {
   const { url } = await serveHosts(t, { allowedHosts: ['127.0.0.1'] })
   t.is(status(await send(url, ['GET /catalog/ HTTP/1.0'])), 200)
 })
 
-test('unless told otherwise, the hosts are those of this machine', async (t) => {
+test('the default allowed hosts are those of this machine', async (t) => {
   const { url } = await startLibrary(t)
   for (const host of ['localhost', 'a.localhost:3000', '127.0.0.1', '[::1]:3000'])
     t.is(status(await request(url, { host })), 200, host)
   t.is(status(await request(url, { host: 'example.com' })), 400)
 })
 
-/** What real Django takes for the host: see test/django/hosts.py. */
+/** The host that real Django reads: see test/django/hosts.py. */
 const { raw }: { raw: { input: [Record<string, string>, boolean]; results: string[] }[] } = JSON.parse(
   readFileSync(new URL('../../vectors/hosts.json', import.meta.url), 'utf8'),
 )
@@ -119,7 +123,7 @@ for (const { input, results } of raw) {
   test(`${trustedProxy ? 'behind a trusted proxy' : 'directly'}, the host of ${JSON.stringify(headers)} is Django's`, async (t) => {
     const answered = results.at(-1) ?? ''
     t.deepEqual(new Set(results), new Set([answered]))
-    // Unlike Django, which answers 400 to a list: the last is of the proxy before us.
+    // Unlike Django, which answers 400 for a list: the nearest proxy wrote the last value.
     const host = answered.replace(/^.*, /, '')
     const name = host === 'server.name' ? '127.0.0.1' : host
     const allowing = await serveHosts(t, { trustedProxy: trustedProxy ? ['host'] : [], allowedHosts: [name] })
@@ -138,7 +142,7 @@ for (const { input, results } of raw) {
   })
 }
 
-test('what the log shows of a host is short and printable', async (t) => {
+test('the host in the log is short and printable', async (t) => {
   const { url, log } = await serveHosts(t)
   await send(url, ['GET /catalog/ HTTP/1.1', `Host: \xe9\t${'x'.repeat(5000)}`])
   const { host } = await log.next('security.disallowed_host')
@@ -149,7 +153,7 @@ function start(t: Scope): Promise<Library> {
   return startLibrary(t, { app: () => ({ allowedHosts: ALLOWED }) })
 }
 
-/** An app of the check alone, without a database. */
+/** An app with the host check only, without a database. */
 async function serveHosts(
   t: Scope,
   {
@@ -180,7 +184,7 @@ function request(
   return send(url, [`GET ${target} HTTP/1.1`, `Host: ${host}`])
 }
 
-/** Sends these lines as they are, which fetch would not; the whole answer, headers and all. */
+/** Sends these lines unchanged, which fetch would not do, and returns the whole answer with its headers. */
 function send(url: string, lines: readonly string[]): Promise<string> {
   const { hostname, port } = new URL(url)
   return new Promise((resolve, reject) => {

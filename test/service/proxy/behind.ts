@@ -6,13 +6,13 @@ import type { Scope } from '../../support/file-scope.ts'
 import { type Library, startLibrary } from '../../support/library.ts'
 
 export interface Behind extends Library {
-  /** What was asked of the database. */
+  /** The statements sent to the database. */
   readonly statements: string[]
   /** The names of the routes in the metrics, with their statuses. */
   readonly finished: [route: string | null, status: number | null][]
 }
 
-/** Our site before another server. */
+/** The site in front of another server. */
 export async function startBefore(
   t: Scope,
   url: string,
@@ -59,11 +59,11 @@ export async function startBefore(
 export interface Behindhand {
   readonly url: string
   readonly server: Server
-  /** The raw heads of the requests, as they came in. */
+  /** The raw heads of the requests, in order. */
   readonly heads: string[]
 }
 
-/** A server for the back, on a free port, that keeps what is sent to it. */
+/** Starts an upstream on a free port that records the requests. */
 export async function startBack(t: Scope, listener: RequestListener): Promise<Behindhand> {
   const heads: string[] = []
   const server = createServer((request, response) => {
@@ -81,7 +81,7 @@ export async function startBack(t: Scope, listener: RequestListener): Promise<Be
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, server, heads }
 }
 
-/** Sends this text to a site as it is; gives all that comes back until the connection ends. */
+/** Sends this text unchanged to a site, and returns everything received until the connection ends. */
 export async function sendRaw(url: string, text: string): Promise<string> {
   const socket = openSocket(url)
   socket.write(text, 'latin1')

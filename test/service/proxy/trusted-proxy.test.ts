@@ -7,33 +7,33 @@ import { sendRaw } from './behind.ts'
 
 const ALL: readonly TrustedHeader[] = ['host', 'proto', 'for']
 
-/** What a proxy that ends TLS says of a visitor's request. */
+/** The headers of a proxy that terminates TLS. */
 const FORWARDED = {
   'X-Forwarded-Proto': 'https',
   'X-Forwarded-Host': 'library.example.com',
   'X-Forwarded-For': '203.0.113.7',
 }
 
-test('behind a trusted proxy that ends TLS the session cookie is written, with Secure', async (t) => {
+test('behind a trusted proxy that terminates TLS the session cookie is set, with Secure', async (t) => {
   const answer = await get(t, { trustedProxy: ALL })
   t.is(answer.status, 200)
   t.regex(answer.headers.get('Set-Cookie') ?? '', /^sessionid=[a-z0-9]{32};.*; Secure$/)
 })
 
-// As Django does: SESSION_COOKIE_SECURE is what the operator says, whatever the request came by.
-test('SESSION_COOKIE_SECURE does not need to know of the proxy', async (t) => {
+// As in Django: SESSION_COOKIE_SECURE alone decides, whatever the scheme of the request.
+test('SESSION_COOKIE_SECURE does not depend on the proxy', async (t) => {
   const answer = await get(t, { trustedProxy: [], allowedHosts: ['127.0.0.1'] })
   t.regex(answer.headers.get('Set-Cookie') ?? '', /; Secure$/)
 })
 
-test('what a visitor forwards is believed only behind a trusted proxy', async (t) => {
+test('X-Forwarded-… headers count only behind a trusted proxy', async (t) => {
   const host = { 'X-Forwarded-Host': 'evil.example.net' }
   t.is((await get(t, { trustedProxy: ['host'] }, host)).status, 400)
   for (const trustedProxy of [[], ['proto', 'for']] as const)
     t.is((await get(t, { trustedProxy, allowedHosts: ['127.0.0.1'] }, host)).status, 200)
 })
 
-test('of several hosts the last is meant, which the proxy before us wrote', async (t) => {
+test('of several forwarded hosts the last is used, which the nearest proxy wrote', async (t) => {
   const status = async (hosts: string) =>
     (await get(t, { trustedProxy: ['host'] }, { 'X-Forwarded-Host': hosts })).status
   t.is(await status('evil.example.net, library.example.com'), 200)
@@ -45,7 +45,7 @@ const seen = test.macro<
   [trusted: readonly TrustedHeader[], headers: readonly string[], expected: Readonly<Record<string, unknown>>]
 >({
   title: (_, trusted, headers) =>
-    `with [${trusted}] trusted, ${headers.join('; ') || 'nothing'} is understood`,
+    `with [${trusted}] trusted, ${headers.join('; ') || 'no header'} is read correctly`,
   async exec(t, trusted, headers, expected) {
     const app = new Koa()
     followProxy(app, trusted)
@@ -88,7 +88,7 @@ test(seen, ALL, ['X-Forwarded-For: 192.0.2.1', 'X-Forwarded-For: 203.0.113.7'], 
   ...DIRECT,
   ip: '203.0.113.7',
 })
-// Some proxies append the port: a visitor has a new one at each connection.
+// Some proxies append the port, which differs for each connection of a visitor.
 for (const [header, ip] of [
   ['203.0.113.7:4711', '203.0.113.7'],
   ['[2001:db8::7]:4711', '2001:db8::7'],

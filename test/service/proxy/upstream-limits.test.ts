@@ -9,7 +9,7 @@ import { openSocket, sendRaw, startBack, startBefore } from './behind.ts'
 
 const echo: RequestListener = async (request, response) => void response.end(await text(request))
 
-/** A server of raw connections for the back. */
+/** Starts an upstream that handles raw connections. */
 async function startRaw(t: Scope, onConnection: (socket: Socket) => void): Promise<string> {
   const sockets = new Set<Socket>()
   const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -24,7 +24,7 @@ async function startRaw(t: Scope, onConnection: (socket: Socket) => void): Promi
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-test('beyond the connections to the upstream requests wait, in order, and each is answered', async (t) => {
+test('requests beyond the connection limit wait in order, and each is answered', async (t) => {
   const open: { path: string; answer(): void }[] = []
   const back = await startBack(t, (request, response) => {
     open.push({ path: String(request.url), answer: () => response.end(request.url) })
@@ -50,7 +50,7 @@ test('beyond the connections to the upstream requests wait, in order, and each i
   t.is(log.events.filter(({ event }) => event === 'upstream.busy').length, 1)
 })
 
-test('a request that waits too long for a connection is a 503, and who leaves waits no more', async (t) => {
+test('a request that waits too long for a connection is a 503, and a client that disconnects leaves the queue', async (t) => {
   const arrived: string[] = []
   const back = await startBack(t, (request, response) => {
     arrived.push(String(request.url))
@@ -79,7 +79,7 @@ test('a request that waits too long for a connection is a 503, and who leaves wa
   t.deepEqual(arrived, ['/stuck', '/after'])
 })
 
-test('some may wait for a connection, and more are refused at once', async (t) => {
+test('when the queue for a connection is full, further requests are refused immediately', async (t) => {
   const back = await startBack(t, (_, response) => void response.write('half'))
   const { url } = await startBefore(t, back.url, { connections: 1, waiting: 5 })
   const refused: string[] = []
@@ -96,7 +96,7 @@ test('some may wait for a connection, and more are refused at once', async (t) =
   t.is(refused.length, 3)
 })
 
-test('a body is read before the upstream is asked, and is sent with its length', async (t) => {
+test('a body is read before the upstream is contacted, and is sent with its length', async (t) => {
   const back = await startBack(t, echo)
   const { url } = await startBefore(t, back.url, { buffer: 100_000 })
   for (const [headers, body] of [
@@ -147,7 +147,7 @@ test('a transfer coding beside chunked is passed on with the body that it descri
   t.regex(answer, /\r\ntransfer-encoding: gzip, chunked\r\n[\s\S]*\r\n4\r\nbody\r\n0\r\n\r\n$/i)
 })
 
-test('of a body larger than the buffer the rest streams', async (t) => {
+test('the rest of a body larger than the buffer is streamed', async (t) => {
   const begun = Promise.withResolvers<void>()
   const back = await startBack(t, (request, response) => {
     request.once('data', () => begun.resolve())
@@ -167,12 +167,12 @@ for (const [what, buffer] of [
   ['streams', 0],
   ['is partly held', 10],
 ] as const) {
-  test(`a body that drips ends with a 408, where it ${what}`, async (t) => {
+  test(`a body that arrives too slowly ends with a 408, when it ${what}`, async (t) => {
     const back = await startBack(t, (request) => void request.resume().on('error', () => {}))
     const { url, log } = await startBefore(t, back.url, { buffer, timeout: 1000 })
     const socket = openSocket(url).on('error', () => {})
     const head = 'POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000\r\n\r\n'
-    socket.write(head + 'a'.repeat(11)) // more than the smallest buffer takes
+    socket.write(head + 'a'.repeat(11)) // more than the smallest buffer holds
     const drip = setInterval(() => socket.write('a'), 20)
     socket.once('close', () => clearInterval(drip))
     const [answer] = (await once(socket, 'data')) as [Buffer]
@@ -183,7 +183,7 @@ for (const [what, buffer] of [
   })
 }
 
-test('bodies that are held are 64 MiB in all, and beyond it they stream', async (t) => {
+test('at most 64 MiB of bodies are buffered in total; beyond that they are streamed', async (t) => {
   const asked = Promise.withResolvers<void>()
   const back = await startBack(t, (request) => {
     request.on('error', () => {}).resume()
@@ -201,11 +201,11 @@ test('bodies that are held are 64 MiB in all, and beyond it they stream', async 
   await delay(200)
   t.is(back.heads.length, 0)
   await send()
-  await asked.promise // although no body is whole
+  await asked.promise // although no body is complete
   t.pass()
 })
 
-test('the head of an event stream comes at once, and pages come in one piece', async (t) => {
+test('the head of an event stream is sent immediately, and a page is sent in one piece', async (t) => {
   const next = Promise.withResolvers<void>()
   const back = await startBack(t, async (request, response) => {
     if (request.url === '/page') {
@@ -228,7 +228,7 @@ test('the head of an event stream comes at once, and pages come in one piece', a
   socket.destroy()
 })
 
-test('a head of a response may have 64 KiB, and a larger one is a 502 that the log explains', async (t) => {
+test('the head of a response may have 64 KiB; a larger one is a 502, and the log says why', async (t) => {
   const back = await startRaw(t, (socket) => {
     socket.once('data', (head) => {
       const size = Number(/^GET \/(\d+)/.exec(String(head))?.[1])
@@ -251,23 +251,23 @@ test('a head of a response may have 64 KiB, and a larger one is a 502 that the l
   )
 })
 
-/** How a server answers that does not read the body. */
+/** How a server that does not read the body answers. */
 const early: Readonly<Record<string, (socket: Socket) => void>> = {
   'closes with the body unread': (socket) => {
     socket.pause().end(EARLY)
     socket.destroySoon()
   },
-  'ends its side and reads no more': (socket) => void socket.pause().end(EARLY),
-  'reads no more, and stays': (socket) => void socket.pause().write(EARLY),
+  'ends its side and stops reading': (socket) => void socket.pause().end(EARLY),
+  'stops reading, and stays open': (socket) => void socket.pause().write(EARLY),
   'resets the connection': (socket) => void socket.pause().write(EARLY, () => socket.resetAndDestroy()),
   'resets it after a while': (socket) =>
     void socket.pause().write(EARLY, () => setTimeout(() => socket.resetAndDestroy(), 20)),
-  'says no length, and ends': (socket) => void socket.end('HTTP/1.1 404 Not Found\r\n\r\nnot here'),
+  'sends no length, and ends': (socket) => void socket.end('HTTP/1.1 404 Not Found\r\n\r\nnot here'),
 }
 const EARLY = 'HTTP/1.1 404 Not Found\r\nContent-Length: 8\r\n\r\nnot here'
 
 for (const [name, answer] of Object.entries(early)) {
-  test(`an answer to a body that is not read arrives where the server behind ${name}`, async (t) => {
+  test(`the answer to an unread body arrives when the upstream ${name}`, async (t) => {
     const back = await startRaw(t, (socket) => void socket.once('data', () => answer(socket)))
     for (const buffer of [1024 ** 2, 0]) {
       const { url, log } = await startBefore(t, back, { buffer })
@@ -283,7 +283,7 @@ for (const [name, answer] of Object.entries(early)) {
   })
 }
 
-test('a server behind that switches protocols unasked is a 502', async (t) => {
+test('an upstream that switches protocols without being asked is a 502', async (t) => {
   const back = await startRaw(t, (socket) => {
     socket.once('data', () =>
       socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'),

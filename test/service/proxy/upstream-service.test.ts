@@ -9,7 +9,7 @@ import { openSocket, sendRaw, startBack } from './behind.ts'
 
 const hello: Parameters<typeof startBack>[1] = (_, response) => void response.end('from the back')
 
-test('one setting puts the service before another server, whatever becomes of the database', async (t) => {
+test('DJANGO_UPSTREAM alone puts the service in front of another server, even without a database', async (t) => {
   const back = await startBack(t, hello)
   const env = { ...freePorts, DJANGO_UPSTREAM: back.url }
   const away = { DATABASE_URL: 'mysql://nobody@127.0.0.1:1/nothing', DJANGO_SECRET_KEY: 'x' }
@@ -20,12 +20,12 @@ test('one setting puts the service before another server, whatever becomes of th
   t.is(await service.stop(), 0)
 })
 
-test('without the setting, what is not served is not found', async (t) => {
+test('without DJANGO_UPSTREAM, other paths are a 404', async (t) => {
   const { url } = await startService(t)
   t.is((await fetch(`${url}/admin/`)).status, 404)
 })
 
-test('a WebSocket reaches the server behind and speaks both ways', async (t) => {
+test('a WebSocket reaches the upstream, and messages pass both ways', async (t) => {
   const back = await startSocketServer(t)
   const service = await startService(t, { env: { DJANGO_UPSTREAM: back.url } })
   const socket = new WebSocket(`${service.url.replace('http', 'ws')}/ws/loans/?book=1`)
@@ -73,7 +73,7 @@ test('a WebSocket whose target has a host is passed on as its path, with that ho
   t.is(back.requests.length, 1)
 })
 
-test('what a path holds is in no line of the log: passed on, refused, not found, failed, or a WebSocket', async (t) => {
+test('no log line contains the whole path: passed on, refused, not found, failed, or a WebSocket', async (t) => {
   const secret = 'c7x3ab-0123456789abcdef'
   const back = await startBack(t, hello)
   const env = { LOG_LEVEL: 'trace', SERVE_LOGIN: 'True', TRUSTED_PROXY: 'True' }
@@ -133,7 +133,7 @@ test('what a path holds is in no line of the log: passed on, refused, not found,
   t.deepEqual(pathsOf(named), [...ours, ...others, reset, invite].sort())
 })
 
-test('a WebSocket that is left open does not keep the service from ending', async (t) => {
+test('an open WebSocket does not prevent a shutdown', async (t) => {
   const back = await startSocketServer(t)
   const service = await startService(t, { env: { DJANGO_UPSTREAM: back.url } })
   const socket = new WebSocket(`${service.url.replace('http', 'ws')}/ws/`)
@@ -145,7 +145,7 @@ test('a WebSocket that is left open does not keep the service from ending', asyn
   t.true(performance.now() - started < 8000)
 })
 
-test('a WebSocket that the server behind does not want, or cannot hear of, is answered', async (t) => {
+test('a WebSocket that the upstream refuses or cannot receive is answered', async (t) => {
   const back = await startBack(t, (_, response) => {
     response.writeHead(403, { 'Content-Type': 'text/plain' }).end('members only')
   })
@@ -161,7 +161,7 @@ test('a WebSocket that the server behind does not want, or cannot hear of, is an
   t.like(await next('http.failure'), { status: 502, code: 'ERR_UPSTREAM_UNAVAILABLE' })
 })
 
-test('a client that offers another protocol gets what it asked for in this one', async (t) => {
+test('a client that offers another protocol gets its answer over HTTP/1.1', async (t) => {
   const back = await startBack(t, async (request, response) => void response.end(await text(request)))
   const { url } = await startService(t, { env: { DJANGO_UPSTREAM: back.url } })
   const offer =
@@ -172,7 +172,7 @@ test('a client that offers another protocol gets what it asked for in this one',
   t.notRegex(back.heads[0] ?? '', /upgrade|h2c|http2/i)
 })
 
-test('a shutdown lets a download of the server behind come to its end', async (t) => {
+test('a shutdown lets a download from the upstream finish', async (t) => {
   const next = Promise.withResolvers<void>()
   const back = await startBack(t, async (_, response) => {
     response.write('half, ')
@@ -190,7 +190,7 @@ test('a shutdown lets a download of the server behind come to its end', async (t
   t.is(await ended, 0)
 })
 
-test('a client that falls silent in its upload reads of it', async (t) => {
+test('a client that stops sending its upload gets a 408', async (t) => {
   const back = await startBack(t, (request) => void request.resume().on('error', () => {}))
   const { url } = await startService(t, { env: { DJANGO_UPSTREAM: back.url, DJANGO_UPSTREAM_TIMEOUT: '1' } })
   const silent = openSocket(url)
@@ -200,7 +200,7 @@ test('a client that falls silent in its upload reads of it', async (t) => {
   silent.destroy()
 })
 
-test('a head that does not end in 10 s is given up, sooner than a request that is silent for 15 s', async (t) => {
+test('a head that is incomplete after 10 s is given up, before a request without data for 15 s', async (t) => {
   t.timeout(60_000)
   const back = await startBack(t, (request) => void request.resume().on('error', () => {}))
   const env = { DJANGO_UPSTREAM: back.url, DJANGO_UPSTREAM_TIMEOUT: '15' }
@@ -222,7 +222,7 @@ test('a head that does not end in 10 s is given up, sooner than a request that i
   for (const socket of [silent, dripping]) socket.destroy()
 })
 
-test('an upstream that is none, or the service itself, is a problem of the settings', async (t) => {
+test('an invalid upstream, or the service itself, is reported as a problem of the settings', async (t) => {
   for (const [url, port] of [
     ['localhost:8000', '0'],
     ['http://127.0.0.1:8000/django', '0'],
@@ -238,7 +238,7 @@ test('an upstream that is none, or the service itself, is a problem of the setti
   }
 })
 
-/** The head of a request for a WebSocket. */
+/** The head of a WebSocket handshake. */
 function upgradeTo(target: string, host: string, connection = 'Connection: Upgrade'): string {
   return [
     `GET ${target} HTTP/1.1`,

@@ -7,7 +7,7 @@ import test, { type ExecutionContext } from 'ava'
 import type { Scope } from '../../support/file-scope.ts'
 import { type RunningService, startService } from '../../support/service.ts'
 
-/** What a server behind does with each connection once a head has come. */
+/** What an upstream does with each connection once it has received a head. */
 type Behaviour = (socket: Socket) => void
 
 const SWITCHED = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n'
@@ -30,7 +30,7 @@ interface Back {
   readonly sockets: Set<Socket>
 }
 
-/** A server of raw connections; the path's first part names the behaviour. */
+/** Starts an upstream that handles raw connections; the first part of the path names the behaviour. */
 async function startRaw(t: Scope, others: Readonly<Record<string, Behaviour>> = {}): Promise<Back> {
   const sockets = new Set<Socket>()
   const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -63,7 +63,7 @@ function openClient(t: Scope, { url }: RunningService, allowHalfOpen = false): S
 
 const descriptors = ({ pid }: RunningService): number => readdirSync(`/proc/${pid}/fd`).length
 
-/** Waits until the service has no more descriptors than this, and the server behind no connection. */
+/** Waits until the service has at most this many descriptors, and the upstream has no connection. */
 async function settle(
   t: ExecutionContext,
   service: RunningService,
@@ -74,7 +74,7 @@ async function settle(
   t.true(isSettled(), `${descriptors(service)} descriptors, at most ${most} expected; ${back?.sockets.size}`)
 }
 
-test('2,000 WebSockets that are refused, with bytes behind their heads, leave no descriptor', async (t) => {
+test('2,000 refused WebSockets, with bytes after their heads, leave no open descriptor', async (t) => {
   t.timeout(110_000)
   const back = await startRaw(t)
   const service = await startService(t, { env: { DJANGO_UPSTREAM: back.url } })
@@ -93,7 +93,7 @@ test('2,000 WebSockets that are refused, with bytes behind their heads, leave no
 
 const EXTRAS = ['', '\x81\x05hello', 'GET /x HTTP/1.1\r\nHost: a\r\n\r\n', 'z'.repeat(300_000)]
 
-test('whatever the server behind does with a handshake, and whatever follows it, no descriptor is left', async (t) => {
+test('however the upstream handles a handshake, and whatever follows it, no descriptor stays open', async (t) => {
   t.timeout(110_000)
   const back = await startRaw(t)
   const service = await startService(t, { env: { DJANGO_UPSTREAM: back.url } })
@@ -111,7 +111,7 @@ test('whatever the server behind does with a handshake, and whatever follows it,
   t.is((await fetch(`${service.url}/catalog/`)).status, 200)
 })
 
-test('a handshake that is never answered ends by itself', async (t) => {
+test('a handshake that is never answered is given up', async (t) => {
   const back = await startRaw(t, { silent: () => {} })
   const service = await startService(t, { env: { DJANGO_UPSTREAM: back.url, DJANGO_UPSTREAM_TIMEOUT: '1' } })
   const before = descriptors(service)
@@ -125,7 +125,7 @@ test('a handshake that is never answered ends by itself', async (t) => {
   await settle(t, service, { most: before + 2 })
 })
 
-test('a client that leaves before the answer takes its handshake along', async (t) => {
+test('a client that disconnects before the answer ends its handshake', async (t) => {
   const arrived: Socket[] = []
   const back = await startRaw(t, { silent: (socket) => void arrived.push(socket) })
   const service = await startService(t, { env: { DJANGO_UPSTREAM: back.url } })
@@ -142,7 +142,7 @@ test('a client that leaves before the answer takes its handshake along', async (
   t.false(service.log().some(({ event }) => event === 'http.failure'))
 })
 
-test('an open WebSocket ends on both sides, however one of them does', async (t) => {
+test('an open WebSocket closes on both sides, however one of them closes', async (t) => {
   const opened: Socket[] = []
   const back = await startRaw(t, {
     opens: (socket) => void socket.write(SWITCHED, () => opened.push(socket)),
@@ -163,23 +163,23 @@ test('an open WebSocket ends on both sides, however one of them does', async (t)
       await ended
     }
   }
-  await settle(t, service, { most: before + 2 }) // although no side that stays half-open closes
+  await settle(t, service, { most: before + 2 }) // although a half-open side does not close
 })
 
-test('what a WebSocket was sent arrives before its end, at the pace of a slow reader', async (t) => {
+test('data sent to a WebSocket arrives before its end, at the pace of a slow reader', async (t) => {
   const size = 16 * 1024 ** 2
   const back = await startRaw(t, { pours: (socket) => void socket.end(SWITCHED + 'x'.repeat(size)) })
   const service = await startService(t, { env: { DJANGO_UPSTREAM: back.url } })
   const client = openClient(t, service)
   client.write(handshake('pours'))
   await once(client, 'readable')
-  await delay(300) // The server's end has come meanwhile, and the kernel's buffers are full.
+  await delay(300) // Meanwhile the upstream has ended its side, and the kernel's buffers are full.
   let received = 0
   for await (const chunk of client) received += chunk.length
   t.is(received, SWITCHED.length + size)
 })
 
-test('what asks for a WebSocket in a way that RFC 6455 does not allow is a request like others', async (t) => {
+test('a handshake that RFC 6455 does not allow is treated as a plain request', async (t) => {
   const heads: string[] = []
   const server = createServer((socket) => {
     socket
@@ -212,7 +212,7 @@ test('what asks for a WebSocket in a way that RFC 6455 does not allow is a reque
   await settle(t, service, { most: before + 2 })
 })
 
-test('a WebSocket that is asked for behind an unanswered request does not overtake it', async (t) => {
+test('a handshake after an unanswered request does not overtake it', async (t) => {
   const back = await startRaw(t, {
     slow: (socket) =>
       void delay(200).then(() => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow')),
@@ -226,7 +226,7 @@ test('a WebSocket that is asked for behind an unanswered request does not overta
   t.regex(answers, /^HTTP\/1\.1 200 OK[\s\S]*slowHTTP\/1\.1 426 Upgrade Required/)
 })
 
-test('WebSockets have a number of their own, and beyond it are refused at once', async (t) => {
+test('WebSockets have their own limit, and further ones are refused immediately', async (t) => {
   const back = await startRaw(t, {
     opens: (socket) => void socket.once('end', () => socket.end()).write(SWITCHED),
   })

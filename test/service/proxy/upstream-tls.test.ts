@@ -10,7 +10,7 @@ import type { Scope } from '../../support/file-scope.ts'
 import { runCommand, startService, temporaryFolder } from '../../support/service.ts'
 import { openSocket } from './behind.ts'
 
-/** Makes an authority of the test's own, and a certificate that it signed for this name; gives their files. */
+/** Creates an authority for the test, and a certificate for this name that it signed. Returns their files. */
 async function certify(t: Scope, name: string): Promise<{ ca: string; key: string; cert: string }> {
   const folder = temporaryFolder(t)
   const [ca, caKey, cert, key] = ['ca.pem', 'ca.key', 'cert.pem', 'cert.key'].map((file) =>
@@ -50,11 +50,11 @@ async function certify(t: Scope, name: string): Promise<{ ca: string; key: strin
 
 interface SecureBack {
   readonly url: string
-  /** The names that were asked for, by SNI. */
+  /** The requested names, by SNI. */
   readonly names: unknown[]
 }
 
-/** Answers requests, and opens each WebSocket and says `hello` on it. */
+/** Answers requests, and accepts each WebSocket and sends `hello` on it. */
 async function startSecure(t: Scope, { key, cert }: { key: string; cert: string }): Promise<SecureBack> {
   const names: unknown[] = []
   const server = createServer(
@@ -87,7 +87,7 @@ async function askForWebSocket(url: string): Promise<string> {
 }
 
 for (const variable of ['DJANGO_UPSTREAM_CA', 'NODE_EXTRA_CA_CERTS']) {
-  test(`an upstream's certificate holds for the upstream's name, with an authority of ${variable}`, async (t) => {
+  test(`an upstream's certificate is checked against the upstream's name, with an authority of ${variable}`, async (t) => {
     const files = await certify(t, 'localhost')
     const back = await startSecure(t, files)
     const service = await startService(t, { env: { DJANGO_UPSTREAM: back.url, [variable]: files.ca } })
@@ -100,7 +100,7 @@ for (const variable of ['DJANGO_UPSTREAM_CA', 'NODE_EXTRA_CA_CERTS']) {
   })
 }
 
-test("an upstream whose certificate is another's, or nobody's, is a 502, and the log says why", async (t) => {
+test('an upstream with a certificate for another name or of an unknown authority is a 502, and the log says why', async (t) => {
   const [own, other] = await Promise.all([certify(t, 'localhost'), certify(t, 'other.example')])
   for (const [files, ca, why] of [
     [
@@ -128,7 +128,7 @@ test("an upstream whose certificate is another's, or nobody's, is a 502, and the
   }
 })
 
-test('an authority that cannot be read, or has no use, is a problem of the settings', async (t) => {
+test('an authority that cannot be read or is not used is reported as a problem of the settings', async (t) => {
   const folder = temporaryFolder(t)
   const { ca } = await certify(t, 'localhost')
   writeFileSync(join(folder, 'empty.pem'), 'no certificate')

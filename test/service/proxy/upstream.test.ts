@@ -15,7 +15,7 @@ import { openSocket, sendRaw, startBack, startBefore } from './behind.ts'
 
 const hello = (_: IncomingMessage, response: ServerResponse) => void response.end('from the back')
 
-test('what is not served here comes from the server behind, without a session and without our headers', async (t) => {
+test('other paths are answered by the upstream, without a session and without headers of this service', async (t) => {
   const back = await startBack(t, (_, response) => {
     response.writeHead(418, 'Short And Stout', [
       ...['Set-Cookie', 'a=1; Path=/', 'Set-Cookie', 'b="2, 3"', 'Vary', 'Accept-Language', 'Vary', 'Cookie'],
@@ -47,7 +47,7 @@ test('what is not served here comes from the server behind, without a session an
   t.deepEqual(finished, [['upstream', 418]])
 })
 
-test('our pages come from here, and other methods of theirs from the server behind', async (t) => {
+test('our pages are served here, and other methods of their paths by the upstream', async (t) => {
   const back = await startBack(t, hello)
   const { url, finished } = await startBefore(t, back.url)
   const get = async (path: string, init: RequestInit = {}) => {
@@ -70,7 +70,7 @@ test('our pages come from here, and other methods of theirs from the server behi
   t.is(finished.filter(([route]) => route === 'upstream').length, 6)
 })
 
-test('a target is passed on as it was written', async (t) => {
+test('a target is passed on unchanged', async (t) => {
   const back = await startBack(t, hello)
   const { url } = await startBefore(t, back.url)
   for (const target of [
@@ -99,7 +99,7 @@ test('a target with a host is passed on as its path, with that host', async (t) 
   t.true(back.heads[0]?.includes('\nhost: library.example.com:81\n'))
 })
 
-test('a host that is not ours gets no further', async (t) => {
+test('a disallowed host is not passed on', async (t) => {
   const back = await startBack(t, hello)
   const { url } = await startBefore(t, back.url)
   const answer = await sendRaw(url, 'GET /admin/ HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n')
@@ -170,7 +170,7 @@ for (const [trustedProxy, expected] of [
     },
   ],
 ] as const) {
-  test(`who asked is said by us, and by a proxy in front only what it is trusted with: ${trustedProxy}`, async (t) => {
+  test(`X-Forwarded-… headers are set here, and kept from a proxy only if it is trusted with them: ${trustedProxy}`, async (t) => {
     const back = await startBack(t, hello)
     const { url } = await startBefore(t, back.url, { trustedProxy })
     await sendRaw(url, `GET /x HTTP/1.1\r\n${SPOOFED.join('\r\n')}\r\nConnection: close\r\n\r\n`)
@@ -187,7 +187,7 @@ for (const [trustedProxy, expected] of [
   })
 }
 
-/** The headers with which this request reaches the server behind. */
+/** Returns the headers with which this request reaches the upstream. */
 async function passedOn(
   t: Scope,
   lines: readonly string[],
@@ -200,7 +200,7 @@ async function passedOn(
   return Object.fromEntries(received.map((line) => line.split(': ', 2)))
 }
 
-test('of several values that trusted proxies wrote, the last is passed on', async (t) => {
+test('of several values by trusted proxies, the last is passed on', async (t) => {
   const lines = ['GET /x HTTP/1.1', 'Host: a', 'X-Forwarded-Host: evil.example, library.example.com']
   const headers = await passedOn(t, [...lines, 'X-Forwarded-Proto: https, http', 'X-Forwarded-Port: 1, 82'], {
     trustedProxy: ['host', 'proto'],
@@ -221,7 +221,7 @@ for (const header of [
   'Front-End-Https: on',
   'Forwarded: for=203.0.113.7;proto=https',
 ]) {
-  test(`where the proxy in front says ${header}, no X-Forwarded-Proto is made up`, async (t) => {
+  test(`when the proxy in front sends ${header}, no X-Forwarded-Proto is added`, async (t) => {
     const lines = ['GET /x HTTP/1.1', 'Host: library.example.com', header]
     const [name = '', value] = header.split(': ')
     const trusted = await passedOn(t, lines, { trustedProxy: ['host', 'proto', 'for'] })
@@ -234,13 +234,13 @@ for (const header of [
   })
 }
 
-test('a Forwarded that says no scheme does not keep us from saying it', async (t) => {
+test('with a Forwarded header without a scheme, X-Forwarded-Proto is still added', async (t) => {
   const lines = ['GET /x HTTP/1.1', 'Host: library.example.com', 'Forwarded: for=203.0.113.7']
   const headers = await passedOn(t, lines, { trustedProxy: ['host', 'proto', 'for'] })
   t.is(headers['x-forwarded-proto'], 'http')
 })
 
-test('HTTP/1.0 without a Host is passed on with the address that was asked, not with that of the server behind', async (t) => {
+test('HTTP/1.0 without Host is passed on with the address of the connection, not with that of the upstream', async (t) => {
   const back = await startBack(t, hello)
   const { url } = await startBefore(t, back.url)
   t.true((await sendRaw(url, 'GET /x HTTP/1.0\r\n\r\n')).includes('from the back'))
@@ -249,7 +249,7 @@ test('HTTP/1.0 without a Host is passed on with the address that was asked, not 
   t.true(back.heads[0]?.includes(`\nx-forwarded-host: ${host}\n`))
 })
 
-test('headers of one connection stay on it, those that Connection names too, in both directions', async (t) => {
+test('connection headers, including those that Connection names, are not passed on in either direction', async (t) => {
   const back = await startBack(t, (_, response) => {
     response.writeHead(200, [
       ...[
@@ -314,7 +314,7 @@ for (const [name, head, body] of [
   ['a space before the colon', 'POST /x HTTP/1.1\r\nTransfer-Encoding : chunked', '0\r\n\r\n'],
   ['a bare CR', 'POST /x HTTP/1.1\r\nX: a\rTransfer-Encoding: chunked', '0\r\n\r\n'],
 ] as const) {
-  test(`a request whose end two servers may see in two places gets no further: ${name}`, async (t) => {
+  test(`a request whose end two servers may see differently is not passed on: ${name}`, async (t) => {
     const back = await startBack(t, hello)
     const { url } = await startBefore(t, back.url)
     const smuggled = 'GET /smuggled HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n'
@@ -324,7 +324,7 @@ for (const [name, head, body] of [
   })
 }
 
-test('a GET with a body ends where it ends: with a length, and in chunks', async (t) => {
+test('a GET with a body keeps its end: with a length, and in chunks', async (t) => {
   const bodies: string[] = []
   const back = await startBack(t, async (request, response) => {
     bodies.push(await text(request))
@@ -341,7 +341,7 @@ test('a GET with a body ends where it ends: with a length, and in chunks', async
   t.true(back.heads.every((line) => line.startsWith('GET /x HTTP/1.1\n')))
 })
 
-test('an upload reaches the server behind as it comes, and no faster than that takes it', async (t) => {
+test('an upload is streamed to the upstream, at the pace of the upstream', async (t) => {
   const started = Promise.withResolvers<IncomingMessage>()
   const back = await startBack(t, async (request, response) => {
     request.once('readable', () => started.resolve(request))
@@ -366,7 +366,7 @@ test('an upload reaches the server behind as it comes, and no faster than that t
   }
   upload.on('drain', write)
   write()
-  await started.promise // although the upload is not over
+  await started.promise // although the upload has not ended
   let before = -1
   while (before !== written) {
     before = written
@@ -378,7 +378,7 @@ test('an upload reaches the server behind as it comes, and no faster than that t
   t.is(await text(response), String(size))
 })
 
-test('a download comes no faster than the client takes it, and whole', async (t) => {
+test('a download is streamed at the pace of the client, and complete', async (t) => {
   const size = 64 * 1024 ** 2
   let written = 0
   const back = await startBack(t, async (_, response) => {
@@ -402,7 +402,7 @@ test('a download comes no faster than the client takes it, and whole', async (t)
   t.is(received, size)
 })
 
-test('what the server behind sends bit by bit arrives bit by bit', async (t) => {
+test('parts of a response arrive as the upstream sends them', async (t) => {
   const next = Promise.withResolvers<void>()
   const back = await startBack(t, async (_, response) => {
     response.writeHead(200, { 'Content-Type': 'text/event-stream' })
@@ -420,7 +420,7 @@ test('what the server behind sends bit by bit arrives bit by bit', async (t) => 
   t.deepEqual(seen, ['data: 1\n\n', 'data: 2\n\n'])
 })
 
-test('a client that leaves takes the request to the server behind along', async (t) => {
+test('a client that disconnects ends the request to the upstream', async (t) => {
   const left = Promise.withResolvers<void>()
   const back = await startBack(t, (_, response) => {
     response.write('beginning')
@@ -437,7 +437,7 @@ test('a client that leaves takes the request to the server behind along', async 
   t.false(log.events.some(({ level }) => level === 'error'))
 })
 
-test('a client that leaves in its upload takes it along, too', async (t) => {
+test('a client that disconnects during its upload ends it, too', async (t) => {
   const left = Promise.withResolvers<void>()
   const arrived = Promise.withResolvers<void>()
   const back = await startBack(t, (request) => {
@@ -453,7 +453,7 @@ test('a client that leaves in its upload takes it along, too', async (t) => {
   t.like(await log.next('http.request'), { aborted: true })
 })
 
-test('a response that breaks off breaks off for the client, with and without a length', async (t) => {
+test('an incomplete response is incomplete for the client, with and without a length', async (t) => {
   const back = await startBack(t, (request, response) => {
     response.writeHead(200, request.url === '/length' ? { 'Content-Length': '100' } : {})
     response.write('half')
@@ -467,7 +467,7 @@ test('a response that breaks off breaks off for the client, with and without a l
   }
 })
 
-test('a server behind that answers before it has read all is heard', async (t) => {
+test('an answer before the end of the request body is passed on', async (t) => {
   const back = await startBack(t, (request, response) => {
     response.writeHead(413, { 'Content-Length': 9 }).write('too large')
     request.resume().once('end', () => response.end())
@@ -481,7 +481,7 @@ test('a server behind that answers before it has read all is heard', async (t) =
   upload.end('half')
 })
 
-test('responses without a body stay so', async (t) => {
+test('responses without a body stay without one', async (t) => {
   const back = await startBack(t, (request, response) => {
     if (request.method === 'HEAD') response.writeHead(200, { 'Content-Length': '1234' })
     else response.writeHead(Number(request.url?.slice(1)), { ETag: '"a"' })
@@ -498,7 +498,7 @@ test('responses without a body stay so', async (t) => {
   }
 })
 
-test('a client that waits to be told so uploads', async (t) => {
+test('a client that waits for 100 Continue uploads', async (t) => {
   const back = await startBack(t, async (request, response) => response.end(await text(request)))
   const { url } = await startBefore(t, back.url)
   const upload = httpRequest(`${url}/x`, {
@@ -513,7 +513,7 @@ test('a client that waits to be told so uploads', async (t) => {
   t.false(back.heads[0]?.includes('\nexpect:'))
 })
 
-test('where the server behind is away, the visitor reads so in our frame and may come again', async (t) => {
+test('when the upstream is unavailable, the visitor gets an error page in our layout and may retry', async (t) => {
   const back = await startBack(t, hello)
   const { url, log, finished, statements } = await startBefore(t, back.url)
   back.server.close()
@@ -536,13 +536,13 @@ test('where the server behind is away, the visitor reads so in our frame and may
   t.is((await fetch(`${url}/catalog/`)).status, 200)
 })
 
-test('what is not HTTP is a 502', async (t) => {
+test('an answer that is not HTTP is a 502', async (t) => {
   const back = await startBack(t, (_, response) => void response.socket?.end('SSH-2.0-OpenSSH\r\n'))
   const { url } = await startBefore(t, back.url)
   t.is((await fetch(`${url}/x`)).status, 502)
 })
 
-test('a status that is none ends the connection, and not us', async (t) => {
+test('an invalid status ends the connection, and not the service', async (t) => {
   const back = await startBack(t, (_, response) => {
     response.socket?.end('HTTP/1.1 000 Nothing\r\nContent-Length: 0\r\n\r\n')
   })
@@ -552,7 +552,7 @@ test('a status that is none ends the connection, and not us', async (t) => {
   t.is((await fetch(`${url}/catalog/`)).status, 200)
 })
 
-test('a silence is a 504, and one in the middle the end', async (t) => {
+test('no data from the upstream is a 504, and in the middle of a response ends it', async (t) => {
   const back = await startBack(t, (request, response) => {
     if (request.url === '/middle') response.write('half')
   })
@@ -565,8 +565,8 @@ test('a silence is a 504, and one in the middle the end', async (t) => {
   await t.throwsAsync(async () => (await fetch(`${url}/middle`)).text())
 })
 
-test('a server behind that does not take the connection is a 504', async (t) => {
-  // It has room for one that waits, and is never asked to take it.
+test('an upstream that does not accept the connection is a 504', async (t) => {
+  // It has room for one waiting connection, and never accepts it.
   const script =
     'import socket, time; s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(0); print(s.getsockname()[1], flush=True); time.sleep(60)'
   const child = spawn(...dyingWithUs('python3', ['-c', script]), { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -582,7 +582,7 @@ test('a server behind that does not take the connection is a 504', async (t) => 
   t.regex(String((await log.next('http.failure')).message), /no connection was made within 200 ms/)
 })
 
-test('the server behind may listen on a Unix socket', async (t) => {
+test('the upstream may listen on a Unix socket', async (t) => {
   const socketPath = join(temporaryFolder(t), 'django.sock')
   const server = createServer((request, response) => response.end(`${request.headers.host}${request.url}`))
   server.listen(socketPath)

@@ -12,7 +12,7 @@ import { startBack } from '../proxy/behind.ts'
 
 interface Served {
   readonly port: number
-  /** The connections, in the order of their coming. */
+  /** The connections, in order of arrival. */
   readonly sockets: Socket[]
 }
 
@@ -36,7 +36,7 @@ function open(t: Scope, port: number): Socket {
 
 const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
 
-/** A listener that answers when it is told to, and keeps count. */
+/** A listener that answers when told to, and counts the requests. */
 function createGate() {
   const waiting: (() => void)[] = []
   let running = 0
@@ -62,7 +62,7 @@ function createGate() {
     },
   }
 }
-test('of thousands of requests on one connection ten are worked on, and all are answered in order', async (t) => {
+test('of thousands of requests on one connection ten run at once, and all are answered in order', async (t) => {
   const gate = createGate()
   const { port } = await serve(t, gate.listener)
   const socket = open(t, port)
@@ -81,7 +81,7 @@ test('of thousands of requests on one connection ten are worked on, and all are 
   t.is(gate.most(), 10)
 })
 
-test('a connection whose requests wait is read no further, and others are served', async (t) => {
+test('a connection with waiting requests is not read further, and others are served', async (t) => {
   const stuck: ServerResponse[] = []
   const { port, sockets } = await serve(t, (request, response) => {
     if (request.url === '/quick') response.end('quick')
@@ -89,7 +89,7 @@ test('a connection whose requests wait is read no further, and others are served
   })
   const flood = open(t, port)
   const chunk = get('/slow').repeat(1000)
-  // Until the kernel's buffers are full, too.
+  // Until the kernel's buffers are also full.
   while (flood.write(chunk)) await new Promise(setImmediate)
   const other = open(t, port)
   for (let round = 0; round < 20; round += 1) {
@@ -100,7 +100,7 @@ test('a connection whose requests wait is read no further, and others are served
   t.true((sockets[0]?.bytesRead ?? 0) <= 2 * 64 * 1024, String(sockets[0]?.bytesRead))
 })
 
-test('bodies in a pipeline arrive whole, whatever waits before them', async (t) => {
+test('bodies in a pipeline arrive complete, whatever waits before them', async (t) => {
   const { port } = await serve(t, async (request, response) => {
     response.end(`[${(await text(request)).length}]`)
   })
@@ -116,7 +116,7 @@ test('bodies in a pipeline arrive whole, whatever waits before them', async (t) 
   )
 })
 
-test('who leaves takes along the requests that wait; who would keep too many waiting is closed', async (t) => {
+test('a closed connection drops its waiting requests; a connection with too many waiting requests is closed', async (t) => {
   const asked: string[] = []
   const left = Promise.withResolvers<void>()
   const { port } = await serve(
@@ -142,7 +142,7 @@ test('who leaves takes along the requests that wait; who would keep too many wai
   t.is(asked.filter((path) => path === '/next').length, 10)
 })
 
-test('a flood on one connection makes no flood of connections to the upstream', async (t) => {
+test('many requests on one connection do not open many connections to the upstream', async (t) => {
   let open = 0
   let most = 0
   const back = await startBack(t, (_, response) => {
@@ -166,7 +166,7 @@ test('a flood on one connection makes no flood of connections to the upstream', 
   socket.destroy()
 })
 
-test('a body that takes too long is a 408, and after its answer the end', async (t) => {
+test('a body that takes too long is a 408, or after the answer closes the connection', async (t) => {
   const server = createServer(
     limitBodyTime((request, response) => {
       if (request.url === '/answered') response.end('answered')

@@ -5,7 +5,7 @@ import test from 'ava'
 import { createRequestBodies, type RequestBody } from '../../../src/service/server/request-body.ts'
 import { openSocket, startBack } from '../proxy/behind.ts'
 
-test('a client that sends too slowly is told of once, and nothing watches it any more', async (t) => {
+test('a slow client is reported once, and then no longer watched', async (t) => {
   const back = await startBack(t, (request) => void request.resume().on('error', () => {}))
   const bodies = createRequestBodies({ buffer: 0, timeout: 1000 })
   const slow = Promise.withResolvers<RequestBody>()

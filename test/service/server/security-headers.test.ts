@@ -27,7 +27,7 @@ for (const path of ['/catalog/', '/nothing', '/health/live']) {
 const hsts = { maxAge: 3600, includeSubDomains: true, preload: false }
 const https = { 'X-Forwarded-Proto': 'https' }
 
-test('Strict-Transport-Security is sent where asked for, over HTTPS alone', async (t) => {
+test('Strict-Transport-Security is sent only if configured, and only over HTTPS', async (t) => {
   const { url } = await startLibrary(t, { app: () => ({ hsts, trustedProxy: ['proto'] }) })
   const header = 'Strict-Transport-Security'
   t.is(
@@ -37,12 +37,12 @@ test('Strict-Transport-Security is sent where asked for, over HTTPS alone', asyn
   t.is((await fetch(`${url}/catalog/`)).headers.get(header), null)
 })
 
-test('a proxy is not believed unless it is trusted', async (t) => {
+test('X-Forwarded-Proto counts only from a trusted proxy', async (t) => {
   const { url } = await startLibrary(t, { app: () => ({ hsts }) })
   t.is((await fetch(`${url}/catalog/`, { headers: https })).headers.get('Strict-Transport-Security'), null)
 })
 
-test('unless asked for there is no Strict-Transport-Security, which would replace that of Django', async (t) => {
+test('by default there is no Strict-Transport-Security, which would replace the header of Django', async (t) => {
   const { url } = await startLibrary(t, { app: () => ({ trustedProxy: ['proto'] }) })
   t.is((await fetch(`${url}/catalog/`, { headers: https })).headers.get('Strict-Transport-Security'), null)
 })

@@ -2,7 +2,7 @@ import test from 'ava'
 import { limitTime } from '../../../src/service/server/time-limit.ts'
 import { startLibrary } from '../../support/library.ts'
 
-test('a page that is not made in time is a 503 that says when to try again', async (t) => {
+test('a page that is not ready in time is a 503 with Retry-After', async (t) => {
   const late = Promise.withResolvers<void>()
   const { url, log } = await startLibrary(t, {
     app: () => ({
@@ -25,7 +25,7 @@ test('a page that is not made in time is a 503 that says when to try again', asy
   t.is((await log.next('http.failure')).code, 'ERR_REQUEST_TIMEOUT')
 })
 
-test('a page that is made in time is not touched, nor is what it throws', async (t) => {
+test('a page that is ready in time is unchanged, and so is an error that it throws', async (t) => {
   const { url } = await startLibrary(t, {
     app: () => ({
       sessionMiddleware: limitTime(
