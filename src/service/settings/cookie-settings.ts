@@ -1,6 +1,7 @@
 import { quoted } from '../../checks/quoted.ts'
 import type { CookieSettings } from '../../django/cookie.ts'
 import type { VersionProfile } from '../../django/versions.ts'
+import type { SettingName } from './definitions.ts'
 import type { Environment } from './environment.ts'
 
 export interface CookieContext {
@@ -13,7 +14,7 @@ export interface CookieContext {
 /** The settings of one cookie: `SESSION_COOKIE` and then _NAME, _DOMAIN and so on, or `CSRF_COOKIE`. */
 export function readCookieSettings(
   environment: Environment,
-  prefix: string,
+  prefix: 'SESSION_COOKIE' | 'CSRF_COOKIE',
   { defaults, profile, problems }: CookieContext,
 ): CookieSettings {
   const cookie = {
@@ -29,7 +30,7 @@ export function readCookieSettings(
 }
 
 // Django's setting is the text 'None', or False for no attribute at all.
-function readSameSite(environment: Environment, name: string): CookieSettings['sameSite'] {
+function readSameSite(environment: Environment, name: SettingName): CookieSettings['sameSite'] {
   const choices = ['Lax', 'Strict', 'None', 'False', 'false'] as const
   const sameSite = environment.oneOf(name, choices, 'Lax')
   return sameSite === 'False' || sameSite === 'false' ? null : sameSite

@@ -2,14 +2,18 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import { quoted } from '../../checks/quoted.ts'
+import type { SettingName } from './definitions.ts'
+
+/** The variables that are read: settings of the table in definitions.ts, and those of Python's temporary folder. */
+export type VariableName = SettingName | 'TMPDIR' | 'TEMP' | 'TMP'
 
 /** Reads variables one by one; whatever is wrong goes to `problems`, and the default stands in for it. */
 export interface Environment {
   /** The text, or null when the variable is not set or empty. */
-  text(name: string): string | null
-  boolean(name: string, byDefault: boolean): boolean
-  number(name: string, byDefault: number, range: { min: number; max: number; integer?: boolean }): number
-  oneOf<T extends string>(name: string, choices: readonly T[], byDefault: T): T
+  text(name: VariableName): string | null
+  boolean(name: SettingName, byDefault: boolean): boolean
+  number(name: SettingName, byDefault: number, range: { min: number; max: number; integer?: boolean }): number
+  oneOf<T extends string>(name: SettingName, choices: readonly T[], byDefault: T): T
   /** Names of the variables that are set. */
   names(): string[]
 }

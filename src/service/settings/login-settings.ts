@@ -1,5 +1,6 @@
 import { quoted } from '../../checks/quoted.ts'
 import { lenientPath } from '../../django/path-info.ts'
+import type { SettingName } from './definitions.ts'
 import type { Environment } from './environment.ts'
 
 export interface LoginSettings {
@@ -27,9 +28,9 @@ export interface TriesSettings {
 }
 
 export function readLoginSettings(environment: Environment, problems: string[]): LoginSettings {
-  const count = (name: string, byDefault: number) =>
+  const count = (name: SettingName, byDefault: number) =>
     environment.number(name, byDefault, { min: 1, max: 1_000_000 })
-  function url(name: string): string | null {
+  function url(name: SettingName): string | null {
     const text = environment.text(name)
     if (text !== null && !/^(?:https?:\/)?\/[\x21-\x7e]*$/i.test(text)) {
       // Django takes names of URL patterns, too, which only it can look up.

@@ -21,6 +21,7 @@ import {
   type Limits,
   readDatabaseUrl,
 } from './database-settings.ts'
+import type { SettingName } from './definitions.ts'
 import { createEnvironment, type Environment, readEnvFile, readList } from './environment.ts'
 import { type LoginSettings, readLoginSettings } from './login-settings.ts'
 import { type MessagesSettings, readMessagesSettings } from './messages-settings.ts'
@@ -300,7 +301,7 @@ function readDatabaseZones(
   },
 ): Pick<Settings, 'databaseTimeZone' | 'sessionDatabaseTimeZone'> {
   const { database, sessionDatabase, useTz, problems, warnings } = options
-  const read = (name: string, kind: DatabaseSettings['kind'] | undefined): string => {
+  const read = (name: SettingName, kind: DatabaseSettings['kind'] | undefined): string => {
     const zone = environment.text(name)
     if (zone === null) return 'UTC'
     if (!isTimeZone(zone))
@@ -429,7 +430,7 @@ function readFilePath(environment: Environment, cwd: string): string {
 
 function readDottedPath(
   environment: Environment,
-  name: string,
+  name: SettingName,
   { paths: { built, known }, problems }: { paths: DottedPaths; problems: string[] },
 ): string {
   const path = environment.text(name) ?? built[0]

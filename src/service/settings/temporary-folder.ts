@@ -7,7 +7,7 @@ import type { Environment } from './environment.ts'
  * Source: Python's tempfile.py, _candidate_tempdir_list.
  */
 export function pythonTemporaryFolder(environment: Environment, cwd: string): string {
-  const named = ['TMPDIR', 'TEMP', 'TMP']
+  const named = (['TMPDIR', 'TEMP', 'TMP'] as const)
     .map((name) => environment.text(name))
     .filter((name) => name !== null)
   const candidates = [...named, '/tmp', '/var/tmp', '/usr/tmp'].map((folder) => resolve(cwd, folder))
