@@ -242,6 +242,12 @@ test('only the settings look at the environment, which the command line hands th
   )
 })
 
+test('the monotonic clock is handed in: performance.now is only the default of a parameter', (t) => {
+  const isDefault = /\bmonotonic = \(\) => performance\.now\(\)(?=[,\s}])/g
+  const callers = files.filter((file) => /\bperformance\b/.test(sourceOf(file).replace(isDefault, '')))
+  t.deepEqual(callers, [])
+})
+
 test('npm scripts run on the pinned Node', (t) => {
   const { optionalDependencies: pins } = JSON.parse(
     readFileSync(new URL('../tools/node/package.json', import.meta.url), 'utf8'),

@@ -11,10 +11,11 @@ const UNVERIFIED_INTERVAL = 60_000
 /** At most once a minute for each reason; `process.emitWarning` unless something else is to be told. */
 export function createUnverifiedLog(
   tell: (problem: UnverifiedUser) => void = warn,
+  { monotonic = () => performance.now() }: { monotonic?: () => number } = {},
 ): (reason: UnverifiedUser['reason']) => void {
   const toldAt = new Map<string, number>()
   return (reason) => {
-    const now = performance.now()
+    const now = monotonic()
     if (now - (toldAt.get(reason) ?? Number.NEGATIVE_INFINITY) < UNVERIFIED_INTERVAL) return
     toldAt.set(reason, now)
     tell({ reason, message: UNVERIFIED[reason] })

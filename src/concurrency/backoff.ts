@@ -5,7 +5,7 @@ export interface BackoffOptions {
   readonly longest: number
   /** A number from 0 to 1; default: Math.random. */
   readonly random?: () => number
-  /** Milliseconds of a clock that never goes back; default: performance.now. */
+  /** Milliseconds of a clock that never goes back; default: the system's own. */
   readonly monotonic?: () => number
 }
 

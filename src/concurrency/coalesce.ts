@@ -16,7 +16,7 @@ export interface CoalesceOptions<Input> {
    * and all others wait for it.
    */
   readonly gathering?: number
-  /** Milliseconds of a clock that never goes back; default: performance.now. */
+  /** Milliseconds of a clock that never goes back; default: the system's own. */
   readonly monotonic?: () => number
 }
 

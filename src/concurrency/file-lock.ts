@@ -9,7 +9,7 @@ export interface FileLockOptions {
   readonly timeout: number
   /** A number from 0 to 1, which spreads the attempts of several processes; default: Math.random. */
   readonly random?: () => number
-  /** Milliseconds of a clock that never goes back; default: performance.now. */
+  /** Milliseconds of a clock that never goes back; default: the system's own. */
   readonly monotonic?: () => number
 }
 

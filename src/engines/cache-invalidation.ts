@@ -14,6 +14,8 @@ export interface StaleEntriesOptions {
   readonly maxOwed?: number
   /** Runs something later and gives what cancels it; unless given a timer, which keeps no process alive. */
   readonly schedule?: (run: () => void, milliseconds: number) => () => void
+  /** Milliseconds of a clock that never goes back; default: the system's own. */
+  readonly monotonic?: () => number
   /** Listeners: `cacheFailure` happens for each removal that fails, and when some are given up; no key is part of it. */
   readonly events?: Partial<SessionEvents>
 }
@@ -55,6 +57,7 @@ export function createStaleEntries({
   retryInterval = 250,
   maxOwed = 100_000,
   schedule = unreferencedTimer,
+  monotonic = () => performance.now(),
   events,
 }: StaleEntriesOptions): StaleEntries {
   const { cacheFailure } = guardEvents(events)
@@ -127,7 +130,7 @@ export function createStaleEntries({
 
   function removeDue(): void {
     cancelSoon = null
-    const now = performance.now()
+    const now = monotonic()
     for (const [key, due] of soon) {
       if (due > now) {
         cancelSoon = schedule(removeDue, due - now)
@@ -143,7 +146,7 @@ export function createStaleEntries({
 
     removeSoon(key) {
       soon.delete(key)
-      soon.set(key, performance.now() + settleTime)
+      soon.set(key, monotonic() + settleTime)
       cancelSoon ??= schedule(removeDue, settleTime)
     },
 

@@ -8,7 +8,7 @@ export interface RetryingEngineOptions {
   readonly timeout?: number
   /** Between 0 and 1: spreads the repeats of several processes. */
   readonly random?: () => number
-  /** Milliseconds of a clock that never goes back; default: performance.now. */
+  /** Milliseconds of a clock that never goes back; default: the system's own. */
   readonly monotonic?: () => number
   /** Called at each repeat, for a counter. */
   readonly onRetry?: ((error: unknown) => void) | undefined

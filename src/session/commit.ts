@@ -52,6 +52,8 @@ export interface SessionCommitsOptions {
   readonly now: () => Date
   /** How long a write may be repeated while others keep winning, in milliseconds. */
   readonly conflictTimeout?: number
+  /** Milliseconds of a clock that never goes back; default: the system's own. */
+  readonly monotonic?: () => number
   /** Between 0 and 1: spreads the repeats of several processes. */
   readonly random?: () => number
   readonly events?: Pick<SessionEvents, 'conflict'>
@@ -96,6 +98,7 @@ export function createSessionCommits({
   newSessionKey,
   now,
   conflictTimeout = 2000,
+  monotonic = () => performance.now(),
   random = Math.random,
   events = NO_EVENTS,
 }: SessionCommitsOptions): SessionCommits {
@@ -138,7 +141,7 @@ export function createSessionCommits({
     stored: StoredSession,
     write: (current: StoredSession) => Promise<R>,
   ): Promise<R> {
-    const start = performance.now()
+    const start = monotonic()
     let current = stored
     for (let conflicts = 1; ; conflicts += 1) {
       try {
@@ -147,7 +150,7 @@ export function createSessionCommits({
         if (error instanceof UpdateError) throw new SessionInterrupted({ cause: error })
         if (!(error instanceof ConflictError)) throw error
         events.conflict()
-        if (performance.now() - start > conflictTimeout) throw new ConflictTimeout(conflictTimeout)
+        if (monotonic() - start > conflictTimeout) throw new ConflictTimeout(conflictTimeout)
         await delay(pauseAfter(conflicts, random))
         current = await reload(sessionKey, error)
       }

@@ -40,6 +40,8 @@ export interface SessionsOptions {
   readonly now?: () => Date
   readonly newSessionKey?: () => string
   readonly conflictTimeout?: number
+  /** Milliseconds of a clock that never goes back; default: the system's own. */
+  readonly monotonic?: () => number
   /** Listeners: `unreadable` and `conflict` happen here. */
   readonly events?: Partial<SessionEvents>
   /** What an error of the engine, or of a save, becomes before the request meets it. */

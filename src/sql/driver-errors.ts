@@ -32,7 +32,7 @@ export type ErrorClass = (error: unknown) => boolean
 // ── What happened ──
 
 /** Another transaction holds or has changed the row. The statement is rolled back. */
-export const isLockConflict = errorClass({
+export const isLockConflict: ErrorClass = errorClass({
   mysql: {
     ER_LOCK_WAIT_TIMEOUT: 1205,
     ER_LOCK_DEADLOCK: 1213, // also a failed certification in Galera
@@ -42,19 +42,19 @@ export const isLockConflict = errorClass({
 })
 
 /** The server gives no connection, since it has no free one. */
-export const isTooManyConnections = errorClass({
+export const isTooManyConnections: ErrorClass = errorClass({
   mysql: { ER_CON_COUNT_ERROR: 1040, ER_TOO_MANY_USER_CONNECTIONS: 1203 },
   postgresql: { too_many_connections: '53300' },
 })
 
 /** The server is up, but takes no statements yet. */
-export const isNotReady = errorClass({
+export const isNotReady: ErrorClass = errorClass({
   mysql: { ER_UNKNOWN_COM_ERROR: 1047 }, // Galera: "WSREP has not yet prepared node for application use"
   postgresql: { cannot_connect_now: '57P03' },
 })
 
 /** The server accepts no connection or no statement from this client, for now. Nothing says what became of a statement. */
-export const isUnavailable = errorClass({
+export const isUnavailable: ErrorClass = errorClass({
   mysql: { ER_SERVER_OFFLINE_MODE: 3032, ER_SERVER_ISNT_AVAILABLE: 3168 },
   postgresql: {
     sqlclient_unable_to_establish_sqlconnection: '08001',
@@ -63,7 +63,7 @@ export const isUnavailable = errorClass({
 })
 
 /** The server has too little memory, or a limit of its own is reached. */
-export const isOutOfResources = errorClass({
+export const isOutOfResources: ErrorClass = errorClass({
   mysql: {
     ER_OUTOFMEMORY: 1037,
     ER_OUT_OF_RESOURCES: 1041,
@@ -78,13 +78,13 @@ export const isOutOfResources = errorClass({
 })
 
 /** The connection ended without a word from the server. */
-export const isHungUp = errorClass({
+export const isHungUp: ErrorClass = errorClass({
   client: ['PROTOCOL_CONNECTION_LOST', 'ECONNRESET', 'ECONNABORTED', 'EPIPE'],
   message: /Connection terminated(?: unexpectedly)?$/, // pg
 })
 
 /** The server said that it ends the connection. */
-export const isEndedByServer = errorClass({
+export const isEndedByServer: ErrorClass = errorClass({
   mysql: {
     ER_SERVER_SHUTDOWN: 1053,
     ER_NORMAL_SHUTDOWN: 1077,
@@ -104,11 +104,11 @@ export const isEndedByServer = errorClass({
 })
 
 /** The connection had ended before the statement was sent. */
-export const isNeverSent = errorClass({
+export const isNeverSent: ErrorClass = errorClass({
   message: /(?:Can't add new command when connection is in closed state|is not queryable)$/, // mysql2; pg
 })
 
-export const isConnectionRefused = errorClass({ client: ['ECONNREFUSED'] })
+export const isConnectionRefused: ErrorClass = errorClass({ client: ['ECONNREFUSED'] })
 
 /** There is no way to the host, or its name does not resolve. */
 const isUnreachable = errorClass({
@@ -116,7 +116,7 @@ const isUnreachable = errorClass({
 })
 
 /** No answer came in time, or the server ended a statement that took too long. */
-export const isTimedOut = errorClass({
+export const isTimedOut: ErrorClass = errorClass({
   mysql: {
     ER_QUERY_INTERRUPTED: 1317,
     ER_STATEMENT_TIMEOUT: 1969, // MariaDB
@@ -129,7 +129,7 @@ export const isTimedOut = errorClass({
 })
 
 /** Nothing can be written there for now, as during a failover. */
-export const isReadOnly = errorClass({
+export const isReadOnly: ErrorClass = errorClass({
   mysql: {
     ER_OPTION_PREVENTS_STATEMENT: 1290, // read_only, super_read_only
     ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION: 1792, // transaction_read_only
@@ -141,7 +141,7 @@ export const isReadOnly = errorClass({
   client: ['EROFS'],
 })
 
-export const isDiskFull = errorClass({
+export const isDiskFull: ErrorClass = errorClass({
   mysql: { ER_DISK_FULL: 1021, ER_RECORD_FILE_FULL: 1114 },
   postgresql: { disk_full: '53100' },
   sqlite: ['SQLITE_FULL'],
@@ -155,14 +155,14 @@ const isLostAtCommit = errorClass({ mysql: { ER_ERROR_DURING_COMMIT: 1180 } })
 const isUnknownError = errorClass({ mysql: { ER_UNKNOWN_ERROR: 1105 } })
 
 /** A row with this primary or unique key exists. */
-export const isDuplicateKey = errorClass({
+export const isDuplicateKey: ErrorClass = errorClass({
   mysql: { ER_DUP_ENTRY: 1062 },
   postgresql: { unique_violation: '23505' },
   sqlite: ['SQLITE_CONSTRAINT_PRIMARYKEY', 'SQLITE_CONSTRAINT_UNIQUE'],
 })
 
 /** A NOT NULL column was given NULL, or no value where it has no default. */
-export const isMissingValue = errorClass({
+export const isMissingValue: ErrorClass = errorClass({
   mysql: {
     ER_BAD_NULL_ERROR: 1048,
     ER_NO_DEFAULT_FOR_FIELD: 1364, // also of an INSERT … SELECT without a row
@@ -171,26 +171,26 @@ export const isMissingValue = errorClass({
   sqlite: ['SQLITE_CONSTRAINT_NOTNULL'],
 })
 
-export const isMissingTable = errorClass({
+export const isMissingTable: ErrorClass = errorClass({
   mysql: { ER_NO_SUCH_TABLE: 1146 },
   postgresql: { invalid_schema_name: '3F000', undefined_table: '42P01' },
   sqliteMessage: /no such table/,
 })
 
-export const isMissingColumn = errorClass({
+export const isMissingColumn: ErrorClass = errorClass({
   mysql: { ER_BAD_FIELD_ERROR: 1054 },
   postgresql: { undefined_column: '42703' },
   sqliteMessage: /no such column/,
 })
 
 /** This database user may not do this with this table. MySQL says so as well where the table does not exist. */
-export const isPermissionDenied = errorClass({
+export const isPermissionDenied: ErrorClass = errorClass({
   mysql: { ER_TABLEACCESS_DENIED_ERROR: 1142, ER_COLUMNACCESS_DENIED_ERROR: 1143 },
   postgresql: { insufficient_privilege: '42501' },
 })
 
 /** The character set of the column cannot hold a text that it is compared with. */
-export const isNotInCharset = errorClass({
+export const isNotInCharset: ErrorClass = errorClass({
   mysql: {
     ER_CANT_AGGREGATE_2COLLATIONS: 1267, // MariaDB
     ER_CANNOT_CONVERT_STRING: 3854, // MySQL
@@ -198,11 +198,11 @@ export const isNotInCharset = errorClass({
 })
 
 /** The statement is larger than `max_allowed_packet`. The server does not read it, and hangs up after this answer. */
-export const isTooLargeForPacket = errorClass({
+export const isTooLargeForPacket: ErrorClass = errorClass({
   mysql: { ER_NET_PACKET_TOO_LARGE: 1153, ER_WARN_ALLOWED_PACKET_OVERFLOWED: 1301 },
 })
 
-export const isTooLongForColumn = errorClass({
+export const isTooLongForColumn: ErrorClass = errorClass({
   mysql: { ER_DATA_TOO_LONG: 1406 },
   postgresql: { string_data_right_truncation: '22001' },
 })

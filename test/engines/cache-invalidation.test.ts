@@ -176,3 +176,20 @@ test('a removal that fails does not reject, though its listener throws', async (
   await t.notThrowsAsync(removal)
   t.is(waiting.size, 1, 'it is tried again')
 })
+
+test('the time until the second removal of a key begins anew with each call for it', async (t) => {
+  const [cache, { schedule, elapse, waiting }] = [createScriptedCache(), createSchedule()]
+  let milliseconds = 0
+  const stale = createStaleEntries({ cache, schedule, settleTime: 1000, monotonic: () => milliseconds })
+  stale.removeSoon('a')
+  stale.removeSoon('b')
+  milliseconds = 600
+  stale.removeSoon('a')
+  milliseconds = 1000
+  await elapse()
+  t.deepEqual(cache.keys(), ['b'])
+  milliseconds = 1600
+  await elapse()
+  t.deepEqual(cache.keys(), ['b', 'a'])
+  t.is(waiting.size, 0)
+})

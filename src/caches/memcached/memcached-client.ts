@@ -49,6 +49,8 @@ export interface MemcachedClientOptions {
   readonly commandTimeout: number
   /** Larger values are not kept in memory. */
   readonly maxBytes: number
+  /** Milliseconds of a clock that never goes back; default: the system's own. */
+  readonly monotonic?: () => number
 }
 
 /** How long nothing is tried after a failure, in milliseconds: each try may take a time-out. */
@@ -60,6 +62,7 @@ export function createMemcachedClient({
   connectTimeout,
   commandTimeout,
   maxBytes,
+  monotonic = () => performance.now(),
 }: MemcachedClientOptions): MemcachedClient {
   const name = 'path' in address ? address.path : `${address.host}:${address.port}`
   let connection: MemcachedConnection | null = null
@@ -70,7 +73,7 @@ export function createMemcachedClient({
   }
 
   function open(): MemcachedConnection {
-    if (performance.now() - failedAt < REST) throw unavailable('it has just failed')
+    if (monotonic() - failedAt < REST) throw unavailable('it has just failed')
     const opened: MemcachedConnection = createMemcachedConnection({
       socket: connect(address),
       connectTimeout,
@@ -79,7 +82,7 @@ export function createMemcachedClient({
       unavailable,
       onEnd(isFailure) {
         if (connection === opened) connection = null
-        if (isFailure) failedAt = performance.now()
+        if (isFailure) failedAt = monotonic()
       },
     })
     return opened

@@ -32,6 +32,11 @@ export class NoDatabaseHost extends Error {
   readonly code: string = 'ERR_NO_DATABASE_HOST'
 }
 
+export interface Clock {
+  /** Milliseconds of a clock that never goes back; default: the system's own. */
+  readonly monotonic?: () => number
+}
+
 /**
  * Returns a Knex on this database. Its connections are set up as Django sets up its own: autocommit, `isolation_level`
  * on MySQL, an UPDATE counts the rows that it matches. Dates are returned as the text of the column. Connects when first
@@ -40,15 +45,15 @@ export class NoDatabaseHost extends Error {
  * last connection. When that host fails, the pool moves to the next, and stays there until that one fails too.
  * @throws {MissingDatabase} {DatabaseMismatch}
  */
-export function openDatabase(settings: DatabaseSettings): Knex {
-  return knex(knexConfig(settings))
+export function openDatabase(settings: DatabaseSettings, clock: Clock = {}): Knex {
+  return knex(knexConfig(settings, clock))
 }
 
 /** The Knex configuration of `openDatabase`, also for the `knex` command. @throws as `openDatabase` */
-export function knexConfig(settings: DatabaseSettings): Knex.Config {
+export function knexConfig(settings: DatabaseSettings, clock: Clock = {}): Knex.Config {
   const milliseconds = settings.timeout * 1000
   return {
-    ...dialectConfig(settings),
+    ...dialectConfig(settings, clock),
     // Otherwise the message of a failed statement contains its values, such as session data.
     compileSqlOnError: false,
     // Knex also throws what it would print here; a connection lost while idle is replaced.
@@ -68,17 +73,17 @@ type ServerSettings = MysqlSettings | PostgresqlSettings
 
 // With `version`, Knex does not query the version: that query has no time-out, and if MySQL does not answer, Knex does not
 // query again.
-function dialectConfig(settings: DatabaseSettings): Knex.Config {
+function dialectConfig(settings: DatabaseSettings, clock: Clock): Knex.Config {
   switch (settings.kind) {
     case 'mysql':
       return {
-        client: serverClient('mysql2', settings),
+        client: serverClient('mysql2', settings, clock),
         connection: mysqlConnection(settings),
         version: 'latest',
       }
     case 'postgresql':
       return {
-        client: serverClient('pg', settings),
+        client: serverClient('pg', settings, clock),
         connection: postgresqlConnection(settings),
         version: '14',
       }
@@ -88,7 +93,11 @@ function dialectConfig(settings: DatabaseSettings): Knex.Config {
 }
 
 /** Knex's client class, with connections that choose their host and set themselves up. */
-function serverClient(client: 'mysql2' | 'pg', settings: ServerSettings): typeof knex.Client {
+function serverClient(
+  client: 'mysql2' | 'pg',
+  settings: ServerSettings,
+  { monotonic = () => performance.now() }: Clock,
+): typeof knex.Client {
   const { hosts, timeout } = settings
   const Client: typeof knex.Client = knex({ client }).client.constructor
   let driver: unknown
@@ -108,7 +117,7 @@ function serverClient(client: 'mysql2' | 'pg', settings: ServerSettings): typeof
     }
 
     override async acquireRawConnection(): Promise<QueriedConnection> {
-      const end = performance.now() + timeout * 1000
+      const end = monotonic() + timeout * 1000
       const inTurn = [...hosts.entries()]
       inTurn.push(...inTurn.splice(0, current))
       const failures: string[] = []
@@ -116,7 +125,7 @@ function serverClient(client: 'mysql2' | 'pg', settings: ServerSettings): typeof
       for (const [at, host] of inTurn) {
         try {
           // The hosts not yet tried share the remaining time.
-          const share = (end - performance.now()) / (hosts.length - failures.length)
+          const share = (end - monotonic()) / (hosts.length - failures.length)
           const connection = await this.connectTo(host, Math.max(share, 1))
           current = at
           hasServed = true
@@ -131,13 +140,13 @@ function serverClient(client: 'mysql2' | 'pg', settings: ServerSettings): typeof
     }
 
     private async connectTo(host: DatabaseHost, milliseconds: number): Promise<QueriedConnection> {
-      const end = performance.now() + milliseconds
+      const end = monotonic() + milliseconds
       const attempt = this.attempt(host, end)
       const isFirst = !hasServed && hosts.length === 1
       const connection = await (isFirst
         ? rejectOtherProtocol(attempt, { dialect, host, milliseconds })
         : attempt)
-      const timer = setTimeout(() => closeUnanswered(connection, milliseconds), end - performance.now())
+      const timer = setTimeout(() => closeUnanswered(connection, milliseconds), end - monotonic())
       try {
         await dialect.setUp(connection)
       } catch (error) {
@@ -157,7 +166,7 @@ function serverClient(client: 'mysql2' | 'pg', settings: ServerSettings): typeof
     private async attempt(host: DatabaseHost, end: number): Promise<QueriedConnection> {
       let isEncrypted = dialect.encrypts(host)
       for (;;) {
-        const milliseconds = Math.max(end - performance.now(), 1)
+        const milliseconds = Math.max(end - monotonic(), 1)
         // Knex reads them synchronously, before another connection can start.
         Object.assign(this.connectionSettings, dialect.address(host, { milliseconds, isEncrypted }))
         try {

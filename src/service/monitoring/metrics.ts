@@ -21,6 +21,8 @@ export interface MetricsOptions {
   readonly probeInterval?: number
   /** Milliseconds that a scrape waits for the database. */
   readonly probeTimeout?: number
+  /** Milliseconds of a clock that never goes back; default: the system's own. */
+  readonly monotonic?: () => number
 }
 
 export interface Metrics {
@@ -125,9 +127,15 @@ const REASONS: readonly UnreadableReason[] = [
 
 function addDatabase(
   registers: Registry[],
-  { pool, clockSkew, probeInterval = 15_000, probeTimeout = 1000 }: MetricsOptions,
+  {
+    pool,
+    clockSkew,
+    probeInterval = 15_000,
+    probeTimeout = 1000,
+    monotonic = () => performance.now(),
+  }: MetricsOptions,
 ): void {
-  const probe = createProbe(clockSkew, probeInterval)
+  const probe = createProbe(clockSkew, { interval: probeInterval, monotonic })
   const probed = () =>
     withDeadline(
       probe().catch(() => null),
@@ -174,13 +182,16 @@ function addDatabase(
 }
 
 /** Calls `ask` once per interval and never twice at once: with an unavailable database, a call may take long. */
-function createProbe(ask: () => Promise<number>, interval: number): () => Promise<number> {
+function createProbe(
+  ask: () => Promise<number>,
+  { interval, monotonic }: { interval: number; monotonic: () => number },
+): () => Promise<number> {
   let answer: Promise<number> | null = null
   let asked = Number.NEGATIVE_INFINITY
   let isAsking = false
   return () => {
-    if (answer === null || (!isAsking && performance.now() - asked >= interval)) {
-      asked = performance.now()
+    if (answer === null || (!isAsking && monotonic() - asked >= interval)) {
+      asked = monotonic()
       isAsking = true
       answer = ask().finally(() => {
         isAsking = false

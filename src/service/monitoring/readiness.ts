@@ -15,11 +15,14 @@ export interface ReadinessCheck {
  * database no more than one.
  * @throws {CheckFailed} for the first check that fails.
  */
-export function createReadiness(checks: readonly ReadinessCheck[]): () => Promise<void> {
+export function createReadiness(
+  checks: readonly ReadinessCheck[],
+  { monotonic = () => performance.now() }: { monotonic?: () => number } = {},
+): () => Promise<void> {
   const runs = checks.map(({ name, run, maxAge }) => {
     let latest: { readonly answer: Promise<CheckFailed | null>; until: number } | null = null
     return () => {
-      if (latest !== null && performance.now() < latest.until) return latest.answer
+      if (latest !== null && monotonic() < latest.until) return latest.answer
       const answer = Promise.resolve()
         .then(run)
         .then(
@@ -29,7 +32,7 @@ export function createReadiness(checks: readonly ReadinessCheck[]): () => Promis
       const current = { answer, until: Number.POSITIVE_INFINITY }
       latest = current
       void answer.then((failure) => {
-        current.until = performance.now() + (failure === null ? maxAge : maxAge / 5)
+        current.until = monotonic() + (failure === null ? maxAge : maxAge / 5)
       })
       return answer
     }

@@ -22,6 +22,8 @@ export interface RequestLogOptions {
   readonly log: Log
   readonly pathLabel: PathLabel
   readonly onRequest?: ((request: FinishedRequest) => void) | undefined
+  /** Milliseconds of a clock that never goes back; default: the system's own. */
+  readonly monotonic?: () => number
 }
 
 /**
@@ -29,16 +31,21 @@ export interface RequestLogOptions {
  * taken from a proxy's X-Request-Id if that is a plain word, and sends it back, so that an error page can be found in the
  * log.
  */
-export function createRequestLog({ log, pathLabel, onRequest = () => {} }: RequestLogOptions): Middleware {
+export function createRequestLog({
+  log,
+  pathLabel,
+  onRequest = () => {},
+  monotonic = () => performance.now(),
+}: RequestLogOptions): Middleware {
   return function requestLog(ctx, next) {
-    const started = performance.now()
+    const started = monotonic()
     const requestId = requestIdOf(ctx.req)
     ctx.state.requestId = requestId
     ctx.set('X-Request-Id', requestId)
     ctx.res.once('close', () => {
       // Without the query string, which may contain reset tokens and search words.
       const path = ctx.state.place === 'here' ? sentPath(ctx) : pathLabel(ctx.originalUrl)
-      const milliseconds = performance.now() - started
+      const milliseconds = monotonic() - started
       const isAborted = !ctx.res.writableFinished
       // Probes arrive every few seconds.
       const level = path.startsWith('/health/') ? 'debug' : 'info'

@@ -19,7 +19,7 @@ export interface CatalogOptions {
   readonly db: Knex
   /** The maximum age of the counts in seconds. Default: 0. */
   readonly countsMaxAge?: number
-  /** Milliseconds of a monotonic clock. */
+  /** Milliseconds of a clock that never goes back; default: the system's own. */
   readonly monotonic?: () => number
 }
 

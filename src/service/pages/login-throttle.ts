@@ -26,8 +26,8 @@ export interface LoginThrottleOptions {
   readonly window: number
   /** How many accounts, and how many addresses, are remembered, some 200 bytes each. The oldest are removed first. */
   readonly capacity?: number
-  /** Milliseconds of a monotonic clock. */
-  readonly now?: () => number
+  /** Milliseconds of a clock that never goes back; default: the system's own. */
+  readonly monotonic?: () => number
 }
 
 export interface LoginThrottle {
@@ -58,10 +58,10 @@ export function createLoginThrottle({
   byAddress,
   window,
   capacity = 100_000,
-  now = () => performance.now(),
+  monotonic = () => performance.now(),
 }: LoginThrottleOptions): LoginThrottle {
-  const accounts = createCounter({ limit: byName, window, capacity, now })
-  const addresses = createCounter({ limit: byAddress, window, capacity, now })
+  const accounts = createCounter({ limit: byName, window, capacity, monotonic })
+  const addresses = createCounter({ limit: byAddress, window, capacity, monotonic })
 
   function check(by: TooManyTries['by'], wait: number): void {
     if (wait > 0) throw new TooManyTries(by, wait)
@@ -101,19 +101,19 @@ function createCounter({
   limit,
   window,
   capacity,
-  now,
+  monotonic,
 }: {
   limit: number
   window: number
   capacity: number
-  now: () => number
+  monotonic: () => number
 }): Counter {
   // In the order in which the windows end, because all have the same length. The first is removed first.
   const counts = new Map<string, { count: number; readonly ends: number }>()
 
   function find(key: string): { count: number; readonly ends: number } | undefined {
     const found = counts.get(key)
-    if (found === undefined || found.ends > now()) return found
+    if (found === undefined || found.ends > monotonic()) return found
     counts.delete(key)
     return undefined
   }
@@ -122,14 +122,14 @@ function createCounter({
     waitFor(key) {
       const found = find(key)
       if (found === undefined || found.count < limit) return 0
-      return Math.ceil((found.ends - now()) / 1000)
+      return Math.ceil((found.ends - monotonic()) / 1000)
     },
     add(key, count) {
       const found = find(key)
       if (found !== undefined) found.count = Math.max(0, found.count + count)
       if (found !== undefined || count < 0) return
       if (counts.size >= capacity) counts.delete(counts.keys().next().value ?? '')
-      counts.set(key, { count, ends: now() + window * 1000 })
+      counts.set(key, { count, ends: monotonic() + window * 1000 })
     },
     forget(key) {
       counts.delete(key)

@@ -18,6 +18,8 @@ export interface ConnectionSlotsOptions {
   /** The purpose of the connections, for the log. */
   readonly kind: 'request' | 'websocket'
   readonly log: Log
+  /** Milliseconds of a clock that never goes back; default: the system's own. */
+  readonly monotonic?: () => number
 }
 
 export interface ConnectionSlots {
@@ -39,13 +41,14 @@ export function createConnectionSlots({
   timeout,
   kind,
   log,
+  monotonic = () => performance.now(),
 }: ConnectionSlotsOptions): ConnectionSlots {
   const queue = new Set<() => void>()
   let used = 0
   let loggedAt = Number.NEGATIVE_INFINITY
 
   function logBusy(): void {
-    const now = performance.now()
+    const now = monotonic()
     if (now - loggedAt < LOG_INTERVAL) return
     loggedAt = now
     log.warn('upstream.busy', { kind, connections: limit, waiting: queue.size })

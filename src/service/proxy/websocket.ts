@@ -28,6 +28,8 @@ export interface UpgradeOptions {
   readonly route: string
   readonly log: Log
   readonly onRequest?: ((request: FinishedRequest) => void) | undefined
+  /** Milliseconds of a clock that never goes back; default: the system's own. */
+  readonly monotonic?: () => number
   /** Sends a response that does not open a WebSocket back to the client. */
   readonly passBack: (incoming: IncomingMessage, response: ServerResponse) => void
   /** Returns the error that decides the status, for an error of the connection. */
@@ -56,6 +58,7 @@ export function createUpgrade({
   route,
   log,
   onRequest = () => {},
+  monotonic = () => performance.now(),
   passBack,
   failureOf,
 }: UpgradeOptions): { upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void; close(): void } {
@@ -63,10 +66,10 @@ export function createUpgrade({
   const open = new Set<Socket>()
 
   function upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    const started = performance.now()
+    const started = monotonic()
     const requestId = requestIdOf(request)
     function answered(status: number | null): void {
-      const milliseconds = performance.now() - started
+      const milliseconds = monotonic() - started
       log.info('http.request', {
         requestId,
         method: 'GET',

@@ -49,3 +49,27 @@ test('a check that throws synchronously fails like any other', async (t) => {
   ])
   await t.throwsAsync(look(), { name: 'CheckFailed' })
 })
+
+test('a success counts for the time of its check, a failure for a fifth of it', async (t) => {
+  let [milliseconds, asked] = [0, 0]
+  let answer: Promise<unknown> = Promise.resolve()
+  const run = () => {
+    asked += 1
+    return answer
+  }
+  const look = createReadiness([{ name: 'database', run, maxAge: 5000 }], { monotonic: () => milliseconds })
+  await look()
+  milliseconds = 4999
+  await look()
+  t.is(asked, 1)
+  milliseconds = 5000
+  answer = Promise.reject(new Error('the database is away'))
+  await t.throwsAsync(look(), { name: 'CheckFailed' })
+  answer = Promise.resolve()
+  milliseconds = 5999
+  await t.throwsAsync(look(), { name: 'CheckFailed' })
+  t.is(asked, 2)
+  milliseconds = 6000
+  await look()
+  t.is(asked, 3)
+})

@@ -9,7 +9,7 @@ function start(options: Partial<Parameters<typeof createLoginThrottle>[0]> = {})
     byName: 2,
     byAddress: 3,
     window: 60,
-    now: () => clock.now,
+    monotonic: () => clock.now,
     ...options,
   })
   return { clock, throttle }
