@@ -29,9 +29,9 @@ export function openCache(settings: CacheSettings, options: OpenCacheOptions): C
   switch (kind) {
     case 'redis':
     case 'cache': // django_redis.cache.RedisCache
-      return createRedisCache(heedingFaults(settings), { ...common, ...timeouts })
+      return createRedisCache(withoutIgnoreOptions(settings), { ...common, ...timeouts })
     case 'memcached':
-      return createMemcachedCache(heedingFaults(settings), { ...common, ...timeouts })
+      return createMemcachedCache(withoutIgnoreOptions(settings), { ...common, ...timeouts })
     case 'filebased':
       return createFileBasedCache(settings, { ...common, timeout })
     case 'db':
@@ -52,7 +52,7 @@ export function openCache(settings: CacheSettings, options: OpenCacheOptions): C
  * Unlike Django, where these options make a cache that is away look empty: its visitors would be logged out, and what
  * could not be removed from it would be forgotten.
  */
-function heedingFaults(settings: CacheSettings): CacheSettings {
+function withoutIgnoreOptions(settings: CacheSettings): CacheSettings {
   const { IGNORE_EXCEPTIONS, ignore_exc, ...options } = settings.options
   return { ...settings, options }
 }

@@ -2,17 +2,17 @@ import type { Cache } from '../caches/cache.ts'
 import { withDeadline } from '../concurrency/deadline.ts'
 import { guardEvents, type SessionEvents } from '../session/events.ts'
 
-export interface StaleEntriesOptions {
+export interface CacheInvalidationOptions {
   readonly cache: Pick<Cache, 'delete'>
   /** Milliseconds that a removal may take before the request goes on without it. */
   readonly timeout?: number
   /** Milliseconds after which `removeSoon` removes: longer than a Django request needs from its query to its `set`. */
   readonly settleTime?: number
-  /** Milliseconds between two tries while the cache is away. */
+  /** Milliseconds between two tries while the cache is unreachable. */
   readonly retryInterval?: number
-  /** How many removals may be owed; beyond it the oldest is given up. */
-  readonly maxOwed?: number
-  /** Runs something later and gives what cancels it; unless given a timer, which keeps no process alive. */
+  /** How many failed removals are kept for another try; beyond that the oldest is given up. */
+  readonly maxPending?: number
+  /** Runs something later and returns what cancels it; default: a timer, which does not keep the process alive. */
   readonly schedule?: (run: () => void, milliseconds: number) => () => void
   /** Milliseconds of a clock that never goes back; default: the system's own. */
   readonly monotonic?: () => number
@@ -20,111 +20,116 @@ export interface StaleEntriesOptions {
   readonly events?: Partial<SessionEvents>
 }
 
-/** Entries of a cache that must go, whatever becomes of the cache meanwhile. */
-export interface StaleEntries {
-  /** Removes the entry; while the cache is away the removal is owed. Never rejects. */
+/** Removes entries of a cache, and tries again while the cache is unreachable. */
+export interface CacheInvalidation {
+  /** Removes the entry; a removal that fails is tried again later. Never rejects. */
   remove(key: string): Promise<void>
-  /** Removes it once more after `settleTime`, counted from the last call for this key. */
+  /** Removes the entry once more after `settleTime`, counted from the last call for this key. */
   removeSoon(key: string): void
-  /** Does at once what is left to do; a cache that is away then ends it, and what is owed is given up. */
+  /** Does the remaining removals at once. Those that fail now are given up. */
   close(): Promise<void>
 }
 
-/** A cache that does not answer in time. */
+/** The cache did not answer in time. */
 export class CacheTimeout extends Error {
   override name = 'CacheTimeout'
   readonly code: string = 'ERR_CACHE_TIMEOUT'
 }
 
-/** A removal that was owed and will not be tried again. */
+/** A removal failed, and will not be tried again. */
 export class GivenUp extends Error {
   override name = 'GivenUp'
   readonly code: string = 'ERR_CACHE_REMOVAL_GIVEN_UP'
 }
 
-/** How many removals are on their way at once when many are owed. */
+/** How many pending removals run at once. */
 const BATCH = 64
 
 /**
- * What is owed is tried again every `retryInterval` until all of it has succeeded. Meanwhile no request waits for a cache
- * that is known to be away. The debt is in this process's memory: it is lost with
- * the process, and so may a cache that was unreachable then show what it had until it expires.
+ * Failed removals are pending, and tried again every `retryInterval` until all have succeeded. Meanwhile no request waits
+ * for a cache that is known to be unreachable. Pending removals are in the memory of this process. They are lost with it;
+ * a cache that was unreachable then serves its old entries until they expire.
  */
-export function createStaleEntries({
+export function createCacheInvalidation({
   cache,
   timeout = 2000,
   settleTime = 1000,
   retryInterval = 250,
-  maxOwed = 100_000,
+  maxPending = 100_000,
   schedule = unreferencedTimer,
   monotonic = () => performance.now(),
   events,
-}: StaleEntriesOptions): StaleEntries {
+}: CacheInvalidationOptions): CacheInvalidation {
   const { cacheFailure } = guardEvents(events)
-  /** The number tells a debt that was made anew while its removal was under way. */
-  const owed = new Map<string, number>()
-  let debts = 0
-  let isAway = false
-  let retrying: Promise<void> | null = null
+  /**
+   * Key to the id of its latest failed attempt. A removal that was requested again while an attempt was in flight has a
+   * higher id, so that the success of that attempt does not count for it.
+   */
+  const pending = new Map<string, number>()
+  let attempts = 0
+  let isUnreachable = false
+  let flushing: Promise<void> | null = null
   let cancelRetry: (() => void) | null = null
-  /** When it is to be removed once more, in the order of the times. */
+  /** Key to the time of its second removal, in the order of the times. */
   const soon = new Map<string, number>()
   let cancelSoon: (() => void) | null = null
   let isClosed = false
 
-  function owe(key: string, debt: number): void {
-    owed.delete(key)
-    owed.set(key, debt)
-    const [oldest] = owed.keys()
-    if (owed.size <= maxOwed || oldest === undefined) return
-    owed.delete(oldest)
-    cacheFailure({ error: new GivenUp('too many removals are owed'), owed: owed.size, givenUp: 1 })
+  function enqueue(key: string, attemptId: number): void {
+    pending.delete(key)
+    pending.set(key, attemptId)
+    const [oldest] = pending.keys()
+    if (pending.size <= maxPending || oldest === undefined) return
+    pending.delete(oldest)
+    cacheFailure({ error: new GivenUp('too many removals are pending'), owed: pending.size, givenUp: 1 })
   }
 
-  /** Owes the removal where it fails; gives whether it succeeded. */
-  async function attempt(key: string, debt: number): Promise<boolean> {
+  /** Whether the removal succeeded; if not, it is pending. */
+  async function attempt(key: string, attemptId: number): Promise<boolean> {
     try {
       await withDeadline(cache.delete(key), timeout, {
         onLate() {
           throw new CacheTimeout('the cache does not answer')
         },
       })
-      isAway = false
-      if (owed.get(key) === debt) owed.delete(key)
+      isUnreachable = false
+      if (pending.get(key) === attemptId) pending.delete(key)
       return true
     } catch (error) {
-      isAway = true
-      if ((owed.get(key) ?? 0) <= debt) owe(key, debt) // to the end: it may be this one key that the cache refuses
-      cacheFailure({ error, owed: owed.size, givenUp: 0 })
+      isUnreachable = true
+      // At the end of the queue: the cache may refuse this key alone.
+      if ((pending.get(key) ?? 0) <= attemptId) enqueue(key, attemptId)
+      cacheFailure({ error, owed: pending.size, givenUp: 0 })
       return false
     }
   }
 
-  /** One first: many at a cache that is still away would all wait in vain. */
-  async function payBack(): Promise<void> {
-    for (let size = 1; owed.size > 0; size = BATCH) {
-      const paid = await Promise.all([...owed.entries().take(size)].map(([key, debt]) => attempt(key, debt)))
-      if (paid.includes(false)) return
+  /** Begins with one removal: if the cache is still unreachable, only that one waits for its timeout. */
+  async function flushPending(): Promise<void> {
+    for (let size = 1; pending.size > 0; size = BATCH) {
+      const batch = [...pending.entries().take(size)]
+      const succeeded = await Promise.all(batch.map(([key, attemptId]) => attempt(key, attemptId)))
+      if (succeeded.includes(false)) return
     }
   }
 
   function retryLater(): void {
-    if (!isClosed && retrying === null) cancelRetry ??= schedule(retry, retryInterval)
+    if (!isClosed && flushing === null) cancelRetry ??= schedule(retry, retryInterval)
   }
 
   function retry(): void {
     cancelRetry = null
-    retrying = payBack().finally(() => {
-      retrying = null
-      if (owed.size > 0) retryLater()
+    flushing = flushPending().finally(() => {
+      flushing = null
+      if (pending.size > 0) retryLater()
     })
   }
 
   async function remove(key: string): Promise<void> {
-    debts += 1
-    const debt = debts
-    if (isAway) owe(key, debt)
-    else if (await attempt(key, debt)) return
+    attempts += 1
+    const attemptId = attempts
+    if (isUnreachable) enqueue(key, attemptId)
+    else if (await attempt(key, attemptId)) return
     retryLater()
   }
 
@@ -153,13 +158,13 @@ export function createStaleEntries({
     async close() {
       isClosed = true
       cancelSoon?.()
-      await retrying
+      await flushing
       cancelRetry?.()
-      for (const key of soon.keys()) owe(key, debts)
+      for (const key of soon.keys()) enqueue(key, attempts)
       soon.clear()
-      await payBack()
-      const givenUp = owed.size
-      owed.clear()
+      await flushPending()
+      const givenUp = pending.size
+      pending.clear()
       if (givenUp > 0) cacheFailure({ error: new GivenUp('the process ends'), owed: 0, givenUp })
     },
   }

@@ -1,13 +1,13 @@
 import type { Cache } from '../caches/cache.ts'
 import { ConflictError, type SessionEngine } from '../session/engine.ts'
-import { createStaleEntries, type StaleEntriesOptions } from './cache-invalidation.ts'
+import { type CacheInvalidationOptions, createCacheInvalidation } from './cache-invalidation.ts'
 
-export interface CachedDbEngineOptions extends Omit<StaleEntriesOptions, 'cache'> {
-  /** Where the sessions are; Django's cached_db has the db engine there. */
+export interface CachedDbEngineOptions extends Omit<CacheInvalidationOptions, 'cache'> {
+  /** Where the sessions are stored; in Django's cached_db the db engine. */
   readonly engine: SessionEngine
-  /** In which Django looks before it looks there. */
+  /** Where Django looks first. */
   readonly cache: Pick<Cache, 'delete'>
-  /** What stands before a session key in the cache; a subclass of Django's store may have its own. */
+  /** The prefix of a session key in the cache; default: that of Django's cached_db. A subclass may have its own. */
   readonly keyPrefix?: string
 }
 
@@ -19,15 +19,16 @@ export const QSESSIONS_KEY_PREFIX = 'qsessions.q_cached_db'
 
 /**
  * Sessions of any engine, beside a Django that keeps copies of them in a cache. Unlike Django, which reads the copy
- * first and sets it after each save, we read the engine alone and only ever remove copies: two writers who set could
- * leave the older data, and a copy that is stale can so not reach us.
+ * first and sets it after each save, we read from the engine alone and only remove copies. Two writers that both set the
+ * copy could leave the older data in it; and a stale copy is never read here.
  *
- * A copy is removed before each write, so that none is left should this process die in between; after it, since Django
- * may have read the old session meanwhile; and once more a moment later, since Django may read it before the write and
- * set it after the second removal. A removal that fails fails no request: it is owed (stale-entries.ts).
+ * A copy is removed three times. Before the write: no copy is left if this process dies after it. After the write: Django
+ * may have read the old session meanwhile. And a moment later: Django may read the old session before the write, and set
+ * the copy after the second removal. A removal that fails does not fail the request; it is tried again
+ * (cache-invalidation.ts).
  *
- * A copy whose session is not in the engine counts for nothing here. (Django makes such a one where a view that saved
- * its session is rolled back; it shows it until it expires.)
+ * A copy without a session in the engine is ignored here. Django makes such a copy when it rolls back a view that saved
+ * its session, and serves it until it expires.
  * Source: django/contrib/sessions/backends/cached_db.py.
  */
 export function createCachedDbEngine({
@@ -36,11 +37,11 @@ export function createCachedDbEngine({
   keyPrefix = KEY_PREFIX,
   ...options
 }: CachedDbEngineOptions): SessionEngine & { close(): Promise<void> } {
-  const stale = createStaleEntries({ ...options, cache })
+  const copies = createCacheInvalidation({ ...options, cache })
 
-  async function between<R>(sessionKey: string, write: () => Promise<R>): Promise<R> {
+  async function invalidating<R>(sessionKey: string, write: () => Promise<R>): Promise<R> {
     const key = `${keyPrefix}${sessionKey}`
-    await stale.remove(key)
+    await copies.remove(key)
     let mayHaveWritten = true
     try {
       return await write()
@@ -49,8 +50,8 @@ export function createCachedDbEngine({
       throw error
     } finally {
       if (mayHaveWritten) {
-        await stale.remove(key)
-        stale.removeSoon(key)
+        await copies.remove(key)
+        copies.removeSoon(key)
       }
     }
   }
@@ -61,12 +62,12 @@ export function createCachedDbEngine({
     // too (qsessions/backends/db.py, load, which its cached_db.py inherits).
     load: (sessionKey, client) => engine.load(sessionKey, client),
     exists: (sessionKey) => engine.exists(sessionKey),
-    create: (sessionKey, session) => between(sessionKey, () => engine.create(sessionKey, session)),
+    create: (sessionKey, session) => invalidating(sessionKey, () => engine.create(sessionKey, session)),
     update: (sessionKey, session, revision) =>
-      between(sessionKey, () => engine.update(sessionKey, session, revision)),
-    delete: (sessionKey, revision) => between(sessionKey, () => engine.delete(sessionKey, revision)),
-    // Django gives a copy the age that its session has left, so what has expired has no copy.
+      invalidating(sessionKey, () => engine.update(sessionKey, session, revision)),
+    delete: (sessionKey, revision) => invalidating(sessionKey, () => engine.delete(sessionKey, revision)),
+    // Django gives a copy the remaining age of its session, so an expired session has no copy.
     clearExpired: () => engine.clearExpired(),
-    close: () => stale.close(),
+    close: () => copies.close(),
   }
 }

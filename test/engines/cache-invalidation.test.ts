@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import test from 'ava'
-import { createStaleEntries } from '../../src/engines/cache-invalidation.ts'
+import { createCacheInvalidation } from '../../src/engines/cache-invalidation.ts'
 import type { CacheFailure } from '../../src/session/events.ts'
 
-/** A cache whose answers the test gives: what of them is late, and in which order, a real one leaves to chance. */
+/** A cache whose answers the test decides: with a real one their order and their delay are random. */
 function createScriptedCache() {
   const asked: { key: string; succeed(): void; fail(): void }[] = []
   return {
@@ -11,7 +11,7 @@ function createScriptedCache() {
     keys: () => asked.map(({ key }) => key),
     delete: (key: string) =>
       new Promise<void>((resolve, reject) => {
-        asked.push({ key, succeed: resolve, fail: () => reject(new Error('the cache is away')) })
+        asked.push({ key, succeed: resolve, fail: () => reject(new Error('the cache is unreachable')) })
       }),
   }
 }
@@ -34,15 +34,15 @@ function createSchedule() {
   }
 }
 
-test('a removal that fails is owed, and tried until it succeeds', async (t) => {
+test('a removal that fails is pending, and tried again until it succeeds', async (t) => {
   const [cache, { schedule, elapse, waiting }] = [createScriptedCache(), createSchedule()]
   const failures: CacheFailure[] = []
-  const stale = createStaleEntries({
+  const copies = createCacheInvalidation({
     cache,
     schedule,
     events: { cacheFailure: (failure) => failures.push(failure) },
   })
-  const removal = stale.remove('a')
+  const removal = copies.remove('a')
   cache.asked[0]?.fail()
   await removal
   await elapse()
@@ -56,16 +56,16 @@ test('a removal that fails is owed, and tried until it succeeds', async (t) => {
     failures.map(({ owed }) => owed),
     [1, 1],
   )
-  t.is(waiting.size, 0, 'nothing is owed, so nothing waits')
+  t.is(waiting.size, 0, 'nothing is pending, so no timer runs')
 })
 
-test('while the cache is away removals do not ask it, and one alone is tried at first', async (t) => {
+test('while the cache is unreachable removals do not ask it, and the first retry is a single removal', async (t) => {
   const [cache, { schedule, elapse }] = [createScriptedCache(), createSchedule()]
-  const stale = createStaleEntries({ cache, schedule })
-  const removal = stale.remove('a')
+  const copies = createCacheInvalidation({ cache, schedule })
+  const removal = copies.remove('a')
   cache.asked[0]?.fail()
   await removal
-  for (const key of ['b', 'c', 'd']) await stale.remove(key)
+  for (const key of ['b', 'c', 'd']) await copies.remove(key)
   t.is(cache.asked.length, 1)
   await elapse()
   t.deepEqual(cache.keys(), ['a', 'a'])
@@ -74,23 +74,23 @@ test('while the cache is away removals do not ask it, and one alone is tried at 
   t.deepEqual(cache.keys(), ['a', 'a', 'b', 'c', 'd'])
 })
 
-test('a debt made anew while its removal is under way is paid once more', async (t) => {
+test('a removal that is requested again while its retry is in flight is done once more', async (t) => {
   const [cache, { schedule, elapse }] = [createScriptedCache(), createSchedule()]
-  const stale = createStaleEntries({ cache, schedule })
-  const removal = stale.remove('a')
+  const copies = createCacheInvalidation({ cache, schedule })
+  const removal = copies.remove('a')
   cache.asked[0]?.fail()
   await removal
-  await elapse() // the second try is under way,
-  await stale.remove('a') // and another write comes
+  await elapse() // the second try is in flight,
+  await copies.remove('a') // and another write removes the copy
   cache.asked[1]?.succeed()
   await delay(0)
   t.deepEqual(cache.keys(), ['a', 'a', 'a'])
 })
 
-test('one key that the cache refuses does not stand in the way of the others', async (t) => {
+test('a key that the cache refuses does not block the other keys', async (t) => {
   const [cache, { schedule, elapse }] = [createScriptedCache(), createSchedule()]
-  const stale = createStaleEntries({ cache, schedule })
-  const removals = [stale.remove('refused'), stale.remove('b')]
+  const copies = createCacheInvalidation({ cache, schedule })
+  const removals = [copies.remove('refused'), copies.remove('b')]
   for (const { fail } of cache.asked) fail()
   await Promise.all(removals)
   await elapse()
@@ -100,19 +100,19 @@ test('one key that the cache refuses does not stand in the way of the others', a
   t.deepEqual(cache.keys(), ['refused', 'b', 'refused', 'b'])
 })
 
-test('beyond the limit the oldest debt is given up, and that is said', async (t) => {
+test('beyond the limit the oldest pending removal is given up, and a listener is told', async (t) => {
   const [cache, { schedule, elapse }] = [createScriptedCache(), createSchedule()]
   const failures: CacheFailure[] = []
-  const stale = createStaleEntries({
+  const copies = createCacheInvalidation({
     cache,
     schedule,
-    maxOwed: 2,
+    maxPending: 2,
     events: { cacheFailure: (failure) => failures.push(failure) },
   })
-  const removal = stale.remove('a')
+  const removal = copies.remove('a')
   cache.asked[0]?.fail()
   await removal
-  for (const key of ['b', 'c']) await stale.remove(key)
+  for (const key of ['b', 'c']) await copies.remove(key)
   t.deepEqual(
     failures.map(({ owed, givenUp }) => ({ owed, givenUp })),
     [
@@ -124,12 +124,12 @@ test('beyond the limit the oldest debt is given up, and that is said', async (t)
   t.deepEqual(cache.keys(), ['a', 'b'])
 })
 
-test('closing removes at once what was to be removed soon', async (t) => {
+test('closing does at once the removals that were scheduled', async (t) => {
   const [cache, { schedule, waiting }] = [createScriptedCache(), createSchedule()]
-  const stale = createStaleEntries({ cache, schedule })
-  stale.removeSoon('a')
+  const copies = createCacheInvalidation({ cache, schedule })
+  copies.removeSoon('a')
   t.is(waiting.size, 1)
-  const closing = stale.close()
+  const closing = copies.close()
   await delay(0)
   cache.asked[0]?.succeed()
   await closing
@@ -137,27 +137,27 @@ test('closing removes at once what was to be removed soon', async (t) => {
   t.is(waiting.size, 0)
 })
 
-test('closing while the cache is away ends, and says what is given up', async (t) => {
+test('closing while the cache is unreachable ends, and a listener is told how many removals are given up', async (t) => {
   const [cache, { schedule, waiting }] = [createScriptedCache(), createSchedule()]
   const failures: CacheFailure[] = []
-  const stale = createStaleEntries({
+  const copies = createCacheInvalidation({
     cache,
     schedule,
     timeout: 20,
     events: { cacheFailure: (failure) => failures.push(failure) },
   })
-  await stale.remove('a') // never answered
-  await stale.remove('b')
-  await stale.close()
+  await copies.remove('a') // never answered
+  await copies.remove('b')
+  await copies.close()
   t.like(failures.at(-1), { owed: 0, givenUp: 2 })
   t.is(waiting.size, 0)
 })
 
-test('what is to be removed soon is removed once, however often it is asked for', async (t) => {
+test('removals of one key that are scheduled several times are done once', async (t) => {
   const cache = createScriptedCache()
-  const stale = createStaleEntries({ cache, settleTime: 50 })
-  for (let times = 0; times < 5; times += 1) stale.removeSoon('a')
-  stale.removeSoon('b')
+  const copies = createCacheInvalidation({ cache, settleTime: 50 })
+  for (let times = 0; times < 5; times += 1) copies.removeSoon('a')
+  copies.removeSoon('b')
   t.is(cache.asked.length, 0)
   // The timer of the removals keeps no process alive; this one does.
   for (let tries = 0; cache.asked.length < 2 && tries < 500; tries += 1) await delay(10)
@@ -170,8 +170,8 @@ test('a removal that fails does not reject, though its listener throws', async (
     throw new Error('the listener failed')
   }
   const { schedule, waiting } = createSchedule()
-  const stale = createStaleEntries({ cache, schedule, events: { cacheFailure } })
-  const removal = stale.remove('a')
+  const copies = createCacheInvalidation({ cache, schedule, events: { cacheFailure } })
+  const removal = copies.remove('a')
   cache.asked[0]?.fail()
   await t.notThrowsAsync(removal)
   t.is(waiting.size, 1, 'it is tried again')
@@ -180,11 +180,11 @@ test('a removal that fails does not reject, though its listener throws', async (
 test('the time until the second removal of a key begins anew with each call for it', async (t) => {
   const [cache, { schedule, elapse, waiting }] = [createScriptedCache(), createSchedule()]
   let milliseconds = 0
-  const stale = createStaleEntries({ cache, schedule, settleTime: 1000, monotonic: () => milliseconds })
-  stale.removeSoon('a')
-  stale.removeSoon('b')
+  const copies = createCacheInvalidation({ cache, schedule, settleTime: 1000, monotonic: () => milliseconds })
+  copies.removeSoon('a')
+  copies.removeSoon('b')
   milliseconds = 600
-  stale.removeSoon('a')
+  copies.removeSoon('a')
   milliseconds = 1000
   await elapse()
   t.deepEqual(cache.keys(), ['b'])

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
-import type { StaleEntriesOptions } from '../../src/engines/cache-invalidation.ts'
+import type { CacheInvalidationOptions } from '../../src/engines/cache-invalidation.ts'
 import { createCachedDbEngine } from '../../src/engines/cached-db.ts'
 import { ConflictError, type SessionEngine, type StoredSession } from '../../src/session/engine.ts'
 import type { CacheFailure } from '../../src/session/events.ts'
@@ -59,7 +59,7 @@ for (const [action, write] of Object.entries({
   'an update': (engine: SessionEngine, { data, expireDate, revision }: StoredSession) =>
     engine.update(KEY, { data: new Map([...data, ['b', '2']]), expireDate }, revision),
   'a delete': (engine: SessionEngine, { revision }: StoredSession) => engine.delete(KEY, revision),
-  'a delete of whatever is there': (engine: SessionEngine) => engine.delete(KEY),
+  'a delete without a revision': (engine: SessionEngine) => engine.delete(KEY),
 })) {
   test.serial(`the copy is gone when ${action} answers`, async (t) => {
     const { engine, stored } = await start(t)
@@ -68,18 +68,21 @@ for (const [action, write] of Object.entries({
     t.is(await redis.get(COPY), null)
   })
 
-  test.serial(`the copy is gone before ${action}, should this process die right after`, async (t) => {
-    const seen: (string | null)[] = []
-    const { engine, stored } = await start(t, {
-      async afterWrite() {
-        seen.push(await redis.get(COPY))
-        throw new Error('the process dies here')
-      },
-    })
-    await redis.set(COPY, 'old')
-    await t.throwsAsync(async () => write(engine, stored), { message: /dies/ })
-    t.deepEqual(seen, [null])
-  })
+  test.serial(
+    `the copy is removed before ${action}, so that none is left if the process dies after it`,
+    async (t) => {
+      const seen: (string | null)[] = []
+      const { engine, stored } = await start(t, {
+        async afterWrite() {
+          seen.push(await redis.get(COPY))
+          throw new Error('the process dies here')
+        },
+      })
+      await redis.set(COPY, 'old')
+      await t.throwsAsync(async () => write(engine, stored), { message: /dies/ })
+      t.deepEqual(seen, [null])
+    },
+  )
 
   test.serial(`a copy that Django makes between the first removal and ${action} is gone`, async (t) => {
     const { engine, stored } = await start(t, { beforeWrite: () => redis.set(COPY, 'old') })
@@ -112,20 +115,23 @@ for (const [action, write] of Object.entries({
     },
   )
 
-  test.serial(`a cache that is refused does not fail ${action}, and is tried until it is back`, async (t) => {
-    const { engine, stored, failures } = await start(t)
-    await redis.kill()
-    await write(engine, stored)
-    await delay(5 * times.retryInterval)
-    t.true(failures.length > 1)
-    const before = redis.removed.length
-    await redis.restart()
-    while (!redis.removed.slice(before).includes(COPY)) await delay(10)
-    t.pass()
-  })
+  test.serial(
+    `a cache that refuses connections does not fail ${action}, and is tried until it is back`,
+    async (t) => {
+      const { engine, stored, failures } = await start(t)
+      await redis.kill()
+      await write(engine, stored)
+      await delay(5 * times.retryInterval)
+      t.true(failures.length > 1)
+      const before = redis.removed.length
+      await redis.restart()
+      while (!redis.removed.slice(before).includes(COPY)) await delay(10)
+      t.pass()
+    },
+  )
 }
 
-test.serial('nobody waits for a cache that is known to be away', async (t) => {
+test.serial('no request waits for a cache that is known to be unreachable', async (t) => {
   const { engine } = await start(t, {}, { timeout: 1000 })
   redis.freeze()
   const startedAt = performance.now()
@@ -136,7 +142,7 @@ test.serial('nobody waits for a cache that is known to be away', async (t) => {
   t.true(performance.now() - failedAt < 1000)
 })
 
-test.serial('a write whose end is unknown leaves no copy', async (t) => {
+test.serial('a write whose outcome is unknown leaves no copy', async (t) => {
   const { engine, stored } = await start(t, {
     async afterWrite() {
       await redis.set(COPY, 'old')
@@ -147,13 +153,16 @@ test.serial('a write whose end is unknown leaves no copy', async (t) => {
   t.is(await redis.get(COPY), null)
 })
 
-test.serial('what another has saved meanwhile is a conflict, as without a cache', async (t) => {
-  const { engine, stored } = await start(t)
-  const theirs = { ...stored, data: new Map([['theirs', '1']]) }
-  await site.engine.update(KEY, theirs, stored.revision)
-  await t.throwsAsync(engine.update(KEY, stored, stored.revision), { instanceOf: ConflictError })
-  t.deepEqual([...((await engine.load(KEY))?.data ?? [])], [['theirs', '1']])
-})
+test.serial(
+  'a session that another request has saved meanwhile is a conflict, as without a cache',
+  async (t) => {
+    const { engine, stored } = await start(t)
+    const theirs = { ...stored, data: new Map([['theirs', '1']]) }
+    await site.engine.update(KEY, theirs, stored.revision)
+    await t.throwsAsync(engine.update(KEY, stored, stored.revision), { instanceOf: ConflictError })
+    t.deepEqual([...((await engine.load(KEY))?.data ?? [])], [['theirs', '1']])
+  },
+)
 
 test.serial('two of our writers and a reader of Django, in any order, leave no copy', async (t) => {
   const [one, other] = [await start(t), await start(t, {}, { keep: true })]
@@ -183,7 +192,7 @@ test.serial('two of our writers and a reader of Django, in any order, leave no c
   const row = await site.engine.load(KEY)
   t.is(row?.data.get('count'), '50')
   const copy = await redis.get(COPY)
-  t.true(copy === null || copy === row?.revision, 'what is left is what is true')
+  t.true(copy === null || copy === row?.revision, 'a copy that is left equals the row')
 })
 
 interface Hooks {
@@ -195,7 +204,7 @@ interface Hooks {
 async function start(
   t: ExecutionContext,
   { beforeWrite = async () => {}, afterWrite = async () => {} }: Hooks = {},
-  { keep = false, ...options }: { keep?: boolean } & Partial<StaleEntriesOptions> = {},
+  { keep = false, ...options }: { keep?: boolean } & Partial<CacheInvalidationOptions> = {},
 ) {
   if (!keep) {
     await site.empty()
