@@ -99,12 +99,12 @@ export {
 export {
   createSessionCodec,
   type DecodedSession,
-  type SerializerName,
   type SessionCodec,
   type SessionCodecOptions,
   UnreadableSession,
 } from './django/session-data.ts'
 export { InvalidSessionKey, isValidSessionKey, newSessionKey } from './django/session-key.ts'
+export type { SerializerName } from './django/session-serializers.ts'
 export { SessionTooLarge } from './django/session-too-large.ts'
 export { jsonValues, pickledKey, pickledValues, type SessionValues } from './django/session-values.ts'
 export {

@@ -1,4 +1,4 @@
-import type { SerializerName } from '../django/session-data.ts'
+import { SESSION_SERIALIZERS, type SerializerName } from '../django/session-serializers.ts'
 import { readSettings, type Settings, SettingsError } from '../service/settings/settings.ts'
 
 /** The secret keys, the Django version and the serializer, for a command that needs no database. @throws {SettingsError} */
@@ -8,7 +8,7 @@ export function readSecrets(env: NodeJS.ProcessEnv): {
   serializer: SerializerName
 } {
   const { secretKeys, djangoVersion, session } = readSettings(env)
-  const serializer = session.serializer.endsWith('.PickleSerializer') ? 'pickle' : 'json'
+  const serializer = SESSION_SERIALIZERS.get(session.serializer) ?? 'json'
   if (secretKeys !== null) return { secretKeys, djangoVersion, serializer }
   throw new SettingsError(['DJANGO_SECRET_KEY is empty; set it to the SECRET_KEY of the Django project'])
 }

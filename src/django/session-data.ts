@@ -1,6 +1,7 @@
 /** The `session_data` column. Source: django/contrib/sessions/backends/base.py, encode and decode. */
 import { encodeJson, NotAnObject, parseObject, type SessionData, stringifyObject } from './json.ts'
 import { parsePickledObject, pickleObject } from './pickle/pickle.ts'
+import type { SerializerName } from './session-serializers.ts'
 import {
   BadSignature,
   constantTimeCompare,
@@ -60,29 +61,6 @@ export interface SessionCodecOptions {
   readonly maxInflatedBytes?: number
   readonly now: () => Date
 }
-
-/** Django's JSONSerializer and PickleSerializer. */
-export type SerializerName = 'json' | 'pickle'
-
-/**
- * The serializer that SESSION_SERIALIZER names.
- * @throws {TypeError} when the path names none of Django's two, or this Django has it no more.
- */
-export function serializerNamed(path: string, profile: VersionProfile): SerializerName {
-  const name = SERIALIZER_PATHS.get(path)
-  if (name === undefined) {
-    const known = [...SERIALIZER_PATHS.keys()].join(' or ')
-    throw new TypeError(`${JSON.stringify(path)} is no serializer of Django's; use ${known}`)
-  }
-  if (name === 'pickle' && !profile.hasPickleSerializer)
-    throw new TypeError(`Django ${profile.version} has no PickleSerializer, which Django 5.0 removed`)
-  return name
-}
-
-const SERIALIZER_PATHS: ReadonlyMap<string, SerializerName> = new Map([
-  ['django.contrib.sessions.serializers.JSONSerializer', 'json'],
-  ['django.contrib.sessions.serializers.PickleSerializer', 'pickle'],
-])
 
 /** A codec that has derived its keys already: sessions are read at each request. */
 export function createSessionCodec({

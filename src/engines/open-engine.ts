@@ -7,16 +7,17 @@ import { createDateColumn, type DateColumn } from '../django/datetime.ts'
 import type { ExpiryRules } from '../django/expiry.ts'
 import {
   createSessionCodec,
-  type SerializerName,
   type SessionCodec,
   type SessionCodecOptions,
   UnreadableSession,
 } from '../django/session-data.ts'
+import { SESSION_ENGINES, type SessionEngineNeeds } from '../django/session-engines.ts'
+import type { SerializerName } from '../django/session-serializers.ts'
 import type { SessionEngine } from '../session/engine.ts'
 import type { SessionEvents } from '../session/events.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
 import { createCacheEngine } from './cache.ts'
-import { type CachedDbEngineOptions, createCachedDbEngine, QSESSIONS_KEY_PREFIX } from './cached-db.ts'
+import { createCachedDbEngine, QSESSIONS_KEY_PREFIX } from './cached-db.ts'
 import { createDbEngine } from './db.ts'
 import { createQsessionsColumns, createUserSessionsColumns, type SessionColumns } from './extra-columns.ts'
 import { createFileEngine } from './file.ts'
@@ -56,63 +57,52 @@ export interface SessionEngineOptions
 /** An engine, and the end of what it opened. */
 export interface OpenedSessionEngine {
   readonly engine: SessionEngine
-  /** How it keeps a session's values, where that is not SESSION_SERIALIZER's to say. */
+  /** How it stores a session's values, where SESSION_SERIALIZER does not decide it. */
   readonly serializer?: SerializerName
   /** Ends what was opened for it (not `db`, which is its caller's); nothing may be running any more. */
   close(): Promise<void>
 }
 
-/** The table in which Django keeps the sessions of this engine unless told otherwise; null where it keeps none. */
-export function sessionTableOf(engine: string): string | null {
-  return TABLES.get(engine) ?? null
-}
-
-const TABLES: ReadonlyMap<string, string> = new Map([
-  ['django.contrib.sessions.backends.db', 'django_session'],
-  ['qsessions.backends.db', 'qsessions_session'],
-  ['qsessions.backends.cached_db', 'qsessions_session'],
-  ['user_sessions.backends.db', 'user_sessions_session'],
-  ['django.contrib.sessions.backends.cached_db', 'django_session'],
-])
-
 /**
  * The engine that Django's dotted path names, set up as Django sets it up.
- * @throws {TypeError} when the path names none that is built, or one of its settings is missing.
+ * @throws {TypeError} when the path is not a supported engine, or one of its settings is missing.
  */
 export function openSessionEngine(options: SessionEngineOptions): OpenedSessionEngine {
-  const open = ENGINES.get(options.engine)
-  if (open === undefined) {
-    const path = JSON.stringify(options.engine)
-    throw new TypeError(`${path} is no session engine that is built; use ${[...ENGINES.keys()].join(', ')}`)
+  const needs = SESSION_ENGINES.get(options.engine)
+  switch (needs?.keptIn) {
+    case 'table': {
+      const opened = openDb(options, needs)
+      return needs.needsCache ? openCachedDb(options, opened, needs) : opened
+    }
+    case 'cache':
+      return openCacheAlone(options)
+    case 'folder':
+      return openFiles(options)
+    case 'cookie':
+      return openSignedCookies(options)
+    case undefined: {
+      const paths = [...SESSION_ENGINES.keys()].join(', ')
+      throw new TypeError(`${JSON.stringify(options.engine)} is not a supported session engine; use ${paths}`)
+    }
   }
-  return open(options)
 }
 
-const ENGINES: ReadonlyMap<string, (options: SessionEngineOptions) => OpenedSessionEngine> = new Map([
-  ['django.contrib.sessions.backends.db', (options) => openDb(options)],
-  ['qsessions.backends.db', (options) => openDb(options, createQsessionsColumns)],
-  ['user_sessions.backends.db', (options) => openDb(options, createUserSessionsColumns)],
-  ['django.contrib.sessions.backends.file', openFiles],
-  ['django.contrib.sessions.backends.signed_cookies', openSignedCookies],
-  ['django.contrib.sessions.backends.cached_db', (options) => openCachedDb(options, openDb(options))],
-  [
-    'qsessions.backends.cached_db',
-    (options) =>
-      openCachedDb(options, openDb(options, createQsessionsColumns), { keyPrefix: QSESSIONS_KEY_PREFIX }),
-  ],
-  ['django.contrib.sessions.backends.cache', openCacheAlone],
-])
+/** What the tables of these packages hold beside Django's columns. */
+const EXTRA_COLUMNS: Readonly<
+  Record<SessionEngineNeeds['package'], ((dates: DateColumn) => SessionColumns) | null>
+> = {
+  django: null,
+  'django-qsessions': createQsessionsColumns,
+  'django-user-sessions': createUserSessionsColumns,
+}
 
-function openDb(
-  options: SessionEngineOptions,
-  createColumns: ((dates: DateColumn) => SessionColumns) | null = null,
-): OpenedSessionEngine {
+function openDb(options: SessionEngineOptions, needs: SessionEngineNeeds): OpenedSessionEngine {
   const { rules, databaseTimeZone = 'UTC', now, timeout, events } = options
-  const table = options.table ?? sessionTableOf(options.engine)
+  const table = options.table ?? needs.table
   const db = databaseOf(options)
   const dates = createDateColumn({ database: databaseKindOf(db), ...rules, databaseTimeZone })
   const codec = observedCodec(options)
-  const columns = options.columns ?? createColumns?.(dates) ?? null
+  const columns = options.columns ?? EXTRA_COLUMNS[needs.package]?.(dates) ?? null
   const engine = createRetryingEngine(
     createDbEngine({
       db,
@@ -152,7 +142,7 @@ const REMOVAL_TIMEOUT = 500
 function openCachedDb(
   options: SessionEngineOptions,
   opened: OpenedSessionEngine,
-  { keyPrefix }: Pick<CachedDbEngineOptions, 'keyPrefix'> = {},
+  needs: SessionEngineNeeds,
 ): OpenedSessionEngine {
   const cache = cacheOf(options)
   const timeout = Math.min(options.timeout / 4, REMOVAL_TIMEOUT)
@@ -162,7 +152,7 @@ function openCachedDb(
     // As a read, a removal may be repeated whatever became of the first; a busy table asks for that.
     cache: { delete: (key) => retryRead(() => cache.delete(key), { timeout, onRetry: events.retry }) },
     timeout,
-    ...(keyPrefix !== undefined && { keyPrefix }),
+    ...(needs.package === 'django-qsessions' && { keyPrefix: QSESSIONS_KEY_PREFIX }),
     events,
   })
   return {

@@ -2,6 +2,7 @@ import type { Knex } from 'knex'
 import type { Cache } from '../caches/cache.ts'
 import { CacheUnavailable } from '../caches/cache-errors.ts'
 import { openCache } from '../caches/open-cache.ts'
+import { SESSION_ENGINES } from '../django/session-engines.ts'
 import { openDatabase } from './database/open-database.ts'
 import type { Settings } from './settings/settings.ts'
 import { CannotStart, type Place } from './start-problem.ts'
@@ -73,7 +74,7 @@ function openCacheServer(settings: Settings): Cache | null {
 
 /** Whether the cache is the only place of the sessions, so that no page is served without it. */
 export function keepsSessionsInCacheAlone({ session }: Settings): boolean {
-  return session.engine === 'django.contrib.sessions.backends.cache'
+  return SESSION_ENGINES.get(session.engine)?.keptIn === 'cache'
 }
 
 /**

@@ -1,5 +1,5 @@
 import { userModel } from '../auth/user-model.ts'
-import { sessionTableOf } from '../engines/open-engine.ts'
+import { sessionTableOf } from '../django/session-engines.ts'
 import { usesDatabaseCache } from './open-storage.ts'
 import type { ReadTable, WrittenTable } from './preflight.ts'
 import type { Settings } from './settings/settings.ts'

@@ -3,7 +3,9 @@ import type { Cache } from '../caches/cache.ts'
 import type { CacheSettings } from '../caches/cache-settings.ts'
 import { checkMethods } from '../checks/check-values.ts'
 import type { CookieSettings } from '../django/cookie.ts'
-import { type SessionCodecOptions, serializerNamed, UnreadableSession } from '../django/session-data.ts'
+import { type SessionCodecOptions, UnreadableSession } from '../django/session-data.ts'
+import { DEFAULT_SESSION_ENGINE } from '../django/session-engines.ts'
+import { DEFAULT_SESSION_SERIALIZER, serializerNamed } from '../django/session-serializers.ts'
 import { jsonValues, pickledValues } from '../django/session-values.ts'
 import { type HashAlgorithm, versionProfile } from '../django/versions.ts'
 import type { SessionColumns } from '../engines/extra-columns.ts'
@@ -70,8 +72,6 @@ export interface DjangoSessionsOptions
 
 const TWO_WEEKS = 1_209_600
 
-const JSON_SERIALIZER = 'django.contrib.sessions.serializers.JSONSerializer'
-
 /** Django's defaults. */
 export const SESSION_COOKIE: CookieSettings = {
   name: 'sessionid',
@@ -92,14 +92,14 @@ export function openSessionRequests(
 }
 
 function openChecked({
-  engine: given = 'django.contrib.sessions.backends.db',
+  engine: given = DEFAULT_SESSION_ENGINE,
   db,
   table,
   storeClass,
   columns,
   filePath,
   cache,
-  serializer: serializerPath = JSON_SERIALIZER,
+  serializer: serializerPath = DEFAULT_SESSION_SERIALIZER,
   secretKeys,
   djangoVersion,
   defaultHashingAlgorithm = 'sha256',

@@ -5,6 +5,8 @@ import type { CookieSettings } from '../../django/cookie.ts'
 import { isTimeZone } from '../../django/datetime.ts'
 import { LOCAL_HOSTS } from '../../django/hosts.ts'
 import { pathPatternProblem } from '../../django/path-pattern.ts'
+import { SESSION_ENGINES } from '../../django/session-engines.ts'
+import { SESSION_SERIALIZERS } from '../../django/session-serializers.ts'
 import {
   type HashAlgorithm,
   UnknownDjangoVersion,
@@ -161,9 +163,10 @@ export function readSettings(
     ...django,
     ...zones,
     session,
-    cache: CACHED.has(session.engine)
-      ? readCache(environment, { engine: session.engine, profile, problems, warnings })
-      : null,
+    cache:
+      SESSION_ENGINES.get(session.engine)?.needsCache === true
+        ? readCache(environment, { engine: session.engine, profile, problems, warnings })
+        : null,
     csrf: readCsrfSettings(environment, { profile, problems, warnings }),
     messages: readMessagesSettings(environment, problems),
     auth: readAuthSettings(environment, problems),
@@ -229,7 +232,7 @@ function readSessionDatabase(
   context: DatabaseUrlContext,
 ): DatabaseSettings | null {
   const url = environment.text('SESSION_DATABASE_URL')
-  if (url === null || NO_TABLE.has(environment.text('SESSION_ENGINE') ?? '')) return null
+  if (url === null || isWithoutTable(environment.text('SESSION_ENGINE'))) return null
   if (environment.text('DATABASE_URL') === null) {
     context.problems.push(
       "SESSION_DATABASE_URL is set, but DATABASE_URL is empty; set it to the Django site's other database",
@@ -339,10 +342,10 @@ function readSession(
   profile: VersionProfile | null,
   { cwd, problems }: { cwd: string; problems: string[] },
 ): SessionSettings {
-  const engine = readDottedPath(environment, 'SESSION_ENGINE', { paths: ENGINES, problems })
+  const engine = readDottedPath(environment, 'SESSION_ENGINE', { table: SESSION_ENGINES, problems })
   return {
     engine,
-    filePath: engine === FILE_ENGINE ? readFilePath(environment, cwd) : null,
+    filePath: isInFolder(engine) ? readFilePath(environment, cwd) : null,
     table: environment.text('SESSION_DB_TABLE'),
     storeClass: environment.text('SESSION_STORE_CLASS'),
     serializer: readSerializer(environment, profile, problems),
@@ -367,54 +370,14 @@ const COOKIE: CookieSettings = {
   sameSite: 'Lax',
 }
 
-/** Django's dotted paths: those that are built, the default first, and those that are only known. */
-interface DottedPaths {
-  readonly built: readonly [string, ...string[]]
-  readonly known: readonly string[]
-}
-
-const CACHED_DB = 'django.contrib.sessions.backends.cached_db'
-const QSESSIONS_CACHED_DB = 'qsessions.backends.cached_db'
-const CACHE = 'django.contrib.sessions.backends.cache'
-const FILE_ENGINE = 'django.contrib.sessions.backends.file'
-const SIGNED_COOKIES = 'django.contrib.sessions.backends.signed_cookies'
-
-/** The engines that keep no table of sessions. */
-const NO_TABLE: ReadonlySet<string> = new Set([CACHE, FILE_ENGINE, SIGNED_COOKIES])
-
-/** The engines that need a cache. */
-const CACHED: ReadonlySet<string> = new Set([CACHED_DB, CACHE, QSESSIONS_CACHED_DB])
-
-const ENGINES: DottedPaths = {
-  built: [
-    'django.contrib.sessions.backends.db',
-    CACHED_DB,
-    CACHE,
-    FILE_ENGINE,
-    SIGNED_COOKIES,
-    'qsessions.backends.db',
-    QSESSIONS_CACHED_DB,
-    'user_sessions.backends.db',
-  ],
-  known: [],
-}
-
-const SERIALIZERS: DottedPaths = {
-  built: [
-    'django.contrib.sessions.serializers.JSONSerializer',
-    'django.contrib.sessions.serializers.PickleSerializer',
-  ],
-  known: [],
-}
-
 /** Pickles are read only where the site says that it writes them, and its Django can. */
 function readSerializer(
   environment: Environment,
   profile: VersionProfile | null,
   problems: string[],
 ): string {
-  const path = readDottedPath(environment, 'SESSION_SERIALIZER', { paths: SERIALIZERS, problems })
-  if (path !== SERIALIZERS.built[1] || profile?.hasPickleSerializer === true) return path
+  const path = readDottedPath(environment, 'SESSION_SERIALIZER', { table: SESSION_SERIALIZERS, problems })
+  if (SESSION_SERIALIZERS.get(path) !== 'pickle' || profile?.hasPickleSerializer === true) return path
   problems.push(
     profile === null
       ? 'SESSION_SERIALIZER is the PickleSerializer, which only Django up to 4.2 has; set DJANGO_VERSION'
@@ -428,16 +391,19 @@ function readFilePath(environment: Environment, cwd: string): string {
   return path === null ? pythonTemporaryFolder(environment, cwd) : resolve(cwd, path)
 }
 
+/** A dotted path that this table has; its first entry is the default. */
 function readDottedPath(
   environment: Environment,
   name: SettingName,
-  { paths: { built, known }, problems }: { paths: DottedPaths; problems: string[] },
+  { table, problems }: { table: ReadonlyMap<string, unknown>; problems: string[] },
 ): string {
-  const path = environment.text(name) ?? built[0]
-  if (!built.includes(path)) {
-    const reason = known.includes(path) ? `${path} is not built yet` : `${quoted(path)} is unknown`
-    problems.push(`${name}: ${reason}; set ${name} to ${either(built)}, here and in Django`)
-  }
+  const supported = [...table.keys()]
+  const [byDefault = ''] = supported
+  const path = environment.text(name) ?? byDefault
+  if (!table.has(path))
+    problems.push(
+      `${name}: ${quoted(path)} is unknown; set ${name} to ${either(supported)}, here and in Django`,
+    )
   return path
 }
 
@@ -508,10 +474,17 @@ function* ignoredNames(environment: Environment): Generator<string> {
 
 /** Whether this engine has a use for the setting; files have for the first, tables for the others. */
 function isHeeded(name: string, engine: string | null): boolean {
-  if (name === 'SESSION_FILE_PATH') return engine === FILE_ENGINE
-  if (name === 'SESSION_DB_TABLE' || name === 'SESSION_DATABASE_URL')
-    return engine === null || !NO_TABLE.has(engine)
+  if (name === 'SESSION_FILE_PATH') return isInFolder(engine)
+  if (name === 'SESSION_DB_TABLE' || name === 'SESSION_DATABASE_URL') return !isWithoutTable(engine)
   return true
+}
+
+function isInFolder(engine: string | null): boolean {
+  return SESSION_ENGINES.get(engine ?? '')?.keptIn === 'folder'
+}
+
+function isWithoutTable(engine: string | null): boolean {
+  return SESSION_ENGINES.get(engine ?? '')?.table === null
 }
 
 const KNOWN: ReadonlySet<string> = new Set([

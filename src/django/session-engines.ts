@@ -1,0 +1,59 @@
+/** The session engines that SESSION_ENGINE names by a dotted path, and what each of them needs. */
+
+export interface SessionEngineNeeds {
+  /** The Python package that ships it. Django's own five engines are in each version from 2.2 to 6.1. */
+  readonly package: 'django' | 'django-qsessions' | 'django-user-sessions'
+  /** The place of the sessions: rows of a table, entries of a cache, files of a folder, or the visitor's cookie. */
+  readonly keptIn: 'table' | 'cache' | 'folder' | 'cookie'
+  /** The name of the table, unless the site has its own; null for an engine without a table. */
+  readonly table: string | null
+  /** Whether it needs the entry of CACHES that SESSION_CACHE_ALIAS names. */
+  readonly needsCache: boolean
+}
+
+/** Django's global_settings.py. */
+export const DEFAULT_SESSION_ENGINE = 'django.contrib.sessions.backends.db'
+
+/**
+ * Each engine that is supported, by its dotted path; Django's default first.
+ * Source: django/contrib/sessions/backends/; qsessions/backends/; user_sessions/backends/.
+ */
+export const SESSION_ENGINES: ReadonlyMap<string, SessionEngineNeeds> = new Map<string, SessionEngineNeeds>([
+  [
+    DEFAULT_SESSION_ENGINE,
+    { package: 'django', keptIn: 'table', table: 'django_session', needsCache: false },
+  ],
+  [
+    'django.contrib.sessions.backends.cached_db',
+    { package: 'django', keptIn: 'table', table: 'django_session', needsCache: true },
+  ],
+  [
+    'django.contrib.sessions.backends.cache',
+    { package: 'django', keptIn: 'cache', table: null, needsCache: true },
+  ],
+  [
+    'django.contrib.sessions.backends.file',
+    { package: 'django', keptIn: 'folder', table: null, needsCache: false },
+  ],
+  [
+    'django.contrib.sessions.backends.signed_cookies',
+    { package: 'django', keptIn: 'cookie', table: null, needsCache: false },
+  ],
+  [
+    'qsessions.backends.db',
+    { package: 'django-qsessions', keptIn: 'table', table: 'qsessions_session', needsCache: false },
+  ],
+  [
+    'qsessions.backends.cached_db',
+    { package: 'django-qsessions', keptIn: 'table', table: 'qsessions_session', needsCache: true },
+  ],
+  [
+    'user_sessions.backends.db',
+    { package: 'django-user-sessions', keptIn: 'table', table: 'user_sessions_session', needsCache: false },
+  ],
+])
+
+/** The table of this engine, unless the site has its own; null for an engine without a table. */
+export function sessionTableOf(engine: string): string | null {
+  return SESSION_ENGINES.get(engine)?.table ?? null
+}
