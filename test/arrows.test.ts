@@ -109,6 +109,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
   'service/settings/': [
     'service/settings/',
+    'auth/backends.ts',
     'checks/quoted.ts',
     'django/',
     'type caches/cache-settings.ts',

@@ -11,6 +11,32 @@ export interface CookieSettings {
   readonly sameSite: 'Lax' | 'Strict' | 'None' | null
 }
 
+/** The SESSION_COOKIE_… settings of a new project. Source: django/conf/global_settings.py, as for the three below. */
+export const SESSION_COOKIE: CookieSettings = {
+  name: 'sessionid',
+  domain: null,
+  path: '/',
+  secure: false,
+  httpOnly: true,
+  sameSite: 'Lax',
+}
+
+/** SESSION_COOKIE_AGE: two weeks, in seconds. */
+export const SESSION_COOKIE_AGE = 1_209_600
+
+/** The CSRF_COOKIE_… settings of a new project. */
+export const CSRF_COOKIE: CookieSettings = {
+  name: 'csrftoken',
+  domain: null,
+  path: '/',
+  secure: false,
+  httpOnly: false,
+  sameSite: 'Lax',
+}
+
+/** CSRF_COOKIE_AGE: 52 weeks, in seconds. */
+export const CSRF_COOKIE_AGE = 31_449_600
+
 /** SameSite=None, which Django sends only from 3.1 on. */
 export class UnsupportedSameSite extends Error {
   override name = 'UnsupportedSameSite'

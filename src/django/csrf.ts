@@ -11,6 +11,9 @@ export const CSRF_SESSION_KEY = '_csrftoken'
 /** The form field that holds the token. */
 export const CSRF_FIELD = 'csrfmiddlewaretoken'
 
+/** The default of CSRF_HEADER_NAME. Source: django/conf/global_settings.py. */
+export const CSRF_HEADER_NAME = 'HTTP_X_CSRFTOKEN'
+
 const SECRET_LENGTH = 32
 const TOKEN_LENGTH = 2 * SECRET_LENGTH
 const CHARACTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'

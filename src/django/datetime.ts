@@ -1,5 +1,11 @@
 import { UnreadableSession } from './unreadable-session.ts'
 
+/**
+ * USE_TZ and TIME_ZONE as `startproject` writes them; and `DATABASES[…]['TIME_ZONE']` where it is not set.
+ * Source: django/conf/project_template/project_name/settings.py-tpl; django/db/backends/base/base.py, timezone.
+ */
+export const TIME_DEFAULTS = { useTz: true, timeZone: 'UTC', databaseTimeZone: 'UTC' } as const
+
 /** The databases whose `expire_date` columns we know. */
 export type DatabaseKind = 'mysql' | 'sqlite' | 'postgresql'
 
@@ -21,10 +27,10 @@ export function createDateColumn(options: {
   database: DatabaseKind
   useTz: boolean
   timeZone: string
-  /** `DATABASES[…]['TIME_ZONE']`, with USE_TZ; UTC unless given. */
-  databaseTimeZone?: string
+  /** `DATABASES[…]['TIME_ZONE']`, with USE_TZ; default: UTC. */
+  databaseTimeZone?: string | undefined
 }): DateColumn {
-  const { database, useTz, timeZone, databaseTimeZone = 'UTC' } = options
+  const { database, useTz, timeZone, databaseTimeZone = TIME_DEFAULTS.databaseTimeZone } = options
   // Unlike Django, which relies on the connection's zone, PostgreSQL gets the offset with each text: no setting of the
   // connection can then change what it means.
   const clock = wallClock(database === 'postgresql' ? 'UTC' : useTz ? databaseTimeZone : timeZone)

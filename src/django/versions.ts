@@ -125,7 +125,7 @@ export class UnknownDjangoVersion extends Error {
  */
 export function versionProfile(
   version: string,
-  { defaultHashingAlgorithm }: { defaultHashingAlgorithm?: HashAlgorithm } = {},
+  { defaultHashingAlgorithm }: { defaultHashingAlgorithm?: HashAlgorithm | undefined } = {},
 ): VersionProfile {
   const release = parseVersion(version)
   const since = (...minimum: number[]) => isAtLeast(release, minimum)

@@ -45,7 +45,7 @@ export interface SessionEngineOptions
   readonly cache: CacheSettings | Cache | null
   /** When a session expires, USE_TZ and TIME_ZONE among it. */
   readonly rules: ExpiryRules
-  /** `DATABASES[…]['TIME_ZONE']`, that of `db`; UTC unless given. */
+  /** `DATABASES[…]['TIME_ZONE']` of `db`; default: UTC. */
   readonly databaseTimeZone?: string
   readonly now: () => Date
   /** How long a statement that the database refused for the moment is repeated, in milliseconds. */
@@ -97,7 +97,7 @@ const EXTRA_COLUMNS: Readonly<
 }
 
 function openDb(options: SessionEngineOptions, needs: SessionEngineNeeds): OpenedSessionEngine {
-  const { rules, databaseTimeZone = 'UTC', now, timeout, events } = options
+  const { rules, databaseTimeZone, now, timeout, events } = options
   const table = options.table ?? needs.table
   const db = databaseOf(options)
   const dates = createDateColumn({ database: databaseKindOf(db), ...rules, databaseTimeZone })
@@ -187,7 +187,7 @@ function cacheOf({
   cache,
   db,
   rules,
-  databaseTimeZone = 'UTC',
+  databaseTimeZone,
   now,
   timeout,
   maxInflatedBytes,

@@ -5,9 +5,10 @@ import { type CsrfMiddlewareOptions, createCsrfMiddleware } from '../adapters/ko
 import { djangoSessions } from '../adapters/koa/django-sessions.ts'
 import { createMessagesMiddleware, type MessagesMiddlewareOptions } from '../adapters/koa/messages.ts'
 import type { Auth } from '../auth/auth.ts'
+import { SESSION_COOKIE } from '../django/cookie.ts'
 import { type VersionProfile, versionProfile } from '../django/versions.ts'
 import { type DjangoAuthOptions, djangoAuth } from '../site/django-auth.ts'
-import { type DjangoSessionsOptions, SESSION_COOKIE } from '../site/django-sessions.ts'
+import type { DjangoSessionsOptions } from '../site/django-sessions.ts'
 
 export interface DjangoMiddlewareOptions extends DjangoSessionsOptions {
   /** The database of the sessions; also of the users (default of `auth.db`). */

@@ -1,6 +1,6 @@
 import { userModel } from '../auth/user-model.ts'
 import { checkUserTable } from '../auth/user-table.ts'
-import { createDateColumn } from '../django/datetime.ts'
+import { createDateColumn, TIME_DEFAULTS } from '../django/datetime.ts'
 import { sessionTableOf } from '../django/session-engines.ts'
 import { serializerNamed } from '../django/session-serializers.ts'
 import { type VersionFromMigrations, type VersionProfile, versionProfile } from '../django/versions.ts'
@@ -106,7 +106,7 @@ async function followDjango(
   const { defaultHashingAlgorithm, session, csrf, messages, timeZone, environment } = settings
   const { passwordHashers, ...auth } = settings.auth
   const { djangoVersion, profile } = await findVersion(settings, storage, log)
-  const useTz = settings.useTz ?? true
+  const useTz = settings.useTz ?? TIME_DEFAULTS.useTz
   if (settings.useTz === null && !profile.useTzDefault)
     log.warn('settings.warning', { warning: USE_TZ_ASSUMED })
   const secretKeys = settings.secretKeys ?? ([demoSecretKey(fileOf(settings.database))] as const)

@@ -2,7 +2,7 @@ import type { Knex } from 'knex'
 import { type Auth, type AuthOptions, createAuth } from '../auth/auth.ts'
 import { checkKnex } from '../checks/check-values.ts'
 import { mapFailures } from '../concurrency/map-failures.ts'
-import { createDateColumn } from '../django/datetime.ts'
+import { createDateColumn, TIME_DEFAULTS } from '../django/datetime.ts'
 import { versionProfile } from '../django/versions.ts'
 import { withStatus, withStorageStatus } from '../http/statuses.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
@@ -40,9 +40,9 @@ function openAuth({
   db,
   djangoVersion,
   defaultHashingAlgorithm = 'sha256',
-  useTz = true,
-  timeZone = 'UTC',
-  databaseTimeZone = 'UTC',
+  useTz = TIME_DEFAULTS.useTz,
+  timeZone = TIME_DEFAULTS.timeZone,
+  databaseTimeZone = TIME_DEFAULTS.databaseTimeZone,
   ...options
 }: DjangoAuthOptions): Auth {
   const database = databaseKindOf(db)

@@ -2,7 +2,8 @@ import type { Knex } from 'knex'
 import type { Cache } from '../caches/cache.ts'
 import type { CacheSettings } from '../caches/cache-settings.ts'
 import { checkMethods } from '../checks/check-values.ts'
-import type { CookieSettings } from '../django/cookie.ts'
+import { type CookieSettings, SESSION_COOKIE, SESSION_COOKIE_AGE } from '../django/cookie.ts'
+import { TIME_DEFAULTS } from '../django/datetime.ts'
 import { type SessionCodecOptions, UnreadableSession } from '../django/session-data.ts'
 import { DEFAULT_SESSION_ENGINE } from '../django/session-engines.ts'
 import { DEFAULT_SESSION_SERIALIZER, serializerNamed } from '../django/session-serializers.ts'
@@ -70,18 +71,6 @@ export interface DjangoSessionsOptions
   readonly events?: Partial<SessionEvents>
 }
 
-const TWO_WEEKS = 1_209_600
-
-/** Django's defaults. */
-export const SESSION_COOKIE: CookieSettings = {
-  name: 'sessionid',
-  domain: null,
-  path: '/',
-  secure: false,
-  httpOnly: true,
-  sameSite: 'Lax',
-}
-
 /** The sessions of `djangoSessions` for any server; `close` ends what was opened for them. @throws as `djangoSessions`. */
 export function openSessionRequests(
   options: DjangoSessionsOptions,
@@ -103,10 +92,10 @@ function openChecked({
   secretKeys,
   djangoVersion,
   defaultHashingAlgorithm = 'sha256',
-  useTz = true,
-  timeZone = 'UTC',
-  databaseTimeZone = 'UTC',
-  cookieAge = TWO_WEEKS,
+  useTz = TIME_DEFAULTS.useTz,
+  timeZone = TIME_DEFAULTS.timeZone,
+  databaseTimeZone = TIME_DEFAULTS.databaseTimeZone,
+  cookieAge = SESSION_COOKIE_AGE,
   expireAtBrowserClose = false,
   cookie,
   now = () => new Date(),

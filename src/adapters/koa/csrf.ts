@@ -1,8 +1,16 @@
 import type { Context, Middleware } from 'koa'
 import { checkProfile } from '../../checks/check-values.ts'
-import { type CookieSettings, readCookie, setCookie, varyOnCookie } from '../../django/cookie.ts'
+import {
+  type CookieSettings,
+  CSRF_COOKIE,
+  CSRF_COOKIE_AGE,
+  readCookie,
+  setCookie,
+  varyOnCookie,
+} from '../../django/cookie.ts'
 import {
   CSRF_FIELD,
+  CSRF_HEADER_NAME,
   CSRF_SESSION_KEY,
   type CsrfSecret,
   checkCsrfToken,
@@ -74,19 +82,6 @@ export interface CsrfMiddlewareOptions {
   readonly now?: () => Date
 }
 
-/** Django's CSRF_COOKIE_… */
-const CSRF_COOKIE: CookieSettings = {
-  name: 'csrftoken',
-  domain: null,
-  path: '/',
-  secure: false,
-  httpOnly: false,
-  sameSite: 'Lax',
-}
-
-/** 52 weeks: Django's CSRF_COOKIE_AGE. */
-const CSRF_COOKIE_AGE = 31_449_600
-
 /**
  * Gives each request `ctx.csrf`, and the visitor the cookie that belongs to its tokens: Django's CsrfViewMiddleware but
  * for the check, which is `protect`. It stands inside the session middleware and outside the error pages, whose forms
@@ -98,7 +93,7 @@ export function createCsrfMiddleware({
   useSessions = false,
   cookie: given,
   cookieAge = CSRF_COOKIE_AGE,
-  headerName = 'HTTP_X_CSRFTOKEN',
+  headerName = CSRF_HEADER_NAME,
   trustedOrigins = [],
   sessionCookieDomain = null,
   readField = async (ctx, name) => (await readForm(ctx)).get(name),

@@ -1,3 +1,4 @@
+import { MODEL_BACKEND } from '../../auth/backends.ts'
 import { quoted } from '../../checks/quoted.ts'
 import type { SessionHashRule } from '../../django/auth-hash.ts'
 import { type Environment, readList } from './environment.ts'
@@ -38,8 +39,6 @@ const OPTIONAL_COLUMNS = {
   firstName: 'AUTH_USER_FIRST_NAME_COLUMN',
   lastName: 'AUTH_USER_LAST_NAME_COLUMN',
 } as const
-
-const MODEL_BACKEND = 'django.contrib.auth.backends.ModelBackend'
 
 export function readAuthSettings(environment: Environment, problems: string[]): AuthSettings {
   const model = environment.text('AUTH_USER_MODEL') ?? 'auth.User'

@@ -23,16 +23,20 @@ export function readCookieSettings(
     path: environment.text(`${prefix}_PATH`) ?? defaults.path,
     secure: environment.boolean(`${prefix}_SECURE`, defaults.secure),
     httpOnly: environment.boolean(`${prefix}_HTTPONLY`, defaults.httpOnly),
-    sameSite: readSameSite(environment, `${prefix}_SAMESITE`),
+    sameSite: readSameSite(environment, `${prefix}_SAMESITE`, defaults.sameSite),
   }
   problems.push(...cookieProblems(prefix, cookie, profile))
   return cookie
 }
 
 // Django's setting is the text 'None', or False for no attribute at all.
-function readSameSite(environment: Environment, name: SettingName): CookieSettings['sameSite'] {
+function readSameSite(
+  environment: Environment,
+  name: SettingName,
+  byDefault: CookieSettings['sameSite'],
+): CookieSettings['sameSite'] {
   const choices = ['Lax', 'Strict', 'None', 'False', 'false'] as const
-  const sameSite = environment.oneOf(name, choices, 'Lax')
+  const sameSite = environment.oneOf(name, choices, byDefault ?? 'False')
   return sameSite === 'False' || sameSite === 'false' ? null : sameSite
 }
 

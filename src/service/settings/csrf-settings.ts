@@ -1,5 +1,6 @@
 import { quoted } from '../../checks/quoted.ts'
-import type { CookieSettings } from '../../django/cookie.ts'
+import { type CookieSettings, CSRF_COOKIE, CSRF_COOKIE_AGE } from '../../django/cookie.ts'
+import { CSRF_HEADER_NAME } from '../../django/csrf.ts'
 import type { VersionProfile } from '../../django/versions.ts'
 import { readCookieSettings } from './cookie-settings.ts'
 import { type Environment, readList } from './environment.ts'
@@ -15,17 +16,6 @@ export interface CsrfSettings {
   readonly trustedOrigins: readonly string[]
 }
 
-const COOKIE: CookieSettings = {
-  name: 'csrftoken',
-  domain: null,
-  path: '/',
-  secure: false,
-  httpOnly: false,
-  sameSite: 'Lax',
-}
-
-const FIFTY_TWO_WEEKS = 31_449_600
-
 export interface CsrfContext {
   /** Null where the version is not said. */
   readonly profile: VersionProfile | null
@@ -36,18 +26,18 @@ export interface CsrfContext {
 export function readCsrfSettings(environment: Environment, context: CsrfContext): CsrfSettings {
   return {
     useSessions: environment.boolean('CSRF_USE_SESSIONS', false),
-    cookie: readCookieSettings(environment, 'CSRF_COOKIE', { ...context, defaults: COOKIE }),
+    cookie: readCookieSettings(environment, 'CSRF_COOKIE', { ...context, defaults: CSRF_COOKIE }),
     cookieAge:
       environment.text('CSRF_COOKIE_AGE') === 'None'
         ? null
-        : environment.number('CSRF_COOKIE_AGE', FIFTY_TWO_WEEKS, { min: 1, max: 3_155_760_000 }),
+        : environment.number('CSRF_COOKIE_AGE', CSRF_COOKIE_AGE, { min: 1, max: 3_155_760_000 }),
     headerName: readHeaderName(environment, context),
     trustedOrigins: readTrustedOrigins(environment, context),
   }
 }
 
 function readHeaderName(environment: Environment, { problems }: CsrfContext): string {
-  const name = environment.text('CSRF_HEADER_NAME') ?? 'HTTP_X_CSRFTOKEN'
+  const name = environment.text('CSRF_HEADER_NAME') ?? CSRF_HEADER_NAME
   if (!/^HTTP_[A-Z0-9_]+$/.test(name)) {
     problems.push(
       `CSRF_HEADER_NAME ${quoted(name)} is no header's name; write it as Django does, e.g. HTTP_X_CSRFTOKEN for X-CSRFToken`,

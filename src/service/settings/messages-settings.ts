@@ -1,3 +1,4 @@
+import { MESSAGE_LEVELS } from '../../django/messages.ts'
 import type { Environment } from './environment.ts'
 
 /** Django's MESSAGE_… settings. */
@@ -8,8 +9,6 @@ export interface MessagesSettings {
   /** Level to tag, besides Django's. */
   readonly tags: Readonly<Record<number, string>>
 }
-
-const INFO = 20
 
 const STORAGES = {
   'django.contrib.messages.storage.fallback.FallbackStorage': 'fallback',
@@ -22,7 +21,7 @@ export function readMessagesSettings(environment: Environment, problems: string[
   const byDefault = 'django.contrib.messages.storage.fallback.FallbackStorage'
   return {
     storage: STORAGES[environment.oneOf('MESSAGE_STORAGE', paths, byDefault)],
-    level: environment.number('MESSAGE_LEVEL', INFO, { min: 0, max: 1_000_000 }),
+    level: environment.number('MESSAGE_LEVEL', MESSAGE_LEVELS.info, { min: 0, max: 1_000_000 }),
     tags: readTags(environment, problems),
   }
 }

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path'
 import type { CacheSettings } from '../../caches/cache-settings.ts'
 import { quoted } from '../../checks/quoted.ts'
-import type { CookieSettings } from '../../django/cookie.ts'
-import { isTimeZone } from '../../django/datetime.ts'
+import { type CookieSettings, SESSION_COOKIE, SESSION_COOKIE_AGE } from '../../django/cookie.ts'
+import { isTimeZone, TIME_DEFAULTS } from '../../django/datetime.ts'
 import { LOCAL_HOSTS } from '../../django/hosts.ts'
 import { pathPatternProblem } from '../../django/path-pattern.ts'
 import { SESSION_ENGINES } from '../../django/session-engines.ts'
@@ -289,7 +289,7 @@ function readDjango(
     djangoVersion: environment.text('DJANGO_VERSION'),
     defaultHashingAlgorithm: environment.oneOf('DEFAULT_HASHING_ALGORITHM', ['sha1', 'sha256'], 'sha256'),
     useTz,
-    timeZone: timeZone ?? 'UTC',
+    timeZone: timeZone ?? TIME_DEFAULTS.timeZone,
   }
 }
 
@@ -306,7 +306,7 @@ function readDatabaseZones(
   const { database, sessionDatabase, useTz, problems, warnings } = options
   const read = (name: SettingName, kind: DatabaseSettings['kind'] | undefined): string => {
     const zone = environment.text(name)
-    if (zone === null) return 'UTC'
+    if (zone === null) return TIME_DEFAULTS.databaseTimeZone
     if (!isTimeZone(zone))
       problems.push(`${name} ${quoted(zone)} is no time zone; set it to TIME_ZONE in the project's DATABASES`)
     else if (useTz !== true)
@@ -349,25 +349,19 @@ function readSession(
     table: environment.text('SESSION_DB_TABLE'),
     storeClass: environment.text('SESSION_STORE_CLASS'),
     serializer: readSerializer(environment, profile, problems),
-    cookieAge: environment.number('SESSION_COOKIE_AGE', 1_209_600, { min: 1, max: 3_155_760_000 }),
+    cookieAge: environment.number('SESSION_COOKIE_AGE', SESSION_COOKIE_AGE, { min: 1, max: 3_155_760_000 }),
     expireAtBrowserClose: environment.boolean('SESSION_EXPIRE_AT_BROWSER_CLOSE', false),
     saveEveryRequest: environment.boolean('SESSION_SAVE_EVERY_REQUEST', false),
-    cookie: readCookieSettings(environment, 'SESSION_COOKIE', { defaults: COOKIE, profile, problems }),
+    cookie: readCookieSettings(environment, 'SESSION_COOKIE', {
+      defaults: SESSION_COOKIE,
+      profile,
+      problems,
+    }),
     maxInflatedBytes: environment.number('SESSION_MAX_INFLATED_BYTES', 16 * 1024 ** 2, {
       min: 1024,
       max: 1024 ** 3,
     }),
   }
-}
-
-/** Django's SESSION_COOKIE_… */
-const COOKIE: CookieSettings = {
-  name: 'sessionid',
-  domain: null,
-  path: '/',
-  secure: false,
-  httpOnly: true,
-  sameSite: 'Lax',
 }
 
 /** Pickles are read only where the site says that it writes them, and its Django can. */
