@@ -7,8 +7,8 @@ export function readSecrets(env: NodeJS.ProcessEnv): {
   djangoVersion: string | null
   serializer: SerializerName
 } {
-  const { secretKeys, djangoVersion, session } = readSettings(env)
+  const { secretKeys, profile, session } = readSettings(env)
   const serializer = SESSION_SERIALIZERS.get(session.serializer) ?? 'json'
-  if (secretKeys !== null) return { secretKeys, djangoVersion, serializer }
+  if (secretKeys !== null) return { secretKeys, djangoVersion: profile?.version ?? null, serializer }
   throw new SettingsError(['DJANGO_SECRET_KEY is empty; set it to the SECRET_KEY of the Django project'])
 }

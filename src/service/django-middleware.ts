@@ -2,15 +2,16 @@ import type { Knex } from 'knex'
 import type { Middleware } from 'koa'
 import { createAuthMiddleware } from '../adapters/koa/auth.ts'
 import { type CsrfMiddlewareOptions, createCsrfMiddleware } from '../adapters/koa/csrf.ts'
-import { djangoSessions } from '../adapters/koa/django-sessions.ts'
 import { createMessagesMiddleware, type MessagesMiddlewareOptions } from '../adapters/koa/messages.ts'
+import { createSessionMiddleware } from '../adapters/koa/session-middleware.ts'
 import type { Auth } from '../auth/auth.ts'
 import { SESSION_COOKIE } from '../django/cookie.ts'
-import { type VersionProfile, versionProfile } from '../django/versions.ts'
-import { type DjangoAuthOptions, djangoAuth } from '../site/django-auth.ts'
-import type { DjangoSessionsOptions } from '../site/django-sessions.ts'
+import type { VersionProfile } from '../django/versions.ts'
+import { type DjangoAuthOptions, openAuth } from '../site/django-auth.ts'
+import { type DjangoSessionsOptions, openSessions } from '../site/django-sessions.ts'
+import type { WithProfile } from '../site/django-version.ts'
 
-export interface DjangoMiddlewareOptions extends DjangoSessionsOptions {
+export interface DjangoMiddlewareOptions extends WithProfile<DjangoSessionsOptions> {
   /** The database of the sessions; also of the users (default of `auth.db`). */
   readonly db: Knex
   readonly auth?: Partial<Pick<DjangoAuthOptions, 'db' | 'databaseTimeZone'>> &
@@ -32,31 +33,28 @@ export interface DjangoMiddleware {
   close(): Promise<void>
 }
 
-/** @throws {UnknownDjangoVersion} {InvalidUserModel} {TypeError} */
+/** @throws {InvalidUserModel} {TypeError} */
 export function openDjangoMiddleware({
   auth: authOptions,
   csrf,
   messages,
   ...options
 }: DjangoMiddlewareOptions): DjangoMiddleware {
-  const { secretKeys, djangoVersion, defaultHashingAlgorithm, now } = options
+  const { secretKeys, profile, now } = options
   const cookie = { ...SESSION_COOKIE, ...options.cookie }
-  const profile = versionProfile(djangoVersion, {
-    ...(defaultHashingAlgorithm && { defaultHashingAlgorithm }),
-  })
   const clock = now === undefined ? {} : { now }
-  const auth = djangoAuth({ ...options, ...authOptions })
-  const sessions = djangoSessions(options)
+  const auth = openAuth({ ...options, ...authOptions })
+  const { requests, close } = openSessions(options)
   return {
     middleware: chain([
-      sessions,
+      createSessionMiddleware({ requests }),
       createCsrfMiddleware({ ...csrf, ...clock, profile, sessionCookieDomain: cookie.domain }),
       createAuthMiddleware({ auth }),
       createMessagesMiddleware({ ...messages, ...clock, secretKeys, profile, sessionCookie: cookie }),
     ]),
     auth,
     profile,
-    close: () => sessions.close(),
+    close,
   }
 }
 

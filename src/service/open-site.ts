@@ -103,15 +103,15 @@ async function followDjango(
   { log, metrics, now = () => new Date() }: SiteOptions,
 ): Promise<DjangoMiddleware> {
   const { db, sessionDb } = storage
-  const { defaultHashingAlgorithm, session, csrf, messages, timeZone, environment } = settings
+  const { session, csrf, messages, timeZone, environment } = settings
   const { passwordHashers, ...auth } = settings.auth
-  const { djangoVersion, profile } = await findVersion(settings, storage, log)
+  const profile = settings.profile ?? (await findProfile(settings, storage, log))
   const useTz = settings.useTz ?? TIME_DEFAULTS.useTz
   if (settings.useTz === null && !profile.useTzDefault)
     log.warn('settings.warning', { warning: USE_TZ_ASSUMED })
   const secretKeys = settings.secretKeys ?? ([demoSecretKey(fileOf(settings.database))] as const)
-  const given = settings.djangoVersion !== null
-  log.info('django.profile', { version: djangoVersion, given, useTz, timeZone })
+  const given = settings.profile !== null
+  log.info('django.profile', { version: profile.version, given, useTz, timeZone })
   if (!settings.allowUnverifiedSessions)
     await checkKeys(settings, storage, { secretKeys, profile, useTz, now })
   return openDjangoMiddleware({
@@ -119,8 +119,7 @@ async function followDjango(
     ...(settings.cache !== null && { cache: settings.cache }),
     db: sessionDb,
     secretKeys,
-    djangoVersion,
-    defaultHashingAlgorithm,
+    profile,
     useTz,
     timeZone,
     databaseTimeZone: settings.sessionDatabaseTimeZone,
@@ -140,18 +139,16 @@ async function followDjango(
   })
 }
 
-/** DJANGO_VERSION, or else what the site's migrations show. @throws {UnknownVersion} {DatabaseFailure} */
-async function findVersion(
-  settings: Settings,
+/** The Django version that the site's migrations show. @throws {UnknownVersion} {DatabaseFailure} */
+async function findProfile(
+  { database, defaultHashingAlgorithm }: Settings,
   { db, place }: Storage,
   log: Log,
-): Promise<{ djangoVersion: string; profile: VersionProfile }> {
-  const { defaultHashingAlgorithm } = settings
-  const detected = settings.djangoVersion === null ? await runAt(place, () => detectVersion(db)) : null
-  const djangoVersion = settings.djangoVersion ?? detected?.version ?? ''
-  const isDemo = settings.database.kind === 'sqlite' && settings.database.embedded
-  if (detected !== null && !isDemo) log.warn('settings.warning', { warning: versionGuessed(detected) })
-  return { djangoVersion, profile: versionProfile(djangoVersion, { defaultHashingAlgorithm }) }
+): Promise<VersionProfile> {
+  const detected = await runAt(place, () => detectVersion(db))
+  const isDemo = database.kind === 'sqlite' && database.embedded
+  if (!isDemo) log.warn('settings.warning', { warning: versionGuessed(detected) })
+  return versionProfile(detected.version, { defaultHashingAlgorithm })
 }
 
 function versionGuessed({ version, range: [oldest, newest] }: VersionFromMigrations): string {

@@ -3,24 +3,16 @@ import { type Auth, type AuthOptions, createAuth } from '../auth/auth.ts'
 import { checkKnex } from '../checks/check-values.ts'
 import { mapFailures } from '../concurrency/map-failures.ts'
 import { createDateColumn, TIME_DEFAULTS } from '../django/datetime.ts'
-import { versionProfile } from '../django/versions.ts'
 import { withStatus, withStorageStatus } from '../http/statuses.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
 import { checkOptions } from './check-options.ts'
 import type { DjangoSessionsOptions } from './django-sessions.ts'
+import { type DjangoVersionOptions, type WithProfile, withProfile } from './django-version.ts'
 
 /** Django's settings, in camelCase and with Django's defaults: those of the sessions, and those of the users. */
 export interface DjangoAuthOptions
-  extends Pick<
-      DjangoSessionsOptions,
-      | 'secretKeys'
-      | 'djangoVersion'
-      | 'defaultHashingAlgorithm'
-      | 'useTz'
-      | 'timeZone'
-      | 'databaseTimeZone'
-      | 'now'
-    >,
+  extends DjangoVersionOptions,
+    Pick<DjangoSessionsOptions, 'secretKeys' | 'useTz' | 'timeZone' | 'databaseTimeZone' | 'now'>,
     Omit<AuthOptions, 'db' | 'database' | 'dates' | 'secretKeys' | 'profile' | 'now' | 'mapFailure'> {
   /** The database of the users. */
   readonly db: Knex
@@ -33,25 +25,23 @@ export interface DjangoAuthOptions
 export function djangoAuth(options: DjangoAuthOptions): Auth {
   checkOptions('djangoAuth', options)
   checkKnex('djangoAuth', options.db)
-  return openAuth(options)
+  return openAuth(withProfile(options))
 }
 
-function openAuth({
+/** As `djangoAuth`, for options that are checked already. @throws {InvalidUserModel} */
+export function openAuth({
   db,
-  djangoVersion,
-  defaultHashingAlgorithm = 'sha256',
   useTz = TIME_DEFAULTS.useTz,
   timeZone = TIME_DEFAULTS.timeZone,
   databaseTimeZone = TIME_DEFAULTS.databaseTimeZone,
   ...options
-}: DjangoAuthOptions): Auth {
+}: WithProfile<DjangoAuthOptions>): Auth {
   const database = databaseKindOf(db)
   const auth = createAuth({
     ...options,
     db,
     database,
     dates: createDateColumn({ database, useTz, timeZone, databaseTimeZone }),
-    profile: versionProfile(djangoVersion, { defaultHashingAlgorithm }),
     mapFailure: withStorageStatus,
   })
   return mapFailures(auth, withStatus)

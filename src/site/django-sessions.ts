@@ -8,7 +8,6 @@ import { type SessionCodecOptions, UnreadableSession } from '../django/session-d
 import { DEFAULT_SESSION_ENGINE } from '../django/session-engines.ts'
 import { DEFAULT_SESSION_SERIALIZER, serializerNamed } from '../django/session-serializers.ts'
 import { jsonValues, pickledValues } from '../django/session-values.ts'
-import { type HashAlgorithm, versionProfile } from '../django/versions.ts'
 import type { SessionColumns } from '../engines/extra-columns.ts'
 import { type OpenedSessionEngine, openSessionEngine } from '../engines/open-engine.ts'
 import {
@@ -22,10 +21,12 @@ import { guardEvents, type SessionEvents } from '../session/events.ts'
 import { createSessions, type SessionsOptions } from '../session/handle.ts'
 import { createLostChangeWarning, createUnreadableWarning } from '../session/warnings.ts'
 import { checkOptions } from './check-options.ts'
+import { type DjangoVersionOptions, type WithProfile, withProfile } from './django-version.ts'
 
 /** Django's settings, in camelCase and with Django's defaults, and the listeners. */
 export interface DjangoSessionsOptions
-  extends Pick<SessionCodecOptions, 'secretKeys' | 'maxInflatedBytes'>,
+  extends DjangoVersionOptions,
+    Pick<SessionCodecOptions, 'secretKeys' | 'maxInflatedBytes'>,
     Pick<SessionsOptions, 'conflictTimeout'>,
     Pick<SessionRequestsOptions, 'saveEveryRequest'> {
   /** SESSION_ENGINE, Django's dotted path; `django.contrib.sessions.backends.db` unless given. Or an engine of your own. */
@@ -47,10 +48,6 @@ export interface DjangoSessionsOptions
    * PickleSerializer, which Django had up to 4.2, keeps more kinds of values: see `PickledValue`.
    */
   readonly serializer?: string
-  /** What `python -m django --version` prints on the site, e.g. `4.2`. */
-  readonly djangoVersion: string
-  /** DEFAULT_HASHING_ALGORITHM, which Django 3.1 and 3.2 know. */
-  readonly defaultHashingAlgorithm?: HashAlgorithm
   /** USE_TZ; True unless given, as startproject writes. */
   readonly useTz?: boolean
   /** TIME_ZONE; matters where USE_TZ is False. */
@@ -71,16 +68,21 @@ export interface DjangoSessionsOptions
   readonly events?: Partial<SessionEvents>
 }
 
-/** The sessions of `djangoSessions` for any server; `close` ends what was opened for them. @throws as `djangoSessions`. */
-export function openSessionRequests(
-  options: DjangoSessionsOptions,
-  { caller = 'djangoSessions' }: { caller?: string } = {},
-): { readonly requests: SessionRequests; close(): Promise<void> } {
-  checkOptions(caller, options)
-  return openChecked(options)
+/** A site's sessions for any server. */
+export interface OpenedSessions {
+  readonly requests: SessionRequests
+  /** Closes what was opened for them (not `db`, which its caller opened). No request may be running. */
+  close(): Promise<void>
 }
 
-function openChecked({
+/** The sessions of `djangoSessions`, for any server. @throws as `djangoSessions`. */
+export function openSessionRequests(options: DjangoSessionsOptions): OpenedSessions {
+  checkOptions('djangoSessions', options)
+  return openSessions(withProfile(options))
+}
+
+/** As `openSessionRequests`, for options that are checked already. @throws {TypeError} */
+export function openSessions({
   engine: given = DEFAULT_SESSION_ENGINE,
   db,
   table,
@@ -90,8 +92,7 @@ function openChecked({
   cache,
   serializer: serializerPath = DEFAULT_SESSION_SERIALIZER,
   secretKeys,
-  djangoVersion,
-  defaultHashingAlgorithm = 'sha256',
+  profile,
   useTz = TIME_DEFAULTS.useTz,
   timeZone = TIME_DEFAULTS.timeZone,
   databaseTimeZone = TIME_DEFAULTS.databaseTimeZone,
@@ -102,12 +103,11 @@ function openChecked({
   conflictTimeout = 2000,
   events: listeners,
   ...options
-}: DjangoSessionsOptions): { readonly requests: SessionRequests; close(): Promise<void> } {
+}: WithProfile<DjangoSessionsOptions>): OpenedSessions {
   const events = guardEvents(listeners, {
     unreadable: createUnreadableWarning(now),
     lostChange: process.env.NODE_ENV === 'production' ? null : createLostChangeWarning(),
   })
-  const profile = versionProfile(djangoVersion, { defaultHashingAlgorithm })
   const serializer = serializerNamed(serializerPath, profile)
   const rules = { useTz, timeZone, cookieAge, expireAtBrowserClose, storesIsoExpiry: profile.storesIsoExpiry }
   const cookieSettings = { ...SESSION_COOKIE, ...cookie }

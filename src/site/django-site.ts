@@ -1,12 +1,15 @@
 import type { Auth, Credentials } from '../auth/auth.ts'
 import type { AnonymousUser, User } from '../auth/user.ts'
 import { createVisitor, type Visitor } from '../auth/visitor.ts'
+import { checkKnex } from '../checks/check-values.ts'
 import type { SessionRequest, SessionRequests } from '../http/session-exchange.ts'
 import type { SessionClient } from '../session/engine.ts'
 import type { SessionHandle } from '../session/handle.ts'
 import type { Session } from '../session/session.ts'
-import { type DjangoAuthOptions, djangoAuth } from './django-auth.ts'
-import { type DjangoSessionsOptions, openSessionRequests } from './django-sessions.ts'
+import { checkOptions } from './check-options.ts'
+import { type DjangoAuthOptions, openAuth } from './django-auth.ts'
+import { type DjangoSessionsOptions, openSessions } from './django-sessions.ts'
+import { withProfile } from './django-version.ts'
 
 /** Django's settings, in camelCase and with Django's defaults. */
 export interface DjangoSiteOptions extends DjangoSessionsOptions, DjangoAuthOptions {
@@ -59,8 +62,11 @@ export interface Authenticated {
 
 /** @throws {UnknownDjangoVersion} {InvalidUserModel} {TypeError} as `djangoSessions` and `djangoAuth`. */
 export function openDjangoSite(options: DjangoSiteOptions): DjangoSite {
-  const { requests, close } = openSessionRequests(options, { caller: 'openDjangoSite' })
-  const auth = djangoAuth(options)
+  checkOptions('openDjangoSite', options)
+  const checked = withProfile(options)
+  const { requests, close } = openSessions(checked)
+  checkKnex('openDjangoSite', options.db)
+  const auth = openAuth(checked)
   return {
     requests,
     auth,

@@ -60,7 +60,8 @@ export async function startLibrary(
   const db = await openLibrary(t, database)
   const log = recordLog()
   const secretKeys = [SECRET_KEY] as const
-  const django = openDjangoMiddleware({ db, secretKeys, djangoVersion: DJANGO_VERSION, ...session })
+  const profile = versionProfile(DJANGO_VERSION)
+  const django = openDjangoMiddleware({ db, secretKeys, profile, ...session })
   const koa = createApp({
     sessionMiddleware: django.middleware,
     catalog: createCatalog({ db }),
@@ -71,7 +72,6 @@ export async function startLibrary(
     version: '1.2.3',
     ...app?.(db, django),
   })
-  const profile = versionProfile(DJANGO_VERSION)
   const codec = createSessionCodec({ secretKeys, profile, now: () => new Date() })
   return { url: await listen(t, koa.callback()), db, log, codec }
 }

@@ -41,8 +41,8 @@ export interface Settings {
    * which is made beside its file (demo/secret.ts).
    */
   readonly secretKeys: readonly [string, ...string[]] | null
-  /** Null: what the table django_migrations tells. */
-  readonly djangoVersion: string | null
+  /** The rules of DJANGO_VERSION; null when it is not set: the table django_migrations shows the version. */
+  readonly profile: VersionProfile | null
   /** DEFAULT_HASHING_ALGORITHM, which Django 3.1 and 3.2 know. */
   readonly defaultHashingAlgorithm: HashAlgorithm
   /** Null: not said. */
@@ -156,10 +156,11 @@ export function readSettings(
   const secretKeys = readSecretKeys(environment, problems)
   const django = readDjango(environment, problems)
   const zones = readDatabaseZones(environment, { database, sessionDatabase, ...django, problems, warnings })
-  const profile = readVersion(environment, problems)
+  const profile = readProfile(environment, { ...django, problems })
   const session = readSession(environment, profile, { cwd, problems })
   const settings = {
     secretKeys,
+    profile,
     ...django,
     ...zones,
     session,
@@ -270,7 +271,7 @@ function readFallbacks(text: string): string[] | null {
 function readDjango(
   environment: Environment,
   problems: string[],
-): Pick<Settings, 'djangoVersion' | 'defaultHashingAlgorithm' | 'useTz' | 'timeZone'> {
+): Pick<Settings, 'defaultHashingAlgorithm' | 'useTz' | 'timeZone'> {
   const useTz = environment.text('USE_TZ') === null ? null : environment.boolean('USE_TZ', true)
   const timeZone = environment.text('TIME_ZONE')
   if (timeZone !== null && !isTimeZone(timeZone)) {
@@ -286,7 +287,6 @@ function readDjango(
     )
   }
   return {
-    djangoVersion: environment.text('DJANGO_VERSION'),
     defaultHashingAlgorithm: environment.oneOf('DEFAULT_HASHING_ALGORITHM', ['sha1', 'sha256'], 'sha256'),
     useTz,
     timeZone: timeZone ?? TIME_DEFAULTS.timeZone,
@@ -324,12 +324,15 @@ function readDatabaseZones(
   return { databaseTimeZone, sessionDatabaseTimeZone: databaseTimeZone }
 }
 
-/** Null when it is not said, or wrong. */
-function readVersion(environment: Environment, problems: string[]): VersionProfile | null {
+/** Null when DJANGO_VERSION is not set, or wrong. */
+function readProfile(
+  environment: Environment,
+  { defaultHashingAlgorithm, problems }: Pick<Settings, 'defaultHashingAlgorithm'> & { problems: string[] },
+): VersionProfile | null {
   const version = environment.text('DJANGO_VERSION')
   if (version === null) return null
   try {
-    return versionProfile(version)
+    return versionProfile(version, { defaultHashingAlgorithm })
   } catch (error) {
     if (!(error instanceof UnknownDjangoVersion)) throw error
     problems.push(`DJANGO_VERSION: ${error.message.replace(JSON.stringify(version), () => quoted(version))}`)

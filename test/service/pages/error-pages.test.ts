@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import test from 'ava'
 import Koa, { type Middleware } from 'koa'
+import { versionProfile } from '../../../src/django/versions.ts'
 import { createCatalog } from '../../../src/service/pages/catalog.ts'
 import { createErrorPages } from '../../../src/service/pages/error-pages.ts'
 import { createTemplates } from '../../../src/service/pages/templates.ts'
@@ -107,7 +108,7 @@ for (const [djangoVersion, saves] of [
   test(`the session layer sees the status of a failed page: 503 ${saves ? 'saves' : 'saves nothing'} in Django ${djangoVersion}`, async (t) => {
     const away = openUrl(t, 'mysql://user:password@127.0.0.1:1/library')
     const { url, db, codec } = await startLibrary(t, {
-      session: { djangoVersion, saveEveryRequest: true },
+      session: { profile: versionProfile(djangoVersion), saveEveryRequest: true },
       app: () => ({ catalog: createCatalog({ db: away }) }),
     })
     const session_key = 'abcdefghijklmnopqrstuvwxyz012345'

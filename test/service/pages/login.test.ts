@@ -1,4 +1,5 @@
 import test from 'ava'
+import { versionProfile } from '../../../src/django/versions.ts'
 import { createVisitor } from '../../interop/visitor.ts'
 import { addUser, fieldOf, logIn, PASSWORD, startLoginSite } from './login-site.ts'
 
@@ -156,7 +157,7 @@ for (const [djangoVersion, status] of [
   ['5.2', 405],
 ] as const) {
   test(`a GET for the logout page is a ${status}, as in Django ${djangoVersion}`, async (t) => {
-    const site = await startLoginSite(t, { session: { djangoVersion } })
+    const site = await startLoginSite(t, { session: { profile: versionProfile(djangoVersion) } })
     await logIn(site)
     const response = await site.visitor.fetch(`${site.url}/accounts/logout/`)
     t.is(response.status, status)

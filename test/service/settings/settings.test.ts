@@ -19,7 +19,7 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
     },
     sessionDatabase: null,
     secretKeys: null,
-    djangoVersion: null,
+    profile: null,
     defaultHashingAlgorithm: 'sha256',
     useTz: null,
     timeZone: 'UTC',
@@ -158,7 +158,7 @@ test("each variable sets what Django's setting of that name means", (t) => {
   t.like(settings, {
     database: { kind: 'mysql', poolSize: 3, timeout: 0.5 },
     sessionDatabase: { kind: 'postgresql', database: 'sessions', poolSize: 3, timeout: 0.5 },
-    djangoVersion: '3.2',
+    profile: { version: '3.2', hashAlgorithm: 'sha1' },
     defaultHashingAlgorithm: 'sha1',
     useTz: false,
     timeZone: 'Asia/Seoul',
