@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import { execute } from './support/executables.ts'
 import { readyNodes } from './support/nodes.ts'
+import { packPackage } from './support/packed.ts'
 import { projectFolder } from './support/places.ts'
 
 // One after another: each needs the package that the first has packed.
@@ -31,7 +32,7 @@ for (const scripts of ['true', 'false']) {
 
 test.serial('npm run pack makes a package that holds what a user needs, and no tests', async (t) => {
   t.timeout(110_000)
-  tarball = (await run('npm', ['run', '--silent', 'pack', '--', folder])).trim()
+  tarball = await packPackage()
   const listed = await run('tar', ['-tzf', tarball])
   const paths = listed
     .trim()

@@ -1,0 +1,50 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, watch, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { execute } from './executables.ts'
+import { projectFolder } from './places.ts'
+
+// AVA is the parent of each test file's process; `npm test` removes the run's temporary folder at its end.
+const folder = join(tmpdir(), `packed-${process.ppid}`)
+const result = join(folder, 'result.json')
+
+/** The tarball that `npm run pack` makes, once in a run, whichever test file asks first. */
+export async function packPackage(): Promise<string> {
+  if (isFirst()) {
+    const done = await pack().then(
+      (tarball) => ({ tarball }),
+      (error: Error) => ({ error: String(error.stack) }),
+    )
+    writeFileSync(`${result}.new`, JSON.stringify(done))
+    renameSync(`${result}.new`, result)
+  } else {
+    await resultIsThere()
+  }
+  const { tarball, error } = JSON.parse(readFileSync(result, 'utf8'))
+  if (error !== undefined) throw new Error(error)
+  return tarball
+}
+
+async function pack(): Promise<string> {
+  const args = ['run', '--silent', 'pack', '--', folder]
+  const env = { ...process.env, NO_COLOR: '1' }
+  return (await execute('npm', args, { cwd: projectFolder, env })).stdout.trim()
+}
+
+function isFirst(): boolean {
+  try {
+    mkdirSync(folder)
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
+    throw error
+  }
+}
+
+async function resultIsThere(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const watcher = watch(folder, () => existsSync(result) && resolve())
+  if (existsSync(result)) resolve() // since before the watcher began
+  await promise
+  watcher.close()
+}
