@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { pythonOf } from '../test/support/django-environments.ts'
 import { dyingWithUs } from '../test/support/executables.ts'
 import type { Scope } from '../test/support/file-scope.ts'
+import { freePort } from '../test/support/free-port.ts'
 import { cacheFolder, projectFolder, siteFolder } from '../test/support/places.ts'
-import { freePort } from '../test/support/servers.ts'
 import { processTree } from './usage.ts'
 
 /** Of all targets, so that those on Django's rows can read each other's. */

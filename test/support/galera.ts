@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { runSql } from './databases.ts'
 import type { Scope } from './file-scope.ts'
-import { type DatabaseServer, findGalera, freePort, startMariadb } from './servers.ts'
+import { freePort } from './free-port.ts'
+import { type DatabaseServer, findGalera, startMariadb } from './servers.ts'
 import { temporaryFolder } from './service.ts'
 
 /**

@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import { type CacheServer, serverFolder, startCacheServer } from './cache-server.ts'
-import { freePort } from './servers.ts'
+import { freePort } from './free-port.ts'
 
 export interface MemcachedOptions {
   /** On a Unix socket instead of a port; `location` is `unix:/…/socket` then. */

@@ -5,9 +5,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import test from 'ava'
 import { runSql } from './databases.ts'
 import { execute } from './executables.ts'
+import { freePort } from './free-port.ts'
 import { dockerAnswers, startMysqlContainer } from './mysql-container.ts'
 import { projectFolder } from './places.ts'
-import { freePort, startMysql } from './servers.ts'
+import { startMysql } from './servers.ts'
 
 test.serial('an engine that does not answer is none', async (t) => {
   const { DOCKER_HOST } = process.env

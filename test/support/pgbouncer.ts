@@ -1,7 +1,7 @@
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type CacheServer, serverFolder, startCacheServer } from './cache-server.ts'
-import { freePort } from './servers.ts'
+import { freePort } from './free-port.ts'
 
 export interface PgbouncerOptions {
   readonly poolMode: 'session' | 'transaction'

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type CacheServer, serverFolder, startCacheServer } from './cache-server.ts'
 import { makeCertificate } from './certificates.ts'
 import { execute } from './executables.ts'
-import { freePort } from './servers.ts'
+import { freePort } from './free-port.ts'
 
 export interface RedisServer extends CacheServer {
   /** Runs a command through redis-cli; gives what it prints. */
