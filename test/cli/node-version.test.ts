@@ -3,6 +3,7 @@ import { cpSync, existsSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import { execute } from '../support/executables.ts'
+import { fileScope } from '../support/file-scope.ts'
 import { readyNodes } from '../support/nodes.ts'
 import { projectFolder } from '../support/places.ts'
 import { runCommand, temporaryFolder } from '../support/service.ts'
@@ -21,6 +22,19 @@ for (const version of ['18.20.4', '20.19.5', '22.17.1']) {
   })
 }
 
+const file = fileScope(test)
+let built: Promise<string> | undefined
+
+/** Builds what npm gets, as another package finds it; returns its folder. */
+async function build(): Promise<string> {
+  const folder = temporaryFolder(file)
+  const tsc = join(projectFolder, 'node_modules/.bin/tsc')
+  await execute(tsc, ['-p', projectFolder, '--outDir', join(folder, 'dist')])
+  cpSync(join(projectFolder, 'package.json'), join(folder, 'package.json'))
+  symlinkSync(join(projectFolder, 'node_modules'), join(folder, 'node_modules'))
+  return folder
+}
+
 // The machine's own, where it has an old one, and those that npm has.
 const old = ['/usr/bin/node', '/usr/local/bin/node']
   .filter((file) => existsSync(file))
@@ -31,11 +45,8 @@ for (const { file: node, version } of [...readyNodes('tooOld'), ...old]) {
   const words = `koa-django-sessions needs Node 22.18 or newer; this is Node ${version}`
 
   test(`what is built for npm says which Node it needs on ${node}, Node ${version}`, async (t) => {
-    const folder = temporaryFolder(t)
-    const tsc = join(projectFolder, 'node_modules/.bin/tsc')
-    await execute(tsc, ['-p', projectFolder, '--outDir', join(folder, 'dist')])
-    cpSync(join(projectFolder, 'package.json'), join(folder, 'package.json'))
-    symlinkSync(join(projectFolder, 'node_modules'), join(folder, 'node_modules'))
+    built ??= build()
+    const folder = await built
     const main = join(folder, 'dist/cli/main.js')
     const { status, stdout, stderr } = await runCommand(t, ['serve'], { node, main })
     t.is(stderr, `${words}\n`)
