@@ -335,11 +335,14 @@ const [PART, LIMIT] = [8, 24]
 
 /** The growth of the cost from an eighth of the text to all of it. */
 function growth(text: string): number {
-  if (cpuTime(text) < NEGLIGIBLE) return 0
-  const part = text.slice(0, text.length / PART)
+  const once = cpuTime(text)
+  if (once < NEGLIGIBLE) return 0
   const least = (one: string) => Math.min(cpuTime(one), cpuTime(one), cpuTime(one))
+  const part = least(text.slice(0, text.length / PART))
+  // One reading of the full text is enough where it is fast: the least of several would only be faster.
+  if (once <= LIMIT * part) return once / part
   const full = least(text)
-  return full < NEGLIGIBLE ? 0 : full / least(part)
+  return full < NEGLIGIBLE ? 0 : full / part
 }
 
 if (parentPort !== null && read !== undefined) {
