@@ -48,7 +48,7 @@ export function startLoad(url: string, { sessionKeys, patience = 30_000, limit =
       const visit = await visitHome(url, { sessionKey, agent, patience })
       visits.push(visit)
       sessionKey = visit.sessionKey ?? undefined
-      if (visit.status !== 200) await delay(20) // As little as can be without a storm of refused connections.
+      if (visit.status !== 200) await delay(50) // Without a pause, refused requests would be a storm.
     }
     agent.destroy()
   }
