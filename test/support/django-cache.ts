@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { pythonOf } from './django-environments.ts'
-import { dyingWithUs } from './executables.ts'
+import { pythonCommand, pythonEnvironment } from './django-processes.ts'
 import type { Scope } from './file-scope.ts'
 import { siteFolder } from './places.ts'
 
@@ -20,18 +19,14 @@ export function startDjangoCaches(
   version: string,
   caches: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
 ): (name: string) => DjangoCache {
-  const server = spawn(...dyingWithUs(pythonOf(version), ['cache.py']), {
+  const server = spawn(...pythonCommand(version, ['cache.py']), {
     cwd: siteFolder,
-    env: {
-      PATH: process.env.PATH,
-      PYTHONDONTWRITEBYTECODE: '1',
-      CACHES: JSON.stringify(caches),
-    },
+    env: { ...pythonEnvironment, CACHES: JSON.stringify(caches) },
   })
   t.teardown(async () => {
     if (server.exitCode !== null || server.signalCode !== null) return
     server.kill('SIGKILL')
-    await once(server, 'exit')
+    await once(server, 'close')
   })
   let errors = ''
   server.stderr.setEncoding('utf8').on('data', (text: string) => {

@@ -1,8 +1,8 @@
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { pythonOf, readyDjangoVersions } from './django-environments.ts'
-import { dyingWithUs } from './executables.ts'
+import { readyDjangoVersions } from './django-environments.ts'
+import { pythonCommand, pythonEnvironment } from './django-processes.ts'
 import type { Scope } from './file-scope.ts'
 import { siteFolder } from './places.ts'
 
@@ -42,7 +42,7 @@ export async function startGunicorn(
   const arguments_ = ['--bind=127.0.0.1:0', '--threads=4', 'django.core.wsgi:get_wsgi_application()']
   const server = python({ version: '5.2', ...options }, ['-m', 'gunicorn', ...arguments_])
   const log = collect(server.stderr)
-  t.teardown(() => end(server))
+  t.teardown(() => end(server, 'exit')) // Its workers end later, by themselves.
   for await (const line of createInterface(server.stderr)) {
     const [, url] = /Listening at: (http:\/\/[\d.:]+)/.exec(line) ?? []
     if (url !== undefined) return { url, log }
@@ -149,18 +149,16 @@ function startLines(t: Scope, options: DjangoOptions, script: string): <R>(reque
     })
 }
 
-/** A Python of the site. Nothing of our own environment reaches it but PATH: a SECRET_KEY there is not the test's. */
+/** A Python of the site. */
 function python(
   { version, secretKey, databaseUrl = '', settings = {} }: DjangoOptions,
   args: readonly string[],
 ): ChildProcessWithoutNullStreams {
   if (!djangoVersions.includes(version)) throw new Error(`Django ${version} is not among this run's versions`)
-  return spawn(...dyingWithUs(pythonOf(version), ['-W', 'ignore', ...args]), {
+  return spawn(...pythonCommand(version, args), {
     cwd: siteFolder,
     env: {
-      PATH: process.env.PATH,
-      PYTHONDONTWRITEBYTECODE: '1',
-      PYTHONIOENCODING: 'utf-8:surrogatepass',
+      ...pythonEnvironment,
       DJANGO_SETTINGS_MODULE: 'locallibrary.settings',
       ...settings,
       SECRET_KEY: secretKey,
@@ -177,8 +175,8 @@ function collect(stream: NodeJS.ReadableStream): () => string {
   return () => text
 }
 
-async function end(program: ChildProcess): Promise<void> {
+async function end(program: ChildProcess, event: 'close' | 'exit' = 'close'): Promise<void> {
   if (program.exitCode !== null || program.signalCode !== null) return
   program.kill('SIGKILL')
-  await once(program, 'exit')
+  await once(program, event) // 'close' waits for a fork, too: it has the streams of the client that we kill.
 }

@@ -1,10 +1,11 @@
 /**
- * `npm test`: gets what the tests need, starts the servers once, runs AVA with the given arguments, stops the servers.
+ * `npm test`: gets what the tests need, starts the servers once, runs AVA with the given arguments, stops the servers,
+ * and prints the slowest files.
  *
  *   npm test                                 everything
- *   npm test -- test/django/json.test.ts     one file
+ *   npm test -- test/django/json.test.ts     one file, with no more than it needs (needs.ts)
  *
- * With CI set, whatever is missing is a failure. Without, one MySQL-protocol server and one Django are enough.
+ * With CI set, anything missing is a failure. Without CI, one MySQL-protocol server and one Django are enough.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -12,10 +13,14 @@ import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findBrowser } from './browser.ts'
+import { bundleService } from './bundle.ts'
 import { hasPython, prepareDjango, readyDjangoVersions } from './django-environments.ts'
+import { startForkServers } from './django-processes.ts'
 import { execute, findExecutable, lastLine } from './executables.ts'
+import { slowestFiles } from './file-times.ts'
 import { dockerAnswers } from './mysql-container.ts'
 import { unpackDebianMysql, whyNoDebianMysql } from './mysql-from-debian.ts'
+import { type Need, needsOf } from './needs.ts'
 import { prepareNodes } from './nodes.ts'
 import { inCi, projectFolder } from './places.ts'
 import * as servers from './servers.ts'
@@ -23,7 +28,7 @@ import { installSystemPackages } from './system-packages.ts'
 
 type Server = Pick<servers.DatabaseServer, 'url' | 'stop'>
 
-/** What cannot be had: in CI the end of the run, else a line of its output. */
+/** Something that cannot be got. In CI it ends the run; elsewhere it is a line of the output. */
 class Missing extends Error {}
 
 const say = (text: string) => console.log(`test: ${text}`)
@@ -38,40 +43,61 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   })
 }
 
-// Everything temporary, of the servers and of the tests, is in one folder, which goes with us.
+// All temporary files of the servers and the tests are in one folder, which is removed at the end.
 const temporary = mkdtempSync(join(tmpdir(), 'tests-'))
 chmodSync(temporary, 0o755) // PostgreSQL's user is another one.
 process.env.TMPDIR = temporary
-process.once('exit', () => rmSync(temporary, { recursive: true, force: true, maxRetries: 20 }))
+// Two folders below the project, whose templates the bundle reads.
+const bundleFolder = join(projectFolder, `var/bundle-of-tests-${process.pid}`)
+process.once('exit', () => {
+  for (const folder of [temporary, bundleFolder])
+    rmSync(folder, { recursive: true, force: true, maxRetries: 20 })
+})
 
-const running: Server[] = []
+const args = process.argv.slice(2)
+const needs = needsOf(args)
+const running: Pick<Server, 'stop'>[] = []
 try {
-  const addresses = await prepare()
-  const code = await runAva(process.argv.slice(2), { TEST_SERVERS: JSON.stringify(addresses) })
+  const environment = await prepare()
+  const times = join(temporary, 'file-times.jsonl')
+  const code = await runAva(args, {
+    ...environment,
+    TEST_FILE_TIMES: times,
+    NODE_COMPILE_CACHE: join(temporary, 'compile-cache'),
+  })
+  for (const line of slowestFiles(times)) say(line)
   process.exitCode ||= code
 } catch (error) {
   console.error(error instanceof Missing ? `test: ${error.message}` : error)
   process.exitCode = 1
 }
 await Promise.all(running.map((server) => server.stop()))
-process.exit() // What still prepares itself after a failure is not waited for.
+process.exit() // Preparations that still run after a failure are not waited for.
 
-/** Gives the address of each server by the name of its database. */
-async function prepare(): Promise<Record<string, string>> {
-  const hasDocker = await dockerAnswers()
+/** Prepares what the test files need. Returns the environment that tells them where it is. */
+async function prepare(): Promise<NodeJS.ProcessEnv> {
+  const hasDocker = needs.has('databases') && (await dockerAnswers())
   await getSystemPackages(hasDocker)
-  const [found] = await Promise.all([startServers(hasDocker), getDjango(), getNodes()])
-  if (findBrowser() === null)
+  const [databases, django, , main] = await Promise.all([
+    needs.has('databases') ? startDatabases(hasDocker) : {},
+    needs.has('django') ? getDjango() : {},
+    needs.has('nodes') ? getNodes() : {},
+    needs.has('service') ? bundleService(bundleFolder) : undefined,
+  ])
+  if (needs.has('browser') && findBrowser() === null)
     lacks('browser', 'no Chromium or Chrome was found; the tests that need one will fail')
+  return { ...databases, ...django, ...(main !== undefined && { TEST_MAIN: main }) }
+}
+
+/** The address of each server by the name of its database. */
+async function startDatabases(hasDocker: boolean): Promise<NodeJS.ProcessEnv> {
+  const found = await startServers(hasDocker)
   const names = Object.keys(found)
   if (!names.includes('mariadb') && !names.includes('mysql')) {
     throw new Missing('no MySQL or MariaDB server: start Docker, or install mariadb-server-core')
   }
-  if (readyDjangoVersions().length === 0) {
-    throw new Missing('no Django: install Python 3.9 or newer with venv (Debian: python3-venv)')
-  }
-  say(`databases ${[...names, 'sqlite'].join(', ')}; Django ${readyDjangoVersions().join(', ')}`)
-  return found
+  say(`databases ${[...names, 'sqlite'].join(', ')}`)
+  return { TEST_SERVERS: JSON.stringify(found) }
 }
 
 async function getNodes(): Promise<void> {
@@ -79,20 +105,23 @@ async function getNodes(): Promise<void> {
 }
 
 async function getSystemPackages(hasDocker: boolean): Promise<void> {
-  const hasMysql = servers.findMariadbd() !== null || (!inCi && (hasDocker || servers.findMysql() !== null))
-  const wanted = [
-    ...(hasMysql ? [] : ['mariadb-server-core']),
-    ...(servers.findPostgresql() === null ? ['postgresql'] : []),
-    ...(servers.findGalera() === null ? ['galera-4'] : []),
-    ...(findExecutable(['redis-server']) === null ? ['redis-server'] : []),
-    ...(findExecutable(['memcached']) === null ? ['memcached'] : []),
-    ...(findExecutable(['pgbouncer']) === null ? ['pgbouncer'] : []),
-    ...(findExecutable(['openssl']) === null ? ['openssl'] : []),
-    ...(findBrowser() === null ? ['chromium'] : []),
-    ...((await hasFontForChinese()) ? [] : ['fonts-noto-cjk']),
-    ...(existsSync('/usr/share/zoneinfo') ? [] : ['tzdata']),
-    ...((await hasPython()) ? [] : ['python3-venv']),
+  const hasMysql = () =>
+    servers.findMariadbd() !== null || (!inCi && (hasDocker || servers.findMysql() !== null))
+  const packages: readonly [Need, string, () => boolean | Promise<boolean>][] = [
+    ['databases', 'mariadb-server-core', hasMysql],
+    ['databases', 'postgresql', () => servers.findPostgresql() !== null],
+    ['galera', 'galera-4', () => servers.findGalera() !== null],
+    ['redis', 'redis-server', () => findExecutable(['redis-server']) !== null],
+    ['memcached', 'memcached', () => findExecutable(['memcached']) !== null],
+    ['pgbouncer', 'pgbouncer', () => findExecutable(['pgbouncer']) !== null],
+    ['openssl', 'openssl', () => findExecutable(['openssl']) !== null],
+    ['browser', 'chromium', () => findBrowser() !== null],
+    ['browser', 'fonts-noto-cjk', hasFontForChinese],
+    ['django', 'tzdata', () => existsSync('/usr/share/zoneinfo')],
+    ['django', 'python3-venv', hasPython],
   ]
+  const wanted: string[] = []
+  for (const [need, name, isThere] of packages) if (needs.has(need) && !(await isThere())) wanted.push(name)
   if (wanted.length === 0) return
   say(`installing ${wanted.join(' ')}`)
   await installSystemPackages(wanted).catch((error) => lacks(wanted.join(', '), lastLine(error)))
@@ -147,8 +176,18 @@ async function startMysql(hasDocker: boolean): Promise<Server | null> {
   return servers.startMysql()
 }
 
-async function getDjango(): Promise<void> {
+async function getDjango(): Promise<NodeJS.ProcessEnv> {
   for (const { version, reason } of await prepareDjango(say)) lacks(`Django ${version}`, reason)
+  const versions = readyDjangoVersions()
+  if (versions.length === 0) {
+    throw new Missing('no Django: install Python 3.9 or newer with venv (Debian: python3-venv)')
+  }
+  say(`Django ${versions.join(', ')}`)
+  const forkServers = await startForkServers()
+  running.push(...forkServers)
+  return {
+    TEST_DJANGO: JSON.stringify(Object.fromEntries(forkServers.map((each) => [each.version, each.socket]))),
+  }
 }
 
 function lacks(what: string, reason: string): void {
