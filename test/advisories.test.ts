@@ -1,4 +1,4 @@
-/** What went wrong elsewhere in session software, and does not here. In our words; each source is named. */
+/** Vulnerabilities and bugs of other session software that this package does not have. Each source is named. */
 import { createHash } from 'node:crypto'
 import test from 'ava'
 import { createSessionCodec } from '../src/django/session-data.ts'
@@ -24,7 +24,7 @@ const row = ({ codec }: Pick<DbUnderTest, 'codec'>, session_key: string, owner: 
 for (const database of testDatabases) {
   // CVE-2015-3982, GHSA-6wgp-fwfm-mxp3: the flush of Django 1.8's cached_db set the key to '' instead of None. The empty
   // key went into the cookie and was taken for a valid one, so all who had logged out shared one session.
-  test(`${database}: an empty session key is nobody's, also after a flush`, async (t) => {
+  test(`${database}: an empty session key belongs to no session, also after a flush`, async (t) => {
     const site = await openDb(t, database)
     const bait = row(site, '', 'everybody')
     await site.insert(bait)
@@ -54,7 +54,7 @@ for (const database of testDatabases) {
 
   // CVE-2015-5143, GHSA-pgxh-wfw4-jx2v: before 1.8.3, loading a session under a key that was not there stored an empty
   // one. A client with a new key in each request filled the table.
-  test(`${database}: a key that is not there, or expired, makes no record`, async (t) => {
+  test(`${database}: a missing or expired key creates no row`, async (t) => {
     const site = await openDb(t, database)
     const expired = { ...row(site, KEY, 'me'), expire_date: '2001-01-01 00:00:00' }
     await site.insert(expired)
@@ -72,8 +72,8 @@ for (const database of testDatabases) {
   })
 
   // tower-sessions 0.12.1: `create` was `save` unless a store overrode it, and `cycle_id` called `save` even then. A new
-  // session whose id was taken replaced that session, or became it.
-  test(`${database}: a new session never takes a key that is taken`, async (t) => {
+  // session whose id was in use replaced that session, or became it.
+  test(`${database}: a new session never takes a key in use`, async (t) => {
     const site = await openDb(t, database)
     await site.insert(row(site, KEY, 'somebody'))
     await site.insert(row(site, 'expired'.padEnd(32, 'x'), 'somebody else'))
@@ -105,7 +105,7 @@ for (const database of testDatabases) {
     t.is((await sessions.open(KEY).load()).get('owner'), 'somebody')
   })
 
-  // fastify/session#240 and #348: `regenerate` stored a new session and never removed the old one. Whoever knew the old
+  // fastify/session#240 and #348: `regenerate` stored a new session and never removed the old one. An attacker who knew the old
   // id, or had planted it, was still in after the login.
   test(`${database}: the old key opens nothing after cycleKey or flush`, async (t) => {
     const site = await openDb(t, database)
@@ -125,9 +125,9 @@ for (const database of testDatabases) {
       t.false(await site.engine.exists(key))
     }
   })
-  // django-user-sessions#64: the admin listed session keys, and whoever could read the list could be any of its users.
-  // Here a person reads logs, metrics and error pages.
-  test(`${database}: no session key, nor what is stored, is shown to anyone who reads logs, metrics or pages`, async (t) => {
+  // django-user-sessions#64: the admin listed session keys, and anyone who could read the list could act as those users.
+  // In this service, people read logs, metrics and error pages.
+  test(`${database}: logs, metrics and pages show no session key and no session data`, async (t) => {
     const { url: databaseUrl } = await createTestDatabase(t, database, { tables: 'library' })
     const db = connect(databaseUrl)
     t.teardown(() => db.destroy())
@@ -168,7 +168,7 @@ for (const database of testDatabases) {
     const { status, text } = await send(service.url, misdirected)
     t.is(status, 400)
     pages.push(text)
-    // The drivers quote the statement and its values in what they throw.
+    // The drivers quote the statement and its values in their errors.
     await runSql(databaseUrl, 'ALTER TABLE django_session RENAME COLUMN session_data TO gone')
     t.is(await visit(KEY), 500)
     pages.push(await (await fetch(new URL('/metrics', String(metrics.url)))).text())
@@ -178,7 +178,7 @@ for (const database of testDatabases) {
     const read = output + pages.join('')
     for (const key of keys) {
       t.false(read.includes(key))
-      // Nor a hash that anyone could compare with those of keys.
+      // Nor a hash that could be compared with hashes of keys.
       for (const algorithm of ['md5', 'sha1', 'sha256']) {
         for (const encoding of ['hex', 'base64'] as const) {
           const hash = createHash(algorithm).update(key).digest(encoding)

@@ -212,7 +212,7 @@ for (const file of files) {
   })
 }
 
-test('no file needs, at any remove, the file that needs it', (t) => {
+test('there are no import cycles', (t) => {
   const finished = new Set<string>()
   const visit = (file: string, path: readonly string[]): void => {
     t.false(path.includes(file), [...path, file].join(' → '))
@@ -224,10 +224,10 @@ test('no file needs, at any remove, the file that needs it', (t) => {
   for (const file of files) visit(file, [])
 })
 
-test('only the settings look at the environment, which the command line hands them', (t) => {
+test('only the settings read the environment, which the command line passes to them', (t) => {
   const readers = files.filter((file) => /process\s*\.\s*env|import\.meta\.env/.test(sourceOf(file)))
   t.deepEqual(
-    // A library user has no settings of ours: NODE_ENV alone says that they develop.
+    // The library has no settings; only NODE_ENV shows a development environment.
     readers.filter(
       (file) =>
         file !== 'site/django-sessions.ts' &&

@@ -14,14 +14,14 @@ const database = testDatabases.includes('postgresql') ? 'postgresql' : 'sqlite'
 const secrets = {
   key: 'KEY-OF-THE-AUDIT-0123456789',
   fallback: 'FALLBACK-OF-THE-AUDIT-0123456789',
-  /** PostgreSQL of the tests asks for none. */
+  /** The PostgreSQL of the tests requires no password. */
   password: 'PASSWORD-OF-THE-AUDIT',
   data: 'DATA-OF-THE-AUDIT',
   token: 'TOKEN-OF-THE-AUDIT',
 }
 
 for (const level of ['info', 'debug', 'trace']) {
-  test(`at LOG_LEVEL=${level} nothing that is printed holds a key, a cookie, session data or a password`, async (t) => {
+  test(`at LOG_LEVEL=${level} no output contains a key, a cookie, session data or a password`, async (t) => {
     const { url } = await createTestDatabase(t, database, { tables: 'library' })
     const service = await startService(t, {
       env: {
@@ -45,7 +45,7 @@ for (const level of ['info', 'debug', 'trace']) {
       return response.status
     }
 
-    // Visits, of old sessions and new ones; one that does not verify, one that is not there.
+    // Visits with old and new sessions, one that does not verify, and one that does not exist.
     t.is(await open('/catalog/'), 200)
     const codec = createSessionCodec({
       secretKeys: [secrets.fallback],
@@ -96,7 +96,7 @@ for (const level of ['info', 'debug', 'trace']) {
     t.true(service.log().some(({ event }) => event === 'session.unreadable'))
     t.true(service.log().some(({ event }) => event === 'http.failure'))
     t.true(rows.size > 3 && sessionKeys.size > 2)
-    // Not even a part that is long enough to search for.
+    // Not even a part that is long enough to be searched for.
     const forbidden = [
       ...Object.values(secrets),
       ...sessionKeys,
@@ -107,7 +107,7 @@ for (const level of ['info', 'debug', 'trace']) {
   })
 }
 
-test('no file that git tracks, but those of tests, gives a secret a value', async (t) => {
+test('no file tracked by git, except tests, contains a secret', async (t) => {
   const { stdout } = await execute('git', ['ls-files', '-z'], { cwd: projectFolder })
   const files = stdout
     .split('\0')
@@ -123,6 +123,6 @@ test('no file that git tracks, but those of tests, gives a secret a value', asyn
   t.deepEqual(found, [])
 })
 
-/** `secretKey = '…'`, `SECRET_KEY=…`, and what keys of startproject and key files begin with. */
+/** `secretKey = '…'`, `SECRET_KEY=…`, and the beginnings of startproject's keys and of key files. */
 const GIVEN_SECRET =
   /secret_?keys?\s*[:=]\s*\[?\s*['"`][\w-]{8,}|SECRET_KEY\s*=\s*[\w-]{8,}|django-insecure-|BEGIN [A-Z ]*PRIVATE KEY/gi

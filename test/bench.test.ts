@@ -1,6 +1,6 @@
 /**
- * The short form of the benchmark: whatever it compares us with still starts, still does what it is measured for, and
- * answers for three seconds. What is measured beside other tests means nothing.
+ * The short form of the benchmark: everything that it compares still starts, still does the measured work, and
+ * answers for three seconds. The figures are meaningless, because other tests run at the same time.
  */
 import test from 'ava'
 import { openStage } from '../bench/measure.ts'
@@ -18,19 +18,19 @@ const file = fileScope(test)
 const hot = SCENARIOS.find(({ name }) => name === 'hot')
 if (hot === undefined) throw new TypeError('there is no such scenario')
 
-test.before('the peers are installed, and ours is bundled', async (t) => {
+test.before('the compared packages are installed, and the service is bundled', async (t) => {
   t.timeout(120_000)
   await installPeers((text) => t.log(text))
   await bundleService(BUNDLE)
 })
 
-// Its libraries are made with MariaDB's sequences.
+// Its test data is created with MariaDB's sequences.
 if (testDatabases.includes('mariadb')) {
   const { mariadb: url } = JSON.parse(process.env.TEST_SERVERS ?? '{}')
   const stage = openStage(file, { database: { url, pid: null }, warmsUp: false })
 
   for (const target of TARGETS) {
-    test(`${target.name} shows right counts, keeps a right session and answers for three seconds`, async (t) => {
+    test(`${target.name} shows correct counts, keeps a correct session and answers for three seconds`, async (t) => {
       const measured = await (await stage).measure(target, hot, { round: 1, seconds: 3 })
 
       t.is(measured.errors, 0)
@@ -46,7 +46,7 @@ if (testDatabases.includes('mariadb')) {
   }
 }
 
-test('what the benchmark starts is of right types', async (t) => {
+test('the programs of the benchmark type-check', async (t) => {
   const tsc = [`${projectFolder}/node_modules/typescript/bin/tsc`, '-p', 'bench/targets/tsconfig.json']
   await t.notThrowsAsync(execute(process.execPath, tsc, { cwd: projectFolder }))
 })

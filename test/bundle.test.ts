@@ -1,5 +1,5 @@
 /**
- * The service in one file, which `npm run build` makes for a supervisor: what is loaded late, or stays outside, is found.
+ * The service in one file, which `npm run build` creates: modules that are loaded late or stay outside are found.
  */
 import { createHash } from 'node:crypto'
 import { rmSync } from 'node:fs'
@@ -75,7 +75,7 @@ test('bundled, it checks passwords by native code', async (t) => {
     t.is(await logIn(createVisitor(), service.url, { next: '/catalog/', username }), '/catalog/', username)
 })
 
-test('bundled, a problem with the settings is told by name, without a stack', async (t) => {
+test('bundled, a problem with the settings is named, without a stack', async (t) => {
   const { status, stderr } = await runCommand(t, ['serve'], { main: await bundled, env: { PORT: 'eighty' } })
   t.is(status, 1)
   t.regex(stderr, /^SettingsError: .*PORT/s)

@@ -8,7 +8,7 @@ import { readyNodes } from './support/nodes.ts'
 import { packPackage } from './support/packed.ts'
 import { projectFolder } from './support/places.ts'
 
-// One after another: each needs the package that the first has packed.
+// Serial: each test needs the package that the first one packs.
 const folder = mkdtempSync(join(tmpdir(), 'package-'))
 test.after.always(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -30,7 +30,7 @@ for (const scripts of ['true', 'false']) {
   )
 }
 
-test.serial('npm run pack makes a package that holds what a user needs, and no tests', async (t) => {
+test.serial('npm run pack creates a package with everything that a user needs, and no tests', async (t) => {
   t.timeout(110_000)
   tarball = await packPackage()
   const listed = await run('tar', ['-tzf', tarball])
@@ -60,12 +60,12 @@ test.serial('npm run pack makes a package that holds what a user needs, and no t
   ])
 })
 
-test.serial('publint finds nothing', async (t) => {
+test.serial('publint reports no problem', async (t) => {
   t.timeout(110_000)
   t.regex(await run('publint', ['run', tarball, '--strict']), /All good!/)
 })
 
-test.serial('are the types wrong? no', async (t) => {
+test.serial('Are The Types Wrong reports no problem', async (t) => {
   t.timeout(110_000)
   t.regex(
     await run('attw', [tarball, '--profile', 'esm-only', '--no-emoji', '-f', 'ascii']),
@@ -193,7 +193,7 @@ console.log(JSON.stringify({
 await db.destroy()
 `
 
-/** What README.md shows, on SQLite. */
+/** The sample of README.md, on SQLite. */
 const APP = `
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'

@@ -9,7 +9,7 @@ export interface DecodeOptions extends LinesOptions {
   readonly verbose: boolean
 }
 
-/** Reads whatever some Django between 2.2 and the newest has written. */
+/** Reads the formats of all supported Django versions. */
 const ANY_VERSION: VersionProfile = {
   ...versionProfile('6.1'),
   reads: ['signed', 'legacy'],
@@ -17,7 +17,7 @@ const ANY_VERSION: VersionProfile = {
 }
 
 /**
- * `session_data` values to JSON text as Python prints it; what only a pickle can hold gives an error.
+ * Prints `session_data` values as JSON text in Python's form. A value that only a pickle can contain is an error.
  * Without DJANGO_VERSION, both formats are read.
  */
 export async function decode({ env, verbose, ...streams }: DecodeOptions): Promise<0 | 1> {

@@ -11,7 +11,7 @@ export interface EncodeOptions extends LinesOptions {
 
 const VERSION_OF = { legacy: '2.2', signed: '6.1' } as const
 
-/** JSON objects to `session_data` values, in the format of DJANGO_VERSION unless one is named. */
+/** Prints JSON objects as `session_data` values. Default of `format`: that of DJANGO_VERSION. */
 export async function encode({ env, format, ...streams }: EncodeOptions): Promise<0 | 1> {
   const { secretKeys, djangoVersion, serializer } = readSecrets(env)
   const version = format === undefined ? (djangoVersion ?? VERSION_OF.signed) : VERSION_OF[format]
@@ -21,6 +21,6 @@ export async function encode({ env, format, ...streams }: EncodeOptions): Promis
     serializer,
     now: () => new Date(),
   })
-  // Canonical first: the input is UTF-8, and what is stored must be ASCII.
+  // Canonicalized first: the input is UTF-8, and the stored text must be ASCII.
   return convertLines(streams, (line) => codec.encode(parseObject(canonicalize(line))))
 }

@@ -7,8 +7,8 @@ export interface LinesOptions {
 }
 
 /**
- * Writes what `convert` makes of each input line, a line each. A line it cannot convert (an error with a `code`)
- * gives an empty line, and its number and the reason on `errors`. Gives the exit status.
+ * Converts each input line and writes the result as one line. For a line that cannot be converted (an error with a
+ * `code`), writes an empty line, and the line number and the reason on `errors`. Returns the exit status.
  */
 export async function convertLines(
   { input, output, errors }: LinesOptions,
@@ -31,7 +31,7 @@ export async function convertLines(
   return status
 }
 
-/** Split at line feeds alone: JSON may hold U+2028 as it is, where node:readline begins a new line. */
+/** Splits at line feeds only. node:readline would also split at U+2028, which JSON text may contain. */
 async function* linesOf(input: NodeJS.ReadableStream): AsyncGenerator<string> {
   let line = ''
   for await (const chunk of input.setEncoding('utf8')) {

@@ -4,28 +4,30 @@ import { encode } from './encode.ts'
 import { problemText } from './problem-text.ts'
 import { serve } from './serve.ts'
 
-/** Runs the command that the arguments name. Errors of ours are one line on standard error and exit status 1. */
+/** Runs the command that the arguments name. An error with a code is one line on standard error and exit status 1. */
 export async function run(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
   const program = new Command('koa-django-sessions')
-    .description("Django's sessions for a Koa site. Settings come from the environment and a .env file.")
+    .description(
+      'A service beside a Django site that shares its sessions. Settings are read from the environment and a .env file.',
+    )
     .showHelpAfterError()
 
   program
     .command('serve')
-    .description('serve the pages')
+    .description('start the service')
     .action(() => serve(env).catch(endWith1))
   program
     .command('decode')
-    .description('session_data, one value a line on standard input, to its JSON text')
-    .option('-v, --verbose', 'say on standard error which format and which key each value has')
+    .description('read session_data values from standard input, one per line, and print them as JSON')
+    .option('-v, --verbose', 'print the format and the key of each value on standard error')
     .action(async ({ verbose = false }: { verbose?: boolean }) => {
       process.exitCode = await decode({ env, verbose, ...streams() })
     })
   program
     .command('encode')
-    .description('JSON objects, one a line on standard input, to session_data')
+    .description('read JSON objects from standard input, one per line, and print them as session_data')
     .addOption(
-      new Option('--format <format>', 'the format; by default that of DJANGO_VERSION').choices([
+      new Option('--format <format>', 'the format (default: that of DJANGO_VERSION)').choices([
         'legacy',
         'signed',
       ]),
@@ -43,7 +45,7 @@ export async function run(argv: readonly string[], env: NodeJS.ProcessEnv): Prom
   }
 }
 
-/** At once: a start that was refused may have left something open that would keep the process for long. */
+/** Exits immediately: after a failed start, an open handle could keep the process running. */
 function endWith1(error: unknown): void {
   console.error(problemText(error))
   process.exit(1)
@@ -58,7 +60,7 @@ function streams(): {
   return { input: process.stdin, output: process.stdout, errors: process.stderr }
 }
 
-/** The reader of the output has seen enough, e.g. `| head`. The status is what the lines so far have earned. */
+/** The reader of the output closed the pipe, e.g. `| head`. The exit status is that of the lines so far. */
 function stopQuietly(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error
   process.exit()

@@ -1,7 +1,7 @@
 import { SESSION_SERIALIZERS, type SerializerName } from '../django/session-serializers.ts'
 import { readSettings, type Settings, SettingsError } from '../service/settings/settings.ts'
 
-/** The secret keys, the Django version and the serializer, for a command that needs no database. @throws {SettingsError} */
+/** Reads the settings of a command that needs no database: keys, Django version, serializer. @throws {SettingsError} */
 export function readSecrets(env: NodeJS.ProcessEnv): {
   secretKeys: NonNullable<Settings['secretKeys']>
   djangoVersion: string | null

@@ -17,26 +17,26 @@ import { createService, type Service } from '../service/service.ts'
 import { readSettings, type Settings } from '../service/settings/settings.ts'
 import { problemText } from './problem-text.ts'
 
-/** How long running requests may take to finish after SIGTERM, in milliseconds. */
+/** Milliseconds that running requests may take after SIGTERM. */
 const GRACE = 10_000
 
-/** For a client that sends slowly, in milliseconds. Node looks only now and then: every 30 s, unless told otherwise. */
+/** Limits for slow clients, in milliseconds. By default Node checks them only every 30 s. */
 const TIME_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 1000 }
 
-/** Beyond Django's time, in milliseconds: for the connection, and so that the visitor reads that it took too long. */
+/** More milliseconds than Django has: for connecting, and so that the visitor gets the 504. */
 const UPSTREAM_GRACE = 10_000
 
 /** How long `service.listening` waits for the first attempt to check the databases, in milliseconds: an error comes before it. */
 const FIRST_ATTEMPT = 5000
 
 /**
- * Serves until SIGTERM or SIGINT: then `/health/ready` says 503, and after SHUTDOWN_DELAY it stops listening, lets
- * running requests finish, and closes the pool. From the signal on each response is the last of its connection.
- * Only such a stop ends the process with 0.
- * @throws what is wrong with the settings or the databases, in words for who starts the service.
+ * Serves until SIGTERM or SIGINT. Then `/health/ready` answers 503, and after SHUTDOWN_DELAY the service stops listening,
+ * lets running requests finish, and closes the pool. After the signal, each response closes its connection.
+ * Only such a stop ends the process with exit status 0.
+ * @throws an error about the settings or the databases, with a message for the operator.
  */
 export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
-  // Whatever else ends the process, be it an event loop that ran empty, has failed.
+  // Any other end of the process is a failure, also an empty event loop.
   process.exitCode = 1
   const settings = readSettings(env)
   const log = createServiceLog(settings)
@@ -47,29 +47,29 @@ export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
     if (error instanceof Error && 'code' in error) throw error
     log.debug('service.start_failed', errorFields(error))
     const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
-    throw new UnexpectedFailure(`${reason}; LOG_LEVEL=debug logs where`, { cause: error })
+    throw new UnexpectedFailure(`${reason}; set LOG_LEVEL=debug to log the stack`, { cause: error })
   }
 }
 
-/** A start failed in a way that nobody has thought of. */
+/** A start failed for an unknown reason. */
 class UnexpectedFailure extends Error {
   override name = 'UnexpectedFailure'
   readonly code: string = 'ERR_UNEXPECTED'
 }
 
-/** JSON lines, or for a terminal lines for a person. */
+/** JSON lines, or readable lines on a terminal. */
 function createServiceLog({ logLevel, logFormat }: Settings): Log {
   const isTerminal = process.stdout.isTTY === true
   if ((logFormat ?? (isTerminal ? 'pretty' : 'json')) === 'json') return createLog(logLevel)
-  // Node heeds NO_COLOR (https://no-color.org) and TERM=dumb.
+  // hasColors() follows NO_COLOR (https://no-color.org) and TERM=dumb.
   return createLog(logLevel, readableOutput({ colors: isTerminal && process.stdout.hasColors() }))
 }
 
 async function serveWith(settings: Settings, log: Log): Promise<void> {
   const service = await createService(settings, { log, version: ownVersion() })
   const server = createPagesServer(service, settings)
-  // In boxes that are emptied: of a Set that many enter and leave, V8 keeps the tables that it grew out of until a full
-  // collection, each with the next one, and a response holds all that its request did.
+  // Each response is in a box that is emptied at its end. After growing, V8 keeps a Set's old tables until a full garbage
+  // collection, and they would keep the responses and all that belongs to their requests.
   const running = new Set<{ response: ServerResponse | null }>()
   let isStopping = false
   server.prependListener('request', (_, response) => {
@@ -90,7 +90,7 @@ async function serveWith(settings: Settings, log: Log): Promise<void> {
     await delay(afterDelay)
     server.close()
     for (const { response } of running) if (response?.closed === false) await once(response, 'close')
-    server.closeAllConnections() // those on which nobody asks for anything
+    server.closeAllConnections() // idle ones
     metricsServer?.close()
     metricsServer?.closeAllConnections()
     await service.close()
@@ -98,15 +98,15 @@ async function serveWith(settings: Settings, log: Log): Promise<void> {
 
   const shutdownDelay = settings.shutdownDelay * 1000
   const onTimeout = () => log.error('service.killed', { running: running.size })
-  let refusal: unknown = null
+  let startError: unknown = null
   const grace = closeWithGrace(
-    // Not at `beforeExit`, after which it would end the process with 0: nothing is left to run, and nobody said stop.
+    // Not on `beforeExit`: an empty event loop is not a requested stop, and must not exit with 0.
     { delay: shutdownDelay + GRACE, logger: false, onTimeout, skip: ['beforeExit'] },
     async ({ err, signal }) => {
       if (err !== undefined) log.error('service.crashed', errorFields(err))
       log.info('service.stopping', { signal })
       await stop({ afterDelay: err === undefined ? shutdownDelay : 0 })
-      if (refusal !== null) throw refusal // The start had failed when the signal came: with 1, then.
+      if (startError !== null) throw startError // The start had failed before the signal: exit with 1.
       log.info('service.stopped')
     },
   )
@@ -115,7 +115,7 @@ async function serveWith(settings: Settings, log: Log): Promise<void> {
   try {
     const origin = await listen(server, settings, { host: 'HOST', port: 'PORT' })
     await withDeadline(service.firstAttempt, FIRST_ATTEMPT, { onLate: () => {} })
-    // A start that has failed by now is not said to listen.
+    // If the start has failed by now, `service.listening` is not logged.
     await Promise.race([service.ready, Promise.resolve()])
     metricsServer = await startMetrics(service.metricsListener, settings.metrics, log)
     url = `${origin}/${service.servesHome() ? 'catalog/' : ''}`
@@ -124,14 +124,14 @@ async function serveWith(settings: Settings, log: Log): Promise<void> {
   } catch (error) {
     if (isStopping) {
       if (!isAbort(error)) {
-        refusal = error
+        startError = error
         console.error(problemText(error))
       }
       return
     }
     grace.uninstall()
     server.closeAllConnections()
-    // Whatever becomes of the rest, what was wrong is said.
+    // The error is reported even if stopping fails or hangs.
     await withDeadline(
       stop().catch(() => {}),
       GRACE,
@@ -143,22 +143,22 @@ async function serveWith(settings: Settings, log: Log): Promise<void> {
   if (settings.database.kind === 'sqlite' && settings.database.embedded) greet(settings, url)
 }
 
-/** What `service.ready` rejects with when the service is closed while it waits. */
+/** Whether `service.ready` rejected because the service was closed while it waited. */
 function isAbort(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError'
 }
 
 /**
- * Where Django is behind us, large files may be on their way for long: there a silence ends a connection, as between us
- * and Django, and not the time that the whole request takes. Twice Django's time: a request may wait for a connection, and
- * then for the answer.
+ * The HTTP server of the pages. With an upstream, large transfers may take long: the limit is then on the time without
+ * any data, as between this service and Django, and not on the whole request. It is twice Django's time, because a
+ * request may wait first for a connection and then for the answer.
  */
 function createPagesServer({ listener, onUpgrade }: Service, { upstream }: Settings): Server {
   if (onUpgrade === null || upstream === null) {
     return http.createServer(TIME_LIMITS, limitPipelining(listener).listener)
   }
   const pages = limitPipelining(limitBodyTime(listener, TIME_LIMITS.requestTimeout))
-  // A WebSocket's answer would overtake those of the requests before it.
+  // Otherwise the answer to a WebSocket handshake would overtake the answers to earlier requests.
   const shouldUpgradeCallback = (request: IncomingMessage) =>
     isWebSocket(request) && !pages.isBusy(request.socket)
   const limits = { ...TIME_LIMITS, requestTimeout: 0, shouldUpgradeCallback }
@@ -167,13 +167,13 @@ function createPagesServer({ listener, onUpgrade }: Service, { upstream }: Setti
   return server
 }
 
-/** The names of the settings that say where to listen. */
+/** The names of the settings for address and port. */
 interface ListenSettings {
   readonly host: string
   readonly port: string
 }
 
-/** Gives the URL, without a slash at the end. @throws {CannotListen} */
+/** Starts to listen, and returns the URL without a trailing slash. @throws {CannotListen} */
 async function listen(
   server: Server,
   { host, port }: { host: string; port: number },
@@ -190,7 +190,7 @@ async function listen(
   return `http://${host.includes(':') ? `[${host}]` : host}:${address.port}`
 }
 
-/** The port or the address cannot be listened on. */
+/** The server cannot listen on this address and port. */
 class CannotListen extends Error {
   override name = 'CannotListen'
   readonly code: string = 'ERR_CANNOT_LISTEN'
@@ -205,21 +205,21 @@ class CannotListen extends Error {
 function whyNot(code: string, { host, port }: { host: string; port: number }, names: ListenSettings): string {
   switch (code) {
     case 'EADDRINUSE':
-      return `${names.port}: another process listens on ${host} port ${port}; end it, or set ${names.port} to a port that is free (0: any)`
+      return `${names.port}: another process listens on ${host} port ${port}; stop it, or set ${names.port} to a free port (0: any)`
     case 'EACCES':
     case 'EPERM':
-      return `${names.port}: this process has not the right to listen on port ${port}; set ${names.port} to 1024 or more, or give Node the capability CAP_NET_BIND_SERVICE`
+      return `${names.port}: this process does not have the right to listen on port ${port}; set ${names.port} to 1024 or more, or give Node the capability CAP_NET_BIND_SERVICE`
     case 'EADDRNOTAVAIL':
-      return `${names.host}: ${host} is not an address of this machine; set ${names.host} to one that is, e.g. 127.0.0.1, or to 0.0.0.0 for all`
+      return `${names.host}: ${host} is not an address of this machine; set ${names.host} to an address of this machine, e.g. 127.0.0.1, or to 0.0.0.0 for all`
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
       return `${names.host}: the name ${quoted(host)} does not resolve; set ${names.host} to an address of this machine, e.g. 127.0.0.1, or to 0.0.0.0 for all`
     default:
-      return `${names.host}, ${names.port}: ${host} port ${port} cannot be listened on; set them to an address of this machine and a port that is free`
+      return `${names.host}, ${names.port}: cannot listen on ${host} port ${port}; set them to an address of this machine and a free port`
   }
 }
 
-/** Null where there are no metrics: not wanted, or on the usual port, which another process has. */
+/** Null without metrics: they are turned off, or another process uses the default port. */
 async function startMetrics(
   listener: RequestListener | null,
   settings: Settings['metrics'],
@@ -234,7 +234,10 @@ async function startMetrics(
   } catch (error) {
     const isTaken = error instanceof CannotListen && error.reason === 'EADDRINUSE'
     if (!isTaken || settings.isPortGiven) throw error
-    log.warn('metrics.unavailable', { port: settings.port, hint: 'the port is taken; set METRICS_PORT' })
+    log.warn('metrics.unavailable', {
+      port: settings.port,
+      hint: 'another process uses the port; set METRICS_PORT',
+    })
     return null
   }
 }
@@ -248,9 +251,9 @@ function ownVersion(): string {
 function greet({ database }: Settings, url: string): void {
   const file = database.kind === 'sqlite' ? database.filename : ''
   console.log(`
-  The embedded demo library is in ${file}; a real Django can use the same file.
+  The embedded demo library is in ${file}; a Django site can use the same file.
   Open ${url}
 
-  For a real site: DATABASE_URL=mysql://user:password@host/name DJANGO_SECRET_KEY=… npm start
+  For your own site: DATABASE_URL=mysql://user:password@host/name DJANGO_SECRET_KEY=… npm start
 `)
 }

@@ -15,7 +15,7 @@ const cases: { name: string; status: number; path: string; start: (t: Scope) => 
 ]
 
 for (const { name, status, path, start } of cases) {
-  test(`the service's ${name} page: axe and the browser object to nothing, by day and night, on a phone and a desk`, async (t) => {
+  test(`the service's ${name} page: axe and the browser report no problem, light and dark, on a phone and a desktop`, async (t) => {
     t.timeout(110_000)
     const site = await start(t)
     const browser = await openBrowser(t)
@@ -54,7 +54,7 @@ declare global {
   }
 }
 
-/** What the browser has to say of a page: blocked by its CSP, not found, thrown. */
+/** Problems that the browser reports: blocked by the CSP, not found, exceptions. */
 function collectComplaints(page: Page): string[] {
   const complaints: string[] = []
   page.on('console', (message) => complaints.push(message.text()))
@@ -67,13 +67,13 @@ async function startDemo(t: Scope): Promise<string> {
   return (await startService(t)).url
 }
 
-/** Asked by a name that it does not answer to. */
+/** Requested under a disallowed host name. */
 async function startElsewhere(t: Scope): Promise<string> {
   const { url } = await startService(t, { env: { ALLOWED_HOSTS: 'library.example' } })
   return url
 }
 
-/** The session table goes after the start. */
+/** The session table is removed after the start. */
 async function startBroken(t: Scope): Promise<string> {
   const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
   const { url } = await startService(t, { env: { DATABASE_URL: databaseUrl, DJANGO_SECRET_KEY: 'x' } })
@@ -81,7 +81,7 @@ async function startBroken(t: Scope): Promise<string> {
   return url
 }
 
-/** Its database has never been there. */
+/** Its database was never available. */
 async function startWaiting(t: Scope): Promise<string> {
   const env = { ...freePorts, DATABASE_URL: 'mysql://nobody@127.0.0.1:1/nothing', DJANGO_SECRET_KEY: 'x' }
   const { url } = await startCommand(t, ['serve'], { env }).next('service.listening')

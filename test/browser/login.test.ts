@@ -13,7 +13,7 @@ declare global {
   }
 }
 
-/** Sends the login form; gives the page that it leads to. */
+/** Submits the login form, and returns the resulting page. */
 async function logIn(page: Page, username: string, password = PASSWORD): Promise<Response | null> {
   await page.getByLabel('Username').fill(username)
   await page.getByLabel('Password').fill(password)
@@ -26,7 +26,7 @@ async function logIn(page: Page, username: string, password = PASSWORD): Promise
   return response
 }
 
-/** In order: each page begins where the one before it ended. */
+/** In order: each page starts where the previous one ended. */
 const STEPS: readonly [
   name: string,
   status: number,
@@ -105,7 +105,7 @@ for (const width of [360, 1280]) {
   }
 }
 
-test('without JavaScript and with the keyboard alone one logs in: the cursor is in the name', async (t) => {
+test('login works without JavaScript and with the keyboard only: the username has the focus', async (t) => {
   const site = await startSite(t)
   const browser = await openBrowser(t)
   const page = await browser.newPage({ javaScriptEnabled: false })
@@ -134,7 +134,7 @@ async function startSite(t: ExecutionContext): Promise<LoginSite> {
   })
 }
 
-/** What axe objects to, and what it could not decide. */
+/** The violations that axe found, and the checks that it could not decide. */
 async function findings(page: Page): Promise<string[]> {
   await page.evaluate(axe.source)
   const { violations, incomplete } = await page.evaluate(() => window.axe.run())

@@ -23,7 +23,7 @@ const LIBRARY = [
     VALUES ('${'1'.repeat(32)}', '-', 'a', 1), ('${'2'.repeat(32)}', '-', 'o', 1), ('${'3'.repeat(32)}', '-', 'm', 2)`,
 ]
 
-/** The numbers of the four counts, in the order of the page. */
+/** The four counts, in the order of the page. */
 async function counts(page: Page): Promise<number[]> {
   const text = await page.innerText('body')
   return ['Books', 'Copies', 'Copies available', 'Authors'].map((name) =>
@@ -32,7 +32,7 @@ async function counts(page: Page): Promise<number[]> {
 }
 
 for (const version of new Set([oldest, newest])) {
-  test(`a browser that alternates between Django ${version} and ours sees one count`, async (t) => {
+  test(`a browser that alternates between Django ${version} and this service sees one count`, async (t) => {
     t.timeout(110_000)
     const { django, ours, databaseUrl } = await startSites(t, { version, database })
     for (const statement of LIBRARY) await runSql(databaseUrl, statement)
@@ -56,7 +56,7 @@ for (const version of new Set([oldest, newest])) {
   })
 }
 
-test('the page is the same without JavaScript, on a phone too', async (t) => {
+test('the page is the same without JavaScript, also on a phone', async (t) => {
   t.timeout(110_000)
   const { ours } = await startSites(t, { version: newest, database })
   const browser = await openBrowser(t)

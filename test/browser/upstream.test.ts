@@ -15,7 +15,7 @@ async function visits(page: Page): Promise<number> {
 }
 
 for (const version of new Set([oldest, newest])) {
-  test(`the whole library, of which Django ${version} serves all but the home page, is used at our address`, async (t) => {
+  test(`the whole library works at the address of the service, with Django ${version} serving all but the home page`, async (t) => {
     t.timeout(110_000)
     const { front, withLogin } = await startInFront(t, { version, database })
     const browser = await openBrowser(t)
@@ -24,7 +24,7 @@ for (const version of new Set([oldest, newest])) {
       const page = await context.newPage()
       const complaints: string[] = []
       page.on('console', (message) => {
-        // Not of Django's pages: that they have no icon, and those of 2.2 no autocomplete.
+        // Ignored on Django's pages: they have no icon, and those of 2.2 no autocomplete.
         if (/Content Security Policy|refused/i.test(message.text())) complaints.push(message.text())
       })
       page.on('response', (response) => {
@@ -60,7 +60,7 @@ for (const version of new Set([oldest, newest])) {
       const cookies = (await context.cookies()).map(({ name: cookie }) => cookie)
       t.deepEqual(new Set(cookies), new Set(['csrftoken', 'sessionid']))
       await page.getByRole('button', { name: 'Log out' }).click()
-      await page.waitForURL(`${url}/accounts/logout/`) // In Django's frame it is the admin's page that says so.
+      await page.waitForURL(`${url}/accounts/logout/`) // In Django's layout this is a page of the admin.
       await page.goto(`${url}/catalog/mybooks/`)
       t.is(page.url(), `${url}/accounts/login/?next=/catalog/mybooks/`)
       await page.getByRole('link', { name: 'Home' }).click()

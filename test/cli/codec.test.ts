@@ -9,7 +9,7 @@ const secret = 'a key of the command line, from the tests'
 const env = { DJANGO_SECRET_KEY: secret }
 const lines = (text: string) => text.split('\n').slice(0, -1)
 
-test('what encode writes, decode reads, in both formats', async (t) => {
+test('decode reads what encode writes, in both formats', async (t) => {
   const objects = [
     '{}',
     '{"num_visits":1}',
@@ -29,14 +29,14 @@ test('what encode writes, decode reads, in both formats', async (t) => {
   }
 })
 
-test('encode takes JSON as people write it, and gives what Python would', async (t) => {
+test('encode accepts any JSON formatting, and writes the form of Python', async (t) => {
   const input = '{ "name" : "홍길동 😀", "a": [ 1.50, 1E3 ], "name": "é" }\n'
   const { stdout } = await runCommand(t, ['encode'], { env, input })
   const decoded = await runCommand(t, ['decode'], { env, input: stdout })
   t.is(decoded.stdout, '{"name":"\\u00e9","a":[1.5,1000.0]}\n')
 })
 
-test('DJANGO_VERSION decides what encode writes and what decode reads', async (t) => {
+test('DJANGO_VERSION decides the formats of encode and decode', async (t) => {
   const old = { ...env, DJANGO_VERSION: '2.2' }
   const { stdout } = await runCommand(t, ['encode'], { env: old, input: '{"a":1}\n' })
   t.regex(Buffer.from(stdout, 'base64').toString(), /^[0-9a-f]{40}:\{"a":1\}$/)
@@ -45,7 +45,7 @@ test('DJANGO_VERSION decides what encode writes and what decode reads', async (t
   t.deepEqual([wrong.status, wrong.stdout], [1, '\n'])
 })
 
-test('a value that does not verify gives an empty line, its number and the reason, and exit status 1', async (t) => {
+test('for a value that does not verify, decode prints an empty line, its number and the reason, and exits with 1', async (t) => {
   const { stdout: good } = await runCommand(t, ['encode'], { env, input: '{"a":1}\n' })
   const forged = good.trim().replace(/.$/, (last) => (last === 'A' ? 'B' : 'A'))
   const input = `${good}nonsense\n${forged}\n\n${good}`
@@ -61,7 +61,7 @@ test('a value that does not verify gives an empty line, its number and the reaso
   t.false(stderr.includes(secret))
 })
 
-test('a line that is no JSON object gives an empty line and exit status 1', async (t) => {
+test('for a line that is not a JSON object, encode prints an empty line and exits with 1', async (t) => {
   const { status, stdout, stderr } = await runCommand(t, ['encode'], { env, input: '[1]\n{"a":\n{"a":1}\n' })
   t.is(status, 1)
   t.deepEqual(lines(stdout).map(Boolean), [false, false, true])
@@ -70,7 +70,7 @@ test('a line that is no JSON object gives an empty line and exit status 1', asyn
 })
 
 for (const file of ['django-2.2', 'django-3.2-sha1', 'django-6.1'] as const) {
-  test(`decode prints every value of ${file} as Python does, under the key that --verbose names`, async (t) => {
+  test(`decode prints every value of ${file} as Python does, and --verbose names the key`, async (t) => {
     const bySecret = Map.groupBy(
       readVectors(file).sessions.filter(
         ({ secretKey, salt }) => secretKey !== null && /sessions\.?SessionStore$/.test(salt),
@@ -83,7 +83,7 @@ for (const file of ['django-2.2', 'django-3.2-sha1', 'django-6.1'] as const) {
         input: rows.map(({ session_data }) => `${session_data}\n`).join(''),
       }
       const signed = rows.every(({ format }) => format === 'signed')
-      // Fallback keys are of 4.1 and later; the legacy format knows one key.
+      // Fallback keys exist since 4.1; the legacy format supports one key.
       const env = signed ? options.env : { DJANGO_SECRET_KEY: String(secretKey) }
       const { status, stdout, stderr } = await runCommand(t, ['decode', '--verbose'], { ...options, env })
       t.is(status, 0, stderr)
@@ -99,14 +99,14 @@ for (const file of ['django-2.2', 'django-3.2-sha1', 'django-6.1'] as const) {
   })
 }
 
-test('decode keeps up with ten thousand lines', async (t) => {
+test('decode handles ten thousand lines', async (t) => {
   const { stdout: one } = await runCommand(t, ['encode'], { env, input: '{"a":1}\n' })
   const { status, stdout } = await runCommand(t, ['decode'], { env, input: one.repeat(10_000) })
   t.is(status, 0)
   t.is(stdout, '{"a":1}\n'.repeat(10_000))
 })
 
-test('without a secret key, a command says which variable to set', async (t) => {
+test('without a secret key, a command names the variable to set', async (t) => {
   const { status, stdout, stderr } = await runCommand(t, ['decode'], { input: 'x\n' })
   t.deepEqual([status, stdout], [1, ''])
   t.is(stderr, 'SettingsError: DJANGO_SECRET_KEY is empty; set it to the SECRET_KEY of the Django project\n')
@@ -119,7 +119,7 @@ test('npm run cli passes its arguments on', async (t) => {
   for (const command of ['serve', 'decode', 'encode']) t.true(stdout.includes(command))
 })
 
-test('SESSION_SERIALIZER decides what encode pickles and decode unpickles', async (t) => {
+test('with a PickleSerializer in SESSION_SERIALIZER, encode pickles and decode unpickles', async (t) => {
   const pickling = {
     ...env,
     DJANGO_VERSION: '4.2',

@@ -15,7 +15,7 @@ import {
 
 const OTHER = 'a session that another key has signed'
 
-/** A site whose sessions do not verify, so that a start on it is refused. */
+/** A site whose sessions do not verify, so that a start on it fails. */
 async function refusingSite(
   t: ExecutionContext,
   name: (typeof testDatabases)[number] = 'sqlite',
@@ -32,7 +32,7 @@ async function refusingSite(
   }
 }
 
-/** `serve` with a module that is loaded before it. */
+/** Runs `serve` with a module that is loaded first. */
 function startWith(
   t: ExecutionContext,
   source: string,
@@ -44,7 +44,7 @@ function startWith(
 }
 
 for (const name of testDatabases) {
-  test.serial(`a start that ${name} refuses ends with 1, however often it is tried`, async (t) => {
+  test.serial(`a start that fails because of ${name} ends with 1, every time`, async (t) => {
     const env = await refusingSite(t, name)
     const commands = Array.from({ length: 4 }, () => startCommand(t, ['serve'], { env }))
     for (const command of commands) {
@@ -54,9 +54,9 @@ for (const name of testDatabases) {
   })
 }
 
-test.serial('a signal before the start is refused does not make it a success', async (t) => {
+test.serial('a signal before the start fails does not make it a success', async (t) => {
   const env = await refusingSite(t)
-  // The signal comes once the answer of the database is on its way, and the stop takes longer than the refusal.
+  // The signal comes while the answer of the database is on its way, and stopping takes longer than failing.
   const source = `
     import { createRequire } from 'node:module'
     import { Server } from 'node:http'
@@ -70,9 +70,9 @@ test.serial('a signal before the start is refused does not make it a success', a
   t.regex(command.stderr(), /^NoSessionVerifies: [^\n]*\n$/)
 })
 
-test.serial('an event loop that runs empty before the service serves ends it with 1', async (t) => {
+test.serial('an event loop that runs empty before the service is ready ends it with 1', async (t) => {
   const env = await refusingSite(t)
-  // The server that was to listen never says so, and keeps nothing alive.
+  // The server never reports that it listens, and does not keep the process alive.
   const source = `
     import { Server } from 'node:http'
     Server.prototype.listen = function () { return this }
@@ -88,7 +88,7 @@ test.serial('an event loop that runs empty before the service serves ends it wit
   t.is(await command.ended, 1)
 })
 
-test.serial('an event loop that runs empty is not taken for a stop that was asked for', async (t) => {
+test.serial('an event loop that runs empty does not count as a requested stop', async (t) => {
   const env = await refusingSite(t)
   const source = `
     import { Server } from 'node:http'
@@ -102,23 +102,20 @@ test.serial('an event loop that runs empty is not taken for a stop that was aske
   t.regex(command.stderr(), /^NoSessionVerifies: [^\n]*\n$/)
 })
 
-test.serial(
-  'a stop that fails after the start is refused hides neither the reason nor the status',
-  async (t) => {
-    const env = await refusingSite(t)
-    for (const close of ['throw new Error("a stop that fails")', 'return this']) {
-      const source = `
+test.serial('a stop that fails after a failed start hides neither the reason nor the status', async (t) => {
+  const env = await refusingSite(t)
+  for (const close of ['throw new Error("a stop that fails")', 'return this']) {
+    const source = `
       import { Server } from 'node:http'
       Server.prototype.close = function () { ${close} }
       Server.prototype.closeAllConnections = function () { this.unref() }`
-      const command = startWith(t, source, env)
-      t.is(await command.ended, 1)
-      t.regex(command.stderr(), /^NoSessionVerifies: [^\n]*\n$/)
-    }
-  },
-)
+    const command = startWith(t, source, env)
+    t.is(await command.ended, 1)
+    t.regex(command.stderr(), /^NoSessionVerifies: [^\n]*\n$/)
+  }
+})
 
-test.serial('an exception that nobody catches ends the service with 1, also while it starts', async (t) => {
+test.serial('an uncaught exception ends the service with 1, also while it starts', async (t) => {
   const silent = createServer().listen(0, '127.0.0.1')
   await once(silent, 'listening')
   t.teardown(() => silent.close())
@@ -141,7 +138,7 @@ test.serial('an exception that nobody catches ends the service with 1, also whil
   }
 })
 
-test.serial('a stop that was asked for ends with 0, before the service is ready and after', async (t) => {
+test.serial('a requested stop ends with 0, before the service is ready and after', async (t) => {
   const { url } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
   const env = { DATABASE_URL: url, DJANGO_SECRET_KEY: 'x', DJANGO_VERSION: '5.2', USE_TZ: 'True' }
   t.is(await (await startService(t, { env })).stop(), 0)

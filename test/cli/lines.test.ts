@@ -7,7 +7,7 @@ const secret = 'a key of the command line, from the tests'
 const env = { DJANGO_SECRET_KEY: secret }
 const lines = (text: string) => text.split('\n').slice(0, -1)
 
-test('a line ends at a line feed alone, wherever the input is cut into pieces', async (t) => {
+test('only a line feed ends a line, however the input is split into chunks', async (t) => {
   const objects = [
     '{"a":"\u2028\u2029\u0085\u000b"}'.replace('\u000b', '\\u000b'),
     '{"홍길동":"😀"}',
@@ -40,7 +40,7 @@ test('a session of megabytes is one line', async (t) => {
   for (const value of values) t.true(JSON.stringify(JSON.parse(value)) === json)
 })
 
-test('a reader who has seen enough ends a command quietly', async (t) => {
+test('a closed output pipe ends a command without an error', async (t) => {
   const encode = startCommand(t, ['encode'], { env })
   encode.stdin.write('{"a":1}\n')
   await once(encode.output, 'data')
@@ -56,7 +56,7 @@ test('no input gives no output', async (t) => {
     t.deepEqual(await runCommand(t, [command], { env }), { status: 0, stdout: '', stderr: '' })
 })
 
-test('no option takes a secret, and what was meant as one is not repeated', async (t) => {
+test('no option takes a secret, and an error does not repeat the argument', async (t) => {
   for (const command of ['serve', 'encode', 'decode']) {
     for (const option of ['--secret-key', '--key', '--database-url']) {
       const { status, stdout, stderr } = await runCommand(t, [command, option, secret], { input: '{}\n' })
@@ -68,7 +68,7 @@ test('no option takes a secret, and what was meant as one is not repeated', asyn
   }
 })
 
-test('an unknown command, format or no command is an error that shows what there is', async (t) => {
+test('an unknown command or format, or no command, is an error that shows the choices', async (t) => {
   for (const args of [[], ['decod'], ['encode', '--format', 'pickle']]) {
     const { status, stdout, stderr } = await runCommand(t, args, { env, input: '{}\n' })
     t.deepEqual([status, stdout], [1, ''], args.join(' '))

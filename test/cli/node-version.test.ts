@@ -12,7 +12,7 @@ const versionOf = (node: string) => execFileSync(node, ['--version'], { encoding
 const isTooOld = (version: string) => /^(?:\d|1\d|2[01]|22\.(?:\d|1[0-7]))\./.test(version)
 
 for (const version of ['18.20.4', '20.19.5', '22.17.1']) {
-  test(`on Node ${version} a command says what it needs, before it loads anything`, async (t) => {
+  test(`on Node ${version} a command says which Node it needs, before it loads anything`, async (t) => {
     const pretend = `Object.defineProperty(process.versions, 'node', { value: '${version}' })`
     const { status, stdout, stderr } = await runCommand(t, ['serve'], {
       env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(pretend)}` },
@@ -35,7 +35,7 @@ async function build(): Promise<string> {
   return folder
 }
 
-// The machine's own, where it has an old one, and those that npm has.
+// The machine's own Node, if it is old, and those from npm.
 const old = ['/usr/bin/node', '/usr/local/bin/node']
   .filter((file) => existsSync(file))
   .map((file) => ({ file, version: versionOf(file) }))
@@ -44,14 +44,14 @@ const old = ['/usr/bin/node', '/usr/local/bin/node']
 for (const { file: node, version } of [...readyNodes('tooOld'), ...old]) {
   const words = `koa-django-sessions needs Node 22.18 or newer; this is Node ${version}`
 
-  test(`what is built for npm says which Node it needs on ${node}, Node ${version}`, async (t) => {
+  test(`the built package says which Node it needs on ${node}, Node ${version}`, async (t) => {
     built ??= build()
     const folder = await built
     const main = join(folder, 'dist/cli/main.js')
     const { status, stdout, stderr } = await runCommand(t, ['serve'], { node, main })
     t.is(stderr, `${words}\n`)
     t.deepEqual([status, stdout], [1, ''])
-    // By its own name, as from another package.
+    // By the package name, as from another package.
     for (const name of [
       'koa-django-sessions',
       'koa-django-sessions/express',
@@ -63,7 +63,7 @@ for (const { file: node, version } of [...readyNodes('tooOld'), ...old]) {
     }
   })
 
-  test(`what npm start runs says which Node it needs on ${node}, Node ${version}`, async (t) => {
+  test(`npm start says which Node it needs on ${node}, Node ${version}`, async (t) => {
     const { scripts } = JSON.parse(readFileSync(join(projectFolder, 'package.json'), 'utf8'))
     for (const script of [scripts.start, scripts.cli]) {
       const [program, ...args] = script.split(' ')

@@ -8,7 +8,7 @@ import { createVisitor } from '../interop/visitor.ts'
 import { createTestDatabase, runScript, runSql, testDatabases } from '../support/databases.ts'
 import { freePorts, runCommand, startService, temporaryFolder } from '../support/service.ts'
 
-test('the first start makes a demo with a key of its own, and the second goes on with it', async (t) => {
+test('the first start creates a demo with its own key, and the second start uses it', async (t) => {
   const cwd = temporaryFolder(t)
   const visitor = createVisitor()
   const first = await startService(t, { cwd })
@@ -19,7 +19,7 @@ test('the first start makes a demo with a key of its own, and the second goes on
   t.like(await first.next('demo.created'), { file })
   t.true(first.stdout().includes(`Open ${first.url}/catalog/`))
   t.true(first.stdout().includes(`The embedded demo library is in ${file}`))
-  t.regex(first.stdout(), /For a real site: DATABASE_URL=mysql:\/\/\S+ DJANGO_SECRET_KEY=/)
+  t.regex(first.stdout(), /For your own site: DATABASE_URL=mysql:\/\/\S+ DJANGO_SECRET_KEY=/)
   t.is(statSync(`${file}.secret-key`).mode & 0o777, 0o600)
   const key = readFileSync(`${file}.secret-key`, 'utf8').trim()
   t.true(key.length > 50)
@@ -54,7 +54,7 @@ test('settings are read from .env, and the environment wins', async (t) => {
   t.false(service.stdout().includes('The embedded demo'))
 })
 
-test('every problem with the settings is said at once, without a stack or a secret', async (t) => {
+test('all problems with the settings are reported together, without a stack or a secret', async (t) => {
   const env = {
     DATABASE_URL: 'oracle://user:hunter2@host/name',
     PORT: 'eighty',
@@ -73,7 +73,7 @@ test('every problem with the settings is said at once, without a stack or a secr
   t.notRegex(stderr, /^\s+at |hunter/m)
 })
 
-test('tables that are missing are named, and none is made', async (t) => {
+test('missing tables are named, and none is created', async (t) => {
   const { url } = await createTestDatabase(t, 'sqlite', { tables: 'sessions' })
   await runSql(url, 'CREATE TABLE catalog_book (id integer)')
   const tables = () => runSql(url, 'SELECT name FROM sqlite_master ORDER BY name')
@@ -134,7 +134,7 @@ for (const name of testDatabases) {
   })
 }
 
-test('a SQLite file that is not there is an error, and is not made', async (t) => {
+test('a missing SQLite file is an error, and is not created', async (t) => {
   const folder = temporaryFolder(t)
   const env = { ...freePorts, DATABASE_URL: `sqlite:///${folder}/django.sqlite3`, DJANGO_SECRET_KEY: 'x' }
   const { status, stderr } = await runCommand(t, ['serve'], { env })
@@ -143,7 +143,7 @@ test('a SQLite file that is not there is an error, and is not made', async (t) =
   t.deepEqual(readdirSync(folder), [])
 })
 
-test('a port that is taken is an error of one line', async (t) => {
+test('a port in use is an error of one line', async (t) => {
   const taken = createServer().listen(0, '127.0.0.1')
   await once(taken, 'listening')
   t.teardown(() => taken.close())

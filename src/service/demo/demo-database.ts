@@ -6,8 +6,8 @@ import { SCHEMA } from './schema.ts'
 import { claimName, demoProblem, unfinishedName } from './unfinished.ts'
 
 /**
- * Makes the demo's SQLite file where there is none: the tables that Django's `migrate` makes for LocalLibrary, so that a
- * real Django can be pointed at it, and a small library. No users. Two processes may do this at once.
+ * Creates the demo's SQLite file if it does not exist: a small library in the tables that Django's `migrate` creates for
+ * LocalLibrary, so that a real Django can use the file. It has no users. Two processes may call this at the same time.
  * @throws {UnusableDemo}
  */
 export async function ensureDemoDatabase(filename: string): Promise<{ created: boolean }> {
@@ -32,7 +32,7 @@ async function make(filename: string): Promise<boolean> {
 async function build(filename: string): Promise<void> {
   const db = knex({ client: 'better-sqlite3', connection: { filename }, useNullAsDefault: true })
   try {
-    // Kept in the file: readers and the one writer do not wait for each other.
+    // This mode is stored in the file: readers and the writer do not block each other.
     await db.raw('PRAGMA journal_mode = WAL')
     await db.transaction(async (transaction) => {
       for (const statement of SCHEMA.trim().split('\n')) await transaction.raw(statement)
@@ -77,7 +77,7 @@ async function fillLibrary(db: Knex): Promise<void> {
   }
 }
 
-/** Each text once, numbered from 1 in order of appearance, as the table will number them. */
+/** The distinct texts, numbered from 1 in order of appearance, as the table numbers its rows. */
 function numbered(texts: readonly string[]): Map<string, number> {
   return new Map([...new Set(texts)].map((text, index) => [text, index + 1]))
 }
@@ -86,7 +86,7 @@ function rows(names: ReadonlyMap<string, number>): { id: number; name: string }[
   return [...names].map(([name, id]) => ({ id, name }))
 }
 
-/** A date within the four weeks after today for a copy that is away, e.g. `2026-01-31`. */
+/** A date within the next four weeks for a copy that is not available, e.g. `2026-01-31`. */
 function dueBack(status: CopyStatus, seed: number): string | null {
   if (status === 'a') return null
   const days = 1 + ((seed * 5) % 28)

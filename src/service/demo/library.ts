@@ -3,9 +3,9 @@ export type CopyStatus = 'm' | 'o' | 'a' | 'r'
 
 export interface SampleAuthor {
   readonly first_name: string
-  /** What `SampleBook.author` refers to. */
+  /** `SampleBook.author` refers to it. */
   readonly last_name: string
-  /** ISO dates; null where nobody knows. */
+  /** ISO dates; null if unknown. */
   readonly date_of_birth: string | null
   readonly date_of_death: string | null
 }
@@ -21,7 +21,7 @@ export interface SampleBook {
   readonly copies: readonly CopyStatus[]
 }
 
-/** Authors who died before 1940: what they wrote belongs to everybody. */
+/** Authors who died before 1940: their works are in the public domain. */
 export const AUTHORS: readonly SampleAuthor[] = [
   { first_name: 'Jane', last_name: 'Austen', date_of_birth: '1775-12-16', date_of_death: '1817-07-18' },
   { first_name: 'Mary', last_name: 'Shelley', date_of_birth: '1797-08-30', date_of_death: '1851-02-01' },

@@ -3,19 +3,19 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { claimName, demoProblem, unfinishedName } from './unfinished.ts'
 
 /**
- * The SECRET_KEY of the demo database in this file: made at random when first asked for, and kept beside it in
- * `….secret-key`, which its owner alone can read. A Django that is pointed at the file needs the same key.
+ * Returns the SECRET_KEY of the demo database in this file. A random key is created on the first call, and stored beside
+ * the file in `….secret-key`, which only its owner can read. A Django that uses the file needs the same key.
  * @throws {UnusableDemo} {EmptySecret}
  */
 export function demoSecretKey(filename: string): string {
   const keyFile = `${filename}.secret-key`
   const key = readOrMakeKey(keyFile)
   if (key === '')
-    throw new EmptySecret(`${keyFile} is empty; delete it, and a new key is made (sessions are lost)`)
+    throw new EmptySecret(`${keyFile} is empty; delete it, and a new key is created (sessions are lost)`)
   return key
 }
 
-/** The file of the demo's key holds none. */
+/** The demo's key file is empty. */
 export class EmptySecret extends Error {
   override name = 'EmptySecret'
   readonly code: string = 'ERR_DEMO_SECRET'

@@ -2,15 +2,15 @@ import { randomUUID } from 'node:crypto'
 import { linkSync, mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 
-/** A name beside this file, in a folder that exists, under which to build it unseen. */
+/** Returns a temporary name beside the file, under which it is built; creates the folder. */
 export function unfinishedName(filename: string): string {
   mkdirSync(dirname(filename), { recursive: true })
   return `${filename}.${randomUUID()}`
 }
 
 /**
- * Gives what was built its name, unless that is taken: of two processes that start at once, both go on with the file
- * of the one that was first. (A rename would pull it from under the first.) Gives whether it was this one.
+ * Gives the finished file its final name, unless another process was first. Returns whether it did. Of two processes that
+ * start at the same time, both then use the file of the first one; a rename would replace it while it is in use.
  */
 export function claimName(unfinished: string, filename: string): boolean {
   try {
@@ -22,18 +22,18 @@ export function claimName(unfinished: string, filename: string): boolean {
   }
 }
 
-/** A file of the demo can be neither made nor read. */
+/** A file of the demo can be neither created nor read. */
 export class UnusableDemo extends Error {
   override name = 'UnusableDemo'
   readonly code: string = 'ERR_DEMO_FILE'
 }
 
-/** What the file system refused, in words for who starts the service; any other error as it is. */
+/** Turns an error of the file system into a message for the operator; returns any other error unchanged. */
 export function demoProblem(error: unknown, filename: string): unknown {
   if (!(error instanceof Error && 'code' in error)) return error
   if (!('syscall' in error) && !String(error.code).startsWith('SQLITE_')) return error
   return new UnusableDemo(
-    `DATABASE_URL is not set, and the file ${filename} of the embedded demo cannot be made or used (${error.code}); start in a folder that this process may write to, or set DATABASE_URL to the database of a Django site`,
+    `DATABASE_URL is not set, and the file ${filename} of the embedded demo cannot be created or used (${error.code}); start in a folder that this process may write to, or set DATABASE_URL to the database of a Django site`,
     { cause: error },
   )
 }
