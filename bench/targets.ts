@@ -86,7 +86,7 @@ export interface OursOptions {
 }
 
 /**
- * The real service as its README says to run it under a supervisor, its log and metrics on; without a URL on its
+ * The real service, started as docs/operations.md says for a supervisor, its log and metrics on; without a URL on its
  * embedded demo.
  */
 export function startOurs(

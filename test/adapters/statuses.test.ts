@@ -178,7 +178,7 @@ test('logins that find the passwords busy are a 503', async (t) => {
     t.like(error, { name: 'PasswordsBusy', status: 503, statusCode: 503, expose: false })
 })
 
-test('what README shows of forms answers as Django under plain Koa', async (t) => {
+test('forms as docs/forms-and-messages.md shows them answer like Django under plain Koa', async (t) => {
   const app = new Koa()
   app.silent = true
   app.use(djangoSessions({ ...options(unreachable(t)) }))
