@@ -2,16 +2,16 @@ import type { SessionData } from '../django/json.ts'
 import { applied, type Change } from './changes.ts'
 import type { KeyedSession, NewSession, SessionClient, StoredSession } from './engine.ts'
 
-/** What a commit leaves behind. */
+/** The result of a commit. */
 export interface Committed {
   readonly sessionKey: string
-  /** What the engine holds now. */
+  /** What is stored now. */
   readonly stored: StoredSession
-  /** What it held right after this request's changes, where later ones went into the same write. */
+  /** The data right after this request's changes; later commits may be in the same write. */
   readonly data: SessionData
-  /** Whether another request's changes were found and kept. */
+  /** Whether changes of another request were found and kept. */
   readonly merged: boolean
-  /** Whether there was no such session before; one that was moved counts as new. */
+  /** Whether the session is new; a session under a new key counts as new. */
   readonly isNew: boolean
 }
 

@@ -16,9 +16,9 @@ import {
 } from './engine.ts'
 import { NO_EVENTS, type SessionEvents } from './events.ts'
 
-/** Writes sessions without losing what another request wrote: Django's `save`, `cycle_key` and `delete`. */
+/** Django's `save`, `cycle_key` and `delete`, without losing what another request wrote. */
 export interface SessionCommits {
-  /** Whether each write gives another key, which holds the data: see SessionEngine. */
+  /** Whether the key itself holds the data, so that each write returns a new key: see SessionEngine. */
   readonly keepsNothing: boolean
   create(data: SessionData, client?: SessionClient): Promise<Committed>
   /** @throws {SessionInterrupted} when the session was deleted meanwhile. */
@@ -29,7 +29,7 @@ export interface SessionCommits {
     client?: SessionClient,
   ): Promise<Committed>
   /**
-   * Under a new key, with the changes; the old session is removed.
+   * Applies the changes, stores the session under a new key, and removes the old one.
    * @throws {SessionInterrupted} when the session was deleted meanwhile.
    */
   move(
@@ -46,15 +46,15 @@ export interface SessionCommits {
 export interface SessionCommitsOptions {
   readonly engine: SessionEngine
   readonly rules: ExpiryRules
-  /** What sessions may hold; JSON's values unless given. */
+  /** Which values sessions may hold; default: those of JSON. */
   readonly values?: SessionValues
   readonly newSessionKey: () => string
   readonly now: () => Date
-  /** How long a write may be repeated while others keep winning, in milliseconds. */
+  /** Milliseconds for which a write is repeated while other requests write first. */
   readonly conflictTimeout?: number
   /** Milliseconds of a clock that never goes back; default: the system's own. */
   readonly monotonic?: () => number
-  /** Between 0 and 1: spreads the repeats of several processes. */
+  /** Returns a number between 0 and 1, which spreads the retries of several processes. */
   readonly random?: () => number
   readonly events?: Pick<SessionEvents, 'conflict'>
 }
@@ -76,7 +76,7 @@ export class SessionInterrupted extends Error {
   }
 }
 
-/** Other requests kept winning for the whole time that a write may be repeated. */
+/** Other requests wrote first for as long as a write is repeated. */
 export class ConflictTimeout extends Error {
   override name = 'ConflictTimeout'
   readonly code: string = 'ERR_SESSION_CONFLICT_TIMEOUT'
@@ -87,9 +87,9 @@ export class ConflictTimeout extends Error {
 }
 
 /**
- * Unlike Django, which writes back the whole dictionary that it loaded, a save here is compare-and-swap: where the
- * row is no longer what was loaded, the request's changes are applied to what is there now, and that is written.
- * The commits of one session key queue inside the process: one write is under way, those that wait share the next.
+ * Unlike Django, which writes back the whole dictionary that it loaded, a save is a compare-and-swap: when the stored
+ * session is no longer what was loaded, the request's changes are applied to what is stored now, and the result is
+ * written. Inside the process the commits of one session key queue (commit-queue.ts).
  */
 export function createSessionCommits({
   engine,
@@ -119,7 +119,7 @@ export function createSessionCommits({
         const stored = await engine.create(newSessionKey(), withExpiry(data, client))
         return { sessionKey: stored.sessionKey, stored, data: stored.data, merged: false, isNew: true }
       } catch (error) {
-        // The key is taken: try another one. Source: django/contrib/sessions/backends/db.py, create.
+        // The key is taken: try another. Source: django/contrib/sessions/backends/db.py, create.
         if (!(error instanceof CreateError)) throw error
       }
     }
@@ -135,7 +135,7 @@ export function createSessionCommits({
     throw new SessionInterrupted({ cause })
   }
 
-  /** Repeats `write` on what is there now until nobody else has written in between. */
+  /** Repeats `write` on what is stored now until no other request has written in between. */
   async function swap<R>(
     sessionKey: string,
     stored: StoredSession,
@@ -172,8 +172,8 @@ export function createSessionCommits({
     let moved = await create(applied(stored?.data ?? new Map<string, string>(), changes), client)
     if (sessionKey === null || stored === null) return moved
     try {
-      // Unlike Django, which may lose what was saved under the old key since it was loaded, and which brings a session
-      // back that was deleted since.
+      // Unlike Django, which loses what another request saved under the old key since the load, and which restores a
+      // session that was deleted since.
       await swap(sessionKey, stored, async (current) => {
         if (current !== stored) {
           const data = applied(current.data, changes)
@@ -185,13 +185,13 @@ export function createSessionCommits({
         await engine.delete(sessionKey, current.revision)
       })
     } catch (error) {
-      await engine.delete(moved.sessionKey) // nobody will ever hold this key
+      await engine.delete(moved.sessionKey) // no browser will get this key
       throw error
     }
     return moved
   }
 
-  /** Django writes the session again for this; asking for its key locks nothing, and writes to no disk. */
+  /** Unlike Django, which writes the session again; a read locks nothing and writes nothing to disk. */
   async function confirm(sessionKey: string): Promise<void> {
     if (!keepsNothing && !(await engine.exists(sessionKey))) throw new SessionInterrupted()
   }

@@ -1,10 +1,10 @@
 import type { SessionData } from '../django/json.ts'
 
-/** Whose request it is, as far as some sites keep it with the session. */
+/** The client that makes the request; some sites store it with the session. */
 export interface SessionClient {
-  /** The User-Agent header; '' for none. */
+  /** The User-Agent header; '' without one. */
   readonly userAgent: string
-  /** Such as 192.0.2.1 or 2001:db8::1; null where it is not known. */
+  /** Such as 192.0.2.1 or 2001:db8::1; null when unknown. */
   readonly ip: string | null
 }
 
@@ -12,53 +12,53 @@ export interface SessionClient {
 export interface NewSession {
   readonly data: SessionData
   readonly expireDate: Date
-  /** Whose request stores it; absent where nobody says. */
+  /** The client whose request stores it; absent when unknown. */
   readonly client?: SessionClient | undefined
 }
 
 export interface StoredSession extends NewSession {
-  /** What a later `update` compares with; opaque. */
+  /** Opaque; a later `update` compares it with what is stored then. */
   readonly revision: string
-  /** Whether it is to be saved although nobody changed it: its engine keeps the client, which is another one now. */
+  /** Whether to save it even without a change: the engine stores the client, and another client loaded it now. */
   readonly isOutdated?: boolean
 }
 
-/** A stored session and the key the browser should hold. */
+/** A stored session, and the key for the browser's cookie. */
 export interface KeyedSession extends StoredSession {
   readonly sessionKey: string
 }
 
-/** Where sessions are kept; one factory per medium in `engines/`. */
+/** Stores sessions; one factory per storage in `engines/`. */
 export interface SessionEngine {
-  /** Whether the key itself is the data (signed_cookies): nothing is kept, so no session can be missing. */
+  /** Whether the key itself holds the data (signed_cookies). Nothing is stored, so no session can be missing. */
   readonly keepsNothing?: boolean
   /**
-   * The live session under this key, or null when there is none. Never writes: a row per unknown cookie is a DoS.
-   * `client` is who asks, where that is known.
-   * @throws {UnreadableSession} when there is one that does not verify.
+   * The live session under this key, or null when there is none. Never writes: otherwise requests with
+   * unknown cookies could fill the table. `client` makes the request; absent when unknown.
+   * @throws {UnreadableSession} when the stored session cannot be read.
    */
   load(sessionKey: string, client?: SessionClient): Promise<StoredSession | null>
-  /** Whether the key is taken, by a live session or an expired one. */
+  /** Whether there is a session under this key, live or expired. */
   exists(sessionKey: string): Promise<boolean>
   /**
-   * Stores a new session. What it gives is what is there now: some engines add to the data.
+   * Stores a new session. Returns what is stored now: some engines add to the data.
    * @throws {CreateError} when the key is taken.
-   * @throws {SessionTooLarge} when the medium has no room for a session of this size; likewise `update`.
+   * @throws {SessionTooLarge} when the storage cannot hold a session of this size; `update` throws it too.
    */
   create(sessionKey: string, session: NewSession): Promise<KeyedSession>
   /**
-   * Replaces the session that `revision` saw.
+   * Replaces the session, if it still has this revision.
    * @throws {UpdateError} when it is gone.
-   * @throws {ConflictError} when somebody else has written it since.
+   * @throws {ConflictError} when another request has written it since.
    */
   update(sessionKey: string, session: NewSession, revision: string): Promise<KeyedSession>
   /**
-   * Removes the session; without `revision`, one that is not there is fine.
-   * @throws {UpdateError} when the session that `revision` saw is gone.
-   * @throws {ConflictError} when somebody else has written it since.
+   * Removes the session. With `revision`: only if it still has this revision. Without: also when there is none.
+   * @throws {UpdateError} when `revision` is given and the session is gone.
+   * @throws {ConflictError} when another request has written it since.
    */
   delete(sessionKey: string, revision?: string): Promise<void>
-  /** Removes every expired session and gives their number. Source: `manage.py clearsessions`. */
+  /** Removes every expired session; returns how many. Source: `manage.py clearsessions`. */
   clearExpired(): Promise<number>
 }
 
@@ -74,7 +74,7 @@ export class UpdateError extends Error {
   readonly code: string = 'ERR_SESSION_UPDATE'
 }
 
-/** The session is not what was loaded: another request has saved it meanwhile. Django has no such check. */
+/** Another request has saved the session since it was loaded. Unlike Django, which does not check this. */
 export class ConflictError extends Error {
   override name = 'ConflictError'
   readonly code: string = 'ERR_SESSION_CONFLICT'

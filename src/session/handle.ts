@@ -8,34 +8,34 @@ import type { SessionClient, SessionEngine, StoredSession } from './engine.ts'
 import { guardEvents, type SessionEvents } from './events.ts'
 import { Session } from './session.ts'
 
-/** What became of a request's session, for a log line. */
+/** What happened to a request's session, for a log line. */
 export type SessionOutcome = 'none' | 'loaded' | 'new' | 'saved' | 'merged' | 'interrupted' | 'unreadable'
 
 /**
- * A request's session before anyone has looked at it: what `ctx.session` is. Nothing is loaded until `load`.
+ * A request's session before it is loaded: `ctx.session`. Nothing is loaded until `load`.
  * Source: django/contrib/sessions/middleware.py, process_request.
  */
 export interface SessionHandle {
-  /** Loads the session, once; the same object each time. */
+  /** Loads the session once; returns the same object each time. */
   load<T extends object = Record<string, unknown>>(): Promise<Session<T>>
-  /** Whether the session was looked at; then the response varies on the cookie. */
+  /** Whether the request read the session; if so, the response has `Vary: Cookie`. */
   readonly accessed: boolean
   readonly modified: boolean
-  /** The key that the browser sent, or the session's own once it is loaded; null for none. */
+  /** The key that the browser sent; once loaded, the session's own. Null without one. */
   readonly sessionKey: string | null
-  /** No key and no data, without loading anything. Source: base.py, is_empty. */
+  /** Whether there is neither a key nor data. Loads nothing. Source: base.py, is_empty. */
   readonly isEmpty: boolean
-  /** Whether the row of the browser's key is there but does not verify; it is never written over. */
+  /** Whether the stored session of the browser's key cannot be read; it is never overwritten. */
   readonly isUnreadable: boolean
   readonly outcome: SessionOutcome
-  /** The session if it was loaded, else null. */
+  /** The session if it is loaded, else null. */
   readonly loaded: Session | null
 }
 
 export interface SessionsOptions {
   readonly engine: SessionEngine
   readonly rules: ExpiryRules
-  /** What sessions may hold; JSON's values unless given. */
+  /** Which values sessions may hold; default: those of JSON. */
   readonly values?: SessionValues
   readonly now?: () => Date
   readonly newSessionKey?: () => string
@@ -44,15 +44,15 @@ export interface SessionsOptions {
   readonly monotonic?: () => number
   /** Listeners: `unreadable` and `conflict` happen here. */
   readonly events?: Partial<SessionEvents>
-  /** What an error of the engine, or of a save, becomes before the request meets it. */
+  /** Replaces an error of the engine, or of a save, before the request gets it. */
   readonly mapFailure?: (error: unknown) => unknown
 }
 
-/** Everything that requests share: the engine, and the queue of commits of each session. */
+/** What all requests share: the engine, and the commit queue of each session. */
 export interface Sessions {
   /**
-   * The session of the browser that sent this key; a key that Django would not accept counts as none. `client` is for
-   * engines that keep it, and is looked at by them only.
+   * The session of the browser that sent this key; a key that Django would reject counts as none. Only engines that
+   * store the client read `client`.
    */
   open(sessionKey: string | undefined, options?: { client?: SessionClient | undefined }): SessionHandle
 }
@@ -80,7 +80,7 @@ type Shared = Pick<Required<SessionsOptions>, 'engine' | 'rules' | 'values' | 'n
   readonly events: SessionEvents
 }
 
-/** A class, and not an object with getters: V8 gives each of those a hidden class, and keeps it long after the request. */
+/** A class: V8 makes a hidden class for each object literal with getters, and keeps it long after the request. */
 class LazySession implements SessionHandle {
   readonly #sentKey: string | null
   readonly #client: SessionClient | undefined
@@ -132,7 +132,7 @@ class LazySession implements SessionHandle {
 
   async #read(): Promise<Session> {
     const stored = this.#sentKey === null ? null : await this.#loadOrNull(this.#sentKey)
-    // An unknown or expired key is never adopted, so nobody can choose another visitor's key.
+    // An unknown or expired key is never adopted: an attacker could choose the key of another visitor.
     const sessionKey = stored === null ? null : this.#sentKey
     this.#session = new Session({ ...this.#shared, stored, sessionKey, client: this.#client })
     return this.#session
@@ -144,7 +144,7 @@ class LazySession implements SessionHandle {
       return await engine.load(sessionKey, this.#client)
     } catch (error) {
       if (!(error instanceof UnreadableSession)) throw mapFailure(error)
-      // Unlike Django, which empties such a row and writes over it: it may be readable with another key.
+      // Unlike Django, which treats such a session as empty and overwrites it: another SECRET_KEY may verify it.
       this.#isUnreadable = true
       events.unreadable(sessionKey, error)
       return null

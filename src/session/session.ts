@@ -20,19 +20,19 @@ export class KeyError extends Error {
 }
 
 export interface SessionOptions {
-  /** What the engine holds under `sessionKey`; null for a new session. */
+  /** What is stored under `sessionKey`; null for a new session. */
   readonly stored: StoredSession | null
   readonly sessionKey: string | null
-  /** Whose request it is, for engines that keep that. */
+  /** The client that makes the request, for engines that store it. */
   readonly client?: SessionClient | undefined
   readonly commits: SessionCommits
   readonly rules: ExpiryRules
   readonly now: () => Date
-  /** What it may hold; JSON's values unless given. */
+  /** Which values it may hold; default: those of JSON. */
   readonly values?: SessionValues
 }
 
-/** What `set` takes: JSON values, with the PickleSerializer `PickledValue`s, and objects whose undefined properties are left out. */
+/** What `set` takes: JSON values; with the PickleSerializer `PickledValue`s. Undefined properties of objects are left out. */
 export type Settable = unknown
 
 const EXPIRY_KEY = '_session_expiry'
@@ -40,12 +40,12 @@ const TEST_COOKIE_KEY = 'testcookie'
 const TEST_COOKIE_VALUE = 'worked'
 
 /**
- * One visitor's session: Django's dictionary in camelCase, synchronous, with a log of what this request changed.
- * `save` applies that log to whatever the row holds by then, so that two requests at once lose nothing.
+ * One visitor's session: Django's dictionary in camelCase, synchronous, with a log of the changes of this request.
+ * `save` applies that log to what is stored then, so that concurrent requests lose nothing.
  * Source: django/contrib/sessions/backends/base.py, SessionBase.
  */
 export class Session<T extends object = Record<string, unknown>> {
-  /** Whether this request looked at the session. */
+  /** Whether this request read the session. */
   accessed = true
   /** Whether this request changed it; set it to true after a change inside a stored object. */
   modified: boolean
@@ -58,15 +58,15 @@ export class Session<T extends object = Record<string, unknown>> {
   #stored: StoredSession | null
   #sessionKey: string | null
   #data: Map<string, string>
-  /** Values handed out or set, with the text each had then. */
+  /** Values that `get` returned or `set` took, with their text at that time. */
   readonly #values = new Map<string, { text: string; value: PickledValue }>()
   #changes: Change[] = []
-  /** Whether this request has written; if so, only what changed since needs another write. */
+  /** Whether this request has written; if so, only a later change needs another write. */
   #isSaved: boolean = false
-  /** Whether the answer to that write came in this turn of the event loop, so that no other request ran since. */
+  /** Whether that write ended in this turn of the event loop, so that no other request ran since. */
   #isFresh: boolean = false
   #outcome: 'loaded' | 'new' | 'saved' | 'merged' | 'interrupted' = 'loaded'
-  /** Rises with each flush: a write that began before it must not bring the session back. */
+  /** Rises with each flush: a write that began before a flush must not restore the session. */
   #generation = 0
   #writes: Promise<void> = Promise.resolve()
   readonly #removals: Promise<void>[] = []
@@ -83,12 +83,12 @@ export class Session<T extends object = Record<string, unknown>> {
     this.#text = values
   }
 
-  /** The key the browser holds, or null for a session that was never saved. */
+  /** The key in the browser's cookie, or null for a session that was never saved. */
   get sessionKey(): string | null {
     return this.#sessionKey
   }
 
-  /** No key and no data. Source: base.py, is_empty. */
+  /** Whether there is neither a key nor data. Source: base.py, is_empty. */
   get isEmpty(): boolean {
     return this.#sessionKey === null && this.#data.size === 0
   }
@@ -97,12 +97,12 @@ export class Session<T extends object = Record<string, unknown>> {
     return this.#entries().size
   }
 
-  /** What this request did with it, for a log line; `merged`: another request's changes were found and kept. */
+  /** What this request did with the session, for a log line. `merged`: changes of another request were found and kept. */
   get outcome(): 'loaded' | 'new' | 'saved' | 'merged' | 'interrupted' {
     return this.#outcome
   }
 
-  /** The value, the same object each time; a change inside an object is saved only after `modified = true`. */
+  /** Returns the same object each time. A change inside an object is saved only after `modified = true`. */
   get<K extends keyof T & string>(key: K): T[K] | undefined
   get<K extends keyof T & string, D>(key: K, fallback: D): T[K] | D
   get(key: string, fallback?: unknown): unknown {
@@ -122,7 +122,7 @@ export class Session<T extends object = Record<string, unknown>> {
     return this.#entries().has(key)
   }
 
-  /** @throws {NotSerializable} for a value that the serializer cannot hold, as Django's does when it saves. */
+  /** @throws {NotSerializable} for a value that the serializer cannot store; Django throws when it saves. */
   set<K extends keyof T & string>(key: K, value: T[K]): void
   set(key: string, value: Settable): void {
     this.#write(key, value)
@@ -135,7 +135,7 @@ export class Session<T extends object = Record<string, unknown>> {
     this.#values.delete(key)
   }
 
-  /** Takes a value out. @throws {KeyError} when the key is absent and no default is given. */
+  /** Removes the key and returns its value. @throws {KeyError} when the key is absent and there is no fallback. */
   pop<K extends keyof T & string>(key: K): T[K]
   pop<K extends keyof T & string, D>(key: K, ...fallback: [D]): T[K] | D
   pop(key: string, ...fallback: [unknown?]): unknown {
@@ -149,7 +149,7 @@ export class Session<T extends object = Record<string, unknown>> {
     return value
   }
 
-  /** The value; where there is none, `value` after storing it. A value that another request stored meanwhile stays. */
+  /** Returns the value; without one, stores `value` and returns it. A value that another request stored meanwhile stays. */
   setDefault<K extends keyof T & string>(key: K, value: T[K]): T[K]
   setDefault(key: string, value: Settable): unknown {
     const stored = this.#read(key)
@@ -169,9 +169,9 @@ export class Session<T extends object = Record<string, unknown>> {
   }
 
   /**
-   * Sets a value that depends on the old one, e.g. a counter; where `next` gives undefined, the key is removed. `next`
-   * is called now, and again at the save with what the row holds by then, so nothing is counted twice or lost; it must
-   * be a function of its argument alone. After `save`, `get(key)` gives the value that was stored.
+   * Sets a value that depends on the old one, such as a counter. When `next` returns undefined, the key is removed.
+   * `next` is called now, and again at the save with what is stored then, so that nothing is lost or counted twice; its
+   * result must depend on its argument alone. After `save`, `get(key)` returns the value that was stored.
    */
   compute<K extends keyof T & string>(key: K, next: (stored: PickledValue | undefined) => T[K]): T[K]
   compute(key: string, next: (stored: PickledValue | undefined) => Settable): unknown {
@@ -215,8 +215,8 @@ export class Session<T extends object = Record<string, unknown>> {
   }
 
   /**
-   * When this session expires: seconds from each save, 0 for "when the browser closes", a Date or `{ seconds }` from
-   * now for a fixed time, null for the site's default. Source: base.py, set_expiry.
+   * When this session expires. A number: seconds after each save; 0: when the browser closes. A Date, or `{ seconds }`
+   * from now: a fixed time. Null: the site's default. Source: base.py, set_expiry.
    */
   setExpiry(value: number | Date | { seconds: number } | null): void {
     const stored = expiryToStore(value, this.#rules, this.#now())
@@ -239,8 +239,8 @@ export class Session<T extends object = Record<string, unknown>> {
   }
 
   /**
-   * Removes the data and the row, and forgets the key: logging out. The row goes at once, as in Django; the middleware
-   * waits for a promise that nobody awaited. Source: base.py, flush.
+   * Removes the data, the stored session and the key: logging out. The stored session is removed at once, as in Django.
+   * The middleware waits for the promise if the caller does not. Source: base.py, flush.
    */
   flush(): Promise<void> {
     const sessionKey = this.#sessionKey
@@ -257,8 +257,8 @@ export class Session<T extends object = Record<string, unknown>> {
   }
 
   /**
-   * Gives the session a new key and keeps its data: logging in. The new row is written at once and the old one
-   * deleted, as in Django; what another request saved under the old key meanwhile comes along.
+   * Moves the data to a new key: logging in. The new session is stored and the old one deleted at once, as in Django.
+   * What another request saved under the old key meanwhile is kept.
    * Source: base.py, cycle_key.
    */
   cycleKey(): Promise<void> {
@@ -270,8 +270,8 @@ export class Session<T extends object = Record<string, unknown>> {
   }
 
   /**
-   * Writes the session now: a new one under a new key, a known one over what this request loaded. Without a change
-   * since the last save it only asks whether the session is still there.
+   * Writes the session now; a new session gets a new key. Without a change since the last save, only checks that the
+   * session still exists.
    * @throws {SessionInterrupted} when the session was deleted meanwhile.
    */
   save(): Promise<void> {
@@ -279,19 +279,19 @@ export class Session<T extends object = Record<string, unknown>> {
     return this.#commit(async (changes) => {
       if (this.#sessionKey === null || this.#stored === null) {
         this.modified = true // django/contrib/sessions/backends/db.py, create
-        return this.#commits.create(new Map(this.#data), this.#client) // as it is now: more may change while this is written
+        return this.#commits.create(new Map(this.#data), this.#client) // a copy: the data may change while this is written
       }
       if (this.#isSaved && changes.length === 0) {
         if (!this.#isFresh) await this.#commits.confirm(this.#sessionKey)
         return null
       }
-      // The browser must be told: django/contrib/sessions/backends/signed_cookies.py, save.
+      // The browser needs the new cookie: django/contrib/sessions/backends/signed_cookies.py, save.
       if (this.#commits.keepsNothing) this.modified = true
       return this.#commits.update(this.#sessionKey, this.#stored, changes, this.#client)
     })
   }
 
-  /** Forgets what this request changed since it loaded or saved the session, and writes of it that failed. */
+  /** Discards the changes since the load or the last save, and the errors of failed writes. */
   discardChanges(): void {
     this.#data = new Map(this.#stored?.data)
     this.#values.clear()
@@ -302,16 +302,16 @@ export class Session<T extends object = Record<string, unknown>> {
   }
 
   /**
-   * Waits for the writes that nobody awaited.
-   * @throws what the last of them threw, or a `flush` before it: a later write makes up for another, not for a row
-   * that is still there.
+   * Waits for the writes that the caller did not await.
+   * @throws the error of the last write, or of a `flush` before it: a later write replaces a failed write, but it does not
+   * remove the session that a failed flush left.
    */
   async settled(): Promise<void> {
     await this.#writes
     await Promise.all(this.#removals)
   }
 
-  /** The keys whose values were changed inside since they were handed out. */
+  /** The keys whose values were changed inside since `get` returned them. */
   nestedChanges(): string[] {
     return [...this.#values.keys()].filter((key) => this.#isChangedInside(key))
   }
@@ -322,7 +322,7 @@ export class Session<T extends object = Record<string, unknown>> {
     return this.#textOf(known.value) !== this.#textOf(this.#text.parse(known.text))
   }
 
-  /** The value's text, to compare; null for what cannot be stored, which is for `save` to refuse. */
+  /** The value's text, to compare; null for a value that cannot be stored, which `save` refuses. */
   #textOf(value: PickledValue): string | null {
     try {
       return this.#text.stringify(value)
@@ -337,7 +337,7 @@ export class Session<T extends object = Record<string, unknown>> {
     if (known !== undefined) this.#write(key, known.value)
   }
 
-  /** The data; reading it is what sets `accessed`, as in Django's `_session`. Source: base.py, _get_session. */
+  /** The data; reading it sets `accessed`, as Django's `_session` does. Source: base.py, _get_session. */
   #entries(): ReadonlyMap<string, string> {
     this.accessed = true
     return this.#data
@@ -356,7 +356,7 @@ export class Session<T extends object = Record<string, unknown>> {
   #write(key: string, value: Settable): void {
     const text = this.#text.stringify(value)
     this.#change((data) => data.set(key, text))
-    // Django keeps the object itself, and writes what it holds when the session is saved.
+    // Django keeps the object itself, and writes its content at the save.
     this.#values.set(key, { text, value: value as PickledValue })
   }
 
@@ -373,14 +373,14 @@ export class Session<T extends object = Record<string, unknown>> {
       if (generation !== this.#generation) return // flushed before this write began
       const { modified } = this
       for (const key of this.nestedChanges()) this.#rewrite(key)
-      this.modified = modified // Django's save changes nothing of it
+      this.modified = modified // Django's save does not change it
       const changes = this.#changes
       this.#changes = []
       try {
         const committed = await write(changes)
         if (committed === null) return
         if (generation === this.#generation) this.#adopt(committed)
-        else await this.#commits.remove(committed.sessionKey) // flushed while this write was under way
+        else await this.#commits.remove(committed.sessionKey) // flushed while this write was in flight
       } catch (error) {
         if (generation === this.#generation) this.#changes.unshift(...changes)
         if (error instanceof SessionInterrupted) this.#outcome = 'interrupted'
@@ -393,9 +393,9 @@ export class Session<T extends object = Record<string, unknown>> {
     this.#sessionKey = sessionKey
     this.#stored = stored
     this.#data = new Map(data)
-    for (const change of this.#changes) change(this.#data) // made while the write was under way
+    for (const change of this.#changes) change(this.#data) // made while the write was in flight
     this.#isSaved = true
-    this.#isFresh = stored.expireDate > this.#now() // a cache forgets at once what has expired
+    this.#isFresh = stored.expireDate > this.#now() // a cache drops an expired session at once
     setImmediate(() => {
       this.#isFresh = false
     })
@@ -403,11 +403,11 @@ export class Session<T extends object = Record<string, unknown>> {
     else if (this.#outcome === 'loaded') this.#outcome = isNew ? 'new' : 'saved'
   }
 
-  /** Writes run one after another, whether the caller awaits them or not. */
+  /** Runs writes one after another, whether the caller awaits them or not. */
   #enqueue(write: () => Promise<void>): Promise<void> {
     const result = this.#writes.catch(() => {}).then(write)
     this.#writes = result
-    result.catch(() => {}) // A promise that nobody awaits is met again in `settled`.
+    result.catch(() => {}) // `settled` reports the error if the caller does not await this.
     return result
   }
 }

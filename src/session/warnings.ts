@@ -1,11 +1,11 @@
 import type { UnreadableSession } from '../django/unreadable-session.ts'
 
-/** What is told where the caller gave no hook: as Node's warnings, which a process may listen to (`process.on('warning')`). */
+/** What is reported without a listener: warnings of Node, for which a process can listen (`process.on('warning')`). */
 
-/** How many keys are warned about; more than one program uses. */
+/** For how many keys there is a warning; more than one program uses. */
 const MOST_KEYS = 100
 
-/** Once for each key. For development: finding such changes takes time. */
+/** Warns once for each key. For development: the search for such changes takes time. */
 export function createLostChangeWarning(): (keys: readonly string[]) => void {
   const warned = new Set<string>()
   return function warnOfLostChange(keys) {
@@ -15,7 +15,7 @@ export function createLostChangeWarning(): (keys: readonly string[]) => void {
       emit(
         'SESSION_LOST_CHANGE',
         `the session's value ${JSON.stringify(key)} was changed inside, but is not saved; set session.modified = true after ` +
-          'such a change, or call session.set. Pass events.lostChange to handle this yourself',
+          'such a change, or call session.set. To handle this yourself, pass events.lostChange',
       )
     }
   }
@@ -23,7 +23,7 @@ export function createLostChangeWarning(): (keys: readonly string[]) => void {
 
 const MINUTE = 60_000
 
-/** Once a minute for each reason; never with a key or what a session holds. */
+/** Warns once a minute for each reason; never with a key or the data of a session. */
 export function createUnreadableWarning(
   now: () => Date,
 ): (sessionKey: string, error: UnreadableSession) => void {
@@ -34,12 +34,12 @@ export function createUnreadableWarning(
     warnedAt.set(reason, time)
     emit(
       'SESSION_UNREADABLE',
-      `${message} (${reason}). It stays as it is, and its visitor begins a new one. Pass events.unreadable to handle this yourself`,
+      `${message} (${reason}). It stays as it is, and its visitor gets a new one. To handle this yourself, pass events.unreadable`,
     )
   }
 }
 
-/** Once for each event. Without the error's message, which may quote a session key; with the place in the code. */
+/** Warns once for each event. Without the error's message, which may quote a session key; with the place in the code. */
 export function createListenerWarning(): (event: string, error: unknown) => void {
   const warned = new Set<string>()
   return function warnOfListener(event, error) {

@@ -6,7 +6,7 @@ import type { NewSession, StoredSession } from '../../src/session/engine.ts'
 const KEY = 'abcdefgh0123456789abcdefgh012345'
 const expireDate = new Date('2026-12-24T18:00:00Z')
 
-/** A store whose writes the test lets end: which commits wait together, a real one leaves to chance. */
+/** A store whose writes end when the test decides: with a real one it is random which commits wait together. */
 function createStore() {
   const stored = (text: string, revision: string): StoredSession => ({
     data: new Map([['log', text]]),

@@ -23,7 +23,7 @@ interface Outcome {
 
 type Operation = (handle: SessionHandle, site: DbUnderTest) => unknown
 
-/** With the loaded session. Loading marks it accessed; that is taken back here, since each operation must mark it. */
+/** Runs with the loaded session. Loading marks it accessed; this is undone here, since each operation must mark it. */
 const loaded =
   (operation: (session: Session) => unknown): Operation =>
   async (handle) => {
@@ -98,7 +98,7 @@ for (const version of ['2.2', '3.2', '4.2', '5.2', '6.1']) {
   )
   let opened: Promise<DbUnderTest> | undefined
 
-  test(`every operation of Django ${version} has a counterpart here, or a reason to have none`, (t) => {
+  test(`every operation of Django ${version} has a counterpart here, or a reason not to have one`, (t) => {
     const known = [...Object.keys(OPERATIONS), ...Object.keys(WITHOUT_COUNTERPART)]
     const measured = table.map(({ op }) => op)
     t.is(measured.length, 44)
@@ -116,7 +116,7 @@ for (const version of ['2.2', '3.2', '4.2', '5.2', '6.1']) {
     const operation = OPERATIONS[op]
     if (operation === undefined) continue
     for (const [title, expected] of Object.entries(cases)) {
-      test.serial(`as Django ${version}, flags and key after ${op}, ${title}`, async (t) => {
+      test.serial(`flags and key after ${op} are those of Django ${version}, ${title}`, async (t) => {
         opened ??= openDb(file, 'sqlite', { djangoVersion: version })
         const site = await opened
         await site.empty()
@@ -143,7 +143,7 @@ for (const [name, operation] of Object.entries({
   iteration: (session: Session) => [...session],
   compute: (session: Session) => session.compute('a', (old) => old),
 })) {
-  test(`${name}, which Django lacks, marks the session accessed`, async (t) => {
+  test(`${name}, which Django does not have, marks the session accessed`, async (t) => {
     const { engine } = await openDb(t, 'sqlite')
     const session = await createSessions({ engine, rules }).open(undefined).load()
     session.accessed = false

@@ -5,7 +5,7 @@ import { projectFolder } from '../support/places.ts'
 
 const run = promisify(execFile)
 
-/** Runs a program against the library, and gives the warnings of its process, in order. */
+/** Runs a program that uses the library; returns the warnings of its process, in order. */
 async function warningsOf(program: string, env: Readonly<Record<string, string>> = {}): Promise<string[]> {
   const source = `
     import { once } from 'node:events'
@@ -56,7 +56,7 @@ const CHANGES = `
   const cookie = await visit()
   for (let i = 0; i < 5; i += 1) await visit(cookie)`
 
-test('a change inside a value that is lost is warned about in development, once for each key', async (t) => {
+test('in development a lost change inside a value causes one warning for each key', async (t) => {
   for (const NODE_ENV of ['', 'development', 'test']) {
     const warnings = await warningsOf(`const more = {};${CHANGES}`, { NODE_ENV })
     t.deepEqual(
@@ -72,7 +72,7 @@ test('a change inside a value that is lost is warned about in development, once 
   t.deepEqual(await warningsOf(`const more = { saveEveryRequest: true };${CHANGES}`), [])
 })
 
-test('the keys that are warned about are bounded', async (t) => {
+test('the number of warnings about lost changes is bounded', async (t) => {
   const warnings = await warningsOf(`
     let count = 0
     const visit = await serve(async (ctx) => {
@@ -101,7 +101,7 @@ const UNREADABLE = `
   time += 2000
   await visitAll()`
 
-test('a row that cannot be read is warned about in production too, once a minute for each reason', async (t) => {
+test('a session that cannot be read causes one warning a minute for each reason, in production too', async (t) => {
   const warnings = await warningsOf(`const more = {};${UNREADABLE}`, { NODE_ENV: 'production' })
   t.deepEqual(
     warnings.map((text) => /^SESSION_UNREADABLE .*\(([\w-]+)\)\. It stays as it is/.exec(text)?.[1]),
@@ -111,7 +111,7 @@ test('a row that cannot be read is warned about in production too, once a minute
   t.deepEqual(await warningsOf(`const more = { events: { unreadable() {} } };${UNREADABLE}`), [])
 })
 
-test('listeners that throw fail no request: each is warned about once', async (t) => {
+test('listeners that throw fail no request, and cause one warning each', async (t) => {
   const warnings = await warningsOf(`
     const fail = (event) => () => { throw new TypeError('a session key of ' + event) }
     const names = ['unreadable', 'conflict', 'load', 'decode', 'lostChange']
