@@ -119,7 +119,7 @@ export {
 } from './django/versions.ts'
 export { type CacheEngineOptions, createCacheEngine } from './engines/cache.ts'
 export { type CachedDbEngineOptions, createCachedDbEngine } from './engines/cached-db.ts'
-export { createDbEngine, type DbEngineOptions, UnfilledColumn } from './engines/db.ts'
+export { createDbEngine, type DbEngineOptions, MissingColumnValue } from './engines/db.ts'
 export {
   createQsessionsColumns,
   createUserSessionsColumns,

@@ -24,19 +24,19 @@ export interface DbEngineOptions {
   /** How this site writes `expire_date`. */
   readonly dates: DateColumn
   readonly now?: () => Date
-  /** Django's table of sessions. */
+  /** The table of sessions; default: `django_session`. */
   readonly table?: string
-  /** What else that table holds. */
+  /** The table's other columns. */
   readonly columns?: SessionColumns
 }
 
-/** A column of the site's own table holds nothing, and must hold something. */
-export class UnfilledColumn extends Error {
-  override name = 'UnfilledColumn'
+/** NOT NULL column without a value: a column of the site's own that has no default. */
+export class MissingColumnValue extends Error {
+  override name = 'MissingColumnValue'
   readonly code: string = 'ERR_SESSION_COLUMN'
 }
 
-/** A row as each driver can give it without loss: text only. */
+/** A row as text, which each driver returns without loss. */
 type SessionRow = ColumnValues & {
   readonly session_key: string
   readonly session_data: string
@@ -48,7 +48,7 @@ const CLEAR_BATCH = 1000
 /** Keys in one statement at most: far fewer than PostgreSQL's 65,535 and SQLite's 32,766 placeholders. */
 const MOST_KEYS = 200
 
-/** Tables whose keys have the length that Django gives them. */
+/** Tables whose column `session_key` is as long as Django makes it. */
 const TABLES_AS_DJANGO_MAKES_THEM: ReadonlySet<string> = new Set([
   'django_session',
   'qsessions_session',
@@ -56,7 +56,7 @@ const TABLES_AS_DJANGO_MAKES_THEM: ReadonlySet<string> = new Set([
 ])
 
 /**
- * A site's own model may have longer keys than Django's, up to what Django has as unique text on MySQL.
+ * The model of a site may have longer keys than Django's own, up to the length that Django allows for unique text on MySQL.
  * Source: django/db/backends/mysql/validation.py, check_field_type.
  */
 const LONGEST_KEY = 255
@@ -81,7 +81,7 @@ export function createDbEngine({
   const rowSize = createRowSize(db, { kind, table, column: 'session_data' })
   const rows = (): Knex.QueryBuilder => db(table)
   const prepare = (session: NewSession): NewSession => columns?.prepare?.(session) ?? session
-  // Texts that are made once, where Knex's builder would make them at each request.
+  // These texts are made once. Knex's builder would make them at each request.
   const nameOf = (identifier: string): string => db.ref(identifier).toQuery()
   const name = nameOf(table)
   const read = [
@@ -144,7 +144,9 @@ export function createDbEngine({
         await store(row, insertStatement(name, row))
       } catch (error) {
         if (isDuplicateKey(error)) throw new CreateError('the session key is taken', { cause: error })
-        throw isMissingValue(error) ? new UnfilledColumn(unfilledText(table), { cause: error }) : error
+        throw isMissingValue(error)
+          ? new MissingColumnValue(missingValueText(table), { cause: error })
+          : error
       }
     },
 
@@ -156,7 +158,7 @@ export function createDbEngine({
   const writes =
     kind === 'mysql' && columns === undefined ? createBulkWrites(db, name, oneByOne, rowSize) : oneByOne
 
-  /** @throws {SessionTooLarge} where MySQL would cut the row or not read it. */
+  /** @throws {SessionTooLarge} if MySQL would cut the text, or not read the statement. */
   async function admit(row: WrittenRow, revision = ''): Promise<void> {
     const ofOthers = row.others.reduce((sum, { bound }) => sum + String(bound.value).length, 0)
     const ofRevision = revision.length < DIGEST_FROM ? revision.length : 0
@@ -210,7 +212,7 @@ export function createDbEngine({
       if (dialect.changes(result) === 0) throw await whyNothingMatched(sessionKey)
     },
 
-    // In small steps: one long DELETE would make Django's inserts wait (django-admin clearsessions does that).
+    // In small steps: Django's inserts would wait for one long DELETE, as that of `django-admin clearsessions`.
     async clearExpired() {
       const limit = dates.toColumn(now())
       for (let cleared = 0; ; ) {
@@ -225,9 +227,9 @@ export function createDbEngine({
   }
 }
 
-function unfilledText(table: string): string {
+function missingValueText(table: string): string {
   return (
-    `a column of ${table} must be filled, and only the site knows with what; give it a default in the database, ` +
-    'or its value by `columns` (djangoSessions, createDbEngine)'
+    `the table ${table} has a NOT NULL column without a value; give the column a default in the database, ` +
+    'or its value by the option `columns` (djangoSessions, createDbEngine)'
   )
 }

@@ -174,8 +174,11 @@ for (const name of testDatabases) {
     const unfilled = await openTable(t, name, 'strict_session', () => undefined)
     const session = await open(unfilled, FIREFOX)
     session.set('a', 1)
-    const error = await t.throwsAsync(session.save(), { name: 'UnfilledColumn', code: 'ERR_SESSION_COLUMN' })
-    t.regex(error?.message ?? '', /^a column of strict_session must be filled/)
+    const error = await t.throwsAsync(session.save(), {
+      name: 'MissingColumnValue',
+      code: 'ERR_SESSION_COLUMN',
+    })
+    t.regex(error?.message ?? '', /^the table strict_session has a NOT NULL column without a value/)
 
     const filled = await openTable(t, name, 'strict_session', () => ({
       values: ({ data }) => ({ account_id: Number(data.get('a')) }),
