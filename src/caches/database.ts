@@ -21,7 +21,7 @@ export interface DatabaseCacheOptions {
   readonly maxInflatedBytes?: number
 }
 
-/** A row as each driver can give it without loss: text only. */
+/** A row as text, which each driver returns without loss. */
 interface CacheRow {
   readonly cache_key: string
   readonly value: string
@@ -34,10 +34,10 @@ const CLEAR_BATCH = 1000
 const KEY_LENGTH = 255
 
 /**
- * Django's DatabaseCache: base64 of a pickle in a table of the site's database, which `manage.py createcachetable` made
- * and LOCATION names. The revision is the stored text, compared
- * in binary by the statement itself, so no write of another process or of Django is lost between a read and a write.
- * Culling (MAX_ENTRIES) is left to Django: it does so whenever it sets something.
+ * Django's DatabaseCache: base64 of a pickle, in a table of the site's database. `manage.py createcachetable` makes the
+ * table, and LOCATION names it. The revision is the stored text, compared in binary by the statement itself, so no write of
+ * another process or of Django is lost between a read and a write. Culling (MAX_ENTRIES) is left to Django, which does it
+ * at each `set`.
  * Source: django/core/cache/backends/db.py.
  */
 export function createDatabaseCache(
@@ -78,7 +78,7 @@ export function createDatabaseCache(
     }
   }
 
-  /** Also what has expired. */
+  /** Also finds an expired row. */
   async function find(key: string): Promise<CacheRow | null> {
     if (!canBeKey(key)) return null
     const cacheKey = keyOf(key)
@@ -86,7 +86,7 @@ export function createDatabaseCache(
       .select('cache_key', 'value', expiresAsText)
       .where('cache_key', cacheKey)
       .first()
-    // Unlike Django, which takes any spelling that a collation of MySQL takes for the same.
+    // Unlike Django, which also finds a key that a collation of MySQL takes for equal.
     return found?.cache_key === cacheKey ? found : null
   }
 
@@ -95,7 +95,7 @@ export function createDatabaseCache(
     if (found === null) return null
     const expireDate = dates.fromColumn(found.expires)
     if (expireDate >= now()) return { row: found, expireDate }
-    // As Django does (get_many), but only what is still expired.
+    // As Django does (get_many), but only if it is still expired.
     await rows().where('cache_key', keyOf(key)).where('expires', '<', dates.toColumn(now())).delete()
     return null
   }
@@ -149,7 +149,7 @@ export function createDatabaseCache(
       return removed === 0 ? whyNothingMatched(key) : 'removed'
     },
 
-    /** Whatever it is that has expired, as Django's culling does; in small steps, so that nobody's insert waits long. */
+    /** Removes all expired entries, as Django's culling does; in small steps, so that no insert waits long. */
     async clearExpired() {
       const limit = dates.toColumn(now())
       for (let cleared = 0; ; ) {
@@ -159,11 +159,11 @@ export function createDatabaseCache(
       }
     },
 
-    async close() {}, // the Knex is its caller's
+    async close() {}, // the caller closes the Knex
   }
 }
 
-/** Django cuts to whole seconds, and takes 0 for "already expired" (base.py, get_backend_timeout; db.py, _base_set). */
+/** Django cuts to whole seconds, and 0 means "already expired" (base.py, get_backend_timeout; db.py, _base_set). */
 function expiryOf(timeout: number, now: Date): Date {
   const seconds = now.getTime() / 1000 + (timeout === 0 ? -1 : timeout)
   return new Date(Math.floor(seconds) * 1000)

@@ -1,4 +1,4 @@
-/** There is no such file: none of this name, a symbolic link, a socket, or a name longer than any file's. */
+/** The file does not exist, is a symbolic link or a socket, or its name is too long for a file. */
 export function isFileMissing(error: unknown): boolean {
   return MISSING.has(codeOf(error))
 }

@@ -1,4 +1,4 @@
-/** The same functions; what one of them throws, or rejects with, is what `map` makes of it. */
+/** Returns the same functions, with each error that they throw, or reject with, replaced by `map` of it. */
 export function mapFailures<T extends object>(functions: T, map: (error: unknown) => unknown): T {
   const fail = (error: unknown): never => {
     throw map(error)

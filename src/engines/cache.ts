@@ -13,7 +13,7 @@ import { expireDateSince, expiryIn } from './stored-expiry.ts'
 
 export interface CacheEngineOptions {
   readonly cache: Cache
-  /** The age of a session, where the cache cannot tell when it will forget an entry. */
+  /** The rules of expiry, for a cache that cannot say when an entry expires. */
   readonly rules: ExpiryRules
   readonly now?: () => Date
 }
@@ -22,9 +22,10 @@ export interface CacheEngineOptions {
 const KEY_PREFIX = 'django.contrib.sessions.cache'
 
 /**
- * Sessions in a cache alone: what it evicts or forgets at a restart is gone, and its visitor logged out. Unlike Django,
- * which writes back what it has loaded, an update is compare-and-swap, as far as the cache can (its docstring says).
- * A cache that is away rejects everything. Source: django/contrib/sessions/backends/cache.py.
+ * Sessions in a cache alone. Sessions that the cache evicts, or loses at a restart, cannot be restored; their visitors are
+ * logged out. Unlike Django, which writes back what it has loaded, an update is compare-and-swap, as far as the cache can
+ * (its docstring says). While the cache is away, every call rejects.
+ * Source: django/contrib/sessions/backends/cache.py.
  */
 export function createCacheEngine({
   cache,
@@ -80,8 +81,8 @@ function failureOf(outcome: 'missing' | 'changed'): UpdateError | ConflictError 
 }
 
 /**
- * What Django hands to the cache: `get_expiry_age()`, which cuts a date to whole seconds and knows nothing of the moment
- * that has passed since `expireDate` was reckoned. Another date than that of the data is taken at its word.
+ * The timeout that Django hands to the cache: `get_expiry_age()`, which cuts a date to whole seconds, and does not count
+ * the moment that has passed since `expireDate` was computed. An `expireDate` that differs from the data's counts as it is.
  */
 function secondsUntil({ data, expireDate }: NewSession, rules: ExpiryRules, now: Date): number {
   const seconds = (expireDate.getTime() - now.getTime()) / 1000

@@ -1,18 +1,18 @@
 import { parseValue, type SessionData, stringifyValue } from '../django/json.ts'
 import type { NewSession, SessionClient } from '../session/engine.ts'
 
-/** What a site's own table of sessions has beside Django's three columns (a subclass of AbstractBaseSession, say). */
+/** The columns of a site's own table of sessions beside Django's three, e.g. of a subclass of AbstractBaseSession. */
 export interface SessionColumns {
-  /** The columns that `isOutdated` looks at. */
+  /** The columns that `isOutdated` reads. */
   readonly read?: readonly string[]
-  /** The session as the site stores it, where it puts more into the data than its visitors do. */
+  /** Returns the session as the site stores it, with the keys that the site itself puts into the data. */
   prepare?(session: NewSession): NewSession
   /**
-   * What the other columns are to hold, by name: numbers, texts, or null. One that is not named keeps its value and, in a
-   * new row, has the database's default. Source: backends/db.py, create_model_instance, which such sites override.
+   * Returns the values of the columns, by name: numbers, texts, or null. A column that is not named keeps its value; in a
+   * new row it gets the database's default. Source: backends/db.py, create_model_instance, which such sites override.
    */
   values(session: NewSession, row: { readonly isNew: boolean; readonly now: Date }): ColumnValues
-  /** Whether the session is to be saved, though nobody changed it, since another client asks for it now. */
+  /** Whether an unchanged session must be saved, since another client asks for it now. */
   isOutdated?(stored: { data: SessionData; row: ColumnValues }, client: SessionClient): boolean
 }
 
@@ -52,7 +52,7 @@ export function isOutdatedQsession(data: SessionData, client: SessionClient): bo
 
 /**
  * The columns of django-user-sessions 1.7 and 2.0, `user_sessions.backends.db`. There a user that was deleted from the
- * data, but neither flushed nor cleared, stays in the row; here the row says what the data says.
+ * data, but neither flushed nor cleared, stays in the row. Here the row always has the user of the data.
  * Source: user_sessions/backends/db.py.
  */
 export function createUserSessionsColumns({ toColumn }: { toColumn: ToColumn }): SessionColumns {
@@ -77,7 +77,7 @@ export function createUserSessionsColumns({ toColumn }: { toColumn: ToColumn }):
 const QSESSIONS_AGENT = 300
 const USER_SESSIONS_AGENT = 200
 
-/** What django-qsessions keeps in the data, as JSON text; an address that is not known is null. */
+/** The keys of django-qsessions in the data, as JSON text; an unknown address is null. */
 function qsessionsKeys({ userAgent, ip }: SessionClient): [key: string, text: string][] {
   return [
     ['_qsessions_user_agent', stringifyValue(cut(userAgent, QSESSIONS_AGENT))],
@@ -85,7 +85,7 @@ function qsessionsKeys({ userAgent, ip }: SessionClient): [key: string, text: st
   ]
 }
 
-/** HTTP knows no characters beyond U+00FF, so a UTF-16 unit is one character. */
+/** A header has no characters beyond U+00FF, so a UTF-16 unit is one character. */
 function cut(text: string, length: number): string {
   return text.slice(0, length)
 }

@@ -21,24 +21,24 @@ export interface FileEngineOptions {
   readonly now?: () => Date
 }
 
-/** Django's ImproperlyConfigured: there is no such folder, or nothing can be written into it. */
+/** The folder does not exist, or cannot be read and written: Django's ImproperlyConfigured. */
 export class UnusableSessionFolder extends Error {
   override name = 'UnusableSessionFolder'
   readonly code: string = 'ERR_SESSION_FILE_PATH'
 }
 
-/** How long a request waits for others that save the same session, in milliseconds. */
+/** Milliseconds that a request waits for other requests that save the same session. */
 const LOCK_TIMEOUT = 2000
 
-/** Larger files are no sessions: about twice what the largest session takes, in bytes. */
+/** Bytes above which a file is not a session: about twice the size of the largest session. */
 const LARGEST_FILE = 64 * 1024 * 1024
 
 /**
  * Sessions in Django's files: `sessionid<key>`, with the text that `session_data` would hold, mode 0600, replaced
- * atomically. A file says when it was saved (its mtime), and nothing of when it expires: that follows from the data.
- * The revision is the text. Our processes compare and replace it under a lock; Django knows none, so what it saves in
- * the moment (about a millisecond) between our comparison and our replacement is lost, and a session that it deletes in
- * that moment comes back, as between two requests of Django's own.
+ * atomically. A file says when it was saved (its mtime); when it expires follows from the data. The revision is the text.
+ * Our processes compare and replace it under a lock, which Django does not know. So a session that Django saves in the
+ * moment (about a millisecond) between our comparison and our replacement is lost, and a session that it deletes in that
+ * moment comes back. The same happens between two requests of Django.
  * Source: django/contrib/sessions/backends/file.py, the same from Django 2.2 to 6.1.
  * @throws {UnusableSessionFolder}
  */
@@ -51,28 +51,28 @@ export function createFileEngine({
 }: FileEngineOptions): SessionEngine {
   checkFolder(path)
   const fileOf = (sessionKey: string) => join(path, `${cookieName}${sessionKey}`)
-  // An underscore is in no session key, so neither we nor Django take such a file for a session.
+  // No session key has an underscore, so neither we nor Django read such a file as a session.
   const lockOf = (file: string) => `${file}_lock`
 
-  /** Django reads an empty file, which somebody is about to fill, as an empty session that never expires. */
+  /** Django reads an empty file, which a process is about to fill, as an empty session that never expires. */
   function isExpired({ text, savedAt }: SessionFile, data: SessionData): boolean {
     if (text === '') return false
     try {
       return getExpiryAgeSince(savedAt, expiryIn(data), { rules, now: now() }) <= 0
     } catch (error) {
-      // On which Django fails: whoever saves the session will be told.
+      // Django fails on this value. The next save of the session throws.
       if (error instanceof InvalidSessionExpiry) return false
       throw error
     }
   }
 
-  /** What is there, or null when it has expired. */
+  /** The data, or null when the session has expired. */
   function dataOf(file: SessionFile): SessionData | null {
     try {
       const data = file.text === '' ? NOTHING : codec.decode(file.text).data
       return isExpired(file, data) ? null : data
     } catch (error) {
-      // Django takes it for a session without data.
+      // Django reads it as a session without data.
       if (error instanceof UnreadableSession && isExpired(file, NOTHING)) return null
       throw error
     }
@@ -91,7 +91,7 @@ export function createFileEngine({
     }
   }
 
-  /** Does `change` while the file holds what `revision` saw; null for whatever it holds. */
+  /** Does `work` while the file holds the text of `revision`; null: whatever the file holds. */
   function change(file: string, revision: string | null, work: () => void | Promise<void>): Promise<void> {
     const compareAndChange = async (confirm: () => void) => {
       if (revision !== null) {
@@ -123,7 +123,8 @@ export function createFileEngine({
     },
 
     async create(sessionKey, session) {
-      if (!isGeneratedSessionKey(sessionKey)) throw new TypeError('a session key of a file is of a-z and 0-9')
+      if (!isGeneratedSessionKey(sessionKey))
+        throw new TypeError('the session key of a file must consist of a-z and 0-9')
       const revision = codec.encode(session.data)
       try {
         await write(fileOf(sessionKey), revision)
@@ -140,7 +141,7 @@ export function createFileEngine({
       const written = `${file}_out_${randomBytes(4).toString('hex')}` // as Python's mkstemp names it there
       await write(written, text)
       try {
-        // Synchronously: nothing of this process may come between the check and the replacement.
+        // Synchronously: no other work of this process may come between the check and the replacement.
         await change(file, revision, () => renameSync(written, file))
       } catch (error) {
         await unlink(written)
@@ -190,7 +191,7 @@ const NOTHING: SessionData = new Map()
 function checkFolder(path: string): void {
   const hint = 'set SESSION_FILE_PATH to the folder in which Django keeps its sessions'
   try {
-    if (!statSync(path).isDirectory()) throw new UnusableSessionFolder(`${path} is no folder; ${hint}`)
+    if (!statSync(path).isDirectory()) throw new UnusableSessionFolder(`${path} is not a folder; ${hint}`)
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
   } catch (error) {
     if (error instanceof UnusableSessionFolder) throw error
@@ -200,8 +201,8 @@ function checkFolder(path: string): void {
 }
 
 /**
- * Null when no such file is there. Unlike Django, follows no symbolic link and opens nothing but a file: the folder may
- * be one in which everybody writes.
+ * Null when the file does not exist. Unlike Django, does not follow symbolic links, and opens files only: every user may
+ * be allowed to write into the folder.
  */
 async function read(file: string): Promise<SessionFile | null> {
   const handle = await openIfThere(file)

@@ -8,15 +8,15 @@ import { expireDateSince } from './stored-expiry.ts'
 export const SIGNED_COOKIES_SALT = 'django.contrib.sessions.backends.signed_cookies'
 
 export interface SignedCookiesEngineOptions {
-  /** Of the signed format alone, with SIGNED_COOKIES_SALT as its salt and SESSION_COOKIE_AGE as its `maxAge`. */
+  /** Reads and writes the signed format only, with the salt SIGNED_COOKIES_SALT, and SESSION_COOKIE_AGE as `maxAge`. */
   readonly codec: SessionCodec
-  /** SESSION_COOKIE_NAME: it counts for the cookie's size. */
+  /** SESSION_COOKIE_NAME: it is part of the cookie's size. */
   readonly cookieName: string
   readonly rules: ExpiryRules
   readonly now?: () => Date
 }
 
-/** The session would need a larger cookie than browsers keep. Says its size, never what is in it. */
+/** The session needs a larger cookie than browsers keep. The message has its size, never its content. */
 export class SessionCookieTooLarge extends Error {
   override name = 'SessionCookieTooLarge'
   readonly code: string = 'ERR_SESSION_COOKIE_TOO_LARGE'
@@ -26,10 +26,10 @@ export class SessionCookieTooLarge extends Error {
 const LARGEST_COOKIE = 4096
 
 /**
- * Sessions that are their own key: the cookie holds the data, signed, for everybody to read. Nothing is kept here, so
- * there is nothing to compare with and nothing to delete: of two requests at once the browser keeps what it gets last,
- * whole, and whoever copied a cookie may send it until SESSION_COOKIE_AGE is over, logged out or not. As in Django,
- * which has no limit of size, however: there browsers lose a session that has grown too large.
+ * Sessions that are their own key: the cookie holds the data, signed but not encrypted. Nothing is kept on the server, so
+ * there is nothing to compare with and nothing to delete. Of two answers at once the browser keeps the last, whole. A copy
+ * of a cookie is valid until SESSION_COOKIE_AGE is over, even after a logout. All this is as in Django. Unlike Django,
+ * this engine limits the size: there browsers lose a session that has grown too large.
  * Source: django/contrib/sessions/backends/signed_cookies.py.
  */
 export function createSignedCookiesEngine({
@@ -43,7 +43,7 @@ export function createSignedCookiesEngine({
     const size = cookieName.length + sessionKey.length
     if (size > LARGEST_COOKIE) {
       throw new SessionCookieTooLarge(
-        `The session needs a cookie ${cookieName} of ${size} bytes, and browsers keep none above ${LARGEST_COOKIE}; ` +
+        `The session needs a cookie ${cookieName} of ${size} bytes, and browsers keep no cookie above ${LARGEST_COOKIE}; ` +
           'store less in it, or use an engine that keeps sessions on the server',
       )
     }
@@ -69,7 +69,7 @@ export function createSignedCookiesEngine({
   }
 }
 
-/** Now, for one from the future. */
+/** The time of the signature; now, if that is in the future. */
 function signedAt(cookie: string, now: Date): Date {
   const stamp = b62Decode(cookie.split(':').at(-2) ?? '')
   return new Date(Math.min(Number(stamp) * 1000, now.getTime()))

@@ -4,8 +4,8 @@ import type { PickledValue } from '../django/pickle/javascript.ts'
 import { pickledValues } from '../django/session-values.ts'
 
 /**
- * When a session expires of which the medium knows only its data and when it was saved. One whose `_session_expiry` makes
- * Django fail is treated as if it had none: whoever saves it will be told.
+ * When a session expires, where the medium keeps only its data and the time of its last save. A `_session_expiry` on which
+ * Django fails counts as absent; the next save of the session throws.
  */
 export function expireDateSince(savedAt: Date, data: SessionData, rules: ExpiryRules): Date {
   try {
@@ -16,7 +16,7 @@ export function expireDateSince(savedAt: Date, data: SessionData, rules: ExpiryR
   }
 }
 
-/** What `_session_expiry` holds. */
+/** The value of `_session_expiry`. */
 export function expiryIn(data: SessionData): PickledValue | undefined {
   const text = data.get('_session_expiry')
   return text === undefined ? undefined : pickledValues.parse(text)

@@ -6,28 +6,29 @@ import { selectRows } from './executor.ts'
 
 export interface RowSize {
   /**
-   * Refuses a text, all ASCII, that MySQL would cut without an error, or a statement that it would not read; undefined
-   * where nothing needs to be asked. What a server refuses by itself is sent: see `meaningOf`.
+   * Refuses a text (ASCII only) that MySQL would cut without an error, or a statement that it would not read; undefined
+   * where the server need not be asked. A text that the server refuses by itself is sent: see `meaningOf`.
    * @throws {SessionTooLarge} by its promise
    */
   admit(text: number, statement?: number): Promise<void> | undefined
-  /** The error; a SessionTooLarge where it says that of a row with a text of so many characters. */
+  /** Returns a SessionTooLarge where the error means that for a row with a text of so many characters; else the error. */
   meaningOf(error: unknown, text: number): Promise<unknown>
-  /** Bytes of a statement at most, as far as that is known. */
+  /** Bytes of a statement at most; null where that is not known. */
   readonly packet: number | null
 }
 
 export interface RowSizeOptions {
   readonly kind: DatabaseKind
-  /** Not quoted, as `column`. */
+  /** Not quoted. */
   readonly table: string
+  /** Not quoted. */
   readonly column: string
 }
 
-/** What fits every column of texts, and every packet. */
+/** Characters that fit into every column of text, and every packet. */
 const FITS = 255
 
-/** No server is set up with smaller packets, and few sessions are larger. */
+/** No server has a smaller `max_allowed_packet`, and few sessions are larger. */
 const MAY_EXCEED_A_PACKET = 64 * 1024
 
 /**
@@ -53,7 +54,7 @@ export function createRowSize(db: Knex, { kind, table, column }: RowSizeOptions)
     return known
   }
 
-  /** The server hangs up after its refusal: whoever asks first may do so on that connection. */
+  /** The server hangs up after its refusal: the first question may still meet that connection, so it is asked twice. */
   async function packetAfterHangUp(): Promise<number | null> {
     const { packet } = await limits()
       .catch(limits)
@@ -71,7 +72,7 @@ export function createRowSize(db: Knex, { kind, table, column }: RowSizeOptions)
     const length = lengthOf(type)
     const limit = length === null ? (type ?? 'its type') : `${type}: ${length}`
     return new SessionTooLarge(
-      `The session needs ${text} characters, more than the column ${column} of ${table} takes (${limit}); ` +
+      `The session needs ${text} characters, more than the column ${column} of ${table} can hold (${limit}); ` +
         `store less in it, or give the column the type ${WIDEST[kind]}, as Django does`,
       options,
     )
@@ -103,7 +104,7 @@ export function createRowSize(db: Knex, { kind, table, column }: RowSizeOptions)
         return tooLargeFor(text, await typeOf(db, kind, table, column).catch(() => null), cause)
       }
       return new SessionTooLarge(
-        `The session needs ${text} characters, more than the table ${table} takes in a row (${codeOf(error)}); ` +
+        `The session needs ${text} characters, more than the table ${table} can hold in a row (${codeOf(error)}); ` +
           'store less in it, or look for an index or a trigger of your own on the table',
         cause,
       )
@@ -113,7 +114,7 @@ export function createRowSize(db: Knex, { kind, table, column }: RowSizeOptions)
 
 interface Limits {
   readonly packet: number
-  /** Infinity where a longer text is refused by the server. */
+  /** Characters; Infinity where the server itself refuses a longer text. */
   readonly column: number
   readonly type: string | null
 }
@@ -121,20 +122,20 @@ interface Limits {
 function tooLargeForPacket(text: number, packet: number | null, options?: ErrorOptions): SessionTooLarge {
   const limit = packet === null ? '' : ` (${packet} bytes)`
   return new SessionTooLarge(
-    `The session needs ${text} characters, more than a statement of this server takes: its max_allowed_packet${limit}; ` +
+    `The session needs ${text} characters, more than a statement of this server may have: its max_allowed_packet${limit}; ` +
       'store less in it, or raise max_allowed_packet',
     options,
   )
 }
 
-/** What Django's TextField is. */
+/** The type of Django's TextField. */
 const WIDEST: Readonly<Record<DatabaseKind, string>> = {
   mysql: 'longtext',
   postgresql: 'text',
   sqlite: 'text',
 }
 
-/** The column's type as its server writes it; null where it is not told. */
+/** The column's type as its server writes it; null where the server does not say. */
 async function typeOf(db: Knex, kind: DatabaseKind, table: string, column: string): Promise<string | null> {
   const name = db.ref(table).toQuery()
   if (kind === 'sqlite') return null
@@ -149,7 +150,7 @@ async function typeOf(db: Knex, kind: DatabaseKind, table: string, column: strin
   return row === undefined ? null : String(row.Type)
 }
 
-/** How many characters of ASCII a column of this type takes; null where that is not known. */
+/** How many characters of ASCII a column of this type can hold; null where that is not known. */
 function lengthOf(type: string | null): number | null {
   const [, size, length] = /^(?:(tiny|medium|long|)(?:text|blob)\b|[\w ]+\((\d+)\))/.exec(type ?? '') ?? []
   if (length !== undefined) return Number(length)

@@ -56,7 +56,7 @@ function assignments({ sessionData, expireDate, others }: WrittenRow): WrittenRo
 
 /**
  * Statements for several rows of different keys, without columns of the site's own. Each writes all of its rows or none:
- * an UPDATE fails if a row is no longer what it was, whatever the sql_mode is. A row that was deleted is passed over.
+ * an UPDATE fails if a row is no longer what it was, whatever the sql_mode is. It skips a row that was deleted.
  *
  * No such statement waits for a lock, except an INSERT on MySQL, which has no time-out below a second: if another
  * transaction has locked one of the keys, or a gap that one of them falls into, the statement waits for

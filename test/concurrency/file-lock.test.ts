@@ -15,7 +15,7 @@ const timeout = 60_000
 /** Nanoseconds of a stall from which on a lock, which is renewed every 100 ms and held for 500, may lapse. */
 const STALL = 200e6
 
-test('a holder that is slow keeps its lock, as long as its process runs', async (t) => {
+test('a slow holder keeps its lock as long as its process runs', async (t) => {
   const folder = temporaryFolder(t)
   const lock = join(folder, 'lock')
   const order: string[] = []
@@ -45,7 +45,7 @@ test('a holder that is slow keeps its lock, as long as its process runs', async 
   t.deepEqual(readdirSync(folder), [])
 })
 
-test('a process that was stopped while others went on is told, and begins anew', async (t) => {
+test('a process that was stopped while others went on loses its lock, and begins anew', async (t) => {
   const folder = temporaryFolder(t)
   const lock = join(folder, 'lock')
   const script = fileURLToPath(new URL('../support/lock-holder.ts', import.meta.url))

@@ -8,15 +8,15 @@ import { connect, type DbUnderTest, openDb } from './db-under-test.ts'
 const file = fileScope(test)
 
 const WAITING: Readonly<Record<string, string>> = {
-  mariadb: 'keeps nobody else waiting',
-  mysql: 'keeps others waiting until the time-out, and fails none of them',
+  mariadb: 'delays no other request',
+  mysql: 'delays others until the time-out, and fails none of them',
 }
 
 for (const name of ['mariadb', 'mysql'] as const) {
   if (testDatabases.includes(name)) writesAtOnce(name)
 }
 
-/** What becomes of sessions that are written in one statement. */
+/** Sessions that are written in one statement. */
 function writesAtOnce(name: TestDatabaseName): void {
   let opened: Promise<DbUnderTest> | undefined
   const check = (what: string, body: (t: ExecutionContext, site: DbUnderTest) => Promise<void>): void => {
@@ -29,7 +29,7 @@ function writesAtOnce(name: TestDatabaseName): void {
     })
   }
 
-  check('all are stored, as they are one by one, in one statement', async (t, site) => {
+  check('all are stored in one statement, with the same rows as one by one', async (t, site) => {
     const statements = writesOf(site)
     const created = await createAll(site, KEYS)
     t.deepEqual(
@@ -55,7 +55,7 @@ function writesAtOnce(name: TestDatabaseName): void {
     t.deepEqual(together, await site.rows())
   })
 
-  check('what is wrong with one is told to that one', async (t, site) => {
+  check('a conflict or a deletion fails only its own request', async (t, site) => {
     await createAll(site, KEYS)
     const loaded = await loadAll(site)
     await site.engine.update(KEYS[3] ?? '', visits(site, 7), loaded.get(KEYS[3] ?? '')?.revision ?? '')
@@ -81,7 +81,7 @@ function writesAtOnce(name: TestDatabaseName): void {
     )
   })
 
-  check('a key that is taken is taken for one visitor only', async (t, site) => {
+  check('a key that is taken fails only its own request', async (t, site) => {
     await createAll(site, KEYS.slice(4, 5))
     t.deepEqual(
       await createAll(site, KEYS),
@@ -89,7 +89,7 @@ function writesAtOnce(name: TestDatabaseName): void {
     )
   })
 
-  check('of two that replace the same one, one does', async (t, site) => {
+  check('of two updates of the same session, one succeeds', async (t, site) => {
     const [first = '', second = ''] = KEYS
     await createAll(site, [first, second])
     const loaded = await loadAll(site)
@@ -102,13 +102,13 @@ function writesAtOnce(name: TestDatabaseName): void {
     t.deepEqual(await visitsOf(site), [2, outcomes[1] === 'stored' ? 2 : 3])
   })
 
-  check('a row that somebody has locked keeps nobody else waiting', async (t, site) => {
+  check('a row that another transaction has locked delays no other request', async (t, site) => {
     await createAll(site, KEYS)
     const loaded = await loadAll(site)
     const locked = KEYS[6] ?? ''
-    const somebody = connect(site.database.url)
-    t.teardown(() => somebody.destroy())
-    const transaction = await somebody.transaction()
+    const other = connect(site.database.url)
+    t.teardown(() => other.destroy())
+    const transaction = await other.transaction()
     await transaction('django_session')
       .where('session_key', locked)
       .update({ session_data: 'never committed' })
@@ -134,16 +134,16 @@ function writesAtOnce(name: TestDatabaseName): void {
 
   for (const what of ['key', 'gap'] as const) {
     test.serial(
-      `sessions written at once to ${name}: a ${what} that somebody has locked ${WAITING[name]}`,
+      `sessions written at once to ${name}: a ${what} that another transaction has locked ${WAITING[name]}`,
       async (t) => {
         t.timeout(60_000)
         // MySQL has no shorter one, and MariaDB shall not wait at all.
         const own = await openDb(t, name, { timeout: name === 'mysql' ? 1 : 600 })
         const locked = KEYS[6] ?? ''
         await own.engine.create(`${keyOf(5)}z`, visits(own, 1))
-        const somebody = connect(own.database.url)
-        t.teardown(() => somebody.destroy())
-        const transaction = await somebody.transaction(
+        const other = connect(own.database.url)
+        t.teardown(() => other.destroy())
+        const transaction = await other.transaction(
           what === 'gap' ? { isolationLevel: 'repeatable read' } : {},
         )
         if (what === 'key')
@@ -168,7 +168,7 @@ function writesAtOnce(name: TestDatabaseName): void {
     )
   }
 
-  check('what does not fit into a common statement is stored all the same', async (t, site) => {
+  check('a row that does not fit into a bulk statement is stored all the same', async (t, site) => {
     const long = '<'.repeat(10_000)
     const dataOf = (at: number) => new Map([['note', JSON.stringify(at % 2 === 0 ? long : `no. ${at}`)]])
     await Promise.all(
@@ -189,7 +189,7 @@ function writesAtOnce(name: TestDatabaseName): void {
     )
   })
 
-  check('more than one statement holds are stored', async (t, site) => {
+  check('more rows than one statement holds are stored', async (t, site) => {
     const keys = Array.from({ length: 130 }, (_, at) => keyOf(at))
     await createAll(site, keys)
     await updateAll(site, await loadAll(site, keys), 2)
@@ -199,7 +199,7 @@ function writesAtOnce(name: TestDatabaseName): void {
     )
   })
 
-  check('a table that keeps the half of what failed is written row by row', async (t, site) => {
+  check('a table without transactions is written row by row', async (t, site) => {
     const own = await openDb(file, name)
     await own.db.raw('alter table django_session engine = MyISAM')
     const statements = writesOf(own)

@@ -20,7 +20,7 @@ conformance('file engine', async () => openFiles(file), { lacks: ['keepsExpireDa
 
 const KEY = 'abcdefgh0123456789abcdefgh012345'
 
-test('a session is one file of mode 0600, named and filled as Django does, and saved with nothing beside it', async (t) => {
+test('a session is one file of mode 0600, named and filled as Django does, and a save leaves no other file', async (t) => {
   const site = openFiles(t)
   const session = await open(site)
   session.set('a', 1)
@@ -41,7 +41,7 @@ test('a session is one file of mode 0600, named and filled as Django does, and s
   )
 })
 
-test('a key leads to no other file', async (t) => {
+test('no key leads to another file', async (t) => {
   const site = openFiles(t)
   const elsewhere = temporaryFolder(t)
   const content = site.codec.encode(new Map([['a', '1']]))
@@ -68,7 +68,7 @@ test('a key leads to no other file', async (t) => {
   t.is(await site.engine.clearExpired(), 0)
 })
 
-test('an expiry in seconds is no age of the file, as in Django: the cookie alone ends such a session', async (t) => {
+test('an expiry in seconds does not limit the age of the file, as in Django: only the cookie ends such a session', async (t) => {
   const site = openFiles(t)
   const session = await open(site)
   session.setExpiry(60)
@@ -156,7 +156,7 @@ test('a save that fails leaves the session as it was, and no other file', async 
   t.is((await site.engine.load(KEY))?.revision, revision)
 })
 
-test('the lock of a process that died in the middle is taken over after a second', async (t) => {
+test('the lock of a process that died is taken over after a second', async (t) => {
   const site = openFiles(t)
   const session = { data: new Map([['a', '1']]), expireDate: site.clock.now }
   const { revision } = await site.engine.create(KEY, session)
@@ -193,7 +193,7 @@ test('processes that count in one file at once lose nothing, also when one is ki
   t.true(last === numbers.length || last === numbers.length + 1, `${last} of ${numbers.length}`)
 })
 
-test('a folder that is not there, or is a file, is an error from the start', async (t) => {
+test('a folder that does not exist, or is a file, is an error at the start', async (t) => {
   const site = openFiles(t)
   const path = join(site.path, 'nowhere')
   const options = { cookieName: 'sessionid', codec: site.codec, rules }
@@ -202,7 +202,7 @@ test('a folder that is not there, or is a file, is an error from the start', asy
     message: /nowhere does not exist; set SESSION_FILE_PATH/,
   })
   await writeFile(path, '')
-  t.throws(() => createFileEngine({ path, ...options }), { message: /nowhere is no folder/ })
+  t.throws(() => createFileEngine({ path, ...options }), { message: /nowhere is not a folder/ })
   if (process.getuid?.() !== 0) {
     await chmod(site.path, 0o500)
     t.throws(() => createFileEngine({ path: site.path, ...options }), {

@@ -54,7 +54,7 @@ for (const name of ['mariadb', 'mysql'] as const) {
           return
         }
         const error = await refused(t, site.engine.update(KEY, sessionOf(limit), stored.revision))
-        t.true(error.message.includes(`column session_data of django_session takes (${type}`))
+        t.true(error.message.includes(`column session_data of django_session can hold (${type}`))
         t.true(error.message.includes(String(limit)))
         t.true(error.message.includes('longtext'))
         await refused(t, site.engine.create('another0', sessionOf(limit)))
@@ -124,7 +124,7 @@ for (const name of ['mariadb', 'mysql'] as const) {
         dates: DATES.mysql,
       })
       const error = await refused(t, own.replace('small', sessionOf(70_000).data, 60, revision))
-      t.true(error.message.includes(`column value of ${TABLE} takes (text: 65535)`))
+      t.true(error.message.includes(`column value of ${TABLE} can hold (text: 65535)`))
       await refused(t, own.add('another', sessionOf(70_000).data, 60))
       t.deepEqual((await own.get('small'))?.revision, revision)
       t.is(await own.get('another'), null)
@@ -148,7 +148,7 @@ if (testDatabases.includes('postgresql')) {
 
     await site.db.raw('alter table django_session alter session_data type varchar(300)')
     const error = await refused(t, site.engine.update(KEY, sessionOf(400), stored.revision))
-    t.true(error.message.includes('column session_data of django_session takes (character varying(300)'))
+    t.true(error.message.includes('column session_data of django_session can hold (character varying(300)'))
     await refused(t, site.engine.create('another0', sessionOf(400)))
 
     await site.db.raw('alter table django_session alter session_data type text')

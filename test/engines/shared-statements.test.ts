@@ -16,7 +16,7 @@ const ENCODINGS: readonly (readonly [TestDatabaseName, string | undefined])[] = 
   ['sqlite', undefined],
 ]
 
-/** What no row has for its key; each is long enough for Django to look for it. */
+/** Keys that no row can have; each is long enough for Django to look for it. */
 const IMPOSSIBLE: readonly string[] = [
   'abcdefgh\u00e9',
   'abcdefgh\u0080',
@@ -38,7 +38,7 @@ for (const [name, encoding] of ENCODINGS) {
   if (!testDatabases.includes(name)) continue
   const where = encoding === undefined ? name : `${name} in ${encoding}`
 
-  test(`${where}: a key that no row can have fails no other visitor, and is not sent`, async (t) => {
+  test(`${where}: a key that no row can have fails no other request, and is not sent`, async (t) => {
     const site = await openDb(file, name, { ...(encoding !== undefined && { encoding }) })
     await createAll(site, KEYS)
     const sent = statementsOf(site)
@@ -54,7 +54,7 @@ for (const [name, encoding] of ENCODINGS) {
     t.is(sent[0]?.bindings.length, IMPOSSIBLE.length * 3 + 1)
   })
 
-  test(`${where}: a key that no row can have is known as such by each verb`, async (t) => {
+  test(`${where}: each verb recognizes a key that no row can have`, async (t) => {
     const site = await openDb(file, name, { ...(encoding !== undefined && { encoding }) })
     const { engine } = site
     await createAll(site, KEYS.slice(0, 1))
@@ -66,7 +66,7 @@ for (const [name, encoding] of ENCODINGS) {
       await t.throwsAsync(engine.delete(key, 'a revision'), { instanceOf: UpdateError })
       await t.throwsAsync(engine.update(key, visits(site, 1), 'a revision'), { instanceOf: UpdateError })
       const error = await t.throwsAsync(engine.create(key, visits(site, 1)), { code: 'ERR_SESSION_KEY' })
-      t.false(error.message.includes(key), 'a key is no text for an error')
+      t.false(error.message.includes(key), 'no error shows a key')
     }
     t.deepEqual(sent, [])
     t.is((await site.rows()).length, 1)
@@ -83,7 +83,7 @@ const POISONED: Readonly<Record<TestDatabaseName, string>> = {
 }
 
 for (const name of testDatabases) {
-  test(`${name}: a row that the server refuses to read fails its own visitor alone`, async (t) => {
+  test(`${name}: a row that the server refuses to read fails only its own request`, async (t) => {
     const site = await openDb(file, name)
     await createAll(site, [...KEYS, 'poison00'])
     await runScript(
@@ -107,7 +107,7 @@ const REFUSED_ROW: Readonly<Record<TestDatabaseName, string>> = {
 }
 
 for (const name of testDatabases) {
-  test(`${name}: more keys than a statement takes are asked for in several`, async (t) => {
+  test(`${name}: more keys than a statement may have are read by several`, async (t) => {
     const site = await openDb(file, name)
     const keys = Array.from({ length: 1500 }, (_, at) => `visitor${at}`)
     const sent = statementsOf(site)
@@ -126,7 +126,7 @@ for (const name of testDatabases) {
 for (const name of ['mariadb', 'mysql', 'postgresql'] as const) {
   if (!testDatabases.includes(name)) continue
 
-  test(`${name}: a connection that is lost fails all who shared the statement, once`, async (t) => {
+  test(`${name}: a lost connection fails all requests that shared the statement, once`, async (t) => {
     const site = await openDb(file, name)
     await createAll(site, KEYS)
     const blocker = await site.db.client.acquireConnection()
@@ -191,7 +191,7 @@ for (const name of ['mariadb', 'mysql'] as const) {
     // MySQL bounds no statement but a SELECT: there the connection is given up, and with it all its statement's rows.
     if (what === 'a trigger that takes its time' && name === 'mysql') continue
 
-    test(`${name}: a row that ${what} refuses fails its own visitor alone, and no row is written twice`, async (t) => {
+    test(`${name}: a row that ${what} refuses fails only its own request, and no row is written twice`, async (t) => {
       const site = await openDb(file, name, what.endsWith('time') ? { timeout: 1 } : {})
       await runScript(site.database.url, `${AUDIT}; ${script()}`)
       const poison = KEYS[7] ?? ''

@@ -10,7 +10,7 @@ conformance('signed_cookies engine', async () => openSignedCookies(), {
   lacks: ['keepsData', 'compares', 'keepsExpired', 'keepsExpireDate', 'obeysExpiry'],
 })
 
-test('a cookie may be as old as SESSION_COOKIE_AGE, to the second of its signature', async (t) => {
+test('a cookie is valid for SESSION_COOKIE_AGE, counted from the second of its signature', async (t) => {
   const { engine, clock } = openSignedCookies()
   const { sessionKey } = await engine.create('', { data: new Map([['a', '1']]), expireDate: clock.now })
   clock.now = new Date('2026-12-07T08:25:12.000Z')
@@ -19,14 +19,14 @@ test('a cookie may be as old as SESSION_COOKIE_AGE, to the second of its signatu
   t.is(await engine.load(sessionKey), null)
 })
 
-test('a cookie from the future is taken, and expires as one from now', async (t) => {
+test('a cookie signed in the future is accepted, and expires as if signed now', async (t) => {
   const { engine, clock } = openSignedCookies()
   const { sessionKey } = await engine.create('', { data: new Map(), expireDate: clock.now })
   clock.now = new Date('2020-01-01T00:00:00Z')
   t.is((await engine.load(sessionKey))?.expireDate.toISOString(), '2020-01-15T00:00:00.000Z')
 })
 
-test('the largest cookie is one of 4096 bytes, its name among them', async (t) => {
+test('the largest cookie has 4096 bytes, including its name', async (t) => {
   const { engine, clock } = openSignedCookies()
   // What zlib cannot make much smaller.
   const noise = Array.from({ length: 64 }, (_, at) =>
@@ -43,7 +43,7 @@ test('the largest cookie is one of 4096 bytes, its name among them', async (t) =
       t.is(error.name, 'SessionCookieTooLarge')
       t.regex(
         error.message,
-        /^The session needs a cookie sessionid of \d+ bytes, and browsers keep none above 4096;/,
+        /^The session needs a cookie sessionid of \d+ bytes, and browsers keep no cookie above 4096;/,
       )
       refusals += 1
     }

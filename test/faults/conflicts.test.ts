@@ -116,7 +116,7 @@ if (testDatabases.includes('postgresql')) {
   })
 }
 
-test('a SQLite that another process is writing to (SQLITE_BUSY) is tried again, without standing still', async (t) => {
+test('a SQLite that another process is writing to (SQLITE_BUSY) is retried, without blocking the process', async (t) => {
   const { url, engine, retries } = await openEngine(t, 'sqlite')
   const { revision } = await engine.create(KEY, session(1))
   const holder = await holdSqlite(t, url, 60_000)
@@ -128,7 +128,7 @@ test('a SQLite that another process is writing to (SQLITE_BUSY) is tried again, 
   t.is((await engine.load(KEY))?.data.get('number'), '2')
 })
 
-test('while another process keeps a SQLite to itself visitors get a 503, and all else is answered', async (t) => {
+test('while another process locks a SQLite file, visitors get a 503, and all other requests are answered', async (t) => {
   const { url } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
   const service = await startReadyService(t, url)
   const { sessionKey } = await visitHome(service.url)
@@ -154,7 +154,7 @@ test('while another process keeps a SQLite to itself visitors get a 503, and all
   t.is((await visitHome(service.url, { sessionKey: sessionKey ?? undefined })).shown, 2)
 })
 
-test('while the disk is full what cannot be stored is a 503', async (t) => {
+test('while the disk is full, a session that cannot be stored is a 503', async (t) => {
   const { url, db } = await startLibrary(t)
   const [{ page_count: pages }] = (await db.raw('PRAGMA page_count')) as [{ page_count: number }]
   await db.raw(`PRAGMA max_page_count = ${pages}`)

@@ -64,7 +64,7 @@ for (const name of ['mariadb', 'postgresql'] as const satisfies readonly ServerN
     },
   )
 
-  test.serial(`a question to ${name} whose answer is lost is asked again, and nobody notices`, async (t) => {
+  test.serial(`a read from ${name} whose answer is lost is repeated, and no visitor notices`, async (t) => {
     const { network, service } = await start(t, name)
     const { sessionKey } = await visitHome(service.url)
     for (const [at, table] of ['django_session', 'catalog_author'].entries()) {
