@@ -2,28 +2,13 @@ import './checks/check-node.ts'
 
 export { createAuthMiddleware } from './adapters/koa/auth.ts'
 export {
-  type Csrf,
-  CsrfFailure,
   type CsrfMiddlewareOptions,
   createCsrfMiddleware,
   protect,
 } from './adapters/koa/csrf.ts'
 export { type DjangoSessions, djangoSessions } from './adapters/koa/django-sessions.ts'
-export {
-  type Form,
-  type FormLimits,
-  RequestDataTooBig,
-  readForm,
-  readQuery,
-} from './adapters/koa/form.ts'
-export {
-  type AddOptions,
-  createMessagesMiddleware,
-  type MessageStorage,
-  type Messages,
-  type MessagesMiddlewareOptions,
-  type ShownMessage,
-} from './adapters/koa/messages.ts'
+export { readForm, readQuery } from './adapters/koa/form.ts'
+export { createMessagesMiddleware, type MessagesMiddlewareOptions } from './adapters/koa/messages.ts'
 export { createSessionMiddleware } from './adapters/koa/session-middleware.ts'
 export {
   type Auth,
@@ -133,6 +118,9 @@ export {
   SIGNED_COOKIES_SALT,
   type SignedCookiesEngineOptions,
 } from './engines/signed-cookies.ts'
+export { type Csrf, CsrfFailure } from './http/csrf.ts'
+export { type Form, type FormLimits, RequestDataTooBig } from './http/form.ts'
+export type { AddOptions, MessageStorage, Messages, ShownMessage } from './http/messages.ts'
 export {
   createSessionRequests,
   type SessionHeaders,

@@ -60,7 +60,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'caches/redis/': ['caches/', '!caches/memcached/', 'concurrency/', 'django/', 'node:', 'ioredis'],
   'caches/memcached/': ['caches/', '!caches/redis/', 'checks/quoted.ts', 'django/', 'node:'],
   'auth/': ['auth/', 'session/', 'sql/', 'concurrency/', 'checks/quoted.ts', 'django/', 'type knex', 'node:'],
-  'http/': ['http/', 'session/', 'type django/', 'django/cookie.ts', 'node:'],
+  'http/': ['http/', 'session/', 'django/', 'node:'],
+  'http/form.ts': ['http/', 'django/forms.ts', 'raw-body', 'node:'],
   // No SQL, but the one table of what a driver's error means, since a status follows from it.
   'http/statuses.ts': ['sql/driver-errors.ts'],
   'site/': [
@@ -81,14 +82,11 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'adapters/koa/',
     'http/',
     'checks/',
-    'django/',
     'auth/visitor.ts',
     'site/django-sessions.ts',
     'type auth/',
     'type session/',
     'type koa',
-    'raw-body',
-    'node:',
   ],
   // The service
   'service/': [

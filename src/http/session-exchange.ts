@@ -4,6 +4,7 @@ import type { SessionClient } from '../session/engine.ts'
 import { guardEvents, type SessionEvents } from '../session/events.ts'
 import type { SessionHandle, Sessions } from '../session/handle.ts'
 import type { Session } from '../session/session.ts'
+import type { ResponseHeaders } from './response-headers.ts'
 import { withStatus } from './statuses.ts'
 
 export interface SessionRequestsOptions {
@@ -33,12 +34,7 @@ export interface SessionRequest {
   respond(status: number): Promise<SessionHeaders>
 }
 
-export interface SessionHeaders {
-  /** A Set-Cookie header, beside those that are there. */
-  readonly setCookie: string | null
-  /** What the Vary header becomes from what it is ('' for none); null where it stays. */
-  readonly vary: ((existing: string) => string) | null
-}
+export type SessionHeaders = ResponseHeaders
 
 /** Source: django/contrib/sessions/middleware.py, process_request and process_response. */
 export function createSessionRequests({

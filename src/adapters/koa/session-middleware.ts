@@ -4,6 +4,7 @@ import { clientOf } from '../../http/client-info.ts'
 import type { SessionRequest, SessionRequests } from '../../http/session-exchange.ts'
 import { withStatus } from '../../http/statuses.ts'
 import type { SessionHandle } from '../../session/handle.ts'
+import { addHeaders } from './response-headers.ts'
 
 declare module 'koa' {
   interface ExtendableContext {
@@ -51,9 +52,7 @@ export function checkSession({ session }: { session?: unknown }, caller: string)
 }
 
 async function respond(ctx: ParameterizedContext, request: SessionRequest, status: number): Promise<void> {
-  const { setCookie, vary } = await request.respond(status)
-  if (setCookie !== null) ctx.append('Set-Cookie', setCookie)
-  if (vary !== null) ctx.set('Vary', vary(String(ctx.res.getHeader('Vary') ?? '')))
+  addHeaders(ctx, await request.respond(status))
 }
 
 function statusOf(error: unknown): number {

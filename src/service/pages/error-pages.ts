@@ -1,5 +1,5 @@
 import Koa, { type Context, type Middleware } from 'koa'
-import { CsrfFailure } from '../../adapters/koa/csrf.ts'
+import { CsrfFailure } from '../../http/csrf.ts'
 import { statusOf } from '../../http/statuses.ts'
 import { codeOf } from '../../sql/driver-errors.ts'
 import { errorFields, type Log } from '../monitoring/log.ts'

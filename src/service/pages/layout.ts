@@ -1,6 +1,6 @@
 import type { Context } from 'koa'
-import type { ShownMessage } from '../../adapters/koa/messages.ts'
 import type { User } from '../../auth/user.ts'
+import type { ShownMessage } from '../../http/messages.ts'
 import { sentPath } from '../routing.ts'
 
 /** The values of the layout that all pages share: `templates/base_generic.html`. */
