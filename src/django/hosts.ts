@@ -22,7 +22,7 @@ const HOST = /^([a-z0-9.-]+|\[[a-f0-9]*:[a-f0-9.:]+\])(?::([0-9]+))?$/
  * Whether a pattern is `*`, or this domain, or begins with a dot and is this domain's or that of one above it.
  * @param domain in lower case, as splitDomainPort gives it
  */
-export function validateHost(domain: string, allowedHosts: readonly string[]): boolean {
+function validateHost(domain: string, allowedHosts: readonly string[]): boolean {
   return allowedHosts.some((pattern) => pattern === '*' || isSameDomain(domain, pattern.toLowerCase()))
 }
 

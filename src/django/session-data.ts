@@ -19,7 +19,6 @@ import {
 import { type UnreadableReason, UnreadableSession } from './unreadable-session.ts'
 import type { SessionFormat, VersionProfile } from './versions.ts'
 
-export type { SecretKey } from './signing.ts'
 export { type UnreadableReason, UnreadableSession } from './unreadable-session.ts'
 
 export interface DecodedSession {

@@ -46,7 +46,7 @@ export function createQsessionsColumns({ toColumn }: { toColumn: ToColumn }): Se
 }
 
 /** Whether a session of django-qsessions was saved by another client than this one. Source: qsessions/backends/db.py, load. */
-export function isOutdatedQsession(data: SessionData, client: SessionClient): boolean {
+function isOutdatedQsession(data: SessionData, client: SessionClient): boolean {
   return qsessionsKeys(client).some(([key, text]) => data.get(key) !== text)
 }
 

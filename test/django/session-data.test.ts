@@ -3,12 +3,11 @@ import test, { type ExecutionContext } from 'ava'
 import { canonicalize, parseObject, type SessionData, stringifyObject } from '../../src/django/json.ts'
 import {
   createSessionCodec,
-  type SecretKey,
   type SessionCodec,
   type UnreadableReason,
   UnreadableSession,
 } from '../../src/django/session-data.ts'
-import { createSigner, dumps, sign } from '../../src/django/signing.ts'
+import { createSigner, dumps, type SecretKey, sign } from '../../src/django/signing.ts'
 import { versionProfile } from '../../src/django/versions.ts'
 import {
   clock,

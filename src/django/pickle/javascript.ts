@@ -33,7 +33,7 @@ export type PickledValue =
   | Exclude<Extract<Node, object>, Node[] | TupleNode | DictNode | SetNode | UuidNode | HugeInt | PythonFloat>
 
 /** How deep a value may be nested to be pickled: Python up to 3.11 pickles some 490 levels again, 3.12 some 600. */
-export const MAX_PICKLED_NESTING = 400
+const MAX_PICKLED_NESTING = 400
 
 /** What a session hands out. */
 export function toJavaScript(node: Node): PickledValue {

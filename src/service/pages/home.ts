@@ -43,7 +43,7 @@ export function createHome({
  * Unlike Django, which answers 500 for a value that is not a number, and shows "nan times" for ever after a NaN: the
  * count starts again at 1.
  */
-export function oneMore(stored: PickledValue | undefined): PickledValue {
+function oneMore(stored: PickledValue | undefined): PickledValue {
   if (typeof stored === 'bigint') return stored + 1n
   if (typeof stored === 'boolean') return Number(stored) + 1
   if (typeof stored !== 'number' || !Number.isFinite(stored)) return 1

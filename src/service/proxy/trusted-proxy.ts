@@ -32,7 +32,7 @@ export function askedScheme(request: IncomingMessage, trusted: readonly TrustedH
  * The visitor's address: the last value of X-Forwarded-For, without the port that some proxies append. If that is not an
  * IP address, the address of the connection.
  */
-export function askedAddress(request: IncomingMessage, trusted: readonly TrustedHeader[]): string {
+function askedAddress(request: IncomingMessage, trusted: readonly TrustedHeader[]): string {
   const forwarded = trusted.includes('for') ? (lastOf(request, 'x-forwarded-for') ?? '') : ''
   const [, inBrackets, beforePort] = /^(?:\[([^\]]*)\](?::\d+)?|([^:]*):\d+)$/.exec(forwarded) ?? []
   const address = inBrackets ?? beforePort ?? forwarded

@@ -26,7 +26,7 @@ export type TlsMode = Pick<TlsSettings, 'use' | 'verify'>
 /** Null for no encryption. */
 export type TlsModes = ReadonlyMap<string, TlsMode | null>
 
-export const TLS_DEFAULTS: TlsSettings = {
+const TLS_DEFAULTS: TlsSettings = {
   use: 'preferred',
   verify: 'nothing',
   ca: null,
