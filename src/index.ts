@@ -1,44 +1,7 @@
 import './checks/check-node.ts'
 
-export { createAuthMiddleware } from './adapters/koa/auth.ts'
-export {
-  type CsrfMiddlewareOptions,
-  createCsrfMiddleware,
-  protect,
-} from './adapters/koa/csrf.ts'
-export { type DjangoSessions, djangoSessions } from './adapters/koa/django-sessions.ts'
-export { readForm, readQuery } from './adapters/koa/form.ts'
-export { createMessagesMiddleware, type MessagesMiddlewareOptions } from './adapters/koa/messages.ts'
-export { createSessionMiddleware } from './adapters/koa/session-middleware.ts'
-export {
-  type Auth,
-  type AuthenticateOptions,
-  type AuthOptions,
-  type Credentials,
-  createAuth,
-  type Identity,
-  type LoginOptions,
-  NoPasswordBackend,
-  UnknownSessionHash,
-} from './auth/auth.ts'
-export type { UnverifiedUser } from './auth/unverified.ts'
-export type { AnonymousUser, User } from './auth/user.ts'
-export {
-  InvalidUserModel,
-  type UserColumn,
-  type UserColumns,
-  type UserIdType,
-  type UserModelOptions,
-} from './auth/user-model.ts'
-export { UnusableUserTable } from './auth/user-table.ts'
-export { createVisitor, type Visitor } from './auth/visitor.ts'
-export type { Cache, CachedSession } from './caches/cache.ts'
-export { CacheUnavailable, UnsupportedCache } from './caches/cache-errors.ts'
-export type { CacheSettings } from './caches/cache-settings.ts'
-export { createDatabaseCache, type DatabaseCacheOptions } from './caches/database.ts'
-export { createFileBasedCache, type FileBasedCacheOptions } from './caches/file-based.ts'
-export { createMemcachedCache, type MemcachedCacheOptions } from './caches/memcached/memcached.ts'
-export { createRedisCache, type RedisCacheOptions } from './caches/redis/redis.ts'
+// django/: what Django decided: codecs and rules as pure functions
+
 export type { SessionHashRule } from './django/auth-hash.ts'
 export type { CookieSettings } from './django/cookie.ts'
 export { createDateColumn, type DatabaseKind, type DateColumn } from './django/datetime.ts'
@@ -102,33 +65,9 @@ export {
   type VersionProfile,
   versionProfile,
 } from './django/versions.ts'
-export { type CacheEngineOptions, createCacheEngine } from './engines/cache.ts'
-export { type CachedDbEngineOptions, createCachedDbEngine } from './engines/cached-db.ts'
-export { createDbEngine, type DbEngineOptions, MissingColumnValue } from './engines/db.ts'
-export {
-  createQsessionsColumns,
-  createUserSessionsColumns,
-  type SessionColumns,
-} from './engines/extra-columns.ts'
-export { createFileEngine, type FileEngineOptions, UnusableSessionFolder } from './engines/file.ts'
-export { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying-engine.ts'
-export {
-  createSignedCookiesEngine,
-  SessionCookieTooLarge,
-  SIGNED_COOKIES_SALT,
-  type SignedCookiesEngineOptions,
-} from './engines/signed-cookies.ts'
-export { type Csrf, CsrfFailure } from './http/csrf.ts'
-export { type Form, type FormLimits, RequestDataTooBig } from './http/form.ts'
-export type { AddOptions, MessageStorage, Messages, ShownMessage } from './http/messages.ts'
-export {
-  createSessionRequests,
-  type SessionHeaders,
-  type SessionRequest,
-  type SessionRequests,
-  type SessionRequestsOptions,
-} from './http/session-exchange.ts'
-export { StorageFailure, StorageUnavailable } from './http/statuses.ts'
+
+// session/: what a session is
+
 export { ConflictTimeout, SessionInterrupted } from './session/commit.ts'
 export {
   ConflictError,
@@ -149,6 +88,77 @@ export {
   type SessionsOptions,
 } from './session/handle.ts'
 export { KeyError, Session } from './session/session.ts'
+
+// engines/: where sessions are kept
+
+export { type CacheEngineOptions, createCacheEngine } from './engines/cache.ts'
+export { type CachedDbEngineOptions, createCachedDbEngine } from './engines/cached-db.ts'
+export { createDbEngine, type DbEngineOptions, MissingColumnValue } from './engines/db.ts'
+export {
+  createQsessionsColumns,
+  createUserSessionsColumns,
+  type SessionColumns,
+} from './engines/extra-columns.ts'
+export { createFileEngine, type FileEngineOptions, UnusableSessionFolder } from './engines/file.ts'
+export { createRetryingEngine, type RetryingEngineOptions } from './engines/retrying-engine.ts'
+export {
+  createSignedCookiesEngine,
+  SessionCookieTooLarge,
+  SIGNED_COOKIES_SALT,
+  type SignedCookiesEngineOptions,
+} from './engines/signed-cookies.ts'
+
+// caches/: Django's CACHES
+
+export type { Cache, CachedSession } from './caches/cache.ts'
+export { CacheUnavailable, UnsupportedCache } from './caches/cache-errors.ts'
+export type { CacheSettings } from './caches/cache-settings.ts'
+export { createDatabaseCache, type DatabaseCacheOptions } from './caches/database.ts'
+export { createFileBasedCache, type FileBasedCacheOptions } from './caches/file-based.ts'
+export { createMemcachedCache, type MemcachedCacheOptions } from './caches/memcached/memcached.ts'
+export { createRedisCache, type RedisCacheOptions } from './caches/redis/redis.ts'
+
+// auth/: who the visitor is
+
+export {
+  type Auth,
+  type AuthenticateOptions,
+  type AuthOptions,
+  type Credentials,
+  createAuth,
+  type Identity,
+  type LoginOptions,
+  NoPasswordBackend,
+  UnknownSessionHash,
+} from './auth/auth.ts'
+export type { UnverifiedUser } from './auth/unverified.ts'
+export type { AnonymousUser, User } from './auth/user.ts'
+export {
+  InvalidUserModel,
+  type UserColumn,
+  type UserColumns,
+  type UserIdType,
+  type UserModelOptions,
+} from './auth/user-model.ts'
+export { UnusableUserTable } from './auth/user-table.ts'
+export { createVisitor, type Visitor } from './auth/visitor.ts'
+
+// http/: a request's session, without a framework
+
+export { type Csrf, CsrfFailure } from './http/csrf.ts'
+export { type Form, type FormLimits, RequestDataTooBig } from './http/form.ts'
+export type { AddOptions, MessageStorage, Messages, ShownMessage } from './http/messages.ts'
+export {
+  createSessionRequests,
+  type SessionHeaders,
+  type SessionRequest,
+  type SessionRequests,
+  type SessionRequestsOptions,
+} from './http/session-exchange.ts'
+export { StorageFailure, StorageUnavailable } from './http/statuses.ts'
+
+// site/: a Django site as one object
+
 export { type DjangoAuthOptions, djangoAuth } from './site/django-auth.ts'
 export type { DjangoSessionsOptions } from './site/django-sessions.ts'
 export {
@@ -158,3 +168,16 @@ export {
   type DjangoSiteOptions,
   openDjangoSite,
 } from './site/django-site.ts'
+
+// adapters/koa/: Koa middleware
+
+export { createAuthMiddleware } from './adapters/koa/auth.ts'
+export {
+  type CsrfMiddlewareOptions,
+  createCsrfMiddleware,
+  protect,
+} from './adapters/koa/csrf.ts'
+export { type DjangoSessions, djangoSessions } from './adapters/koa/django-sessions.ts'
+export { readForm, readQuery } from './adapters/koa/form.ts'
+export { createMessagesMiddleware, type MessagesMiddlewareOptions } from './adapters/koa/messages.ts'
+export { createSessionMiddleware } from './adapters/koa/session-middleware.ts'
