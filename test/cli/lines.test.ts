@@ -17,7 +17,7 @@ test('only a line feed ends a line, however the input is split into chunks', asy
   const encode = startCommand(t, ['encode'], { env })
   for (const byte of bytes) {
     encode.stdin.write(Uint8Array.of(byte))
-    if (byte > 0x7f) await delay(1)
+    if (byte > 0x7f) await delay(1) // So that the bytes of a character arrive one by one.
   }
   encode.stdin.end()
   t.is(await encode.ended, 0, encode.stderr())

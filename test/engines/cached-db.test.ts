@@ -1,10 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import type { CacheInvalidationOptions } from '../../src/engines/cache-invalidation.ts'
 import { createCachedDbEngine } from '../../src/engines/cached-db.ts'
 import { ConflictError, type SessionEngine, type StoredSession } from '../../src/session/engine.ts'
 import type { CacheFailure } from '../../src/session/events.ts'
 import { fileScope } from '../support/file-scope.ts'
+import { until } from '../support/until.ts'
 import { type DbUnderTest, openDb } from './db-under-test.ts'
 import { openRedisUnderTest, type RedisUnderTest } from './redis-under-test.ts'
 
@@ -121,11 +121,10 @@ for (const [action, write] of Object.entries({
       const { engine, stored, failures } = await start(t)
       await redis.kill()
       await write(engine, stored)
-      await delay(5 * times.retryInterval)
-      t.true(failures.length > 1)
+      await until('the removal was tried again', () => failures.length > 1)
       const before = redis.removed.length
       await redis.restart()
-      while (!redis.removed.slice(before).includes(COPY)) await delay(10)
+      await until('the copy was removed', () => redis.removed.slice(before).includes(COPY))
       t.pass()
     },
   )
@@ -188,11 +187,13 @@ test.serial('two of our writers and a reader of Django, in any order, leave no c
   await Promise.all([count(one), count(other)])
   finished.abort()
   await django
-  await delay(times.settleTime + 50)
   const row = await site.engine.load(KEY)
   t.is(row?.data.get('count'), '50')
-  const copy = await redis.get(COPY)
-  t.true(copy === null || copy === row?.revision, 'a copy that is left equals the row')
+  // All writers and readers have ended: only removals are left to come.
+  await until('no copy is left but one that equals the row', async () => {
+    const copy = await redis.get(COPY)
+    return copy === null || copy === row?.revision
+  })
 })
 
 interface Hooks {

@@ -11,6 +11,7 @@ import {
   startPostgresql,
 } from '../support/servers.ts'
 import { freePorts, runCommand, startCommand, startService } from '../support/service.ts'
+import { until } from '../support/until.ts'
 import { SECRET_KEY } from './site.ts'
 
 const starts = { mariadb: startMariadb, mysql: startMysql, postgresql: startPostgresql }
@@ -62,6 +63,8 @@ async function untilReadiness(
   }
 }
 
+const READ_ONLY = /^DATABASE_URL: 127\.0\.0\.1:\d+ is read-only, .*set DATABASE_URL to the primary/
+
 const unready = (check: string) => ({ status: 'unavailable', check })
 
 for (const name of servers) {
@@ -109,25 +112,18 @@ for (const name of servers) {
       )
     }
     await setTo('on')
-    const service = startCommand(t, ['serve'], {
+    const command = startCommand(t, ['serve'], {
       env: { ...freePorts, DATABASE_TIMEOUT: '30', ...environment(url) },
     })
-    const { url: listening } = await service.next('service.listening')
-    const { origin } = new URL(String(listening))
+    const { url: listening } = await command.next('service.listening')
+    const service = { ...command, url: new URL(String(listening)).origin }
     // The connections that this test ends may be a reason of their own.
     const readOnly = () =>
       service
         .log()
-        .filter(
-          ({ event, message }) =>
-            event === 'service.waiting' &&
-            /^DATABASE_URL: 127\.0\.0\.1:\d+ is read-only, .*set DATABASE_URL to the primary/.test(
-              String(message),
-            ),
-        )
-    const end = performance.now() + 60_000
-    while (readOnly().length === 0 && performance.now() < end) await delay(50)
-    t.false(service.log().some(({ event }) => event === 'service.ready'))
+        .filter(({ event, message }) => event === 'service.waiting' && READ_ONLY.test(String(message)))
+    await until('the service says that the database is read-only', () => readOnly().length > 0)
+    t.is((await fetch(`${service.url}/health/ready`)).status, 503)
     await setTo('off')
     await service.next('service.ready')
     t.is(readOnly().length, 1, JSON.stringify(service.log()))
@@ -135,9 +131,9 @@ for (const name of servers) {
     await setTo('on')
     // Before that the check of the database itself may fail, on a connection that this test has ended.
     const isOfWrites = (body: unknown) => JSON.stringify(body).includes('session_write')
-    t.deepEqual(await untilReadiness(t, origin, 503, isOfWrites), unready('session_write'))
+    t.deepEqual(await untilReadiness(t, service.url, 503, isOfWrites), unready('session_write'))
     await setTo('off')
-    t.deepEqual(await untilReadiness(t, origin, 200), { status: 'ready' })
+    t.deepEqual(await untilReadiness(t, service.url, 200), { status: 'ready' })
   })
 }
 

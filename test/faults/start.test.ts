@@ -43,7 +43,7 @@ for (const name of ['mariadb', 'postgresql'] as const satisfies readonly ServerN
           const visit = await visitHome(service.url)
           t.is(visit.status, 503)
           t.true(Number(visit.retryAfter) > 0)
-          await delay(1000)
+          await delay(1000) // Meanwhile the service has tried to reach the server again.
         }
         t.true(service.isRunning)
 

@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { setTimeout as delay } from 'node:timers/promises'
 import test from 'ava'
 import { openSocket, startBefore } from '../service/proxy/behind.ts'
 import { djangoVersions } from '../support/django.ts'
@@ -11,6 +10,7 @@ import { pythonOf } from '../support/django-environments.ts'
 import { dyingWithUs } from '../support/executables.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { temporaryFolder } from '../support/service.ts'
+import { until } from '../support/until.ts'
 
 /** The version whose environment has Gunicorn. */
 const VERSION = '5.2'
@@ -109,19 +109,23 @@ if (djangoVersions.includes(VERSION)) {
   test("clients that drip their bodies hold none of Django's workers", async (t) => {
     const { url: upstream } = await startGunicorn(t)
     const { url } = await startBefore(t, upstream)
+    const sent = Array(8).fill(0)
     for (let index = 0; index < 8; index += 1) {
       const socket = openSocket(url)
       socket.on('error', () => {})
       socket.write(
         `POST /length HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${index % 2 === 0 ? 1000 : 2_000_000}\r\n\r\n`,
       )
-      const drip = setInterval(() => socket.write('a'), 50)
+      const drip = setInterval(() => {
+        socket.write('a')
+        sent[index] += 1
+      }, 50)
       t.teardown(() => {
         clearInterval(drip)
         socket.destroy()
       })
     }
-    await delay(300)
+    await until('each client has sent some bytes', () => sent.every((bytes) => bytes > 3))
     for (let round = 0; round < 10; round += 1)
       t.is(await (await fetch(`${url}/length`, { method: 'POST', body: 'four' })).text(), '4 4')
   })

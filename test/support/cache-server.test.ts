@@ -1,13 +1,15 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import test from 'ava'
 import { startMemcached } from './memcached.ts'
 import { startRedis, startRedisCluster, startRedisSentinels } from './redis.ts'
+import { until } from './until.ts'
 
 test("a memcached of the test's own answers, freezes, dies, and comes back empty", async (t) => {
   const server = await startMemcached()
   t.teardown(() => server.stop())
-  const ask = async () => {
+  const ask = async ({ within = 30_000 } = {}) => {
     const socket = connect(server.port, '127.0.0.1')
     t.teardown(() => socket.destroy())
     socket.on('error', () => null)
@@ -15,13 +17,13 @@ test("a memcached of the test's own answers, freezes, dies, and comes back empty
     const answer = (await Promise.race([
       once(socket, 'data'),
       once(socket, 'close'),
-      new Promise((resolve) => setTimeout(resolve, 300, ['frozen'])),
+      delay(within, ['frozen'], { ref: false }),
     ])) as unknown[]
     return String(answer[0])
   }
   t.regex(await ask(), /^VERSION 1\./)
   server.freeze()
-  t.is(await ask(), 'frozen')
+  t.is(await ask({ within: 300 }), 'frozen') // Time enough for an answer, if one came.
   server.thaw()
   t.regex(await ask(), /^VERSION 1\./)
   const { pid } = server
@@ -51,8 +53,7 @@ test('sentinels put the replica in the place of a dead leader', async (t) => {
   t.teardown(stop)
   t.is(await leaderPort(), leader?.port ?? 0)
   await leader?.kill()
-  for (let tries = 0; tries < 200 && (await leaderPort()) !== replica?.port; tries += 1)
-    await new Promise((resolve) => setTimeout(resolve, 50))
+  await until('the replica leads', async () => (await leaderPort()) === replica?.port)
   t.is(await leaderPort(), replica?.port ?? 0)
 })
 

@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage, type RequestListener } from 'node:http'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
@@ -5,6 +6,7 @@ import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import test from 'ava'
 import type { Scope } from '../../support/file-scope.ts'
+import { until } from '../../support/until.ts'
 import { openSocket, sendRaw, startBack, startBefore } from './behind.ts'
 
 const echo: RequestListener = async (request, response) => void response.end(await text(request))
@@ -24,6 +26,18 @@ async function startRaw(t: Scope, onConnection: (socket: Socket) => void): Promi
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
+/** Counts the requests that the server with this URL, in this process, begins to handle from now on. */
+function countRequests(t: Scope, url: string): () => number {
+  let count = 0
+  const note = (message: unknown) => {
+    const { socket } = message as { socket: Socket }
+    if (String(socket.localPort) === new URL(url).port) count += 1
+  }
+  subscribe('http.server.request.start', note)
+  t.teardown(() => unsubscribe('http.server.request.start', note))
+  return () => count
+}
+
 test('requests beyond the connection limit wait in order, and each is answered', async (t) => {
   const open: { path: string; answer(): void }[] = []
   const back = await startBack(t, (request, response) => {
@@ -31,16 +45,17 @@ test('requests beyond the connection limit wait in order, and each is answered',
   })
   const { url, log } = await startBefore(t, back.url, { connections: 2 })
   const answers: Promise<string>[] = []
+  const arrived = countRequests(t, url)
   for (let index = 0; index < 6; index += 1) {
     answers.push(fetch(`${url}/${index}`).then((response) => response.text()))
-    await delay(20)
+    await until(`request ${index} has arrived`, () => arrived() > index)
   }
   t.like(await log.next('upstream.busy'), { kind: 'request', connections: 2 })
   for (let index = 0; index < 6; index += 1) {
-    while (open[index] === undefined) await delay(10)
+    await until(`request ${index} is passed on`, () => open[index] !== undefined)
     t.is(open.length, Math.min(6, index + 2))
     open[index]?.answer()
-    while (open.length < Math.min(6, index + 3)) await delay(10)
+    await until('the next request is passed on', () => open.length >= Math.min(6, index + 3))
   }
   t.deepEqual(await Promise.all(answers), ['/0', '/1', '/2', '/3', '/4', '/5'])
   t.deepEqual(
@@ -91,7 +106,7 @@ test('when the queue for a connection is full, further requests are refused imme
     })
     socket.write('GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n')
   }
-  while (refused.length < 3) await delay(20)
+  await until('three are refused', () => refused.length >= 3)
   t.is(back.heads.length, 1)
   t.is(refused.length, 3)
 })
@@ -107,7 +122,7 @@ test('a body is read before the upstream is contacted, and is sent with its leng
     const before = back.heads.length
     const socket = openSocket(url)
     socket.write(`POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n${headers}\r\n\r\n${body[0]}`)
-    await delay(150)
+    await delay(150) // Time enough to be passed on, if it were.
     t.is(back.heads.length, before)
     socket.write(body[1])
     t.regex(await text(socket), /\r\n\r\nabcdef$/)
@@ -177,7 +192,7 @@ for (const [what, buffer] of [
     socket.once('close', () => clearInterval(drip))
     const [answer] = (await once(socket, 'data')) as [Buffer]
     t.regex(answer.toString(), /^HTTP\/1\.1 408 Request Timeout\r\n[\s\S]*\r\nConnection: close\r\n/)
-    while (!socket.closed) await delay(20)
+    await until('the connection is closed', () => socket.closed)
     t.is(back.heads.length, buffer === 1_000_000 ? 0 : 1)
     t.false(log.events.some(({ level }) => level === 'error'))
   })
@@ -198,7 +213,7 @@ test('at most 64 MiB of bodies are buffered in total; beyond that they are strea
     await new Promise((written) => socket.write(Buffer.alloc(size), written))
   }
   await Promise.all([send(), send()])
-  await delay(200)
+  await delay(200) // Time enough to be passed on, if they were.
   t.is(back.heads.length, 0)
   await send()
   await asked.promise // although no body is complete

@@ -454,15 +454,17 @@ test('a client that disconnects during its upload ends it, too', async (t) => {
 })
 
 test('an incomplete response is incomplete for the client, with and without a length', async (t) => {
+  let breakOff = () => {}
   const back = await startBack(t, (request, response) => {
     response.writeHead(200, request.url === '/length' ? { 'Content-Length': '100' } : {})
     response.write('half')
-    setTimeout(() => response.destroy(), 50)
+    breakOff = () => response.destroy()
   })
   const { url } = await startBefore(t, back.url)
   for (const path of ['/length', '/chunks']) {
     const response = await fetch(`${url}${path}`)
     t.is(response.status, 200)
+    breakOff()
     await t.throwsAsync(response.text(), undefined, path)
   }
 })
@@ -572,11 +574,12 @@ test('an upstream that does not accept the connection is a 504', async (t) => {
   const child = spawn(...dyingWithUs('python3', ['-c', script]), { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => child.kill('SIGKILL'))
   const [port] = (await once(createInterface(child.stdout), 'line')) as [string]
-  for (let queued = 0; queued < 3; queued += 1) {
+  const queued = Array.from({ length: 3 }, () => {
     const socket = createConnection(Number(port), '127.0.0.1').on('error', () => {})
     t.teardown(() => socket.destroy())
-  }
-  await delay(100)
+    return once(socket, 'connect')
+  })
+  await Promise.race(queued)
   const { url, log } = await startBefore(t, `http://127.0.0.1:${port}`, { connectTimeout: 200 })
   t.is((await fetch(`${url}/x`)).status, 504)
   t.regex(String((await log.next('http.failure')).message), /no connection was made within 200 ms/)
