@@ -56,7 +56,7 @@ export async function startForms(
   const app = new Koa()
   followProxy(app, trustedProxy)
   app.use(errorPages)
-  app.use(djangoSessions({ db, secretKeys, djangoVersion: version, ...session }))
+  app.use(djangoSessions({ db, secretKeys, djangoVersion: version, conflictTimeout: 30_000, ...session }))
   app.use(createCsrfMiddleware({ ...csrf, profile, sessionCookieDomain: session.cookie.domain }))
   app.use(createMessagesMiddleware({ ...messages, profile, secretKeys, sessionCookie: session.cookie }))
   app.use(errorPages)

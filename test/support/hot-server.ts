@@ -9,7 +9,7 @@ import { connect, secretKey } from '../engines/db-under-test.ts'
 
 const db = connect(process.argv[2] ?? '')
 const app = new Koa()
-app.use(djangoSessions({ db, secretKeys: [secretKey], djangoVersion: '5.2' }))
+app.use(djangoSessions({ db, secretKeys: [secretKey], djangoVersion: '5.2', conflictTimeout: 60_000 }))
 app.use(async (ctx) => {
   const session = await ctx.session.load<{ num_visits: number }>()
   session.compute('num_visits', (stored) => Number(stored ?? 0) + 1)

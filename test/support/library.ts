@@ -61,7 +61,7 @@ export async function startLibrary(
   const log = recordLog()
   const secretKeys = [SECRET_KEY] as const
   const profile = versionProfile(DJANGO_VERSION)
-  const django = openDjangoMiddleware({ db, secretKeys, profile, ...session })
+  const django = openDjangoMiddleware({ db, secretKeys, profile, conflictTimeout: 30_000, ...session })
   const koa = createApp({
     sessionMiddleware: django.middleware,
     catalog: createCatalog({ db }),

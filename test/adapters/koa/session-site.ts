@@ -42,6 +42,7 @@ export async function serve(
       useTz: site.useTz,
       timeZone: site.timeZone,
       now: () => site.clock.now,
+      conflictTimeout: 30_000,
       ...settings,
     }),
   )

@@ -286,7 +286,7 @@ export const merging: readonly Check[] = [
       const key = await bed.make({ other: '1.0' })
       const numbers = await Promise.all(
         Array.from({ length: 8 }, async () => {
-          const sessions = bed.process({ conflictTimeout: 60_000 })
+          const sessions = bed.process()
           const seen: unknown[] = []
           for (let visit = 0; visit < 5; visit += 1) {
             const session = await sessions.open(key).load()

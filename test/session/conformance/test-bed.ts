@@ -41,7 +41,7 @@ export function testBed(subject: EngineUnderTest, traits: EngineTraits): TestBed
   const { engine, clock } = subject
   let made = 0
   const process = (options: Partial<SessionsOptions> = {}) =>
-    createSessions({ engine, rules, now: () => clock.now, ...options })
+    createSessions({ engine, rules, now: () => clock.now, conflictTimeout: 60_000, ...options })
   return {
     ...subject,
     traits,
