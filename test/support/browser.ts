@@ -4,7 +4,7 @@ import { type Browser, chromium } from 'playwright-core'
 import { findExecutable } from './executables.ts'
 import type { Scope } from './file-scope.ts'
 
-/** Starts headless Chromium, without any of its own errands on the network. @throws Error when there is none. */
+/** Starts headless Chromium, without its own background requests. @throws Error when it is not installed. */
 export async function openBrowser(t: Scope): Promise<Browser> {
   const executablePath = findBrowser()
   if (executablePath === null) throw new Error('No Chromium or Chrome is installed (Debian: chromium)')

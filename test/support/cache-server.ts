@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { dyingWithUs, findExecutable } from './executables.ts'
 
-/** A cache server of the test's own on 127.0.0.1; it dies with us. */
+/** A cache server on 127.0.0.1 for one test. It ends with our process. */
 export interface CacheServer {
   /** 0 where it listens on a Unix socket alone. */
   readonly port: number

@@ -28,9 +28,9 @@ export const testDatabases: readonly TestDatabaseName[] = (
 ).filter((name) => name === 'sqlite' || serverUrl(name) !== undefined)
 
 /**
- * A database of the test's own, dropped when it ends.
+ * Creates a database for one test, dropped when the test ends.
  * The tables are what the `migrate` of Django 5.2 makes on that very server (test/support/schema).
- * `encoding`: the server's name of it, unless it is the server's own.
+ * `encoding`: its name on that server. Default: the server's.
  */
 export async function createTestDatabase(
   t: Scope,
@@ -43,7 +43,7 @@ export async function createTestDatabase(
   return { name, url, kind: name === 'mariadb' ? 'mysql' : name }
 }
 
-/** Runs one statement on a connection of its own; gives the rows. Placeholders are the driver's: `?` or `$1`. */
+/** Runs one statement on a new connection. Returns the rows. Placeholders are the driver's: `?` or `$1`. */
 export async function runSql(
   url: string,
   sql: string,

@@ -13,7 +13,7 @@ export interface DjangoCache {
   delete(key: string): Promise<string>
 }
 
-/** A Python that lives as long as the scope, with these CACHES; gives one by its name. What it raises rejects. */
+/** Starts a Python with these CACHES, which ends with the scope. Returns each by its name. A Python exception rejects. */
 export function startDjangoCaches(
   t: Scope,
   version: string,

@@ -80,7 +80,7 @@ export function pythonOf(version: string): string {
   return join(cacheFolder, 'django', version, 'bin/python')
 }
 
-/** Makes the environments that are missing; gives the reason for each that could not be made. */
+/** Makes the environments that are missing. Returns the reason for each that could not be made. */
 export async function prepareDjango(
   say: (text: string) => void,
 ): Promise<{ version: string; reason: string }[]> {

@@ -51,7 +51,7 @@ export async function startGunicorn(
 }
 
 /**
- * Runs a Python script inside the configured project; gives what it printed.
+ * Runs a Python script inside the configured project. Returns its output.
  * `env` holds SECRET_KEY, DATABASE_URL and the like; the script reads `input` from sys.stdin.
  */
 export async function djangoShell(
@@ -97,14 +97,14 @@ export async function startCodec(t: Scope, options: DjangoOptions): Promise<Djan
   }
 }
 
-/** A SessionStore of real Django, and what it holds. */
+/** A SessionStore of real Django, with its data. */
 export interface DjangoStore {
   readonly key: string | null
   /** Python's repr of the dictionary. */
   readonly data: string
 }
 
-/** The stores of one Python process, by names that the test gives them. What Python raises rejects. */
+/** The stores of one Python process, by names that the test chooses. A Python exception rejects. */
 export interface DjangoStores {
   /** Loads the session of this key, or begins a new one. `engine` is e.g. `cached_db`, `cache` an alias of CACHES. */
   open(as: string, where: { engine: string; cache: string; key?: string | null }): Promise<DjangoStore>

@@ -3,7 +3,7 @@ import { accessSync, constants, statSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 
-/** Runs a program without a shell; gives its whole output, and throws when it fails. */
+/** Runs a program without a shell. Returns its whole output. @throws Error when the program fails. */
 export const execute: (
   file: string,
   args: readonly string[],

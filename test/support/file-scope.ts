@@ -4,7 +4,7 @@ import type { ExecutionContext, TestFn } from 'ava'
 export type Scope = Pick<ExecutionContext, 'teardown'>
 
 /**
- * A scope as long as the test file, for what is too slow to start for each test:
+ * A scope for the whole test file, for resources that are too slow to start for each test:
  * `const file = fileScope(test)`, then `startDjango(file, …)` in `test.before`. The last one made ends first.
  */
 export function fileScope(test: TestFn<never> | TestFn): Scope {

@@ -8,7 +8,7 @@ import { type DatabaseServer, findGalera, startMariadb } from './servers.ts'
 import { temporaryFolder } from './service.ts'
 
 /**
- * A Galera cluster of three MariaDB servers of its own, all of which take writes; ends with the scope.
+ * Starts a Galera cluster of three MariaDB servers, all of which take writes. It ends with the scope.
  * @throws Error when MariaDB or Galera is not installed.
  */
 export async function startGalera(t: Scope): Promise<readonly DatabaseServer[]> {

@@ -29,7 +29,7 @@ export function openUrl(t: Scope, url: string): Knex {
   return db
 }
 
-/** A database of the test's own with LocalLibrary's tables, all empty. */
+/** Opens a database for one test, with LocalLibrary's tables, all empty. */
 export async function openLibrary(t: Scope, name: TestDatabaseName = 'sqlite'): Promise<Knex> {
   const { url } = await createTestDatabase(t, name, { tables: 'library' })
   return openUrl(t, url)
@@ -44,7 +44,7 @@ export interface Library {
   codec: SessionCodec
 }
 
-/** Our site on a database of the test's own. */
+/** Starts our site on a database for one test. */
 export async function startLibrary(
   t: Scope,
   {
@@ -81,7 +81,7 @@ export function sessionLookup(db: Knex): Promise<void> {
   return new Promise((resolve) => db.once('query-response', () => setImmediate(resolve)))
 }
 
-/** Serves on a free port until the test ends; gives the URL, without a slash at the end. */
+/** Serves on a free port until the test ends. Returns the URL, without a slash at the end. */
 export async function listen(t: Scope, listener: RequestListener): Promise<string> {
   const server = createServer(listener).listen(0, '127.0.0.1')
   server.keepAliveTimeout = 60_000 // A test waits long on a busy machine, and fetch does not try a POST again.

@@ -23,7 +23,7 @@ export interface Load {
   readonly visits: readonly Visit[]
   /** Waits until this many visits more, from now on, meet the condition. @throws Error after `patience`. */
   more(count: number, condition: (visit: Visit) => boolean): Promise<void>
-  /** Lets the running requests end, and gives all visits. */
+  /** Waits for the running requests. Returns all visits. */
   stop(): Promise<readonly Visit[]>
 }
 
@@ -36,7 +36,7 @@ export interface LoadOptions {
   readonly limit?: number
 }
 
-/** Visitors with a connection each, who ask for the home page again and again until they are stopped. */
+/** Starts visitors, each on its own connection, that request the home page again and again until they are stopped. */
 export function startLoad(url: string, { sessionKeys, patience = 30_000, limit = 5000 }: LoadOptions): Load {
   const visits: Visit[] = []
   let isStopped = false

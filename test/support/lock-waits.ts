@@ -11,7 +11,7 @@ export async function waitForLockWait(url: string): Promise<void> {
   }
 }
 
-// What InnoDB shows here is renewed only where nobody has looked for a tenth of a second.
+// InnoDB renews these tables only when no client has read them for a tenth of a second.
 const MYSQL = `SELECT trx_id FROM information_schema.innodb_trx
   JOIN information_schema.processlist ON id = trx_mysql_thread_id WHERE db = DATABASE() AND trx_state = 'LOCK WAIT'`
 

@@ -10,7 +10,7 @@ export interface MemcachedOptions {
   extraArguments?: readonly string[]
 }
 
-/** Starts memcached, with 64 MB of its own. @throws Error when it is not installed. */
+/** Starts memcached with 64 MB. @throws Error when it is not installed. */
 export async function startMemcached({
   onSocket = false,
   extraArguments = [],

@@ -11,7 +11,7 @@ export interface AnyNode {
   readonly file: string
 }
 
-/** Beside the one that tests run on: the oldest that the package promises, and the newest; and some that are too old. */
+/** Other Nodes than the one that runs the tests: the oldest supported one, the newest, and some that are too old. */
 const VERSIONS = { supported: ['22.18.0', '26.10.0'], tooOld: ['18.20.8', '20.19.5', '22.17.1'] } as const
 
 /** The packages that hold Node's binary, as in tools/node/package.json; not each of them has each version. */
@@ -30,7 +30,7 @@ export function readyNodes(kind: keyof typeof VERSIONS): AnyNode[] {
   return ready.filter(({ file }) => existsSync(file))
 }
 
-/** Gets the Nodes that are missing from npm; gives the reason for each that cannot be had. */
+/** Gets the missing Nodes from npm. Returns the reason for each that it could not get. */
 export async function prepareNodes(
   say: (text: string) => void,
 ): Promise<{ version: string; reason: string }[]> {

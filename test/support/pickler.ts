@@ -6,10 +6,10 @@ import { pythonOf } from './django-environments.ts'
 import { dyingWithUs } from './executables.ts'
 import type { Scope } from './file-scope.ts'
 
-/** What a real Python loads from a pickle, pickled again in a protocol of its own; rejects with what it raises. */
+/** Loads a pickle in a real Python and pickles the result in the given protocol. A Python exception rejects. */
 export type Pickler = (pickle: Uint8Array, protocol: number) => Promise<Buffer>
 
-/** Starts the Python of a Django environment, whose pytz and Django it has too; it lives as long as the scope. */
+/** Starts the Python of a Django environment, with its pytz and Django. It ends with the scope. */
 export function startPickler(t: Scope, version: string): Pickler {
   const script = fileURLToPath(new URL('pickler.py', import.meta.url))
   const python = spawn(...dyingWithUs(pythonOf(version), ['-W', 'ignore', script]), {

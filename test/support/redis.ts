@@ -7,7 +7,7 @@ import { execute } from './executables.ts'
 import { freePort } from './free-port.ts'
 
 export interface RedisServer extends CacheServer {
-  /** Runs a command through redis-cli; gives what it prints. */
+  /** Runs a command through redis-cli. Returns its output. */
   command(...words: readonly string[]): Promise<string>
 }
 

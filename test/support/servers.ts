@@ -9,7 +9,7 @@ import { freePort } from './free-port.ts'
 import { startMysqlContainer } from './mysql-container.ts'
 import { findDebianMysql, type MysqlProgram, moveUnlessThere } from './mysql-from-debian.ts'
 
-/** A database server of the test's own on 127.0.0.1; its administrator needs no password. */
+/** A database server on 127.0.0.1 for one test. Its administrator needs no password. */
 export interface DatabaseServer {
   readonly port: number
   /** A URL that names no database, e.g. `mysql://root@127.0.0.1:23456`. */
@@ -29,9 +29,9 @@ export interface DatabaseServer {
 export type NetworkServer = Omit<DatabaseServer, 'socket' | 'pid'>
 
 export interface ServerOptions {
-  /** A free one unless given. */
+  /** Default: a free port. */
   port?: number
-  /** A temporary one unless given; a folder that already holds a server's data is used as it is. */
+  /** Default: a temporary folder. A folder that already holds a server's data is used as it is. */
   dir?: string
   extraArguments?: readonly string[]
   /** Folders with files that `extraArguments` name. */
@@ -115,7 +115,7 @@ interface ServerProgram {
   socket(dir: string): string
 }
 
-// No server is in the zone of a client, nor in UTC: whoever leans on the server's clock or zone is found out.
+// The zone of no client, and not UTC: code that relies on the server's clock or zone fails its tests.
 const SERVER_ZONE = { offset: '+05:30', name: 'Asia/Kolkata' }
 
 const asRoot = process.getuid?.() === 0 ? ['--user=root'] : []

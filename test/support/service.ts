@@ -24,7 +24,7 @@ export interface RunningCommand {
   next(event: string): Promise<LogLine>
   /** The exit status, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>
-  /** Sends SIGTERM; gives the exit status. */
+  /** Sends SIGTERM. Returns the exit status. */
   stop(): Promise<number | NodeJS.Signals>
 }
 
@@ -44,7 +44,7 @@ export const freePorts = { PORT: '0', METRICS_PORT: '0' } as const
 /** The bundle starts in half the CPU time of the sources. */
 const defaultMain = process.env.TEST_MAIN ?? join(projectFolder, 'src/cli/main.ts')
 
-/** Starts `koa-django-sessions <args>` as a process of its own; it ends with the scope. */
+/** Starts the process `koa-django-sessions <args>`. It ends with the scope. */
 export function startCommand(
   t: Scope,
   args: readonly string[],
@@ -115,7 +115,7 @@ export interface RunningService extends RunningCommand {
 
 /**
  * Our service as `npm start` runs it, on a free port, once it is ready.
- * @throws Error with what it printed when it does not become so.
+ * @throws Error with its output when it does not become ready.
  */
 export async function startService(
   t: Scope,

@@ -42,7 +42,7 @@ export async function startTlsPostgresql(
   return { server, url: `${server.url}/visits`, folder }
 }
 
-/** A MariaDB or MySQL with TLS, by its certificate `localhost`; with `insists`, one that takes nobody without. */
+/** Starts a MariaDB or MySQL with TLS, whose certificate says `localhost`. With `insists`, it refuses connections without TLS. */
 export async function startTlsMysql(
   t: Scope,
   name: 'mariadb' | 'mysql',

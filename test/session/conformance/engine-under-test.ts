@@ -1,7 +1,7 @@
 import type { ExpiryRules } from '../../../src/django/expiry.ts'
 import type { SessionEngine } from '../../../src/session/engine.ts'
 
-/** An engine to try, on a clock that the tests set. */
+/** An engine under test, on a clock that the tests set. */
 export interface EngineUnderTest {
   readonly engine: SessionEngine
   readonly clock: { now: Date }
@@ -12,8 +12,8 @@ export interface EngineUnderTest {
 }
 
 /**
- * What a medium can do. Every engine runs the same suite; a check is left out only where it needs a trait that the
- * medium lacks, and then the suite asserts what the engine does instead.
+ * What a medium can do. Every engine runs the same suite. A check is left out only where the medium lacks a trait that
+ * the check needs. The suite then asserts what the engine does instead.
  */
 export interface EngineTraits {
   /**

@@ -19,21 +19,21 @@ export interface TestBed extends EngineUnderTest {
   process(options?: Partial<SessionsOptions>): Sessions
   /** A request that has loaded its session. */
   request(sessionKey?: string, options?: Partial<SessionsOptions>): Promise<Session>
-  /** A stored session with this data, `{ key: JSON text }`; gives its key. */
+  /** Stores a session with this data, `{ key: JSON text }`. Returns its key. */
   make(data?: Record<string, string> | [string, string][], expireDate?: Date): Promise<string>
   /** What is stored, as `[key, JSON text]` in order; null when there is no live session. */
   stored(sessionKey: string | null): Promise<[string, string][] | null>
-  /** Lets time pass: on the clock of the tests or, where the medium has its own, in truth. */
+  /** Lets time pass: on the clock of the tests or, where the medium has its own clock, in reality. */
   elapse(seconds: number): Promise<void>
-  /** Holds when that many sessions are kept; where the key is the data, none ever is. */
+  /** Asserts that so many sessions are kept. Where the key is the data, none is kept. */
   holds(t: ExecutionContext, sessions: number): Promise<void>
-  /** Holds when an expiry date is this one, as exactly as the medium keeps it. */
+  /** Asserts an expiry date, as exactly as the medium keeps it. */
   expires(t: ExecutionContext, actual: Date | undefined, expected: Date, message?: string): void
-  /** Holds when no session is under this key, live or expired; where the key is the data, it still holds that. */
+  /** Asserts that no session is under this key, live or expired. Where the key is the data, the key still holds it. */
   gone(t: ExecutionContext, sessionKey: string): Promise<void>
-  /** Holds when the medium knows no such key; where the key is the data, such a one does not verify. */
+  /** Asserts that the medium does not know this key. Where the key is the data, it does not verify. */
   isUnknown(t: ExecutionContext, sessionKey: string): Promise<void>
-  /** Holds when a session under its own old key is still found under it, unless the key is the data. */
+  /** Asserts that a session still has its old key. Where the key is the data, it has another one. */
   sameKey(t: ExecutionContext, session: Session, sessionKey: string): void
 }
 
@@ -92,7 +92,7 @@ export function testBed(subject: EngineUnderTest, traits: EngineTraits): TestBed
   }
 }
 
-/** When the event loop has turned: what another request does takes that. */
+/** Waits for a turn of the event loop, which another request needs. */
 export async function nextTurn(): Promise<void> {
   await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)))
 }
