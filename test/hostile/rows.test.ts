@@ -236,7 +236,7 @@ const legacyRows: Row[] = [
 ]
 for (const [name, sessionData, reason] of legacyRows) {
   test(`on Django 2.2, a row with ${name} is left alone, and its visitor is a new one`, async (t) => {
-    const site = await startSite(t, 'sqlite', { djangoVersion: '2.2' })
+    const site = await startSite(t, 'sqlite', { profile: versionProfile('2.2') })
     await site
       .db('django_session')
       .insert({ session_key: KEY, session_data: sessionData, expire_date: LATER })

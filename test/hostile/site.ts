@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Knex } from 'knex'
-import type { DjangoSessionsOptions } from '../../src/site/django-sessions.ts'
+import type { DjangoMiddlewareOptions } from '../../src/service/django-middleware.ts'
 import { connect as openKnex } from '../engines/db-under-test.ts'
 import { createTestDatabase, runScript, type TestDatabaseName } from '../support/databases.ts'
 import type { Scope } from '../support/file-scope.ts'
@@ -22,7 +22,7 @@ export interface Site {
 export async function startSite(
   t: Scope,
   database: TestDatabaseName,
-  session: Partial<DjangoSessionsOptions> = {},
+  session: Partial<DjangoMiddlewareOptions> = {},
 ): Promise<Site> {
   const { url: databaseUrl, kind } = await createTestDatabase(t, database)
   // Else MariaDB takes no statement of 16 MiB, and some of these rows are larger.
@@ -34,12 +34,12 @@ export async function startSite(
 export async function openSite(
   t: Scope,
   databaseUrl: string,
-  session: Partial<DjangoSessionsOptions> = {},
+  session: Partial<DjangoMiddlewareOptions> = {},
 ): Promise<Site> {
   const db = openKnex(databaseUrl)
   t.teardown(() => db.destroy())
   const reasons: string[] = []
-  const events: DjangoSessionsOptions['events'] = { unreadable: (_, { reason }) => reasons.push(reason) }
+  const events: DjangoMiddlewareOptions['events'] = { unreadable: (_, { reason }) => reasons.push(reason) }
   const { url, log } = await startLibrary(t, {
     session: { db, secretKeys: [SECRET_KEY], events, ...session },
   })
