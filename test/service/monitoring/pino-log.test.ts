@@ -126,7 +126,7 @@ test('on a terminal the log is readable, in colours unless NO_COLOR is set', asy
     [{ TERM: 'xterm', NO_COLOR: '1' }, false],
     [{ TERM: 'dumb' }, false],
   ] as const) {
-    const printed = await untilPrinted(startOnTerminal(t, env), /For a real site/)
+    const printed = await untilPrinted(startOnTerminal(t, env), /For your own site/)
     const text = stripVTControlCharacters(printed)
     t.regex(text, /^\d\d:\d\d:\d\d INFO {2}service\.listening url=http:\/\/127\.0\.0\.1:\d+\/catalog\/\r$/m)
     // In the order of the events.
@@ -139,7 +139,7 @@ test('on a terminal the log is readable, in colours unless NO_COLOR is set', asy
 for (const LOG_FORMAT of ['pretty', 'json']) {
   test(`a service whose terminal is closed stops, with LOG_FORMAT=${LOG_FORMAT}`, async (t) => {
     const terminal = startOnTerminal(t, { TERM: 'xterm', LOG_FORMAT })
-    await untilPrinted(terminal, /For a real site/)
+    await untilPrinted(terminal, /For your own site/)
     const pid = serviceOf(terminal.pid)
     t.true(isRunning(pid))
     process.kill(terminal.pid, 'SIGKILL') // Like closing a window: it ends the terminal, too.
@@ -170,7 +170,7 @@ test('LOG_FORMAT selects JSON on a terminal, and readable lines without colours 
   t.regex(printed, /^\{"level":30,.*"event":"service\.ready"\}\r$/m)
 
   const piped = startCommand(t, ['serve'], { env: { ...freePorts, LOG_FORMAT: 'pretty' } })
-  const text = await untilPrinted(piped, /For a real site/)
+  const text = await untilPrinted(piped, /For your own site/)
   t.regex(text, /^\d\d:\d\d:\d\d INFO {2}service\.ready$/m)
   t.is(text, stripVTControlCharacters(text))
   t.is(await piped.stop(), 0)
