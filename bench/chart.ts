@@ -1,4 +1,4 @@
-/** Bars of one scenario. */
+/** The bars of one scenario. */
 export interface Panel {
   readonly title: string
   readonly bars: readonly Bar[]
@@ -7,7 +7,7 @@ export interface Panel {
 export interface Bar {
   readonly label: string
   readonly value: number
-  /** How the value is written. */
+  /** The value as text. */
   readonly text: string
   readonly isOurs: boolean
 }
@@ -18,7 +18,7 @@ const BARS = 420
 const ROW = 22
 const GAP = 34
 
-/** Horizontal bars, a panel below the other, as an SVG that is read on white and on dark pages. */
+/** Horizontal bars in panels below each other, as an SVG that is readable on light and dark pages. */
 export function createChart(title: string, panels: readonly Panel[]): string {
   let y = 56
   const parts: string[] = []

@@ -4,9 +4,9 @@ import { DJANGO, type RunningTarget, SECRET_KEY, type Target } from './targets.t
 import { visit } from './visit.ts'
 
 /**
- * Whether a target does what it is measured for: the right counts, a visit counted in the session, and, where it
- * writes Django's rows, a row that real Django reads.
- * @throws Error saying what it does instead.
+ * Checks that a target does the measured work: it shows the correct counts, counts the visit in the session, and, if it
+ * writes Django's rows, writes one that real Django reads.
+ * @throws Error with the difference.
  */
 export async function checkTarget(
   target: Target,
@@ -17,7 +17,7 @@ export async function checkTarget(
     await check(target, running, site)
   } catch (cause) {
     const said = running.output().slice(-2000)
-    throw new Error(`${target.name} does not do what it is to: ${String(cause)}\nIt printed:\n${said}`, {
+    throw new Error(`${target.name} does not do the measured work: ${String(cause)}\nIt printed:\n${said}`, {
       cause,
     })
   }

@@ -1,13 +1,13 @@
 import type { Measure, Summary } from './summary.ts'
 import type { Target } from './targets.ts'
 
-/** What the service is to reach in a scenario, beside others. */
+/** A goal of the service in a scenario, as a ratio to another target. */
 interface Goal {
   readonly scenario: string
-  /** Of the peers: the best at what is measured. */
+  /** `the best peer` is the peer with the best median of this measure. */
   readonly against: 'the best peer' | 'Django' | 'the floor' | 'koa-session'
   readonly measure: 'requestsPerSecond' | 'cpu'
-  /** Ours divided by theirs: of requests at least, of CPU at most. */
+  /** The service's value divided by the other's: a minimum for requests, a maximum for CPU. */
   readonly ratio: number
 }
 
@@ -29,7 +29,7 @@ const GOALS: readonly Goal[] = [
   { scenario: 'huge-64', against: 'Django', measure: 'requestsPerSecond', ratio: 12 },
 ]
 
-/** Where no visit may be lost. */
+/** Scenarios in which no visit may be lost. */
 const EXACT: readonly string[] = ['hot', 'hot-two']
 
 export interface Verdict {
@@ -43,7 +43,7 @@ export interface Verdict {
   readonly holds: boolean
 }
 
-/** Which goals hold, of those whose scenario was measured with ours and the other. */
+/** Judges the goals whose scenario was measured for the service and the other target. */
 export function judge(summary: Summary, targets: readonly Target[]): Verdict[] {
   const ours = targets.find(({ kind }) => kind === 'ours')?.name ?? ''
   const ratios = GOALS.flatMap(({ scenario, against, measure, ratio: wanted }) => {
@@ -73,13 +73,13 @@ function opponent(
   targets: readonly Target[],
   { scenario, against, measure }: Pick<Goal, 'scenario' | 'against' | 'measure'>,
 ): string | null {
-  const isMeant: Record<Goal['against'], (target: Target) => boolean> = {
+  const matches: Record<Goal['against'], (target: Target) => boolean> = {
     'the best peer': ({ kind }) => kind === 'peer',
     Django: ({ kind }) => kind === 'django',
     'the floor': ({ kind }) => kind === 'floor',
     'koa-session': ({ name }) => name.includes('koa-session'),
   }
-  const medians = targets.filter(isMeant[against]).flatMap(({ name }) => {
+  const medians = targets.filter(matches[against]).flatMap(({ name }) => {
     const median = summary.median(scenario, name, measure)
     return median === null ? [] : [{ name, median }]
   })
@@ -87,7 +87,7 @@ function opponent(
   return best?.name ?? null
 }
 
-/** Whether more is better. */
+/** Whether a larger value is better. */
 function better(measure: Measure): boolean {
   return measure === 'requestsPerSecond'
 }

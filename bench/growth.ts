@@ -16,14 +16,14 @@ const KINDS = [
 const CONNECTIONS = 16
 const SCENARIO = 'growth'
 
-/** Our service on tables of few and of many sessions, in turn. */
+/** Measures the service on small and large tables of sessions, in turn. */
 export async function measureGrowth(
   scope: Scope,
   { database, rounds, seconds }: { database: DatabaseUnderLoad; rounds: number; seconds: number },
 ): Promise<Measurement[]> {
   const statements = await openStatementCounter(scope, database.url)
   const [ours] = TARGETS
-  if (ours === undefined) throw new TypeError('the first target is ours')
+  if (ours === undefined) throw new TypeError('the first target must be the service')
   const kinds = []
   for (const { title, rows, isIndexed } of KINDS) {
     const databaseUrl = await createLibrary(scope, 'small')
@@ -45,7 +45,7 @@ export async function measureGrowth(
   return measurements
 }
 
-/** Live sessions of visitors who never come back, in the order of their keys, which are as random as Django's. */
+/** Inserts live sessions that are never requested, in the order of their random keys. */
 async function fillSessions(
   databaseUrl: string,
   { rows, isIndexed }: { rows: number; isIndexed: boolean },
@@ -62,7 +62,7 @@ async function fillSessions(
   )
 }
 
-/** As a page. */
+/** The results as a Markdown page. */
 export function growthReport(
   measurements: readonly Measurement[],
   { rounds, seconds }: { rounds: number; seconds: number },

@@ -1,7 +1,7 @@
 import { createTestDatabase, runScript } from '../test/support/databases.ts'
 import type { Scope } from '../test/support/file-scope.ts'
 
-/** How many rows a library has. */
+/** The number of rows of each library. */
 export const LIBRARIES = {
   small: { books: 100, copies: 500, authors: 50 },
   large: { books: 10_000, copies: 50_000, authors: 2_000 },
@@ -10,7 +10,7 @@ export const LIBRARIES = {
 
 export type LibrarySize = keyof typeof LIBRARIES
 
-/** A database with Django's tables and a library of this size; gives its URL. Every fourth copy is available. */
+/** Creates a database with a library of this size in Django's tables, and returns its URL. Every fourth copy is available. */
 export async function createLibrary(scope: Scope, size: LibrarySize): Promise<string> {
   const { url } = await createTestDatabase(scope, 'mariadb', { tables: 'library' })
   const { books, copies, authors } = LIBRARIES[size]

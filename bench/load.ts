@@ -1,11 +1,11 @@
 import { connect } from 'node:net'
 
 export interface LoadOptions {
-  /** Of 127.0.0.1; connections are dealt out to them in turn. */
+  /** Ports of 127.0.0.1, to which the connections are distributed in turn. */
   readonly ports: readonly number[]
   readonly connections: number
   readonly seconds: number
-  /** Requests at most. */
+  /** The maximum number of requests. */
   readonly limit?: number
   /** The Cookie header of the next request; null for none. */
   readonly cookie: () => string | null
@@ -13,7 +13,7 @@ export interface LoadOptions {
 
 export interface LoadResult {
   readonly requests: number
-  /** Requests that were not answered with 200. */
+  /** Responses with a status other than 200. */
   readonly errors: number
   /** From the first request to the last answer. */
   readonly seconds: number
@@ -23,8 +23,8 @@ export interface LoadResult {
 }
 
 /**
- * Asks for the home page over connections that are kept, one request after another on each. Those under way when the
- * time is over are waited for and count. Over bare sockets: the machine belongs to what is measured.
+ * Requests the home page over kept-alive connections, one request at a time on each. Requests in flight when the time
+ * is over are awaited and counted. Uses bare sockets, so that the client costs little CPU.
  */
 export async function runLoad({
   ports,
@@ -65,18 +65,18 @@ export async function runLoad({
 }
 
 interface Client {
-  /** Gives the status; 0 where the connection ended without an answer. */
+  /** Resolves to the status; 0 if the connection ended without an answer. */
   get(path: string, cookie: string | null): Promise<number>
   isOpen(): boolean
   close(): void
 }
 
-/** As much of an HTTP client as these servers need: they all say how long their answer is. */
+/** A minimal HTTP client: all these servers send Content-Length. */
 function createClient(port: number): Client {
   const socket = connect({ host: '127.0.0.1', port, noDelay: true })
   let isOpen = true
   let head = ''
-  /** Bytes of the body that are still to come; null while the head is read. */
+  /** Bytes of the body that are still missing; null while the head is read. */
   let missing: number | null = null
   let status = 0
   let answer = (_: number): void => {}
@@ -92,7 +92,7 @@ function createClient(port: number): Client {
     } else missing -= chunk.length
     if (missing > 0) return
     head = ''
-    if (missing !== 0) status = 0 // not the length that was told, or none was
+    if (missing !== 0) status = 0 // no Content-Length, or not the announced length
     missing = null
     answer(status)
   })

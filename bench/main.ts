@@ -1,11 +1,11 @@
 /**
- * Measures our service against what a user would pick instead, and against the floor, on one MariaDB that keeps every
- * commit (innodb_flush_log_at_trx_commit=1); in turn, so that a busy moment of the machine meets all alike.
+ * Measures the service, its alternatives and a hand-written floor on one MariaDB with durable commits
+ * (innodb_flush_log_at_trx_commit=1). The targets run in turn, so that other load on the machine affects all alike.
  *
- *   npm run bench                                           everything, forty minutes: writes bench/results.md
- *   npm run bench -- --scenario hot --rounds 1 --seconds 2  a part; writes nothing unless --write is given
- *   npm run bench -- --memory                               ten minutes at 64 connections, for the memory
- *   npm run bench -- --growth                               ours on tables of 1,000 and of 5,000,000 sessions
+ *   npm run bench                                           all of it, forty minutes; writes bench/results.md
+ *   npm run bench -- --scenario hot --rounds 1 --seconds 2  a part; writes files only with --write
+ *   npm run bench -- --memory                               memory after ten minutes at 64 connections
+ *   npm run bench -- --growth                               the service on tables of 1,000 and of 5,000,000 sessions
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -15,11 +15,11 @@ import { prepare } from './prepare.ts'
 
 const { values } = parseArgs({
   options: {
-    /** A part of the name of those to run; may be given several times. */
+    /** A part of the names to run; may be repeated. */
     scenario: { type: 'string', multiple: true },
     target: { type: 'string', multiple: true },
-    // Many and short, since a machine's speed changes from one moment to the next; no shorter, since the rounds of one
-    // second scattered more.
+    // Many short rounds, because the speed of a machine varies over time; but not shorter, because rounds of one second
+    // varied more.
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '2' },
     memory: { type: 'boolean', default: false },
@@ -44,7 +44,7 @@ try {
   for (const end of endings) await end()
 }
 
-/** A server as a careful owner sets it up, unlike that of the tests: what is committed is on the disk. */
+/** Starts a server with durable commits, as in production and unlike the tests' server. */
 async function startDatabase(): Promise<DatabaseServer> {
   const server = await startMariadb({
     extraArguments: [

@@ -9,7 +9,7 @@ import type { RunningTarget, Target } from './targets.ts'
 import { cpuSeconds, residentMegabytes } from './usage.ts'
 import { visit } from './visit.ts'
 
-/** One target in one scenario in one round. */
+/** The results of one target in one scenario in one round. */
 export interface Measurement {
   readonly scenario: string
   readonly target: string
@@ -19,28 +19,28 @@ export interface Measurement {
   /** Milliseconds. */
   readonly p50: number
   readonly p99: number
-  /** Milliseconds of CPU per request, of the target's processes and of the database's. */
+  /** Milliseconds of CPU per request: of the target's processes, and of the database. */
   readonly cpu: number
   readonly databaseCpu: number
   /** Statements per request, as the server counts them. */
   readonly statements: number
-  /** MiB of the target's processes at the end. */
+  /** Resident memory of the target's processes at the end, in MiB. */
   readonly memory: number
-  /** Requests that were not answered with 200. */
+  /** Responses with a status other than 200. */
   readonly errors: number
-  /** Visits that were answered and are not in the session; null where they are not looked at. */
+  /** Answered visits that are missing in the session; null if this is not checked. */
   readonly lost: number | null
 }
 
-/** The database server that everything runs on. */
+/** The database server of all targets. */
 export interface DatabaseUnderLoad {
   readonly url: string
-  /** Null where it is not known, as in a container: then its CPU is not either. */
+  /** Null if unknown, as in a container; then its CPU is unknown, too. */
   readonly pid: number | null
 }
 
 export interface Stage {
-  /** @throws Error when the target does not do what it is measured for. */
+  /** @throws Error when the target does not show the expected page. */
   measure(
     target: Target,
     scenario: Scenario,
@@ -48,13 +48,13 @@ export interface Stage {
   ): Promise<Measurement>
 }
 
-/** Enough for the compilers to finish; with a larger library the database is what is waited for. */
+/** Enough for the JIT compilers to finish. With a larger library most time is spent in the database. */
 const WARM_UP = { requests: 20_000, seconds: { small: 15, large: 1, huge: 1 } } as const
 
-/** Seconds of the same load before each measurement: a process that rested while others ran needs them to be itself. */
+/** Seconds of the same load before each measurement, because a process is slower after a pause. */
 const SETTLING = 1
 
-/** Where targets run: libraries, processes and sessions are made when first needed, and stay. */
+/** Runs targets. Libraries, processes and sessions are created when first needed, and are kept. */
 export async function openStage(
   scope: Scope,
   { database, warmsUp = true }: { database: DatabaseUnderLoad; warmsUp?: boolean },
@@ -98,7 +98,7 @@ export async function openStage(
       for (let at = 0; at < count; at += 1)
         running.push(await processes(`${target.name} ${size} ${at}`, target, size, at === 0))
       const [first] = running
-      if (first === undefined) throw new TypeError('a scenario has one process at least')
+      if (first === undefined) throw new TypeError('a scenario must have at least one process')
       const kind = visitors === 'hot' ? 'hot' : payload
       const cookies =
         visitors === 'new' ? [] : await sessions(`${target.name} ${size} ${kind}`, target, first, scenario)
@@ -124,7 +124,7 @@ export async function openStage(
   }
 }
 
-/** What visitors cost: these processes and the database. */
+/** Measures the cost of the load for these processes and for the database. */
 export async function measureLoad(
   running: readonly RunningTarget[],
   load: Omit<LoadOptions, 'ports'>,
@@ -154,7 +154,7 @@ export async function measureLoad(
   }
 }
 
-/** The server's own number of statements; asking is one of them. */
+/** Returns the server's own count of statements, which includes this query. */
 export async function openStatementCounter(scope: Scope, url: string): Promise<() => Promise<number>> {
   const connection: Connection = await mysql.createConnection(url)
   scope.teardown(() => connection.end())
@@ -164,7 +164,7 @@ export async function openStatementCounter(scope: Scope, url: string): Promise<(
   }
 }
 
-/** Makes each thing once, under its name. */
+/** Calls `make` once for each name. */
 function createOnce<P extends unknown[], R>(
   make: (...parameters: P) => Promise<R>,
 ): (name: string, ...parameters: P) => Promise<R> {

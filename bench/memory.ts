@@ -12,7 +12,7 @@ export interface MemoryUse {
   readonly target: string
   readonly requests: number
   readonly errors: number
-  /** MiB: the median of the last tenth of the time, and the highest. */
+  /** MiB: the median of the last tenth of the time, and the maximum. */
   readonly end: number
   readonly highest: number
 }
@@ -20,7 +20,7 @@ export interface MemoryUse {
 const CONNECTIONS = 64
 const SAMPLES = 100
 
-/** The memory of each target after as long under as many connections as there are of every other, all at once. */
+/** Measures the memory of all targets at the same time, each under the same number of connections. */
 export async function measureMemory(
   scope: Scope,
   { targets, minutes }: { targets: readonly Target[]; minutes: number },
@@ -60,7 +60,7 @@ async function sample(running: RunningTarget, seconds: number): Promise<number[]
   return samples
 }
 
-/** As a page. */
+/** The results as a Markdown page. */
 export function memoryReport(uses: readonly MemoryUse[], minutes: number): string {
   return `# Memory
 

@@ -4,10 +4,10 @@ import { execute } from '../test/support/executables.ts'
 
 const folder = fileURLToPath(new URL('.', import.meta.url))
 const LOCK = `${folder}package-lock.json`
-/** A copy of the lock file that is written last of all: what is installed is what it says. */
+/** A copy of the lock file, written after a complete installation. */
 const INSTALLED = `${folder}node_modules/.installed-lock.json`
 
-/** Installs what the benchmark compares us with, once: the peers are no dependencies of ours. */
+/** Installs the compared packages once; they are not dependencies of this package. */
 export async function installPeers(say: (text: string) => void): Promise<void> {
   const lock = readFileSync(LOCK, 'utf8')
   if (existsSync(INSTALLED) && readFileSync(INSTALLED, 'utf8') === lock) return

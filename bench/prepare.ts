@@ -5,9 +5,9 @@ import { installSystemPackages } from '../test/support/system-packages.ts'
 import { installPeers } from './packages.ts'
 import { BUNDLE } from './targets.ts'
 
-/** Gets what the benchmark needs and the machine lacks: MariaDB, Django, the peers, the service as it is now. @throws Error where it cannot. */
+/** Installs MariaDB, Django and the compared packages if they are missing, and bundles the service. @throws Error if that fails. */
 export async function prepare(say: (text: string) => void): Promise<void> {
-  if (process.platform !== 'linux') throw new Error('the benchmark reads /proc, and so needs Linux')
+  if (process.platform !== 'linux') throw new Error('the benchmark needs Linux, because it reads /proc')
   if (findMariadbd() === null) {
     say('installing mariadb-server-core')
     await installSystemPackages(['mariadb-server-core'])

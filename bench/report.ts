@@ -14,7 +14,7 @@ export interface ReportOptions {
   readonly measurements: readonly Measurement[]
   readonly targets: readonly Target[]
   readonly startUps: readonly StartUp[]
-  /** How it was measured, for the head. */
+  /** The number of rounds and their length, for the introduction. */
   readonly rounds: number
   readonly seconds: number
   /** Whether all scenarios and targets were measured. */
@@ -27,10 +27,10 @@ export interface Report {
   readonly charts: ReadonlyMap<string, string>
 }
 
-/** CPU a start may take, in seconds. */
+/** The maximum CPU time of a start, in seconds. */
 const START_LIMIT = 0.5
 
-/** What was measured, as a page with its plots. */
+/** The results as a Markdown page with its charts. */
 export function createReport(options: ReportOptions): Report {
   const { measurements, targets, startUps } = options
   const summary = summarize(measurements)
@@ -43,11 +43,11 @@ ${head(options)}
 
 ${[...charts.keys()].map((file) => `![](${file})`).join('\n\n')}
 
-## What is to hold
+## Goals
 
-Ratios are ours to theirs: the median of the rounds' ratios.
+Ratios are the service's value divided by the other's: the median of the rounds' ratios.
 
-| scenario | | wanted | found | |
+| scenario | | goal | measured | |
 |---|---|---|---|---|
 ${verdicts.map(({ scenario, what, wanted, found, holds }) => `| ${scenario} | ${what} | ${wanted} | ${found} | ${holds ? 'holds' : '**does not hold**'} |`).join('\n')}
 
@@ -59,13 +59,13 @@ ${startUps.length === 0 ? '' : startSection(startUps)}`
 function head({ rounds, seconds, isFull, targets }: ReportOptions): string {
   const [cpu] = cpus()
   const memory = Math.round(totalmem() / 2 ** 30)
-  return `${isFull ? 'All of it' : '**A part, or short rounds: not the whole benchmark**'} (\`npm run bench\`, ${new Date().toISOString().slice(0, 10)}): ${rounds} rounds of ${seconds} seconds
+  return `${isFull ? 'The whole benchmark' : '**A part of the benchmark, or short rounds**'} (\`npm run bench\`, ${new Date().toISOString().slice(0, 10)}): ${rounds} rounds of ${seconds} seconds
 for each of ${targets.filter(({ kind }) => kind !== 'part').length} targets, in turn (A B C, A B C, …), medians; on ${cpus().length} × ${cpu?.model ?? 'unknown'}, ${memory} GB,
 Linux, Node ${process.version}, ${mariadbVersion()} with innodb_flush_log_at_trx_commit=1, Django 5.2 with PyMySQL. Client, target and
 database share the machine.
 
-Ours is the real service, its log and metrics on. All show the same page: the Node targets by our templates, Django by
-LocalLibrary's. Versions of the peers: ${peerVersions()}. Columns to trust on a busy machine: CPU per request (of
+koa-django-sessions is the real service with its log and metrics. All targets show the same page: the Node targets with the service's templates, Django with
+LocalLibrary's. Versions of the peers: ${peerVersions()}. The most reliable columns on a busy machine are CPU per request (of
 the target's processes, from /proc) and statements per request (the server's own counter).`
 }
 

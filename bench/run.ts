@@ -12,7 +12,7 @@ export interface RunOptions {
   readonly onMeasured: (measurement: Measurement) => void
 }
 
-/** Every target in every scenario, in turn: A B C, A B C, … */
+/** Measures every target in every scenario, in turn: A B C, A B C, … */
 export async function runAll(
   scope: Scope,
   { database, scenarios, targets, rounds, seconds, onMeasured }: RunOptions,

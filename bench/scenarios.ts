@@ -1,21 +1,21 @@
 import type { LibrarySize } from './library.ts'
 import type { Target } from './targets.ts'
 
-/** What visitors do, and on how much data. */
+/** What visitors do, and with how much data. */
 export interface Scenario {
   readonly name: string
   readonly title: string
   readonly size: LibrarySize
-  /** `many`: each request is of one of them, by chance; `hot`: all are of one; `new`: none has a cookie. */
+  /** `many`: each request uses a random one of many sessions; `hot`: all use the same; `new`: no request has a cookie. */
   readonly visitors: 'many' | 'hot' | 'new'
-  /** Bytes of JSON that a session holds beside its number of visits. */
+  /** Bytes of JSON in a session, besides its number of visits. */
   readonly payload: number
   readonly connections: number
-  /** Of each target but Django, which has its two workers. */
+  /** Processes of each target, except Django, which has two workers. */
   readonly processes: 1 | 2
-  /** How much longer than the others it is measured: where a request takes long. */
+  /** The factor by which a round is longer, for slow requests. */
   readonly stretch: number
-  /** `parts`: the floor and what it costs with parts of ours; `whole`: all others. */
+  /** `parts`: the floor, alone and with one library of the service; `whole`: all other targets. */
   readonly compares: 'whole' | 'parts'
 }
 
@@ -57,16 +57,16 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ]
 
-/** Who takes part in a scenario. */
+/** The targets of a scenario. */
 export function targetsOf({ compares }: Scenario, targets: readonly Target[]): readonly Target[] {
   return targets.filter(({ kind }) =>
     compares === 'parts' ? kind === 'floor' || kind === 'part' : kind !== 'part',
   )
 }
 
-/** How many sessions `many` are: enough that two requests at once hardly ever meet in one. */
+/** The number of sessions for `many`: enough that simultaneous requests rarely use the same one. */
 export function sessionCount({ visitors, payload, size }: Scenario): number {
   if (visitors === 'hot') return 1
   if (payload >= 100_000) return 200
-  return size === 'huge' ? 500 : 2000 // peers make each by a visit, which takes 0.1 s there
+  return size === 'huge' ? 500 : 2000 // peers create each session by a visit, which takes 0.1 s there
 }

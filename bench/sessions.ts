@@ -11,11 +11,11 @@ import { visit } from './visit.ts'
 export interface SessionsToMake {
   readonly databaseUrl: string
   readonly count: number
-  /** How many bytes of JSON a session holds beside its number of visits; 0 for none. */
+  /** Bytes of JSON in a session, besides its number of visits. */
   readonly payload: number
 }
 
-/** Sessions that a target can read, each with one visit; gives their cookies. */
+/** Creates sessions that the target can read, each with one visit, and returns their cookies. */
 export function makeSessions(
   { rows }: Target,
   running: RunningTarget,
@@ -39,13 +39,13 @@ async function insertDjangoRows({ databaseUrl, count, payload }: SessionsToMake)
   return keys.map((key) => `sessionid=${key}`)
 }
 
-/** As the site's Django would. */
+/** Encodes `session_data` as the site's Django does. */
 export function encodeSession(data: ReadonlyMap<string, string>): string {
   const now = () => new Date()
   return createSessionCodec({ secretKeys: [SECRET_KEY], profile: versionProfile(DJANGO), now }).encode(data)
 }
 
-/** Peers make their sessions themselves; a payload is put into the rows. */
+/** Lets a peer create its sessions by visits, and then adds the payload to the rows. */
 async function visitForSessions(
   { table, key, column }: Exclude<Target['rows'], 'django'>,
   { port }: RunningTarget,
@@ -64,13 +64,13 @@ async function visitForSessions(
   return cookies
 }
 
-/** `s:ID.SIGNATURE` in the cookie of express-session, the same without `s:` in fastify's. */
+/** The ID of `s:ID.SIGNATURE` in express-session's cookie, or of `ID.SIGNATURE` in fastify's. */
 function sessionIdOf(cookie: string): string {
   const value = decodeURIComponent(cookie.slice(cookie.indexOf('=') + 1))
   return value.replace(/^s:/, '').replace(/\.[^.]*$/, '')
 }
 
-/** What a shop would keep: a list of things, part words, part numbers that do not compress. */
+/** Data like a shop's cart: a list of items with texts, and with numbers that compress badly. */
 function createPayload(bytes: number): unknown[] {
   const items: unknown[] = []
   for (let size = 0; size < bytes; size += JSON.stringify(items.at(-1)).length + 1) {

@@ -1,9 +1,9 @@
 /**
- * Ten minutes of mixed load on the service, as a process of its own on a MariaDB of its own: memory must be flat after
+ * Ten minutes of mixed load on the service, in its own process and with its own MariaDB. Memory must be stable after
  * the warm-up, and handles must not grow. Writes bench/soak.md.
  *
  *   npm run soak                      ten minutes
- *   npm run soak -- --seconds 60      a short look
+ *   npm run soak -- --seconds 60      a short run
  */
 import { writeFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
@@ -19,9 +19,9 @@ const SECONDS = Number(values.seconds)
 const VISITORS = 16
 const RETURNING = 500
 const SAMPLES = 30
-/** The part of the samples that do not count: caches fill, code is compiled. */
+/** The first part of the samples is ignored: caches fill, and code is compiled. */
 const WARM_UP = 0.3
-/** How much more memory the last third may use than the first third after the warm-up. */
+/** The maximum ratio of the last third to the first third after the warm-up. */
 const TOLERANCE = 1.1
 
 interface Sample {
@@ -88,7 +88,7 @@ async function soak(): Promise<Sample[]> {
   return samples
 }
 
-/** One connection's visitors: most come back, some are new, some share a hot session, some are lost or hostile. */
+/** The visitors of one connection: most return, some are new, some share a hot session, some send unknown keys or paths. */
 async function visitor(url: string, isOver: () => boolean): Promise<void> {
   const cookies: string[] = []
   while (!isOver()) {
@@ -110,7 +110,7 @@ function pick(cookies: readonly string[]): string {
   return cookies[Math.floor(Math.random() * cookies.length)] ?? ''
 }
 
-/** Gives the cookie that was set, if one was. */
+/** Resolves to the cookie that was set, or null. */
 function visit(url: string, cookie = ''): Promise<string | null> {
   return new Promise((resolve) => {
     const count = (status: string) => statuses.set(status, (statuses.get(status) ?? 0) + 1)
@@ -134,7 +134,7 @@ function report(samples: readonly Sample[]): void {
   const counted = samples.slice(Math.floor(samples.length * WARM_UP))
   const third = Math.max(1, Math.floor(counted.length / 3))
   const verdicts = (['rss', 'heap', 'handles'] as const).map((name) => {
-    // Handles come and go with the connections that are open at the moment; what must not grow is their highest number.
+    // The number of handles varies with the open connections; only its maximum must not grow.
     const of = name === 'handles' ? maximum : median
     const [first, last] = [of(counted.slice(0, third), name), of(counted.slice(-third), name)]
     if (!(last <= first * TOLERANCE))
@@ -143,7 +143,7 @@ function report(samples: readonly Sample[]): void {
   })
   const answered = [...statuses].map(([status, count]) => `${status}: ${count}`).join(', ')
   const unexpected = [...statuses.keys()].filter((status) => !['200', '301', '404'].includes(status))
-  if (unexpected.length > 0) failures.push(`answers that nobody expected: ${unexpected.join(', ')}`)
+  if (unexpected.length > 0) failures.push(`unexpected answers: ${unexpected.join(', ')}`)
   const text = `# Soak
 
 ${SECONDS} seconds of mixed load (returning, new, hot, unknown and lost visitors) over ${VISITORS} connections, Node
@@ -153,7 +153,7 @@ ${process.version}, MariaDB, ${cpus().length} cores, ${new Date().toISOString().
 |---|---|---|---|
 ${verdicts.join('\n')}
 
-Memory in MiB, the median; of handles the highest number. \`npm run soak\` fails when a ratio passes ${TOLERANCE}, or when an answer is none of 200, 301, 404.
+Memory: the median in MiB. Handles: the maximum. \`npm run soak\` fails when a ratio exceeds ${TOLERANCE}, or when an answer is not 200, 301 or 404.
 
 | second | requests | rss | heap used | handles |
 |---|---|---|---|---|

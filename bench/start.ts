@@ -9,20 +9,20 @@ import { BUNDLE, startOurs } from './targets.ts'
 import { cpuSeconds } from './usage.ts'
 import { visit } from './visit.ts'
 
-/** What it takes from the start of the process to the first page, in seconds. */
+/** Seconds from the start of the process to the first page. */
 export interface StartUp {
   readonly title: string
   readonly cpu: number
   readonly wall: number
 }
 
-/** As a supervisor runs it, and as `npm start` does. */
+/** The bundle, as in production, and the sources, as with `npm start`. */
 const MAINS = [
   { how: 'bundled', main: join(BUNDLE, 'main.js') },
   { how: 'from its sources', main: join(projectFolder, 'src/cli/start.mjs') },
 ]
 
-/** Our own start, as medians: on the embedded demo when it is made, when it is there, and on MySQL. */
+/** Measures starts of the service, as medians: on a new embedded demo, on an existing one, and on MariaDB. */
 export async function measureStart(scope: Scope, { rounds }: { rounds: number }): Promise<StartUp[]> {
   const folder = temporaryFolder(scope)
   const databaseUrl = await createLibrary(scope, 'small')

@@ -1,12 +1,12 @@
 import type { Measurement } from './measure.ts'
 
-/** What is measured of a target in a scenario; each a number per round. */
+/** A measured value of a target in a scenario, one number per round. */
 export type Measure = Exclude<keyof Measurement, 'scenario' | 'target' | 'round'>
 
-/** All that was measured, to be asked for medians. */
+/** All measurements, with their medians. */
 export interface Summary {
   readonly measurements: readonly Measurement[]
-  /** Of the rounds; null where nothing was measured, or not this. */
+  /** The median of the rounds; null if this was not measured. */
   median(scenario: string, target: string, measure: Measure): number | null
   /** The median of the rounds' ratios: in a round, both were measured within seconds of each other. */
   ratio(scenario: string, measure: Measure, targets: { of: string; to: string }): number | null

@@ -12,31 +12,31 @@ import { freePort } from '../test/support/free-port.ts'
 import { cacheFolder, projectFolder, siteFolder } from '../test/support/places.ts'
 import { processTree } from './usage.ts'
 
-/** Of all targets, so that those on Django's rows can read each other's. */
+/** The secret key of all targets, so that those with Django's rows can read each other's sessions. */
 export const SECRET_KEY = 'of a benchmark 0123456789 abcdefghijklmnopqrstuvwxyz'
 
-/** The Django that is measured, and whose rows the others write. */
+/** The Django version that is measured, and whose row format the others write. */
 export const DJANGO = '5.2'
 
 export interface Target {
   readonly name: string
-  /** `part`: the floor with one part that ours has. */
+  /** `part`: the floor with one library of the service. */
   readonly kind: 'ours' | 'django' | 'peer' | 'floor' | 'part'
-  /** Django's own rows, signed and compressed; else a table of the peer's, and the column that holds its JSON. */
+  /** Django's rows, signed and compressed; or the peer's own table, with the column of its JSON. */
   readonly rows: 'django' | { readonly table: string; readonly key: string; readonly column: string }
   start(scope: Scope, databaseUrl: string): Promise<RunningTarget>
 }
 
 export interface RunningTarget {
   readonly port: number
-  /** Its processes. */
+  /** The ids of its processes. */
   pids(): readonly number[]
-  /** What it has printed so far. */
+  /** Its output so far. */
   output(): string
   stop(): Promise<void>
 }
 
-/** What a user would choose between, ours first. */
+/** The alternatives of a user; the service comes first. */
 export const TARGETS: readonly Target[] = [
   { name: 'koa-django-sessions', kind: 'ours', rows: 'django', start: startOurs },
   { name: 'Django, gunicorn 2 × 4 threads', kind: 'django', rows: 'django', start: startGunicorn },
@@ -76,18 +76,18 @@ function peer(name: string, file: string, rows: Target['rows']): Target {
   }
 }
 
-/** Where our service is bundled for the benchmark, as `npm run build` does it. */
+/** The folder of the service's bundle for the benchmark, made as by `npm run build`. */
 export const BUNDLE: string = join(cacheFolder, 'bundle-of-bench')
 
 export interface OursOptions {
   readonly cwd?: string
-  /** What Node is to run: the bundle unless given. */
+  /** The file that Node runs. Default: the bundle. */
   readonly main?: string
 }
 
 /**
- * The real service, started as docs/operations.md says for a supervisor, its log and metrics on; without a URL on its
- * embedded demo.
+ * Starts the real service as docs/operations.md describes for a supervisor, with its log and metrics. Without a URL it uses
+ * the embedded demo.
  */
 export function startOurs(
   scope: Scope,
@@ -112,7 +112,7 @@ export function startOurs(
   })
 }
 
-/** Those that `npm start` gives to Node. */
+/** Node's flags in `npm start`. */
 function ourFlags(): string[] {
   const { scripts } = JSON.parse(readFileSync(join(projectFolder, 'package.json'), 'utf8'))
   return String(scripts.start).match(/--\S+/g) ?? []
@@ -146,11 +146,11 @@ async function startGunicorn(scope: Scope, databaseUrl: string): Promise<Running
 interface ServerOptions {
   readonly env: Readonly<Record<string, string>>
   readonly cwd?: string
-  /** The port that its output tells, once it does. */
+  /** Finds the port in its output; undefined until it is printed. */
   readonly port: (output: string) => string | undefined
 }
 
-/** Its output goes to a file, as a supervisor's would: nobody of the benchmark has to read it meanwhile. */
+/** Starts a server with its output in a file, as under a supervisor, so that the benchmark need not read it meanwhile. */
 async function startServer(
   scope: Scope,
   program: string,

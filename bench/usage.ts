@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 /** Linux counts a process's time in hundredths of a second, on every architecture (`getconf CLK_TCK`). */
 const TICKS = 100
 
-/** Seconds of CPU that these processes have taken so far, their threads included. Linux only. */
+/** Seconds of CPU that these processes have used so far, including their threads. Linux only. */
 export function cpuSeconds(pids: readonly number[]): number {
   return sum(pids, (pid) => {
     const [userTicks, systemTicks] = statOf(pid).slice(11, 13).map(Number)
@@ -11,7 +11,7 @@ export function cpuSeconds(pids: readonly number[]): number {
   })
 }
 
-/** MiB that these processes hold in memory; what several of them share is counted for each. */
+/** Resident memory of these processes in MiB; shared memory is counted for each process. */
 export function residentMegabytes(pids: readonly number[]): number {
   return sum(pids, (pid) => {
     const [, kilobytes] = /^VmRSS:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
@@ -19,7 +19,7 @@ export function residentMegabytes(pids: readonly number[]): number {
   })
 }
 
-/** The process and its children: a server that forks its workers. */
+/** The process and its children, for a server that forks workers. */
 export function processTree(pid: number): number[] {
   const children = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && parentOf(name) === pid)
   return [pid, ...children.flatMap((child) => processTree(Number(child)))]
@@ -33,7 +33,7 @@ function parentOf(pid: string): number | null {
   }
 }
 
-/** The fields of /proc/PID/stat behind the program's name, which may hold blanks: state, parent, … */
+/** The fields of /proc/PID/stat after the program's name, which may contain spaces: state, parent, … */
 function statOf(pid: number | string): string[] {
   const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
   return text.slice(text.lastIndexOf(')') + 2).split(' ')

@@ -1,15 +1,15 @@
-/** What the home page of any target says; its markup is ours, or LocalLibrary's own. */
+/** The values on a target's home page, in the markup of the service or of LocalLibrary. */
 export interface Page {
   readonly books: number
   readonly copies: number
   readonly copiesAvailable: number
   readonly authors: number
   readonly numVisits: number
-  /** `name=value`: what the visitor holds after it. */
+  /** The visitor's cookie afterwards, as `name=value`. */
   readonly cookie: string
 }
 
-/** @throws Error for a page that is not the library's home page. */
+/** Requests the home page. @throws Error if the answer is another page. */
 export async function visit(port: number, cookie = ''): Promise<Page> {
   const response = await fetch(`http://127.0.0.1:${port}/catalog/`, {
     headers: cookie === '' ? {} : { cookie },

@@ -1,4 +1,4 @@
-/** express, express-session and connect-session-knex, all else by Knex. */
+/** express, express-session and connect-session-knex; other statements through Knex. */
 import { ConnectSessionKnexStore } from 'connect-session-knex'
 import express from 'express'
 import session from 'express-session'

@@ -36,7 +36,7 @@ export function createRowCodec(secretKey: string): {
   }
 }
 
-/** As in Django's expire_date: UTC, without its zone. */
+/** A date as in Django's expire_date: UTC, without a time zone. */
 export function inTwoWeeks(): string {
   return column(Date.now() + 1_209_600_000)
 }

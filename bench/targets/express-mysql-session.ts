@@ -1,4 +1,4 @@
-/** express, express-session and express-mysql-session, all else by mysql2. */
+/** express, express-session and express-mysql-session; other statements through mysql2. */
 import express from 'express'
 import mySqlStore from 'express-mysql-session'
 import session from 'express-session'
@@ -32,7 +32,7 @@ app.get('/catalog/', async (request, response) => {
   request.session.num_visits = numVisits
   response.type('html').send(page(counts, numVisits))
 })
-await store.onReady() // it makes its table meanwhile
+await store.onReady() // until its table is created
 serve(app)
 
 async function count(statement: string): Promise<number> {

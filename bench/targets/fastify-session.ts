@@ -1,4 +1,4 @@
-/** fastify and @fastify/session with the store of express-mysql-session, all else by mysql2. */
+/** fastify and @fastify/session with the store of express-mysql-session; other statements through mysql2. */
 import fastifyCookie from '@fastify/cookie'
 import fastifySession from '@fastify/session'
 import mySqlStore from 'express-mysql-session'
@@ -22,7 +22,7 @@ const app = fastify()
 app.register(fastifyCookie)
 app.register(fastifySession, {
   secret: secretKey,
-  // Its promises are not waited for: fastify's plugin calls it with callbacks, which it takes too.
+  // Its promises are not used: fastify's plugin passes callbacks, which the store also supports.
   store: store as never,
   saveUninitialized: false,
   cookie: { secure: false, maxAge: 1_209_600_000 },
@@ -33,7 +33,7 @@ app.get('/catalog/', async (request, reply) => {
   request.session.num_visits = numVisits
   return reply.type('text/html; charset=utf-8').send(page(counts, numVisits))
 })
-await store.onReady() // it makes its table meanwhile
+await store.onReady() // until its table is created
 await app.listen({ host: '127.0.0.1', port: 0 })
 announce(app.server.address())
 

@@ -1,4 +1,4 @@
-/** The floor, its statements as texts on Knex's pool and driver, without the builder: as ours are. */
+/** The floor with SQL texts on Knex's pool and driver, without the query builder, as in the service. */
 import knex from 'knex'
 import { runStatement, selectRows } from '../../src/sql/executor.ts'
 import { ALL_COUNTS, INSERT, LOAD, pageByHand, serveFloor, UPDATE } from './floor-server.ts'

@@ -1,4 +1,4 @@
-/** The floor, its statements built by Knex's query builder, on Knex's pool. */
+/** The floor with Knex's query builder and pool. */
 import knex from 'knex'
 import { ALL_COUNTS, pageByHand, serveFloor } from './floor-server.ts'
 import { databaseUrl, POOL_SIZE } from './site.ts'

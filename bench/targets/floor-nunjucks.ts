@@ -1,4 +1,4 @@
-/** The floor, its page rendered by Nunjucks. */
+/** The floor with its page rendered by Nunjucks. */
 import { mysqlParts, serveFloor } from './floor-server.ts'
 import { createPage } from './site.ts'
 

@@ -1,15 +1,15 @@
 /**
- * The floor: node:http, mysql2 and a page that is put together by hand. Sessions are Django's, signed and compressed;
- * the counts are one statement, shared by the requests that wait, as ours are. It lacks all else: what is saved is saved
- * blindly, and nothing is checked, merged, repeated, limited, logged or measured. Its parts can be exchanged, to see what
- * another way costs.
+ * The floor: node:http, mysql2 and a hand-written page. Sessions are Django's, signed and compressed. The counts are one
+ * statement, shared by the requests that wait, as in the service. It does nothing else: saves overwrite without a
+ * comparison, and nothing is checked, merged, retried, limited, logged or measured. Its parts can be exchanged, to
+ * measure the cost of an alternative.
  */
 import mysql, { type RowDataPacket } from 'mysql2/promise'
 import { column, createRowCodec, inTwoWeeks, newSessionKey } from './django-rows.ts'
 import { COUNTS, type Counts, createPage, databaseUrl, POOL_SIZE, secretKey, serve } from './site.ts'
 
 export interface FloorParts {
-  /** The live row's `session_data`. */
+  /** Resolves to `session_data` of the live row. */
   load(key: string, now: string): Promise<string | undefined>
   insert(key: string, data: string, expireDate: string): Promise<unknown>
   update(key: string, data: string, expireDate: string): Promise<unknown>
@@ -26,7 +26,7 @@ export const ALL_COUNTS: string = `SELECT ${Object.entries(COUNTS)
   .map(([name, statement]) => `(${statement}) AS ${name}`)
   .join(', ')}`
 
-/** By mysql2's own pool. */
+/** The parts with mysql2's own pool. */
 export function mysqlParts(): FloorParts {
   const db = mysql.createPool({ uri: databaseUrl, connectionLimit: POOL_SIZE, dateStrings: true })
   return {
@@ -89,7 +89,7 @@ export function serveFloor(parts: FloorParts, page: (counts: Counts, numVisits: 
   })
 }
 
-/** The page in parts, cut where its numbers stand: what one would write by hand, byte for byte the page of all others. */
+/** The page split at its numbers, as in hand-written code; byte for byte the page of the other targets. */
 export function pageByHand(): (counts: Counts, numVisits: number) => string {
   const numbers = { books: 900001, copies: 900002, copiesAvailable: 900003, authors: 900004 }
   const [a, b, c, d, e, f] = createPage()(numbers, 900005).split(/9000\d\d/)

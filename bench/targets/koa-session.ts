@@ -1,4 +1,4 @@
-/** koa and koa-session with a store by Knex on Django's own rows: the peer that signs and compresses as Django does. */
+/** koa and koa-session with a Knex store on Django's rows: the peer that signs and compresses as Django does. */
 import knex from 'knex'
 import Koa from 'koa'
 import koaSession from 'koa-session'
@@ -44,7 +44,7 @@ app.use(async (ctx) => {
     count('catalog_bookinstance', { status: 'a' }),
     count('catalog_author'),
   ])
-  // In this repository Koa's types say that it is a session of ours.
+  // In this repository, `ctx.session` has this package's type.
   const session = ctx.session as unknown as SessionObject
   const numVisits = Number(session.num_visits ?? 0) + 1
   session.num_visits = numVisits

@@ -3,14 +3,14 @@ import type { AddressInfo } from 'node:net'
 import { readAssets } from '../../src/service/pages/assets.ts'
 import { createTemplates } from '../../src/service/pages/templates.ts'
 
-/** What each target is told by the benchmark that starts it. */
+/** Set by the benchmark for each target. */
 export const databaseUrl: string = process.env.DATABASE_URL ?? ''
 export const secretKey: string = process.env.SECRET_KEY ?? ''
 
-/** Connections to the database: as many as ours has. */
+/** Connections to the database: as many as the service has. */
 export const POOL_SIZE = 10
 
-/** The numbers of the home page, each asked for by a statement of its own, as LocalLibrary does. */
+/** The counts of the home page, one statement each, as in LocalLibrary. */
 export const COUNTS = {
   books: 'SELECT COUNT(*) AS total FROM catalog_book',
   copies: 'SELECT COUNT(*) AS total FROM catalog_bookinstance',
@@ -20,7 +20,7 @@ export const COUNTS = {
 
 export type Counts = Record<keyof typeof COUNTS, number>
 
-/** Asks for the four at once; `ask` gives one statement's number. */
+/** Runs the four statements at the same time; `ask` returns the number of one. */
 export async function countAll(ask: (statement: string) => Promise<number>): Promise<Counts> {
   const [books, copies, copiesAvailable, authors] = await Promise.all([
     ask(COUNTS.books),
@@ -31,14 +31,14 @@ export async function countAll(ask: (statement: string) => Promise<number>): Pro
   return { books, copies, copiesAvailable, authors }
 }
 
-/** The page that our service shows, by its own templates: nobody has more to render than anybody else. */
+/** The page of the service, with its templates, so that all targets render the same. */
 export function createPage(): (counts: Counts, numVisits: number) => string {
   const assets = readAssets()
   const templates = createTemplates({ stylesUrl: assets.styles.url, iconUrl: assets.icon.url, version: '' })
   return (counts, numVisits) => templates.render('index.html', { counts, numVisits, layout: LAYOUT })
 }
 
-/** What the templates want beside the numbers (src/service/pages/layout.ts): nobody is logged in. */
+/** The layout of an anonymous visitor (src/service/pages/layout.ts). */
 const LAYOUT = {
   links: {
     home: '/catalog/',
