@@ -35,7 +35,7 @@ export function createConnector({ url, ca, timeout }: ConnectorOptions): () => P
       resolve(keepReading(socket))
     })
     const timer = setTimeout(() => {
-      reject(new UpstreamTimeout(`no connection was made within ${timeout} ms`))
+      reject(new UpstreamTimeout(`no connection was established within ${timeout} ms`))
       socket.destroy()
     }, timeout)
     socket.on('error', (error) => {
@@ -66,7 +66,7 @@ function dialerOf(url: string, ca: string | undefined): (onOpen: () => void) => 
 
 function failureOf(cause: Error, socket: Socket): Error {
   if (!(socket instanceof TLSSocket) || !socket.authorizationError)
-    return new UpstreamUnavailable('no connection to the upstream was made', { cause })
+    return new UpstreamUnavailable('no connection to the upstream could be established', { cause })
   const message = `the upstream's certificate is refused: ${cause.message}`
   return new UpstreamUnavailable(`${message}; see DJANGO_UPSTREAM and DJANGO_UPSTREAM_CA`, { cause })
 }

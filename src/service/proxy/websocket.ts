@@ -136,7 +136,7 @@ export function createUpgrade({
       if (socket.destroyed) leave()
       else socket.once('close', leave)
       outgoing.setTimeout(timeout, () => {
-        outgoing.destroy(new UpstreamTimeout(`no WebSocket was made within ${timeout} ms`))
+        outgoing.destroy(new UpstreamTimeout(`the WebSocket handshake was not answered within ${timeout} ms`))
       })
       outgoing.on('error', (error) => reject(failureOf(error)))
       outgoing.once('close', () => reject(failureOf(null)))
@@ -197,11 +197,11 @@ export function isWebSocket(request: IncomingMessage): boolean {
  * Returns the function that stops this.
  */
 function watch(socket: Socket): () => void {
-  const look = () => {
+  const readAhead = () => {
     if (socket.readableLength === 0) socket.read() // Otherwise the end of the stream is not reported.
   }
-  socket.on('readable', look)
-  return () => void socket.off('readable', look)
+  socket.on('readable', readAhead)
+  return () => void socket.off('readable', readAhead)
 }
 
 /** A response on a connection that the HTTP server has handed over. It is the last one; later requests are ignored. */

@@ -21,7 +21,7 @@ export function limitTime(
     const milliseconds = typeof timeout === 'number' ? timeout : timeout(ctx)
     return withDeadline(Promise.resolve(middleware(ctx, next)), milliseconds, {
       onLate() {
-        throw new RequestTimeout(`the page was not made within ${milliseconds} ms`)
+        throw new RequestTimeout(`the page was not ready within ${milliseconds} ms`)
       },
     })
   }

@@ -582,7 +582,7 @@ test('an upstream that does not accept the connection is a 504', async (t) => {
   await Promise.race(queued)
   const { url, log } = await startBefore(t, `http://127.0.0.1:${port}`, { connectTimeout: 200 })
   t.is((await fetch(`${url}/x`)).status, 504)
-  t.regex(String((await log.next('http.failure')).message), /no connection was made within 200 ms/)
+  t.regex(String((await log.next('http.failure')).message), /no connection was established within 200 ms/)
 })
 
 test('the upstream may listen on a Unix socket', async (t) => {
