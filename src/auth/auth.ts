@@ -26,46 +26,47 @@ import { normalizeUsername } from './username.ts'
 export interface AuthOptions {
   readonly db: Knex
   readonly database: DatabaseKind
-  /** How this site writes dates, `last_login` among them. */
+  /** How this site stores dates, including `last_login`. */
   readonly dates: DateColumn
   /** SECRET_KEY, then SECRET_KEY_FALLBACKS. */
   readonly secretKeys: readonly [SecretKey, ...SecretKey[]]
   readonly profile: VersionProfile
-  /** AUTHENTICATION_BACKENDS; ModelBackend unless given. */
+  /** AUTHENTICATION_BACKENDS, as dotted paths; default: ModelBackend. */
   readonly backends?: readonly string[]
   readonly userModel?: UserModelOptions
   /**
-   * How the model makes `_auth_user_hash`; `django` unless given. With `none` every session of a user counts, with
-   * `custom` none does, and `login` throws.
+   * How the user model computes `_auth_user_hash`; default: `django`. With `none` no hash is checked, so every session
+   * that names a user is accepted. With `custom` the hash cannot be checked here: visitors are anonymous, and `login`
+   * throws.
    */
   readonly sessionHash?: SessionHashRule
-  /** PASSWORD_HASHERS; those of Django's own settings unless given. */
+  /** PASSWORD_HASHERS, as dotted paths; default: Django's default list. */
   readonly passwordHashers?: readonly string[]
   readonly now?: () => Date
-  /** Called for a password that is stored in a way that is not verified here: that user cannot log in here. */
+  /** Called when a stored password uses a format that cannot be verified here: that user cannot log in here. */
   readonly onPasswordRefused?: (userId: string, refusal: PasswordRefusal) => void
   /**
-   * Called for a session whose user cannot be verified and so is nobody here, at most once a minute for each reason;
-   * `process.emitWarning` unless given.
+   * Called when a session's user cannot be verified and the visitor is therefore anonymous here; at most once a minute
+   * for each reason. Default: `process.emitWarning`.
    */
   readonly onUnverified?: (problem: UnverifiedUser) => void
-  /** What an error of the database becomes before a request meets it. */
+  /** Converts an error of the database before it reaches the caller; default: unchanged. */
   readonly mapFailure?: (error: unknown) => unknown
 }
 
 export interface Credentials {
-  /** As the visitor typed it. */
+  /** As the visitor typed it; `authenticate` normalizes it. */
   readonly username: string
   readonly password: string
 }
 
-/** None of AUTHENTICATION_BACKENDS takes a name and a password here. */
+/** No backend in AUTHENTICATION_BACKENDS supports login by name and password here. */
 export class NoPasswordBackend extends Error {
   override name = 'NoPasswordBackend'
   readonly code: string = 'ERR_NO_PASSWORD_BACKEND'
 }
 
-/** AUTH_SESSION_HASH is custom: what Django would accept is not known here. */
+/** AUTH_SESSION_HASH is `custom`: the hash that Django would accept is not known here. */
 export class UnknownSessionHash extends Error {
   override name = 'UnknownSessionHash'
   readonly code: string = 'ERR_UNKNOWN_SESSION_HASH'
@@ -73,45 +74,48 @@ export class UnknownSessionHash extends Error {
 
 export interface AuthenticateOptions {
   /**
-   * Called once the name was looked up and before the password is looked at, with a text that is the same for all
-   * spellings that find this user, or would find one. What it throws ends the try: this is where tries are counted.
+   * Called after the name was looked up and before the password is checked, so that login attempts can be counted. The
+   * text is the same for every spelling that the database treats as this name, whether such a user exists or not. An
+   * error that it throws ends the attempt.
    */
   readonly onAccount?: (account: string) => void
 }
 
 /**
- * Who a session says its visitor is, and whether its `_auth_user_hash` bears that out: `wrong` where the session is to be
- * flushed, `unverified` where nothing shows yet that our rule and key are Django's, and it is to stay.
+ * The user that a session names, and the result of checking its `_auth_user_hash`. `current` and `fallback`: it matches
+ * with SECRET_KEY or with one of SECRET_KEY_FALLBACKS. `wrong`: the session must be flushed. `unverified`: the session
+ * must stay, because it is not yet proven that this process uses Django's hash rule and key.
  */
 export type Identity =
   | { readonly user: User; readonly verdict: 'current' | 'fallback' }
   | { readonly user: AnonymousUser; readonly verdict: 'nobody' | 'unverified' | 'wrong' }
 
-/** Django's `django.contrib.auth` on the sessions and the user table that both sides share. */
+/** Django's `django.contrib.auth`, on the sessions and the user table that are shared with Django. */
 export interface Auth {
-  /** Who the visitor is, without a change to the session: for where no cookie can be set, as on a WebSocket. */
+  /** Returns the visitor and leaves the session unchanged: for connections that cannot set a cookie, such as a WebSocket. */
   identify(session: Session): Promise<Identity>
   /**
-   * Who the visitor is. A session whose hash does not verify is flushed (the password was changed), once another has
-   * verified; one whose hash was made with a fallback key gets a new key and a new hash. An unknown, inactive or
-   * unverified user is nobody, and the session stays.
+   * Returns the visitor. A session whose hash does not match is flushed (the password was changed), provided that the
+   * hash of another session has matched before. A session whose hash was made with a fallback key gets a new session
+   * key and a new hash. For an unknown, inactive or unverified user the visitor is anonymous, and the session stays.
    * @throws {UnusableUserTable}
    */
   getUser(session: Session): Promise<User | AnonymousUser>
   /**
-   * The user with this name and password, or null; it takes as long where there is no such user. The name is what
-   * Django's login form makes of it (no blanks around it, NFKC); whether its case counts is for the database to say.
+   * Returns the user with this name and password, or null. Takes the same time when the user does not exist. The name is
+   * normalized as in Django's login form (stripped, NFKC); the database's collation decides whether case matters.
    * @throws {NoPasswordBackend} {PasswordsBusy} {UnusableUserTable}
    */
   authenticate(credentials: Credentials, options?: AuthenticateOptions): Promise<User | null>
   /**
-   * Makes the session this user's: a new key, where nobody was logged in; a new, empty session, where somebody else was.
-   * `rotateToken` is called in Django's order, after the session has changed.
+   * Logs the user in. If no user was logged in, the session gets a new key and keeps its data; if another user was logged
+   * in, it is flushed. `rotateToken` is called in Django's order, after the session has changed.
    * @throws {UnknownSessionHash}
    */
   login(session: Session, user: User, options?: LoginOptions): Promise<void>
   /**
-   * Keeps this session logged in after its user's password was changed in the database; all others of the user end.
+   * Keeps this session logged in after its user's password was changed in the database; all other sessions of the user
+   * end.
    * @throws {UnknownSessionHash}
    */
   updateSessionAuthHash(session: Session, user: User): Promise<void>
@@ -120,19 +124,23 @@ export interface Auth {
 }
 
 export interface LoginOptions {
-  /** Of AUTHENTICATION_BACKENDS; the one that let the user in unless given. */
+  /** One of AUTHENTICATION_BACKENDS; default: the backend that authenticated the user. */
   readonly backend?: string
-  /** Gives the visitor a new CSRF token. Source: django/middleware/csrf.py, rotate_token. */
+  /** Issues a new CSRF token. Source: django/middleware/csrf.py, rotate_token. */
   readonly rotateToken?: (() => unknown) | undefined
 }
 
 const BACKEND_SESSION_KEY = '_auth_user_backend'
 const LANGUAGE_SESSION_KEY = '_language'
 
-const nobody: Identity = { user: anonymousUser, verdict: 'nobody' }
+const anonymous: Identity = { user: anonymousUser, verdict: 'nobody' }
 const unverified: Identity = { user: anonymousUser, verdict: 'unverified' }
 
-/** Source: django/contrib/auth/__init__.py; backends.py, ModelBackend. @throws {InvalidUserModel} */
+/**
+ * Creates the functions of `django.contrib.auth` for one site.
+ * Source: django/contrib/auth/__init__.py; backends.py, ModelBackend.
+ * @throws {InvalidUserModel}
+ */
 export function createAuth({
   db,
   database,
@@ -156,65 +164,67 @@ export function createAuth({
     ...(passwordHashers !== undefined && { hashers: passwordHashers }),
   })
   const backends = new Map(paths.map((path) => [path, backendOf(path)]))
-  const willing = [...backends.values()].filter(({ takesPasswords }) => takesPasswords)
+  const passwordBackends = [...backends.values()].filter(({ takesPasswords }) => takesPasswords)
   const noPasswords = whyNoPasswords(paths, { password: model.columns.password, sessionHash })
   const proofs = createHashProofs()
-  const tellUnverified = createUnverifiedLog(onUnverified)
+  const reportUnverified = createUnverifiedLog(onUnverified)
 
   /** Source: backends.py, user_can_authenticate. */
-  function admitted(row: UserRow | null, { path, rejectsInactive }: Backend): User | null {
+  function acceptedUser(row: UserRow | null, { path, rejectsInactive }: Backend): User | null {
     if (row === null) return null
     const user = createUser(row, { backend: path, model, rows })
     return user.isActive || !rejectsInactive ? user : null
   }
 
   async function identify(session: Session): Promise<Identity> {
-    if (!session.has(SESSION_KEY)) return nobody
+    if (!session.has(SESSION_KEY)) return anonymous
     if (sessionHash === 'custom') return unverified
     const id = userId(session.get(SESSION_KEY), model.idType)
     const backend = backends.get(String(session.get(BACKEND_SESSION_KEY)))
-    if (id === null) tellUnverified('id')
-    else if (backend === undefined) tellUnverified('backend')
-    if (id === null || backend === undefined) return nobody
-    const user = admitted(await rows.findById(id), backend)
-    if (user === null) return nobody
+    if (id === null) reportUnverified('id')
+    else if (backend === undefined) reportUnverified('backend')
+    if (id === null || backend === undefined) return anonymous
+    const user = acceptedUser(await rows.findById(id), backend)
+    if (user === null) return anonymous
     if (sessionHash === 'none') return { user, verdict: 'current' }
     const verdict = hashes.verify(encodedPasswordOf(user), session.get(HASH_SESSION_KEY))
     if (verdict !== 'wrong') {
       proofs.add(session)
       return { user, verdict }
     }
-    if (proofs.vouchFor(session)) return { user: anonymousUser, verdict }
-    tellUnverified('hash')
+    if (proofs.isMismatchConclusive(session)) return { user: anonymousUser, verdict }
+    reportUnverified('hash')
     return unverified
   }
 
-  /** '' where Django, too, writes no hash. */
+  /** '' when the user model has no `get_session_auth_hash`: Django's login stores '' then, too. */
   function hashOf(password: string | null): string {
     if (sessionHash === 'custom')
       throw new UnknownSessionHash(
-        'AUTH_SESSION_HASH is custom: Django would throw away a session that was logged in here; log in there',
+        'AUTH_SESSION_HASH is custom: Django would flush a session that was logged in here; send the visitor to the login page of Django',
       )
     return sessionHash === 'none' ? '' : hashes.create(password)
   }
 
-  /** A session in which `login` may write; the visitor keeps what is in it unless it is another user's. */
-  async function makeRoom(session: Session, user: User, hash: string): Promise<void> {
+  /** Makes the session ready for `login`. Its data stays, unless it belongs to another user. */
+  async function prepareForLogin(session: Session, user: User, hash: string): Promise<void> {
     if (!session.has(SESSION_KEY)) return session.cycleKey()
-    const isTheirs = userId(session.get(SESSION_KEY), model.idType) === user.id
+    const isSameUser = userId(session.get(SESSION_KEY), model.idType) === user.id
     const stored = session.get(HASH_SESSION_KEY, '')
-    if (isTheirs && (hash === '' || (typeof stored === 'string' && constantTimeCompare(stored, hash)))) return
-    if (!isTheirs || proofs.vouchFor(session)) return session.flush()
-    // Unlike Django: its hash may be right, and our rule or key wrong.
+    if (isSameUser && (hash === '' || (typeof stored === 'string' && constantTimeCompare(stored, hash))))
+      return
+    if (!isSameUser || proofs.isMismatchConclusive(session)) return session.flush()
+    // Unlike Django: the stored hash may be right, and our rule or key wrong.
     await session.cycleKey()
     for (const key of [SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY]) session.pop(key, null)
   }
 
   /**
-   * Django's requests at once each make a session of their own of it. Here the first gets the new key, which its browser
-   * holds from then on, and one that comes too late goes on with what it has read.
+   * Writes a new hash under a new session key. When several requests of one session do this at the same time, Django
+   * creates a session for each of them. Here only the first creates one, and its browser gets that key; the others
+   * continue with the session that they have read.
    */
-  async function renew(session: Session, hash: string): Promise<void> {
+  async function renewHash(session: Session, hash: string): Promise<void> {
     const isUntouched = !session.modified
     try {
       await session.cycleKey()
@@ -232,7 +242,7 @@ export function createAuth({
     async getUser(session) {
       const { user, verdict } = await identify(session)
       if (verdict === 'wrong') await session.flush()
-      if (verdict === 'fallback') await renew(session, hashes.create(encodedPasswordOf(user)))
+      if (verdict === 'fallback') await renewHash(session, hashes.create(encodedPasswordOf(user)))
       return user
     },
 
@@ -248,13 +258,15 @@ export function createAuth({
       const { isCorrect, refusal } = await passwords.check(password, passwordIn(row, model) ?? '')
       if (refusal !== null) onPasswordRefused(row.id, refusal)
       if (!isCorrect) return null
-      return willing.map((backend) => admitted(row, backend)).find((user) => user !== null) ?? null
+      return (
+        passwordBackends.map((backend) => acceptedUser(row, backend)).find((user) => user !== null) ?? null
+      )
     },
 
     async login(session, user, { backend = user.backend, rotateToken } = {}) {
       const hash = hashOf(encodedPasswordOf(user))
-      await makeRoom(session, user, hash)
-      session.set(HASH_SESSION_KEY, hash) // first: see createHashProofs
+      await prepareForLogin(session, user, hash)
+      session.set(HASH_SESSION_KEY, hash) // before the id: createHashProofs tells by the order who logged in
       session.set(SESSION_KEY, user.id)
       session.set(BACKEND_SESSION_KEY, backend)
       proofs.add(session)

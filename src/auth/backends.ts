@@ -1,36 +1,37 @@
 import type { SessionHashRule } from '../django/auth-hash.ts'
 
-/** What a backend of AUTHENTICATION_BACKENDS does here. */
+/** How an entry of AUTHENTICATION_BACKENDS behaves here. */
 export interface Backend {
-  /** Its dotted path, as the session holds it. */
+  /** Its dotted path, as stored in the session. */
   readonly path: string
-  /** Whether it takes a name and a password. */
+  /** Whether it authenticates by name and password. */
   readonly takesPasswords: boolean
-  /** Whether users with `is_active=False` are nobody to it. */
+  /** Whether it rejects users with `is_active=False`. */
   readonly rejectsInactive: boolean
 }
 
 export const MODEL_BACKEND = 'django.contrib.auth.backends.ModelBackend'
 
 /**
- * Source: django/contrib/auth/backends.py. A backend that is not Django's own counts as a ModelBackend for the sessions
- * that it began, but takes no passwords here: what it would ask for first is not known.
+ * Returns how the backend at this dotted path behaves. A backend that is not part of Django is treated as a ModelBackend
+ * for sessions that it logged in, but does not accept passwords here: its own further conditions are not known.
+ * Source: django/contrib/auth/backends.py.
  */
 export function backendOf(path: string): Backend {
   const [takesPasswords, rejectsInactive] = BACKENDS[path] ?? [false, true]
   return { path, takesPasswords, rejectsInactive }
 }
 
-/** Why no visitor can log in here with a name and a password; null where one can. */
+/** Returns why login by name and password is not possible here; null if it is possible. */
 export function whyNoPasswords(
   paths: readonly string[],
   { password, sessionHash }: { password: string | null | undefined; sessionHash: SessionHashRule },
 ): string | null {
   if (sessionHash === 'custom')
-    return 'AUTH_SESSION_HASH is custom: Django would throw away a session that was logged in here'
-  if (password === null) return 'AUTH_USER_PASSWORD_COLUMN is None: the user model has no passwords'
+    return 'AUTH_SESSION_HASH is custom: Django would flush a session that was logged in here'
+  if (password === null) return 'AUTH_USER_PASSWORD_COLUMN is None: the user model has no password field'
   if (paths.some((path) => backendOf(path).takesPasswords)) return null
-  return `none of AUTHENTICATION_BACKENDS takes passwords here; ${MODEL_BACKEND} does, where it is one of them`
+  return `no backend in AUTHENTICATION_BACKENDS accepts passwords here; if Django uses ${MODEL_BACKEND}, add it, as in settings.py`
 }
 
 const BACKENDS: Readonly<Record<string, readonly [takesPasswords: boolean, rejectsInactive: boolean]>> = {

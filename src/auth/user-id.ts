@@ -1,9 +1,9 @@
 import type { UserIdType } from './user-model.ts'
 
 /**
- * The primary key that this value names, as `_auth_user_id` holds it: decimal digits, a UUID in small letters with
- * dashes, or the text itself. Null for one that no user can have.
- * Unlike Django, which answers 500 for `'abc'` where the key is an integer: its visitor is nobody, and stays so.
+ * Returns the primary key in the form in which `_auth_user_id` stores it: decimal digits, a lower-case UUID with dashes,
+ * or the text itself. Null for a value that cannot be a primary key of this type.
+ * Unlike Django, which answers 500 for `'abc'` where the primary key is an integer: here the visitor is anonymous.
  * Source: `to_python` and `value_to_string` of the fields in django/db/models/fields/__init__.py.
  */
 export function userId(value: unknown, type: UserIdType): string | null {
@@ -11,8 +11,8 @@ export function userId(value: unknown, type: UserIdType): string | null {
   return readers[type](String(value))
 }
 
-/** With all that Python takes around 32 digits; more braces would cost quadratic time. */
-const LONGEST_UUID = 100
+/** Leaves room for all that Python accepts around the 32 digits; many more braces would cost quadratic time. */
+const MAX_UUID_LENGTH = 100
 
 const readers: Readonly<Record<UserIdType, (text: string) => string | null>> = {
   integer(text) {
@@ -21,7 +21,7 @@ const readers: Readonly<Record<UserIdType, (text: string) => string | null>> = {
     return BigInt.asIntN(64, integer) === integer ? String(integer) : null
   },
   uuid(text) {
-    if (text.length > LONGEST_UUID) return null
+    if (text.length > MAX_UUID_LENGTH) return null
     const hex = text
       .replace(/^urn:/, '')
       .replace(/^uuid:/, '')

@@ -1,32 +1,32 @@
 import { quoted } from '../checks/quoted.ts'
 
-/** What AUTH_USER_MODEL is in the database. */
+/** The tables and columns of AUTH_USER_MODEL in the database. */
 export interface UserModel {
   readonly table: string
   readonly idColumn: string
   readonly idType: UserIdType
   readonly columns: UserColumns
-  /** Those of `columns` that were given, and so must be there. */
+  /** The columns that were set explicitly, and therefore must exist. */
   readonly givenColumns: ReadonlySet<UserColumn>
-  /** The tables of the model's `groups` and `user_permissions`, and the column of both that names the user. */
+  /** The tables of the model's `groups` and `user_permissions`, and the foreign key to the user in both. */
   readonly groupsTable: string
   readonly permissionsTable: string
   readonly userColumn: string
 }
 
-/** The columns that Django's rules ask for; null for what the model has not. */
+/** The columns that Django's rules about users need; null for a field that the model does not have. */
 export interface UserColumns {
-  /** Of USERNAME_FIELD. */
+  /** The column of USERNAME_FIELD. */
   readonly username: string
-  /** Null: `password = None` in the model. */
+  /** Null: the model says `password = None`. */
   readonly password: string | null
-  /** Null: `last_login = None` in the model. */
+  /** Null: the model says `last_login = None`. */
   readonly lastLogin: string | null
-  /** Null: every user is active, as AbstractBaseUser's `is_active = True` says. */
+  /** Null: every user is active, as with AbstractBaseUser's `is_active = True`. */
   readonly isActive: string | null
-  /** Null: nobody is. */
+  /** Null: no user is staff. */
   readonly isStaff: string | null
-  /** Null: the model has no PermissionsMixin. */
+  /** Null: the model does not use PermissionsMixin. */
   readonly isSuperuser: string | null
   readonly firstName: string | null
   readonly lastName: string | null
@@ -34,21 +34,21 @@ export interface UserColumns {
 
 export type UserColumn = keyof UserColumns
 
-/** What the primary key is to Django: a (Big)AutoField or another integer, a UUIDField, a CharField. */
+/** The type of the primary key: `integer` for an AutoField or another integer, `uuid` for UUIDField, `text` for CharField. */
 export type UserIdType = 'integer' | 'uuid' | 'text'
 
 export interface UserModelOptions {
-  /** AUTH_USER_MODEL, e.g. `accounts.User`; `auth.User` unless given. */
+  /** AUTH_USER_MODEL, e.g. `accounts.User`; default: `auth.User`. */
   readonly model?: string
-  /** The model's `db_table`, where it is not what Django makes of AUTH_USER_MODEL. */
+  /** The model's `db_table`; default: the name that Django derives from AUTH_USER_MODEL. */
   readonly table?: string
-  /** `id` unless given. */
+  /** Default: `id`. */
   readonly idColumn?: string
-  /** `integer` unless given. */
+  /** Default: `integer`. */
   readonly idType?: UserIdType
-  /** The model's USERNAME_FIELD; `username` unless given. */
+  /** The model's USERNAME_FIELD; default: `username`. */
   readonly usernameField?: string
-  /** Columns of other names than Django's fields, e.g. by `db_column`, and null for those that the model has not. */
+  /** Column names that differ from Django's field names, e.g. by `db_column`; null for fields that the model does not have. */
   readonly columns?: Partial<UserColumns>
 }
 
@@ -59,7 +59,7 @@ export class InvalidUserModel extends Error {
 }
 
 /**
- * The tables and columns of a user model, by Django's names for them.
+ * Returns the tables and columns of a user model, named as Django names them.
  * Source: django/db/models/options.py, contribute_to_class; django/db/models/fields/related.py, ManyToManyField.
  * @throws {InvalidUserModel}
  */
@@ -74,7 +74,7 @@ export function userModel({
   const [appLabel, name, ...rest] = model.split('.')
   if (!appLabel || !name || rest.length > 0) {
     throw new InvalidUserModel(
-      `AUTH_USER_MODEL ${quoted(model)} is no model; write app_label.ModelName, as in settings.py`,
+      `AUTH_USER_MODEL ${quoted(model)} is not a model; write app_label.ModelName, as in settings.py`,
     )
   }
   const modelName = name.toLowerCase()

@@ -5,29 +5,29 @@ import { userId } from './user-id.ts'
 import type { UserModel } from './user-model.ts'
 import { checkUserTable, requireColumns } from './user-table.ts'
 
-/** A row of the user table, as the driver gives it. */
+/** A row of the user table, as the driver returns it. */
 export interface UserRow {
-  /** As `_auth_user_id` holds it. */
+  /** In the form in which `_auth_user_id` stores it. */
   readonly id: string
   readonly columns: Readonly<Record<string, unknown>>
 }
 
-/** What one statement tells of a name. */
+/** The result of looking up a username with one statement. */
 export interface FoundByName {
   readonly row: UserRow | null
-  /** The same for all spellings that the database takes for this name, whether a user has it or not. */
+  /** Equal for all spellings that the database treats as the same name, whether such a user exists or not. */
   readonly nameKey: string
 }
 
-/** The user table, and the tables of permissions around it. */
+/** Queries on the user table and the permission tables. */
 export interface UserRows {
   findById(id: string): Promise<UserRow | null>
-  /** Whether case and accents count is for the database's collation to say, as in Django. */
+  /** The database's collation decides whether case and accents matter, as in Django. */
   findByUsername(username: string): Promise<FoundByName>
-  /** `app_label.codename` of each permission of this user, the user's own and those of the user's groups. */
+  /** `app_label.codename` of each permission of this user: those granted directly and those of the user's groups. */
   permissionsOf(id: string): Promise<ReadonlySet<string>>
   allPermissions(): Promise<ReadonlySet<string>>
-  /** Does nothing for a model without. */
+  /** Does nothing if the model has no `last_login`. */
   setLastLogin(user: UserRow, instant: Date): Promise<void>
 }
 
@@ -41,7 +41,10 @@ export interface UserRowsOptions {
 const ID_AS_TEXT = '_id_as_text'
 const NAME_KEY = '_name_key'
 
-/** Source: django/contrib/auth/backends.py, ModelBackend; django/contrib/auth/models.py, update_last_login. */
+/**
+ * Creates the queries for one user model.
+ * Source: django/contrib/auth/backends.py, ModelBackend; django/contrib/auth/models.py, update_last_login.
+ */
 export function createUserRows({ db, database, dates, model }: UserRowsOptions): UserRows {
   const { table, idColumn, idType, columns, groupsTable, permissionsTable, userColumn } = model
   const column = `${table}.${idColumn}`
@@ -49,7 +52,7 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
   const idAsText = db.raw(`${TEXT_OF[database]} AS ??`, [column, ID_AS_TEXT])
   let hasColumns = false
 
-  /** Null for a name that the column's character set cannot hold: no user has it. MySQL fails on it, MariaDB too. */
+  /** Null for a name that the column's character set cannot represent: no user has it. MySQL and MariaDB raise an error. */
   async function lookUp(username: string): Promise<Record<string, unknown> | null> {
     const named = db
       .select(`${table}.*`, idAsText, nameKeyOf(username))
@@ -63,7 +66,7 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     }
   }
 
-  /** Where the table was never as the model says, an error that tells so instead of the driver's. */
+  /** If the table never matched the model: throws UnusableUserTable, which says so, instead of the driver's error. */
   async function first(query: Knex.QueryBuilder): Promise<Record<string, unknown> | undefined> {
     try {
       return await query.first()
@@ -89,17 +92,17 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     return read(columns, text)
   }
 
-  /** A row comes in any case, so that a name that no user has costs no statement more. */
+  /** The LEFT JOIN returns a row even for an unknown name, so that an unknown name needs no further statement. */
   async function findByUsername(username: string): Promise<FoundByName> {
-    if (username.includes('\0')) return { row: null, nameKey: username } // no text to PostgreSQL; Django's forms refuse it
+    if (username.includes('\0')) return { row: null, nameKey: username } // invalid in PostgreSQL; Django's forms reject it
     const { [ID_AS_TEXT]: text, [NAME_KEY]: key, ...columns } = (await lookUp(username)) ?? {}
     const nameKey = typeof key === 'string' ? key : username
     return { row: text === null || text === undefined ? null : read(columns, text), nameKey }
   }
 
   /**
-   * Equal for what the column's collation takes for equal: its sort key on MySQL; on PostgreSQL a hash, which follows
-   * citext and nondeterministic collations. COALESCE gives the name the type and collation of the column.
+   * Equal for names that the column's collation treats as equal. On MySQL: the sort key. On PostgreSQL: a hash, which
+   * respects citext and nondeterministic collations. COALESCE gives the name the type and collation of the column.
    */
   function nameKeyOf(username: string): Knex.Raw {
     const name = [usernameColumn, literal(username), NAME_KEY]
@@ -108,11 +111,11 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     return db.raw('CAST(hash_array_extended(ARRAY[COALESCE(??, ?)], 0) AS text) AS ??', name)
   }
 
-  /** Values are written into the statement where a driver's own quoting could change what they mean. */
+  /** Values are written into the statement where binding them could change their meaning. */
   function isUser(name: string, id: string): Knex.Raw {
-    if (idType === 'integer') return db.raw(`?? = ${id}`, [name]) // a text would be compared as a float on MySQL
+    if (idType === 'integer') return db.raw(`?? = ${id}`, [name]) // MySQL would compare a string as a float
     if (idType === 'uuid') {
-      // char(32) on MySQL and SQLite, a type of its own on PostgreSQL and (since Django 5.0) MariaDB, which take both.
+      // char(32) on MySQL and SQLite; a UUID type on PostgreSQL and (since Django 5.0) MariaDB, which accepts both forms.
       return db.raw(`?? IN ('${id.replaceAll('-', '')}', '${id}')`, [name])
     }
     return isText(name, id)
@@ -122,7 +125,7 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     return db.raw('?? = ?', [name, literal(text)])
   }
 
-  /** mysql2 quotes with backslashes, even where sql_mode says that they quote nothing: no quotes, then. */
+  /** mysql2 escapes with backslashes even where sql_mode has NO_BACKSLASH_ESCAPES; a hex literal needs no escapes. */
   function literal(text: string): string | Knex.Raw {
     return database === 'mysql' ? db.raw(`_utf8mb4 x'${Buffer.from(text).toString('hex')}'`) : text
   }
@@ -161,7 +164,7 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
   }
 }
 
-/** Bigints are rounded by some drivers, texts are not. */
+/** Ids are selected as text, because some drivers round bigints. */
 const TEXT_OF: Readonly<Record<DatabaseKind, string>> = {
   mysql: 'CAST(?? AS CHAR)',
   postgresql: 'CAST(?? AS text)',

@@ -3,13 +3,13 @@ import type { DatabaseKind } from '../django/datetime.ts'
 import { isMissingTable, isPermissionDenied } from '../sql/driver-errors.ts'
 import type { UserColumn, UserModel } from './user-model.ts'
 
-/** The user table is not there, cannot be read, or lacks a column that the rules about users need. */
+/** The user table does not exist, cannot be read, or lacks a required column. */
 export class UnusableUserTable extends Error {
   override name = 'UnusableUserTable'
   readonly code: string = 'ERR_USER_TABLE'
 }
 
-/** For each column its setting, what the model calls it, and what a model without it is told. */
+/** For each column: its setting, its field in the model, and the advice for a model without that field. */
 const COLUMNS: Readonly<Record<UserColumn, { setting: string; of: string; without: string | null }>> = {
   username: { setting: 'AUTH_USERNAME_COLUMN', of: 'USERNAME_FIELD', without: null },
   password: {
@@ -22,11 +22,11 @@ const COLUMNS: Readonly<Record<UserColumn, { setting: string; of: string; withou
     of: 'is_active',
     without: 'None if the model has no such field and every user is active',
   },
-  isStaff: { setting: 'AUTH_USER_STAFF_COLUMN', of: 'is_staff', without: 'None if nobody is staff here' },
+  isStaff: { setting: 'AUTH_USER_STAFF_COLUMN', of: 'is_staff', without: 'None if no user is staff' },
   isSuperuser: {
     setting: 'AUTH_USER_SUPERUSER_COLUMN',
     of: 'is_superuser',
-    without: 'None if the model has no PermissionsMixin',
+    without: 'None if the model does not use PermissionsMixin',
   },
   lastLogin: {
     setting: 'AUTH_USER_LAST_LOGIN_COLUMN',
@@ -37,19 +37,19 @@ const COLUMNS: Readonly<Record<UserColumn, { setting: string; of: string; withou
   lastName: { setting: 'AUTH_USER_LAST_NAME_COLUMN', of: 'last_name', without: 'None' },
 }
 
-/** Where a guess would let somebody in: these must be there even if no setting names them. */
-const NEEDED: ReadonlySet<UserColumn> = new Set(['username', 'password', 'isActive'])
+/** Must exist even if no setting names them: a guess could let the wrong user in. */
+const REQUIRED: ReadonlySet<UserColumn> = new Set(['username', 'password', 'isActive'])
 
-/** What is off for everybody where the column is missing; names of people are not worth a word. */
-const MISSED: Readonly<Partial<Record<UserColumn, string>>> = {
-  isStaff: 'nobody is staff here',
-  isSuperuser: 'nobody has permissions here',
-  lastLogin: 'a login here does not set it',
+/** What does not work without an optional column. A missing first or last name is not worth a warning. */
+const EFFECT_IF_MISSING: Readonly<Partial<Record<UserColumn, string>>> = {
+  isStaff: 'no user is staff here',
+  isSuperuser: 'no user has permissions here',
+  lastLogin: 'a login here does not update it',
 }
 
 /**
- * Asks the database which columns the user table has, and gives a sentence for each that is missed but not needed.
- * @throws {UnusableUserTable} with what is missing, and the setting that mends it.
+ * Asks the database which columns the user table has. Returns a warning for each optional column that is missing.
+ * @throws {UnusableUserTable} if a required column is missing; the message names the setting to correct.
  */
 export async function checkUserTable({
   db,
@@ -63,26 +63,26 @@ export async function checkUserTable({
   const found = await columnsOf(db, database, model.table)
   if (found.length === 0) throw noTable(model)
   requireColumns(model, found)
-  return (Object.keys(MISSED) as UserColumn[])
+  return (Object.keys(EFFECT_IF_MISSING) as UserColumn[])
     .filter((column) => isMissing(model, column, found))
-    .map((column) => `${problemOf(model, column)}, and ${MISSED[column]}; ${remedyOf(column)}`)
+    .map((column) => `${problemOf(model, column)}, so ${EFFECT_IF_MISSING[column]}; ${remedyOf(column)}`)
 }
 
-/** @throws {UnusableUserTable} unless what the rules need is among these columns of the user table. */
+/** @throws {UnusableUserTable} if a required column is not among these columns of the user table. */
 export function requireColumns(model: UserModel, found: readonly string[]): void {
   const problems = [
     ...(found.includes(model.idColumn)
       ? []
       : [
-          `the user table ${model.table} has no column ${model.idColumn}; set AUTH_USER_ID_COLUMN (idColumn) to that of its primary key`,
+          `the user table ${model.table} has no column ${model.idColumn}; set AUTH_USER_ID_COLUMN (idColumn) to the column of its primary key`,
         ]),
     ...(Object.keys(COLUMNS) as UserColumn[])
-      .filter((column) => NEEDED.has(column) || model.givenColumns.has(column))
+      .filter((column) => REQUIRED.has(column) || model.givenColumns.has(column))
       .filter((column) => isMissing(model, column, found))
       .map((column) => `${problemOf(model, column)}; ${remedyOf(column)}`),
   ]
   if (problems.length > 0)
-    throw new UnusableUserTable(`${problems.join('\n')}\n(its columns: ${found.join(', ')})`)
+    throw new UnusableUserTable(`${problems.join('\n')}\n(the columns of the table: ${found.join(', ')})`)
 }
 
 function isMissing({ columns }: UserModel, column: UserColumn, found: readonly string[]): boolean {
@@ -104,11 +104,11 @@ function remedyOf(column: UserColumn): string {
 
 function noTable({ table }: UserModel): UnusableUserTable {
   return new UnusableUserTable(
-    `the database has no user table ${table} that can be read; set AUTH_USER_MODEL as in settings.py, and AUTH_USER_TABLE if the model has a db_table`,
+    `the database has no user table ${table}, or this database user may not read it; set AUTH_USER_MODEL as in settings.py, and AUTH_USER_TABLE if the model has a db_table`,
   )
 }
 
-/** Also of a view; none where there is no such table, or none that this database user may read. */
+/** Also works for a view. Empty if the table does not exist, or this database user may not read it. */
 async function columnsOf(db: Knex, database: DatabaseKind, table: string): Promise<string[]> {
   if (database === 'sqlite') {
     const rows: { name: string }[] = await db.raw('SELECT name FROM pragma_table_info(?)', [table])

@@ -1,22 +1,22 @@
 import type { UserModel } from './user-model.ts'
 import type { UserRow, UserRows } from './user-rows.ts'
 
-/** Who is logged in: a row of the user table. Source: django/contrib/auth/models.py, AbstractUser. */
+/** A logged-in user: a row of the user table. Source: django/contrib/auth/models.py, AbstractUser. */
 export interface User {
   readonly isAuthenticated: true
-  /** As `_auth_user_id` holds it, whatever the database: decimal digits, a UUID with dashes, or text. */
+  /** In the form in which `_auth_user_id` stores it on every database: decimal digits, a UUID with dashes, or text. */
   readonly id: string
-  /** As this database holds it, to compare other tables' columns with; bigint beyond ±(2^53 - 1). */
+  /** In the form in which this database stores it, to compare with foreign keys; bigint beyond ±(2^53 - 1). */
   readonly pk: number | bigint | string
-  /** The dotted path of the backend that let the user in. */
+  /** The dotted path of the backend that authenticated the user. */
   readonly backend: string
   readonly isActive: boolean
   readonly isStaff: boolean
   readonly isSuperuser: boolean
-  /** Every column but the password's, as the driver gives it. */
+  /** Every column except the password, as the driver returns it. */
   readonly columns: Readonly<Record<string, unknown>>
   getUsername(): string
-  /** First and last name with a blank between; '' for a model without. */
+  /** First and last name with a space between; '' if the model has no names. */
   getFullName(): string
   getShortName(): string
   /** Whether the user has the permission `app_label.codename`: superusers have every one, inactive users none. */
@@ -24,11 +24,11 @@ export interface User {
   hasPerms(permissions: readonly string[]): Promise<boolean>
   /** Whether the user has any permission in this app. */
   hasModulePerms(appLabel: string): Promise<boolean>
-  /** Asked of the database once, when first needed. */
+  /** `app_label.codename` of each permission; the database is queried once, at the first call. */
   getAllPermissions(): Promise<ReadonlySet<string>>
 }
 
-/** Nobody. Source: django/contrib/auth/models.py, AnonymousUser. */
+/** A visitor who is not logged in. Source: django/contrib/auth/models.py, AnonymousUser. */
 export interface AnonymousUser extends Omit<User, 'isAuthenticated' | 'id' | 'pk' | 'backend'> {
   readonly isAuthenticated: false
   readonly id: null
@@ -36,24 +36,27 @@ export interface AnonymousUser extends Omit<User, 'isAuthenticated' | 'id' | 'pk
   readonly backend: null
 }
 
-/** The password hash of each user: nowhere else, so that no log or page can show it with the user. */
+/** The password hash of each user. It is kept only here, so that no log or page can show it with the user. */
 const passwords = new WeakMap<User, string | null>()
 
-/** The text of the user's `password` column; null for NULL, and for a model without. */
+/** Returns the text of the user's `password` column; null for NULL, and if the model has no password. */
 export function encodedPasswordOf(user: User): string | null {
   const encoded = passwords.get(user)
-  if (encoded === undefined) throw new TypeError('this user was not made by getUser or authenticate')
+  if (encoded === undefined)
+    throw new TypeError(
+      'this user was not returned by getUser or authenticate; pass the same object on, not a copy',
+    )
   return encoded
 }
 
 export interface UserOptions {
   readonly backend: string
   readonly model: UserModel
-  /** Where permissions are found. */
+  /** Where permissions are looked up. */
   readonly rows: UserRows
 }
 
-/** What the row holds where the user model has its passwords. */
+/** Returns the row's password column; null for NULL, and if the model has no password. */
 export function passwordIn({ columns: row }: UserRow, { columns }: UserModel): string | null {
   const password = columns.password === null ? null : row[columns.password]
   return password === null || password === undefined ? null : String(password)
@@ -71,7 +74,7 @@ export function createUser(userRow: UserRow, { backend, model, rows }: UserOptio
   let loading: Promise<ReadonlySet<string>> | null = null
 
   function load(): Promise<ReadonlySet<string>> {
-    // Without PermissionsMixin there are no tables to ask either.
+    // A model without PermissionsMixin has no permission tables either.
     if (!isActive || columnOf(names.isSuperuser) === undefined) return Promise.resolve(new Set())
     return isSuperuser ? rows.allPermissions() : rows.permissionsOf(id)
   }
@@ -107,7 +110,7 @@ export function createUser(userRow: UserRow, { backend, model, rows }: UserOptio
   return user
 }
 
-const nothing: ReadonlySet<string> = new Set()
+const noPermissions: ReadonlySet<string> = new Set()
 
 export const anonymousUser: AnonymousUser = Object.freeze({
   isAuthenticated: false,
@@ -121,19 +124,19 @@ export const anonymousUser: AnonymousUser = Object.freeze({
   getUsername: () => '',
   getFullName: () => '',
   getShortName: () => '',
-  getAllPermissions: async () => nothing,
+  getAllPermissions: async () => noPermissions,
   hasPerm: async () => false,
   hasPerms: async (permissions: readonly string[]) => permissions.length === 0,
   hasModulePerms: async () => false,
 })
 
-/** The same from every driver: some give bigints as text, some rounded. */
+/** Returns the same for every driver: some return bigints as text, some rounded. */
 function toInteger(digits: string): number | bigint {
   const integer = BigInt(digits)
   return Number.isSafeInteger(Number(integer)) ? Number(integer) : integer
 }
 
-/** MySQL and SQLite keep booleans as numbers. */
+/** MySQL and SQLite store booleans as numbers. */
 function isTrue(value: unknown): boolean {
   return value === true || value === 1 || value === '1'
 }

@@ -1,11 +1,11 @@
 import { strip } from '../django/cookie.ts'
 
-/** No USERNAME_FIELD is longer to Django's login form, in characters. */
+/** The `max_length` of the username in Django's login form, in characters. */
 const MAX_LENGTH = 254
 
 /**
- * What Django's login form makes of a name: no blanks around it, compatibility characters replaced. Null for one that
- * the form refuses as too long, whoever the users are.
+ * Normalizes a username as Django's login form does: strips whitespace, replaces compatibility characters (NFKC).
+ * Returns null for a name that the form rejects as too long, independent of the users that exist.
  * Source: django/contrib/auth/forms.py, UsernameField.
  */
 export function normalizeUsername(username: string): string | null {

@@ -2,17 +2,20 @@ import type { SessionHandle } from '../session/handle.ts'
 import type { Auth, LoginOptions } from './auth.ts'
 import { type AnonymousUser, anonymousUser, type User } from './user.ts'
 
-/** Who makes this request: Django's `request.user`, with the functions that change it. */
+/** The visitor who makes this request: Django's `request.user`, with login and logout. */
 export interface Visitor {
-  /** Asked of the session and the database once, when first needed; a visitor without a session costs no query. */
+  /** Loads session and user once, at the first call. Without a session cookie there is no query. */
   user(): Promise<User | AnonymousUser>
-  /** Logs this user in; `user()` is this user from then on. */
+  /** Logs this user in; from then on `user()` returns this user. */
   login(user: User, options?: Pick<LoginOptions, 'backend'>): Promise<void>
-  /** Flushes the session; `user()` is nobody from then on. */
+  /** Flushes the session; from then on `user()` returns the anonymous user. */
   logout(): Promise<void>
 }
 
-/** Source: django/contrib/auth/middleware.py, AuthenticationMiddleware. */
+/**
+ * Creates the visitor of one request.
+ * Source: django/contrib/auth/middleware.py, AuthenticationMiddleware.
+ */
 export function createVisitor(
   auth: Auth,
   session: SessionHandle,

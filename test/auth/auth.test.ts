@@ -20,11 +20,11 @@ const RULES = {
   storesIsoExpiry: true,
 }
 const ALLOW_ALL = 'django.contrib.auth.backends.AllowAllUsersModelBackend'
-/** Whose passwords cost the least: a user who does not exist costs as much. */
+/** The version with the cheapest password hashes; authenticating a user who does not exist costs as much. */
 const CHEAPEST = '2.2'
 const REMOTE = 'django.contrib.auth.backends.RemoteUserBackend'
 
-/** A new session that holds this. */
+/** A new session with these values. */
 async function sessionWith(db: DbUnderTest, values: Record<string, unknown> = {}): Promise<Session> {
   const sessions = createSessions({ engine: db.engine, rules: RULES })
   const session = await sessions.open(undefined).load()
@@ -51,52 +51,58 @@ async function openSite(t: ExecutionContext, djangoVersion = '5.2') {
 }
 
 for (const name of testDatabases) {
-  test.serial(`names are values and never SQL, and case counts as ${name} says`, async (t) => {
-    const db = await openDb(t, name, { tables: 'library', djangoVersion: CHEAPEST })
-    const auth = authOf(db)
-    const names = ["o'hara", 'back\\slash', 'a" OR 1=1 -- ', '홍길동', '😀', 'ﬁne']
-    for (const username of names.slice(0, 5))
-      await addUser(db, { username: username.trim(), password: hashed('secret') })
-    await addUser(db, { username: 'fine', password: hashed('secret') })
-    const find = async (username: string) =>
-      (await auth.authenticate({ username, password: 'secret' }))?.getUsername() ?? null
-    for (const username of names) t.is(await find(username), username.trim().normalize('NFKC'), username)
-    for (const username of [
-      "' OR 1=1 -- ",
-      "\\' OR 1=1 -- ",
-      "o'hara' OR '1'='1",
-      'nobody',
-      '',
-      'fine\0',
-      'x'.repeat(1_000_000),
-    ])
-      t.is(await find(username), null)
-    // Django's own query depends on the collation alike.
-    t.is(await find('FINE'), db.database.kind === 'mysql' ? 'fine' : null)
-    t.is(await auth.authenticate({ username: 'fine', password: 'Secret' }), null)
-  })
-
-  test.serial(`an id that no user can have is nobody, and no error, on ${name}`, async (t) => {
-    const db = await openDb(t, name, { tables: 'library', djangoVersion: CHEAPEST })
-    const id = await addUser(db, { username: 'ann', password: 'x' })
-    const about = { _auth_user_backend: MODEL_BACKEND, _auth_user_hash: hashOf(db, 'x') }
-    const who = async (auth: Auth, value: unknown) => {
-      const session = await sessionWith(db, { ...about, _auth_user_id: value })
-      const { user } = await auth.identify(session)
-      return user.id
-    }
-    const integers = authOf(db)
-    t.is(await who(integers, String(id)), String(id))
-    t.is(await who(integers, id), String(id))
-    for (const value of HOSTILE_IDS) t.is(await who(integers, value), null, String(value))
-
-    const texts = authOf(db, { userModel: { idColumn: 'username', idType: 'text' } })
-    t.is(await who(texts, 'ann'), 'ann')
-    for (const value of HOSTILE_IDS) t.is(await who(texts, value), null, String(value))
-  })
+  test.serial(
+    `usernames are bound as values, and the collation decides whether case matters, on ${name}`,
+    async (t) => {
+      const db = await openDb(t, name, { tables: 'library', djangoVersion: CHEAPEST })
+      const auth = authOf(db)
+      const names = ["o'hara", 'back\\slash', 'a" OR 1=1 -- ', '홍길동', '😀', 'ﬁne']
+      for (const username of names.slice(0, 5))
+        await addUser(db, { username: username.trim(), password: hashed('secret') })
+      await addUser(db, { username: 'fine', password: hashed('secret') })
+      const find = async (username: string) =>
+        (await auth.authenticate({ username, password: 'secret' }))?.getUsername() ?? null
+      for (const username of names) t.is(await find(username), username.trim().normalize('NFKC'), username)
+      for (const username of [
+        "' OR 1=1 -- ",
+        "\\' OR 1=1 -- ",
+        "o'hara' OR '1'='1",
+        'nobody',
+        '',
+        'fine\0',
+        'x'.repeat(1_000_000),
+      ])
+        t.is(await find(username), null)
+      // Django's own query depends on the collation in the same way.
+      t.is(await find('FINE'), db.database.kind === 'mysql' ? 'fine' : null)
+      t.is(await auth.authenticate({ username: 'fine', password: 'Secret' }), null)
+    },
+  )
 
   test.serial(
-    `every column but the password comes with the user, and booleans are booleans, on ${name}`,
+    `a session with an impossible user id is anonymous, and not an error, on ${name}`,
+    async (t) => {
+      const db = await openDb(t, name, { tables: 'library', djangoVersion: CHEAPEST })
+      const id = await addUser(db, { username: 'ann', password: 'x' })
+      const about = { _auth_user_backend: MODEL_BACKEND, _auth_user_hash: hashOf(db, 'x') }
+      const who = async (auth: Auth, value: unknown) => {
+        const session = await sessionWith(db, { ...about, _auth_user_id: value })
+        const { user } = await auth.identify(session)
+        return user.id
+      }
+      const integers = authOf(db)
+      t.is(await who(integers, String(id)), String(id))
+      t.is(await who(integers, id), String(id))
+      for (const value of HOSTILE_IDS) t.is(await who(integers, value), null, String(value))
+
+      const texts = authOf(db, { userModel: { idColumn: 'username', idType: 'text' } })
+      t.is(await who(texts, 'ann'), 'ann')
+      for (const value of HOSTILE_IDS) t.is(await who(texts, value), null, String(value))
+    },
+  )
+
+  test.serial(
+    `a user has every column except the password, and booleans are booleans, on ${name}`,
     async (t) => {
       const db = await openDb(t, name, { tables: 'library', djangoVersion: CHEAPEST })
       const auth = authOf(db)
@@ -120,7 +126,7 @@ for (const name of testDatabases) {
   )
 }
 
-/** What `authenticate` names each spelling, and how many statements that took. */
+/** The account that `authenticate` reports for each spelling, and the number of statements that this took. */
 async function accountsOf(
   db: DbUnderTest,
   usernames: readonly string[],
@@ -131,7 +137,7 @@ async function accountsOf(
     statements += 1
   }
   db.db.on('query', count)
-  const ended = new Error('no password is looked at')
+  const ended = new Error('stopped before the password check')
   for (const username of usernames) {
     const onAccount = (account: string) => {
       accounts.push(account)
@@ -147,7 +153,7 @@ async function accountsOf(
   return { accounts, statements }
 }
 
-/** How a name may be written, by whether every database takes it for the same. */
+/** Spellings of a name: `same` on every database, and `insensitive` on those that ignore case and accents. */
 const spellingsOf = (name: string) => ({
   same: [
     ...[name, ` ${name} `, `${' '.repeat(300)}${name}`, `\x1c\x1d\x1e\x1f${name}`, `${name}\x85\xa0`],
@@ -163,20 +169,20 @@ const spellingsOf = (name: string) => ({
 
 for (const name of testDatabases) {
   test.serial(
-    `all spellings that find one user, or would find one, are one account on ${name}`,
+    `all spellings that the database treats as one name are one account, existing or not, on ${name}`,
     async (t) => {
       const db = await openDb(t, name, { tables: 'library' })
       await addUser(db, { username: 'filareader' })
       const ofUser = spellingsOf('filareader')
-      const ofNobody = spellingsOf('finareader')
-      for (const { same, insensitive } of [ofUser, ofNobody]) {
+      const ofNoUser = spellingsOf('finareader')
+      for (const { same, insensitive } of [ofUser, ofNoUser]) {
         const [plain = ''] = same
         const one = await accountsOf(db, same)
         t.deepEqual([...new Set(one.accounts)], one.accounts.slice(0, 1), plain)
         t.is(one.statements, same.length)
         const others = await accountsOf(db, insensitive)
         t.is(others.statements, insensitive.length)
-        // As many accounts as names, if the database tells them apart (the third and the last are one in NFKC).
+        // One account per name, if the database distinguishes them (NFKC makes the third and the last equal).
         const expected = db.database.kind === 'mysql' ? [one.accounts[0]] : others.accounts
         t.deepEqual([...new Set(others.accounts)], [...new Set(expected)], plain)
         t.is(others.accounts.includes(one.accounts[0] ?? ''), db.database.kind === 'mysql', plain)
@@ -189,7 +195,7 @@ for (const name of testDatabases) {
 
 for (const name of testDatabases.filter((one) => one === 'mariadb' || one === 'mysql'))
   for (const charset of ['utf8mb3', 'latin1', 'latin1 COLLATE latin1_general_cs', 'ascii'])
-    test.serial(`names that ${charset} cannot hold are names of nobody on ${name}`, async (t) => {
+    test.serial(`names that ${charset} cannot represent belong to no user on ${name}`, async (t) => {
       const db = await openDb(t, name, { tables: 'library' })
       await db.db.raw(`ALTER TABLE auth_user MODIFY username varchar(150) CHARACTER SET ${charset} NOT NULL`)
       const id = await addUser(db, { username: 'ann' })
@@ -201,7 +207,7 @@ for (const name of testDatabases.filter((one) => one === 'mariadb' || one === 'm
     })
 
 test.serial(
-  'two users whose names differ in case alone are two accounts where the database has both',
+  'two users whose names differ only in case are two accounts, if the database allows both',
   async (t) => {
     const db = await openDb(t, testDatabases.includes('postgresql') ? 'postgresql' : 'sqlite', {
       tables: 'library',
@@ -232,7 +238,7 @@ const COLLATIONS: Readonly<Record<string, readonly string[]>> = {
 if (testDatabases.includes('postgresql'))
   for (const [kind, statements] of Object.entries(COLLATIONS))
     test.serial(
-      `case tells no two accounts apart under ${kind}, whether the user exists or not`,
+      `names that differ only in case are one account under ${kind}, existing or not`,
       async (t) => {
         const db = await openDb(t, 'postgresql', { tables: 'library' })
         for (const statement of statements) await db.db.raw(statement)
@@ -258,7 +264,7 @@ const HOSTILE_IDS = [
 
 const UUID = '12345678-9abc-def0-1234-56789abcdef0'
 
-test('UUIDs are taken as Python takes them', async (t) => {
+test('UUIDs are accepted in every form that Python accepts', async (t) => {
   const { userId } = await import('../../src/auth/user-id.ts')
   const read = (value: unknown, type: UserIdType = 'uuid') => userId(value, type)
   for (const text of [UUID, UUID.toUpperCase(), UUID.replaceAll('-', ''), `{${UUID}}`, `urn:uuid:${UUID}`])
@@ -268,7 +274,7 @@ test('UUIDs are taken as Python takes them', async (t) => {
   t.is(read('-0', 'integer'), '0')
 })
 
-test('an inactive user is nobody to ModelBackend, and somebody without permissions to AllowAllUsersModelBackend', async (t) => {
+test('ModelBackend rejects an inactive user, AllowAllUsersModelBackend accepts it without permissions', async (t) => {
   const { db, add, sessionOf } = await openSite(t)
   const id = await add('eve', { is_active: false, is_superuser: true })
   const auth = authOf(db, { backends: [MODEL_BACKEND, ALLOW_ALL] })
@@ -279,12 +285,12 @@ test('an inactive user is nobody to ModelBackend, and somebody without permissio
   t.false(await user.hasModulePerms('catalog'))
   t.deepEqual([...(await user.getAllPermissions())], [])
 
-  // Both are asked for the password; the second lets the user in.
+  // Both backends accept the password; only the second accepts an inactive user.
   t.is((await auth.authenticate({ username: 'eve', password: 'secret' }))?.backend, ALLOW_ALL)
   t.is(await authOf(db).authenticate({ username: 'eve', password: 'secret' }), null)
 })
 
-test('only backends that Django has take passwords, and a session of any other that is named counts', async (t) => {
+test('only backends of Django accept passwords here; sessions of any other listed backend are accepted', async (t) => {
   const { db, add, sessionOf } = await openSite(t)
   const id = await add('ann')
   const own = authOf(db, { backends: ['accounts.backends.EmailBackend', REMOTE] })
@@ -322,7 +328,7 @@ test('a login changes the session first, then the CSRF token, then last_login', 
   t.deepEqual(session.get('cart'), [1])
 })
 
-test('logging out keeps the language in Django 2.2, and nothing since', async (t) => {
+test('logging out keeps the language in Django 2.2, and nothing in later versions', async (t) => {
   for (const [version, kept] of [
     ['2.2', ['_language']],
     ['3.2', []],
@@ -334,7 +340,7 @@ test('logging out keeps the language in Django 2.2, and nothing since', async (t
   }
 })
 
-test('permissions are asked of the database once, and of a superuser never', async (t) => {
+test('permissions are queried once, and never for a superuser', async (t) => {
   const { db, add, sessionOf } = await openSite(t)
   const [ann, bob] = [await add('ann'), await add('bob', { is_superuser: true })]
   const auth = authOf(db)
@@ -353,7 +359,7 @@ test('permissions are asked of the database once, and of a superuser never', asy
   t.is(queries.length, 3)
 })
 
-test('a password that is stored in a way not verified here is named, with the user and without the hash', async (t) => {
+test('a password in an unsupported format is reported with the user id, without the hash', async (t) => {
   const { db, add } = await openSite(t)
   const id = await add('ann', { password: 'md5$salt$0123456789abcdef0123456789abcdef' })
   const refused: unknown[] = []
@@ -362,7 +368,7 @@ test('a password that is stored in a way not verified here is named, with the us
   t.deepEqual(refused, [[String(id), { reason: 'unknown algorithm', algorithm: 'md5' }]])
 })
 
-test('a session that is read only is left as it is, whatever its hash', async (t) => {
+test('identify leaves the session unchanged, whatever its hash', async (t) => {
   const { db, add, sessionOf } = await openSite(t)
   const id = await add('ann')
   const session = await sessionOf(id)
@@ -380,7 +386,7 @@ test('a session that is read only is left as it is, whatever its hash', async (t
   t.false(session.modified)
 })
 
-test('of two requests at once after a new SECRET_KEY, one renews the session and both know the user', async (t) => {
+test('of two simultaneous requests after a new SECRET_KEY, one renews the session, and both have the user', async (t) => {
   const { db, add, password } = await openSite(t)
   const id = await add('ann')
   const old = 'the secret key of yesterday'
@@ -402,18 +408,17 @@ test('of two requests at once after a new SECRET_KEY, one renews the session and
   t.false(second.modified, 'the slower one has nothing to save, and no key to send')
   await second.settled()
   t.is(await db.count(), 1)
-  // What a request has changed before is never dropped in silence.
+  // Changes that a request made before are never dropped silently.
   await t.throwsAsync(auth.getUser(third), { code: 'ERR_SESSION_INTERRUPTED' })
 })
 
-test('a session whose hash does not verify stays until one has verified that the same side made', async (t) => {
+test('a session whose hash does not match stays until a hash made by the same side has matched', async (t) => {
   const { db, add, sessionOf } = await openSite(t)
   const id = await add('ann')
   const problems: UnverifiedUser[] = []
   const auth = authOf(db, { onUnverified: (problem) => void problems.push(problem) })
-  /** Of another process. */
-  const another = authOf(db)
-  /** One that is stored, and what became of it. */
+  const anotherProcess = authOf(db)
+  /** Stores the session; returns how its user was judged, and whether it stayed. */
   const visit = async (session: Session) => {
     await session.save()
     const key = session.sessionKey ?? ''
@@ -429,8 +434,8 @@ test('a session whose hash does not verify stays until one has verified that the
   }
   const ours = async () => {
     const session = await sessionWith(db)
-    const user = await another.authenticate({ username: 'ann', password: 'secret' })
-    if (user !== null) await another.login(session, user)
+    const user = await anotherProcess.authenticate({ username: 'ann', password: 'secret' })
+    if (user !== null) await anotherProcess.login(session, user)
     return session
   }
   const oursOutdated = async () => {
@@ -462,7 +467,7 @@ test('a session whose hash does not verify stays until one has verified that the
   t.false(JSON.stringify(problems).includes('000000'))
 })
 
-test('a login where a hash proves nothing yet keeps what is in the session, if it is of that user', async (t) => {
+test('a login over an unproven hash keeps the session data, if the session names the same user', async (t) => {
   const { db, add, sessionOf } = await openSite(t)
   const [ann, bob] = [await add('ann'), await add('bob')]
   const auth = authOf(db)
@@ -482,10 +487,10 @@ test('a login where a hash proves nothing yet keeps what is in the session, if i
   t.deepEqual(await cartAfterLogin(ann), [1])
   t.is(await cartAfterLogin(bob), null)
   t.is((await auth.identify(await sessionOf(ann))).verdict, 'current')
-  t.is(await cartAfterLogin(ann), null, 'as in Django, once the rule is known to be its own')
+  t.is(await cartAfterLogin(ann), null, 'as in Django, once the rule is known to be the same')
 })
 
-test('a backend or an id that is not of the settings is told of, once a minute each, and nothing of the session', async (t) => {
+test('a backend or id that does not fit the settings is reported once a minute, without session data', async (t) => {
   const { db, add, sessionOf } = await openSite(t)
   const id = await add('ann')
   const problems: UnverifiedUser[] = []
@@ -502,7 +507,7 @@ test('a backend or an id that is not of the settings is told of, once a minute e
   t.notRegex(JSON.stringify(problems), /an-id-of-text|own\.Backend/)
 })
 
-test('with a session hash of its own a model has no login here, and costs no statement', async (t) => {
+test('with a custom session hash, login is refused and no statement is sent', async (t) => {
   const { db, add, sessionOf } = await openSite(t)
   const id = await add('ann')
   const user = await authOf(db).authenticate({ username: 'ann', password: 'secret' })
@@ -517,7 +522,7 @@ test('with a session hash of its own a model has no login here, and costs no sta
   t.is(statements, 0)
   await t.throwsAsync(auth.login(session, user), {
     code: 'ERR_UNKNOWN_SESSION_HASH',
-    message: /log in there/,
+    message: /the login page of Django/,
   })
   await t.throwsAsync(auth.updateSessionAuthHash(session, user), { code: 'ERR_UNKNOWN_SESSION_HASH' })
   await t.throwsAsync(auth.authenticate({ username: 'ann', password: 'secret' }), {
@@ -529,7 +534,7 @@ test('with a session hash of its own a model has no login here, and costs no sta
 
 for (const name of testDatabases) {
   test.serial(
-    `a user table that is not as the options say is an error at its first use on ${name}`,
+    `a user table that does not match the options is an error at its first use on ${name}`,
     async (t) => {
       const db = await openDb(t, name, { tables: 'library' })
       const id = await addUser(db, { username: 'ann', password: hashed('secret') })
@@ -545,7 +550,10 @@ for (const name of testDatabases) {
         [{ columns: { isStaff: 'crew' } }, /no column crew for is_staff/],
         [{ columns: { username: 'login' } }, /no column login for USERNAME_FIELD; set AUTH_USERNAME_COLUMN/],
         [{ idColumn: 'key' }, /no column key; set AUTH_USER_ID_COLUMN/],
-        [{ table: 'people' }, /no user table people that can be read; set AUTH_USER_MODEL/],
+        [
+          { table: 'people' },
+          /no user table people, or this database user may not read it; set AUTH_USER_MODEL/,
+        ],
       ]
       for (const [userModel, message] of wrong) {
         await t.throwsAsync(logIn(userModel), { code: 'ERR_USER_TABLE', message })
@@ -554,7 +562,7 @@ for (const name of testDatabases) {
       }
       t.regex(
         String(await logIn({ columns: { isActive: 'enabled' } }).catch(String)),
-        /its columns: .*is_active/,
+        /the columns of the table: .*is_active/,
       )
       t.is((await logIn({}))?.isActive, true)
 
@@ -566,7 +574,7 @@ for (const name of testDatabases) {
   )
 }
 
-test('a user of a model whose password has another column shows it nowhere', async (t) => {
+test('a password in a column of another name is hidden from the user object, too', async (t) => {
   const { db, add, password } = await openSite(t)
   await add('ann')
   await db.db.raw('ALTER TABLE auth_user RENAME COLUMN password TO pw')
@@ -577,7 +585,7 @@ test('a user of a model whose password has another column shows it nowhere', asy
   t.false(inspect(user, { depth: null, showHidden: true }).includes(password.slice(-20)))
 })
 
-test('AUTH_USER_MODEL is a model', async (t) => {
+test('an AUTH_USER_MODEL that is not app_label.ModelName is an error', async (t) => {
   const { db } = await openSite(t)
   for (const model of ['User', 'a.b.C', '.User', ''])
     t.throws(() => authOf(db, { userModel: { model } }), { code: 'ERR_AUTH_USER_MODEL' })

@@ -8,7 +8,7 @@ import { type DbUnderTest, secretKey } from '../engines/db-under-test.ts'
 
 export const MODEL_BACKEND = 'django.contrib.auth.backends.ModelBackend'
 
-/** Django's users on the database of a site of the tests. */
+/** The users of a test site. */
 export function authOf(site: DbUnderTest, options: Partial<DjangoAuthOptions> = {}): Auth {
   const { db, djangoVersion, useTz, timeZone, clock } = site
   const now = () => clock.now
@@ -17,7 +17,7 @@ export function authOf(site: DbUnderTest, options: Partial<DjangoAuthOptions> = 
   return djangoAuth({ db, secretKeys, djangoVersion, useTz, timeZone, now, onUnverified, ...options })
 }
 
-/** A handler behind the middleware that gives `ctx.user()`. */
+/** Wraps a handler in the middleware that adds `ctx.user()`. */
 export function withUser(auth: Auth, handler: Handler): Handler {
   const middleware = createAuthMiddleware({ auth })
   return async (ctx: Context) => {
@@ -29,7 +29,7 @@ export function withUser(auth: Auth, handler: Handler): Handler {
   }
 }
 
-/** What Django's PBKDF2PasswordHasher makes of a password, at no cost. */
+/** A password as Django's PBKDF2PasswordHasher stores it, with 1 iteration so that it is fast. */
 export function hashed(password: string): string {
   const salt = randomUUID()
   return `pbkdf2_sha256$1$${salt}$${pbkdf2Sync(password, salt, 1, 32, 'sha256').toString('base64')}`
@@ -45,7 +45,7 @@ export interface NewUser {
   readonly last_name?: string
 }
 
-/** Adds a row to `auth_user`; gives its id. */
+/** Adds a row to `auth_user`; returns its id. */
 export async function addUser({ db, dates, database }: DbUnderTest, user: NewUser): Promise<number> {
   const row = {
     password: '!',
@@ -58,7 +58,7 @@ export async function addUser({ db, dates, database }: DbUnderTest, user: NewUse
     date_joined: dates.toColumn(new Date('2026-01-01T00:00:00Z')),
     ...user,
   }
-  // better-sqlite3 takes no booleans.
+  // better-sqlite3 does not accept booleans.
   const values = Object.entries(row).map(([name, value]) => [
     name,
     database.kind === 'sqlite' && typeof value === 'boolean' ? Number(value) : value,

@@ -32,16 +32,20 @@ async function statusesOf(t: ExecutionContext, { url }: RunningService): Promise
 }
 
 for (const [name, env, reason] of [
-  ['a backend of the site', { AUTHENTICATION_BACKENDS: 'accounts.EmailBackend' }, /ModelBackend does/],
+  [
+    'a backend of the site',
+    { AUTHENTICATION_BACKENDS: 'accounts.EmailBackend' },
+    /if Django uses .*ModelBackend, add it/,
+  ],
   [
     'backends for a proxy that authenticates',
     {
       AUTHENTICATION_BACKENDS: `["${BACKENDS}RemoteUserBackend", "${BACKENDS}AllowAllUsersRemoteUserBackend"]`,
     },
-    /none of AUTHENTICATION_BACKENDS takes passwords here/,
+    /no backend in AUTHENTICATION_BACKENDS accepts passwords here/,
   ],
   ['a session hash of the site', { AUTH_SESSION_HASH: 'custom' }, /AUTH_SESSION_HASH is custom/],
-  ['no passwords', { AUTH_USER_PASSWORD_COLUMN: 'None' }, /the user model has no passwords/],
+  ['no passwords', { AUTH_USER_PASSWORD_COLUMN: 'None' }, /the user model has no password field/],
 ] as const) {
   test(`with ${name} there is no login page, and the start says so`, async (t) => {
     const service = await startService(t, { env })
