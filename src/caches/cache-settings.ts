@@ -1,13 +1,13 @@
-/** One entry of Django's CACHES, normalised: a LOCATION is a list, defaults are filled in. */
+/** One entry of Django's CACHES, normalized: LOCATION is a list, defaults are filled in. */
 export interface CacheSettings {
-  /** BACKEND: Django's dotted path, or django-redis'. */
+  /** BACKEND: a dotted path of Django or of django-redis. */
   readonly backend: string
-  /** LOCATION, one or several; for DatabaseCache the table, for FileBasedCache the folder. */
+  /** LOCATION: one or several servers; for DatabaseCache the table, for FileBasedCache the folder. */
   readonly location: readonly string[]
-  /** KEY_PREFIX; '' unless set. */
+  /** KEY_PREFIX; default: ''. */
   readonly keyPrefix: string
-  /** VERSION, a number or any text; 1 unless set. */
+  /** VERSION, a number or any text; default: 1. */
   readonly version: number | string
-  /** OPTIONS, verbatim. */
+  /** OPTIONS, unchanged. */
   readonly options: Readonly<Record<string, unknown>>
 }

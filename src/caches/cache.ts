@@ -1,40 +1,40 @@
 import type { SessionData } from '../django/json.ts'
 
-/** What a cache holds under a key. */
+/** A cache entry. */
 export interface CachedSession {
   readonly data: SessionData
-  /** When the medium will forget it; null where it cannot tell, or never will. */
+  /** When the entry expires; null if it never expires, or the cache cannot tell. */
   readonly expireDate: Date | null
-  /** What `replace` and `remove` compare with; opaque. */
+  /** Opaque; `replace` and `remove` compare it. */
   readonly revision: string
 }
 
 /**
- * One of Django's CACHES, as far as sessions need it: a dictionary under a key, which the cache itself extends by
- * KEY_PREFIX and VERSION, and keeps in the very bytes in which that BACKEND keeps it. Timeouts are in seconds; one that
- * is not positive means already expired. Source: django/core/cache/backends/base.py.
+ * One of Django's CACHES, with the operations that sessions need. An entry is a dictionary, stored in the same bytes as
+ * by the BACKEND of Django. The cache adds KEY_PREFIX and VERSION to each key. Timeouts are in seconds; zero or less
+ * means already expired. Source: django/core/cache/backends/base.py.
  */
 export interface Cache {
   /**
-   * What is there and has not expired, or null.
-   * @throws {UnreadableSession} when it is no dictionary that we can read.
+   * Returns the entry; null if it does not exist or has expired.
+   * @throws {UnreadableSession} if the entry is not a dictionary that can be read here.
    */
   get(key: string): Promise<CachedSession | null>
-  /** Stores unless something is there; whether it did, and then the new revision. Source: `cache.add`. */
+  /** Stores the entry if none exists, and returns its revision; null if one exists. Source: `cache.add`. */
   add(key: string, data: SessionData, timeout: number): Promise<{ revision: string } | null>
-  /** Stores only where what is there is what `revision` saw. */
+  /** Replaces the entry if its revision is still `revision`; returns the new revision. */
   replace(
     key: string,
     data: SessionData,
     timeout: number,
     revision: string,
   ): Promise<{ revision: string } | 'missing' | 'changed'>
-  /** Removes whatever is there; nothing is fine. */
+  /** Removes the entry, whatever its revision; does nothing if it does not exist. */
   delete(key: string): Promise<void>
-  /** Removes what is there only where it is what `revision` saw. */
+  /** Removes the entry if its revision is still `revision`. */
   remove(key: string, revision: string): Promise<'removed' | 'missing' | 'changed'>
-  /** Removes what has expired where the medium does not do so itself; gives the number. */
+  /** Removes expired entries if the medium does not do so itself; returns their number. */
   clearExpired(): Promise<number>
-  /** Ends the connections; nothing may be running any more. */
+  /** Closes the connections. Call it only after all other calls have ended. */
   close(): Promise<void>
 }

@@ -1,16 +1,17 @@
-// Not by name: an older Node, which lacks some, is told so in our own words (check-node.ts).
+// A default import: an older Node lacks some of these functions, and named imports would fail before check-node.ts can
+// say which Node is needed.
 import zlib from 'node:zlib'
 import { UnreadableSession } from '../django/session-data.ts'
 
-/** One of django-redis' compressors. Source: django_redis/compressors/. */
+/** A compressor of django-redis. Source: django_redis/compressors/. */
 export interface Compressor {
-  /** What is not longer than this is stored as it is. */
+  /** Values of at most this many bytes are stored uncompressed. */
   readonly minLength: number
   compress(bytes: Buffer): Buffer
   decompress(bytes: Buffer, options: { maxOutputLength: number }): Buffer
 }
 
-/** By the dotted path in OPTIONS; null is no compression. LZ4 and LZMA, which Node lacks, are not among them. */
+/** Keyed by the dotted path in OPTIONS; null: no compression. LZ4 and LZMA are missing, because Node does not have them. */
 export const compressors: ReadonlyMap<string, Compressor | null> = new Map<string, Compressor | null>([
   ['django_redis.compressors.identity.IdentityCompressor', null],
   [
@@ -31,7 +32,10 @@ export const compressors: ReadonlyMap<string, Compressor | null> = new Map<strin
   ],
 ])
 
-/** zlib's stream, as python-memcached and pylibmc write it. */
+/**
+ * Inflates a zlib stream, as python-memcached and pylibmc write it.
+ * @throws {UnreadableSession}
+ */
 export function inflated(bytes: Buffer, maxBytes: number): Buffer {
   try {
     return zlib.inflateSync(bytes, { maxOutputLength: maxBytes })
@@ -40,7 +44,11 @@ export function inflated(bytes: Buffer, maxBytes: number): Buffer {
   }
 }
 
-/** What is not compressed is given back as it is: a short value, or one from before the compressor was set. */
+/**
+ * Decompresses a value. Returns bytes that are not compressed unchanged: a short value, or one that was stored before the
+ * compressor was configured.
+ * @throws {UnreadableSession} if the result is larger than `maxBytes`.
+ */
 export function decompressed(compressor: Compressor, bytes: Buffer, maxBytes: number): Buffer {
   try {
     return compressor.decompress(bytes, { maxOutputLength: maxBytes })

@@ -13,19 +13,22 @@ import { createValueFormat, pickleSerializer } from './values.ts'
 
 export interface FileBasedCacheOptions {
   readonly now?: () => Date
-  /** How large a pickle may be, once inflated. */
+  /** Largest size of a pickle after decompression, in bytes; default: 16 MiB. */
   readonly maxInflatedBytes?: number
-  /** Milliseconds that a write may wait for another of ours. */
+  /** Milliseconds that a write waits for the lock of another of our writers; default: 2000. */
   readonly timeout?: number
 }
 
 /**
- * Django's FileBasedCache: in the folder that LOCATION names, which is made where it is missing, a file each, named by the MD5 of its key, with a pickled time and a compressed pickle.
- * Writers of ours, in however many processes, take turns by a lock file beside each, so an update or removal is
- * compare-and-swap among them, and a logout is never undone. Django takes no lock: what it writes between our look at a
- * file and our replacing it, some tenths of a millisecond, is lost, as it would be between two requests of its own.
- * A reader sees a whole file, old or new. Files are for their owner alone: run this as the user that runs Django.
- * Culling (MAX_ENTRIES) is left to Django: it does so whenever it sets something.
+ * Creates Django's FileBasedCache: one file for each entry, in the folder of LOCATION, which is created if missing. The
+ * file name is the MD5 of the key; the content is the pickled expiry time, then a compressed pickle.
+ *
+ * Our writers, in any number of processes, lock each entry by a lock file beside it. So an update or removal is
+ * compare-and-swap among them, and a logout is never undone. Django takes no lock: a write of Django's in the tenths of
+ * a millisecond between our check of a file and our replacing it is lost, as between two requests of Django's own.
+ *
+ * A reader sees a complete file, old or new. Only the owner may read the files: run this as the user that runs Django.
+ * Culling (MAX_ENTRIES) is left to Django, which does it at every `set`.
  * Source: django/core/cache/backends/filebased.py.
  */
 export function createFileBasedCache(
@@ -38,10 +41,10 @@ export function createFileBasedCache(
 ): Cache {
   const [folder = ''] = settings.location
   const format = createValueFormat({ serializer: pickleSerializer, compressor: null, maxBytes })
-  // The name is a digest, so no key leads out of the folder.
+  // The name is a digest, so no key can address a file outside the folder.
   const fileOf = (key: string): string =>
     join(folder, `${createHash('md5').update(cacheKey(settings, key)).digest('hex')}${SUFFIX}`)
-  const locked = async <R>(file: string, body: (confirm: () => void) => Promise<R>): Promise<R> => {
+  const withLock = async <R>(file: string, body: (confirm: () => void) => Promise<R>): Promise<R> => {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     return withFileLock(`${file.slice(0, -SUFFIX.length)}.lock`, body, { timeout })
   }
@@ -74,8 +77,8 @@ export function createFileBasedCache(
 
   async function removeExpired(file: string): Promise<number> {
     if (!(await hasExpired(file, now()))) return 0
-    return locked(file, async (confirm) => {
-      if (!(await hasExpired(file, now()))) return 0 // written anew meanwhile
+    return withLock(file, async (confirm) => {
+      if (!(await hasExpired(file, now()))) return 0 // another writer has replaced it
       confirm()
       await unlessMissing(unlink(file))
       return 1
@@ -100,14 +103,14 @@ export function createFileBasedCache(
 
     add(key, data, timeout) {
       const file = fileOf(key)
-      return locked(file, async (confirm) =>
+      return withLock(file, async (confirm) =>
         (await find(file)) === null ? write(file, { data, timeout, confirm }) : null,
       )
     },
 
     replace(key, data, timeout, revision) {
       const file = fileOf(key)
-      return locked(file, async (confirm) => {
+      return withLock(file, async (confirm) => {
         const found = await find(file)
         if (found === null) return 'missing'
         return found.revision === revision ? write(file, { data, timeout, confirm }) : 'changed'
@@ -116,12 +119,12 @@ export function createFileBasedCache(
 
     async delete(key) {
       const file = fileOf(key)
-      await locked(file, () => unlessMissing(unlink(file)))
+      await withLock(file, () => unlessMissing(unlink(file)))
     },
 
     remove(key, revision) {
       const file = fileOf(key)
-      return locked(file, async (confirm) => {
+      return withLock(file, async (confirm) => {
         const found = await find(file)
         if (found === null) return 'missing'
         if (found.revision !== revision) return 'changed'
@@ -144,7 +147,7 @@ export function createFileBasedCache(
 
 const SUFFIX = '.djcache'
 
-/** PROTO 5, FRAME of 10 bytes, BINFLOAT, its 8 bytes, STOP. */
+/** The opcodes before the float: PROTO 5, FRAME of 10 bytes, BINFLOAT. Its 8 bytes and STOP follow. */
 const EXPIRY_HEAD = Buffer.from([0x80, 5, 0x95, 10, 0, 0, 0, 0, 0, 0, 0, 0x47])
 const EXPIRY_BYTES = EXPIRY_HEAD.length + 8 + 1
 const STOP = 0x2e
@@ -156,16 +159,19 @@ interface Entry {
   readonly revision: string
 }
 
-/** Null for an empty file, which Django takes for an expired one. @throws {UnreadableSession} */
+/** Null for an empty file, which Django treats as expired. @throws {UnreadableSession} */
 function readEntry(content: Buffer): Entry | null {
   if (content.length === 0) return null
   const { expireDate, end } = readExpiry(content)
   return { expireDate, compressed: content.subarray(end), revision: revisionOf(content) }
 }
 
-/** The pickled time, seconds since 1970, at which a file begins, and where it ends. @throws {UnreadableSession} */
+/**
+ * Reads the pickled expiry time at the start of a file: seconds since 1970, or None. `end` is the offset after it.
+ * @throws {UnreadableSession}
+ */
 function readExpiry(content: Buffer): { expireDate: Date | null; end: number } {
-  // PROTO and, from protocol 4 on, a FRAME.
+  // PROTO; FRAME too since protocol 4.
   const head = content[0] !== 0x80 ? 0 : content[2] === 0x95 ? 11 : 2
   const opcode = String.fromCharCode(content[head] ?? 0)
   if (opcode === 'N' && content[head + 1] === STOP) return { expireDate: null, end: head + 2 }
@@ -196,7 +202,7 @@ function inflated(compressed: Buffer, maxBytes: number): Buffer {
   }
 }
 
-/** The expiry alone, whatever else the file holds; what is no cache file has none. */
+/** Reads only the expiry time, not the value. False for a file that is not a cache file. */
 async function hasExpired(file: string, now: Date): Promise<boolean> {
   const opened = await unlessMissing(open(file))
   if (opened === null) return false
@@ -218,6 +224,7 @@ function revisionOf(content: Buffer): string {
   return createHash('sha256').update(content).digest('base64')
 }
 
+/** The result, or null if the file or folder does not exist. */
 async function unlessMissing<T>(promise: Promise<T>): Promise<T | null> {
   try {
     return await promise

@@ -2,8 +2,9 @@ import type { Cache } from './cache.ts'
 import { CacheUnavailable } from './cache-errors.ts'
 
 /**
- * What IGNORE_EXCEPTIONS of django-redis and `ignore_exc` of pymemcache ask for: a cache that is down holds nothing and
- * takes nothing. Source: omit_exception in django_redis/cache.py, _safely_run_func in pymemcache/client/hash.py.
+ * Implements IGNORE_EXCEPTIONS of django-redis and `ignore_exc` of pymemcache: an unavailable cache looks empty, and what
+ * is written to it is dropped.
+ * Source: omit_exception in django_redis/cache.py, _safely_run_func in pymemcache/client/hash.py.
  */
 export function createFaultIgnoringCache(cache: Cache): Cache {
   return {
@@ -16,11 +17,11 @@ export function createFaultIgnoringCache(cache: Cache): Cache {
   }
 }
 
-async function orElse<R, S>(answer: Promise<R>, otherwise: S): Promise<R | S> {
+async function orElse<R, S>(result: Promise<R>, fallback: S): Promise<R | S> {
   try {
-    return await answer
+    return await result
   } catch (error) {
-    if (error instanceof CacheUnavailable) return otherwise
+    if (error instanceof CacheUnavailable) return fallback
     throw error
   }
 }

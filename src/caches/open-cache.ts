@@ -9,17 +9,18 @@ import { createMemcachedCache } from './memcached/memcached.ts'
 import { createRedisCache } from './redis/redis.ts'
 
 export interface OpenCacheOptions {
-  /** For DatabaseCache; null where there is no database. */
+  /** Needed by DatabaseCache; null without a database. */
   readonly database: { readonly db: Knex; readonly kind: DatabaseKind; readonly dates: DateColumn } | null
   readonly now: () => Date
-  /** Milliseconds that an operation may take, connecting included. */
+  /** Milliseconds that an operation may take, including the connection. */
   readonly timeout: number
+  /** Largest size of a value after decompression, in bytes; default: 16 MiB. */
   readonly maxInflatedBytes?: number | undefined
 }
 
 /**
- * The cache that an entry of CACHES describes.
- * @throws {UnsupportedCache} when it asks for what we do not do.
+ * Opens the cache that an entry of CACHES describes.
+ * @throws {UnsupportedCache} if an option or its value is not supported.
  */
 export function openCache(settings: CacheSettings, options: OpenCacheOptions): Cache {
   const { database, now, timeout, maxInflatedBytes } = options
@@ -36,7 +37,7 @@ export function openCache(settings: CacheSettings, options: OpenCacheOptions): C
       return createFileBasedCache(settings, { ...common, timeout })
     case 'db':
       if (database === null)
-        throw new UnsupportedCache('DatabaseCache needs a database; give its Knex as `db`')
+        throw new UnsupportedCache('DatabaseCache needs a database; pass its Knex instance as `db`')
       return createDatabaseCache(settings, {
         ...common,
         db: database.db,
@@ -49,8 +50,8 @@ export function openCache(settings: CacheSettings, options: OpenCacheOptions): C
 }
 
 /**
- * Unlike Django, where these options make a cache that is away look empty: its visitors would be logged out, and what
- * could not be removed from it would be forgotten.
+ * Unlike Django, where these options make an unavailable cache look empty: all visitors would be logged out, and failed
+ * removals would be lost.
  */
 function withoutIgnoreOptions(settings: CacheSettings): CacheSettings {
   const { IGNORE_EXCEPTIONS, ignore_exc, ...options } = settings.options

@@ -4,43 +4,46 @@ import { UnreadableSession } from '../django/session-data.ts'
 import { PayloadTooLarge } from '../django/signing.ts'
 import { type Compressor, decompressed } from './compressors.ts'
 
-/** How a dictionary becomes a cache's value. */
+/** Converts a dictionary to bytes and back. */
 export interface Serializer {
   dumps(data: SessionData, limits: { maxBytes: number }): Buffer
-  /** @throws when the bytes are no dictionary that we can read. */
+  /** @throws if the bytes are not a dictionary that can be read here. */
   loads(bytes: Buffer, limits: { maxBytes: number }): SessionData
 }
 
-/** The serializer of every cache but a django-redis that is told otherwise. */
+/** The serializer of every cache, except where the SERIALIZER of django-redis names another. */
 export const pickleSerializer: Serializer = { dumps: pickleObject, loads: parsePickledObject }
 
 /**
- * django-redis' JSON, by Python's default separators. Source: django_redis/serializers/json.py.
+ * The JSONSerializer of django-redis, with Python's default separators. Source: django_redis/serializers/json.py.
  */
 export const jsonSerializer: Serializer = {
-  dumps: (data) => Buffer.from(spaced(stringifyObject(data).replace(BEYOND_ASCII, escapeUnit))),
+  dumps: (data) => Buffer.from(withSpaces(stringifyObject(data).replace(NON_ASCII, escapeUnit))),
   loads: (bytes) => parseObject(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)),
 }
 
-/** What stands in a cache for a dictionary. */
+/** The format of the values in a cache: serialized, and compressed if a compressor is configured. */
 export interface ValueFormat {
   /**
-   * @throws {PayloadTooLarge} when `decode` would refuse it for its size.
+   * @throws {PayloadTooLarge} if `decode` would reject the value for its size.
    * @throws {NotSerializable}
    */
   encode(data: SessionData): Buffer
-  /** @throws {UnreadableSession} and nothing else. */
+  /** @throws {UnreadableSession} for every value that cannot be read; never another error. */
   decode(bytes: Buffer): SessionData
 }
 
 export interface ValueFormatOptions {
   readonly serializer: Serializer
   readonly compressor: Compressor | null
-  /** How large a value may be, also once it is decompressed. */
+  /** Largest size of a value in bytes, also after decompression. */
   readonly maxBytes: number
 }
 
-/** Source: encode and decode in django_redis/client/default.py; RedisSerializer in django/core/cache/backends/redis.py. */
+/**
+ * Creates the value format of one cache.
+ * Source: encode and decode in django_redis/client/default.py; RedisSerializer in django/core/cache/backends/redis.py.
+ */
 export function createValueFormat({ serializer, compressor, maxBytes }: ValueFormatOptions): ValueFormat {
   return {
     encode(data) {
@@ -48,7 +51,7 @@ export function createValueFormat({ serializer, compressor, maxBytes }: ValueFor
       return compressor === null || bytes.length <= compressor.minLength ? bytes : compressor.compress(bytes)
     },
     decode(bytes) {
-      // Both backends take digits for an integer before they try anything else.
+      // Both backends read digits as an integer before they try anything else.
       if (bytes.length <= MAX_INT_LENGTH && PYTHON_INT.test(bytes.toString('latin1')))
         throw new UnreadableSession('not-an-object')
       const plain = compressor === null ? bytes : decompressed(compressor, bytes, maxBytes)
@@ -57,14 +60,16 @@ export function createValueFormat({ serializer, compressor, maxBytes }: ValueFor
   }
 }
 
-/** @throws {PayloadTooLarge} when `load` would refuse it for its size. @throws {NotSerializable} */
+/** Serializes. @throws {PayloadTooLarge} if `load` would reject the value for its size. @throws {NotSerializable} */
 export function dump(serializer: Serializer, data: SessionData, maxBytes: number): Buffer {
   const bytes = serializer.dumps(data, { maxBytes })
   if (bytes.length <= maxBytes) return bytes
-  throw new PayloadTooLarge(`The session is larger than ${maxBytes} bytes; store less in it`)
+  throw new PayloadTooLarge(
+    `The session is larger than ${maxBytes} bytes, the limit for cached sessions; store less in it`,
+  )
 }
 
-/** @throws {UnreadableSession} and nothing else. */
+/** Deserializes. @throws {UnreadableSession} for every value that cannot be read; never another error. */
 export function load(serializer: Serializer, bytes: Buffer, maxBytes: number): SessionData {
   if (bytes.length > maxBytes) throw new UnreadableSession('too-large')
   try {
@@ -75,18 +80,18 @@ export function load(serializer: Serializer, bytes: Buffer, maxBytes: number): S
   }
 }
 
-/** What `int(bytes)` takes; neither a pickle nor a JSON object is that. Python refuses more than 4300 digits. */
+/** Matches what Python's `int(bytes)` accepts; a pickle or JSON object never matches. Python rejects more than 4300 digits. */
 const PYTHON_INT = /^\s*[+-]?\d+(?:_\d+)*\s*$/
 const MAX_INT_LENGTH = 10_000
 
-const BEYOND_ASCII = /[\x7f-\uffff]/g
+const NON_ASCII = /[\x7f-\uffff]/g
 
 function escapeUnit(unit: string): string {
   return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
 
-/** JSON text with a blank behind each comma and colon that is not in a string. */
-function spaced(json: string): string {
+/** Adds a space after each comma and colon outside strings, as Python's `json.dumps` does. */
+function withSpaces(json: string): string {
   return json.replace(STRING_OR_SEPARATOR, (found, separator) => (separator ? `${separator} ` : found))
 }
 

@@ -24,14 +24,14 @@ const entry = (changes: Partial<CacheSettings>): CacheSettings => ({
 const refused: readonly [why: RegExp, changes: Partial<CacheSettings>][] = [
   [/BACKEND "x.Cache"/, { backend: 'x.Cache' }],
   [/LOCATION is empty/, { location: [] }],
-  [/LOCATION is no Redis URL/, { location: ['http://:hidden-word@host'] }],
-  [/LOCATION is no Redis URL/, { location: ['redis://:hidden-word@host:70000'] }],
+  [/LOCATION is not a Redis URL/, { location: ['http://:hidden-word@host'] }],
+  [/LOCATION is not a Redis URL/, { location: ['redis://:hidden-word@host:70000'] }],
   [/OPTIONS.serializer "my.Serializer"/, { options: { serializer: 'my.Serializer' } }],
   [/OPTIONS.ssl_ca_path/, { options: { ssl_ca_path: '/etc' } }],
   [/OPTIONS.decode_responses/, { location: ['redis://host?decode_responses=1'] }],
   [/OPTIONS.REDIS_CLIENT_CLASS "my.Redis"/, { options: { REDIS_CLIENT_CLASS: 'my.Redis' } }],
   [
-    /no database but 0/,
+    /has only database 0/,
     { location: ['redis://host/1'], options: { REDIS_CLIENT_CLASS: 'redis.cluster.RedisCluster' } },
   ],
   ...(
@@ -51,16 +51,16 @@ const refused: readonly [why: RegExp, changes: Partial<CacheSettings>][] = [
       [/CLIENT_CLASS "django_redis.client.HerdClient"/, { CLIENT_CLASS: 'django_redis.client.HerdClient' }],
       [/CONNECTION_FACTORY "my.Factory"/, { CONNECTION_FACTORY: 'my.Factory' }],
       [/SENTINELS is missing/, { CLIENT_CLASS: 'django_redis.client.SentinelClient' }],
-      [/SENTINELS is no list/, { SENTINELS: ['host:26379'] }],
-      [/OPTIONS.username is no text/, { USERNAME: [7] }],
-      [/OPTIONS.CONNECTION_POOL_KWARGS is no JSON object/, { CONNECTION_POOL_KWARGS: ['x'] }],
+      [/SENTINELS is not a list/, { SENTINELS: ['host:26379'] }],
+      [/OPTIONS.username is not a string/, { USERNAME: [7] }],
+      [/OPTIONS.CONNECTION_POOL_KWARGS is not a JSON object/, { CONNECTION_POOL_KWARGS: ['x'] }],
       [/OPTIONS.unheard_of/, { CONNECTION_POOL_KWARGS: { unheard_of: 'hidden-word' } }],
     ] as const
   ).map(([why, options]): [RegExp, Partial<CacheSettings>] => [why, { backend: DJANGO_REDIS, options }]),
 ]
 
 for (const [why, changes] of refused) {
-  test(`Redis refuses by name what it cannot do: ${why.source} ${JSON.stringify(changes)}`, (t) => {
+  test(`an unsupported Redis setting is an error that names it: ${why.source} ${JSON.stringify(changes)}`, (t) => {
     const error = t.throws(() => createRedisCache(entry(changes)), {
       code: 'ERR_CACHE_UNSUPPORTED',
       message: why,
@@ -95,17 +95,17 @@ const refusedByMemcached: readonly [why: RegExp, changes: Partial<CacheSettings>
 ]
 
 for (const [why, changes] of refusedByMemcached) {
-  test(`memcached refuses by name what it cannot do: ${why.source} ${JSON.stringify(changes)}`, (t) => {
+  test(`an unsupported memcached setting is an error that names it: ${why.source} ${JSON.stringify(changes)}`, (t) => {
     const settings = entry({ backend: `${MEMCACHED}.PyMemcacheCache`, location: ['localhost'], ...changes })
     t.throws(() => createMemcachedCache(settings), { code: 'ERR_CACHE_UNSUPPORTED', message: why })
   })
 }
 
-test('an option that is refused stops the start, by name', async (t) => {
+test('an unsupported option stops the start, with an error that names it', async (t) => {
   const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
   const entries: [RegExp, object][] = [
     [
-      /OPTIONS\.db is no number of a database/,
+      /OPTIONS\.db is not a database number/,
       { BACKEND: DJANGO, LOCATION: 'redis://h', OPTIONS: { db: 'ten' } },
     ],
     [
@@ -126,7 +126,7 @@ test('an option that is refused stops the start, by name', async (t) => {
   }
 })
 
-test('what changes neither keys nor values is taken', async (t) => {
+test('options that affect neither keys nor values are accepted', async (t) => {
   const pymemcache = { no_delay: true, use_pooling: true, max_pool_size: 4, timeout: 1, retry_attempts: 0 }
   const pylibmc = { binary: true, behaviors: { ketama: true, tcp_nodelay: true, hash: 'default' } }
   for (const cache of [
@@ -145,7 +145,7 @@ test('what changes neither keys nor values is taken', async (t) => {
     await t.notThrowsAsync(cache.close())
 })
 
-test('a Redis URL is read as redis-py reads it', (t) => {
+test('a Redis URL is parsed as by redis-py', (t) => {
   const read = (location: string) => {
     const { host, port, path, tls, username, password, db } = parseRedisLocation(location)
     return [host, port, path, tls, username, password, db]
@@ -166,7 +166,7 @@ test('a Redis URL is read as redis-py reads it', (t) => {
   t.deepEqual(read('redis://h/none'), ['h', 6379, null, false, null, null, 0])
 })
 
-test('of the two LOCATIONs for sentinels the one of the leader is used', (t) => {
+test('with two LOCATIONs for sentinels, the one of the leader is used', (t) => {
   const { topology } = readRedisSettings(
     entry({
       backend: DJANGO_REDIS,

@@ -6,7 +6,7 @@ import { startMemcached } from '../support/memcached.ts'
 import { projectFolder } from '../support/places.ts'
 import { startRedis, startRedisCluster, startRedisSentinels } from '../support/redis.ts'
 
-/** Opens a cache in a process of its own, asks it once and closes it; gives what the process said when it ended by itself. */
+/** Opens a cache in a separate process, reads once and closes it. Returns the output of the process after it exits by itself. */
 async function openAndClose(
   factory: string,
   settings: object,
@@ -47,19 +47,19 @@ const MEMCACHED = 'django.core.cache.backends.memcached.PyMemcacheCache'
 const redisAt = (...location: string[]) => ({ backend: REDIS, location })
 const memcachedAt = (...location: string[]) => ({ backend: MEMCACHED, location })
 
-test('a closed cache keeps no process alive', async (t) => {
+test('a process exits after closing its cache', async (t) => {
   const [redis, memcached] = await Promise.all([startRedis(), startMemcached()])
   t.teardown(() => Promise.all([redis.stop(), memcached.stop()]))
   t.is(await openAndClose('createRedisCache', redisAt(redis.location)), 'none')
   t.is(await openAndClose('createMemcachedCache', memcachedAt(memcached.location)), 'none')
 })
 
-test('nor does one whose server is down', async (t) => {
+test('a process exits after closing a cache whose server is down', async (t) => {
   t.is(await openAndClose('createRedisCache', redisAt('redis://127.0.0.1:1')), 'ERR_CACHE_UNAVAILABLE')
   t.is(await openAndClose('createMemcachedCache', memcachedAt('127.0.0.1:1')), 'ERR_CACHE_UNAVAILABLE')
 })
 
-test('nor one whose server has stopped in its tracks', async (t) => {
+test('a process exits after closing a cache whose server is frozen', async (t) => {
   const [redis, memcached] = await Promise.all([startRedis(), startMemcached()])
   t.teardown(() => Promise.all([redis.stop(), memcached.stop()]))
   t.is(await openAndClose('createRedisCache', redisAt(redis.location), () => redis.freeze()), 'none')
@@ -69,7 +69,7 @@ test('nor one whose server has stopped in its tracks', async (t) => {
   )
 })
 
-test('nor one of a cluster or behind sentinels', async (t) => {
+test('a process exits after closing a cache on a cluster or behind sentinels', async (t) => {
   const [cluster, sentinels] = await Promise.all([startRedisCluster(), startRedisSentinels()])
   t.teardown(() => Promise.all([cluster.stop(), sentinels.stop()]))
   const options = { REDIS_CLIENT_CLASS: 'redis.cluster.RedisCluster' }

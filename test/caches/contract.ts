@@ -5,15 +5,18 @@ import type { Cache } from '../../src/caches/cache.ts'
 import { parseObject, stringifyObject } from '../../src/django/json.ts'
 
 export interface CacheUnderTest {
-  /** A cache of its own, which the contract closes; each call gives another over the same medium. */
+  /** Opens another cache on the same medium; the contract closes it. */
   open(): Cache
-  /** Whether `get` tells when a value expires. */
+  /** Whether `get` returns the time at which an entry expires. */
   readonly tellsExpiry: boolean
 }
 
 const json = (text: string) => parseObject(text)
 
-/** What src/caches/cache.ts promises, on a real medium. `under` is called in each test: the medium starts before them. */
+/**
+ * Tests the promises of src/caches/cache.ts on a real medium. `under` is called inside each test, since the medium is
+ * started in a `before` hook.
+ */
 export function testCacheContract(
   test: TestFn<never> | TestFn,
   name: string,
@@ -26,7 +29,7 @@ export function testCacheContract(
       await body(t, cache, randomUUID())
     })
 
-  run('what is added is there, until it is deleted', async (t, cache, key) => {
+  run('an added entry exists until it is deleted', async (t, cache, key) => {
     t.is(await cache.get(key), null)
     const added = await cache.add(key, json('{"a":[1,{"b":"ü"}]}'), 100)
     t.truthy(added)
@@ -38,14 +41,14 @@ export function testCacheContract(
     await t.notThrowsAsync(cache.delete(key))
   })
 
-  run('add leaves alone what is there', async (t, cache, key) => {
+  run('add leaves an existing entry unchanged', async (t, cache, key) => {
     await cache.add(key, json('{"a":1}'), 100)
     t.is(await cache.add(key, json('{"a":2}'), 100), null)
     t.is(await cache.add(key, json('{"a":2}'), 0), null)
     t.deepEqual((await cache.get(key))?.data, json('{"a":1}'))
   })
 
-  run('replace stores only over what its revision saw', async (t, cache, key) => {
+  run('replace stores only if the revision has not changed', async (t, cache, key) => {
     t.is(await cache.replace(key, json('{"a":1}'), 100, 'none'), 'missing')
     t.is(await cache.get(key), null)
     const added = await cache.add(key, json('{"a":1}'), 100)
@@ -58,7 +61,7 @@ export function testCacheContract(
     t.deepEqual((await cache.get(key))?.data, json('{"a":4}'))
   })
 
-  run('remove removes only what its revision saw', async (t, cache, key) => {
+  run('remove removes only if the revision has not changed', async (t, cache, key) => {
     t.is(await cache.remove(key, 'none'), 'missing')
     const added = await cache.add(key, json('{"a":1}'), 100)
     await cache.replace(key, json('{"a":2}'), 100, added?.revision ?? '')
@@ -71,7 +74,7 @@ export function testCacheContract(
     t.truthy(await cache.add(key, json('{}'), 100))
   })
 
-  run('what expires is gone, and a timeout that is not positive expires at once', async (t, cache, key) => {
+  run('an expired entry is gone, and a timeout of zero or less expires at once', async (t, cache, key) => {
     const start = performance.now()
     await cache.add(key, json('{"a":1}'), 2)
     const fresh = await cache.get(key)
@@ -82,11 +85,11 @@ export function testCacheContract(
     t.truthy(await cache.add(`${key}-zero`, json('{"a":1}'), 0))
     t.is(await cache.get(`${key}-zero`), null)
     t.truthy(await cache.add(`${key}-zero`, json('{"a":1}'), 100))
-    await sleep(2300) // memcached counts whole seconds, and may end them one early
+    await sleep(2300) // memcached counts whole seconds, and may expire an entry one second early
     t.is(await cache.get(key), null)
   })
 
-  run('the time to expire is told where the medium knows it', async (t, cache, key) => {
+  run('get returns the expiry time if the medium knows it', async (t, cache, key) => {
     const DAY = 86_400
     for (const seconds of [20, 14 * DAY, 31 * DAY, 400 * DAY]) {
       const start = Date.now()
@@ -99,7 +102,7 @@ export function testCacheContract(
     }
   })
 
-  run('of 50 who replace at once exactly one wins', async (t, cache, key) => {
+  run('of 50 simultaneous calls of replace exactly one succeeds', async (t, cache, key) => {
     const caches = [cache, under().open(), under().open()]
     t.teardown(() => Promise.all(caches.map((each) => each.close())))
     const { revision } = (await cache.add(key, json('{"n":0}'), 100)) ?? { revision: '' }
@@ -114,14 +117,14 @@ export function testCacheContract(
     t.deepEqual((await cache.get(key))?.data, json(`{"n":${winners[0]}}`))
   })
 
-  run('of 20 who add at once exactly one wins', async (t, cache, key) => {
+  run('of 20 simultaneous calls of add exactly one succeeds', async (t, cache, key) => {
     const outcomes = await Promise.all(
       Array.from({ length: 20 }, (_, index) => cache.add(key, json(`{"n":${index}}`), 100)),
     )
     t.is(outcomes.filter((outcome) => outcome !== null).length, 1)
   })
 
-  run('clearing what has expired harms nothing', async (t, cache, key) => {
+  run('clearExpired leaves live entries', async (t, cache, key) => {
     await cache.add(key, json('{"a":1}'), 100)
     t.is(typeof (await cache.clearExpired()), 'number')
     t.truthy(await cache.get(key))

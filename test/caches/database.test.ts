@@ -33,7 +33,7 @@ for (const name of testDatabases) {
     const settings = cacheSettings('db.DatabaseCache', TABLE)
     return createDatabaseCache(settings, { db, database: database.kind, dates, now })
   }
-  // What every cache owes is asked of a server and of a file; what the databases differ in, of each below.
+  // The contract runs on one server and on SQLite; the tests below, where the databases differ, run on each.
   if (name === 'sqlite' || name === testDatabases[0]) {
     testCacheContract(test.serial as TestFn, `DatabaseCache on ${name}`, () => ({
       open: () => openCache(),
@@ -42,7 +42,7 @@ for (const name of testDatabases) {
   }
 
   test.serial(
-    `DatabaseCache on ${name}: expires is cut to seconds, in UTC or in the site's zone`,
+    `DatabaseCache on ${name}: expires is truncated to seconds, in UTC or in the site's time zone`,
     async (t) => {
       const { db, database } = under()
       const now = () => new Date('2026-11-23T08:25:12.900Z')
@@ -71,7 +71,7 @@ for (const name of testDatabases) {
   )
 
   test.serial(
-    `DatabaseCache on ${name}: what differs by case or a blank is another key and another revision`,
+    `DatabaseCache on ${name}: keys and revisions that differ in case or a space are different`,
     async (t) => {
       const { db } = under()
       const cache = openCache()
@@ -88,27 +88,30 @@ for (const name of testDatabases) {
     },
   )
 
-  test.serial(`DatabaseCache on ${name}: a key that no row can have is not there`, async (t) => {
-    const cache = openCache()
-    const { db, database } = under()
-    if (database.kind === 'mysql') await db.raw(`alter table ${TABLE} convert to character set latin1`)
-    const sent: string[] = []
-    db.on('query', ({ sql }: { sql: string }) => sent.push(sql))
-    const unlikely = ['\u00e9', '\u0100', '\u{1f600}', '\ud800', 'a b', '\n', '\u007f', 'x'.repeat(253)]
-    for (const key of ["' OR 1=1 -- ", '\0', '\\', '"', 'x'.repeat(1000), ...unlikely]) {
-      t.is(await cache.get(key), null)
-      await t.throwsAsync(cache.add(key, DATA, 60), { code: 'ERR_SESSION_KEY' })
-      await t.notThrowsAsync(cache.delete(key))
-      t.is(await cache.replace(key, DATA, 60, 'none'), 'missing')
-      t.is(await cache.remove(key, 'none'), 'missing')
-    }
-    t.deepEqual(sent, [])
-    t.truthy(await cache.add('x'.repeat(252), DATA, 60))
-    t.truthy(await cache.get('x'.repeat(252)))
-  })
+  test.serial(
+    `DatabaseCache on ${name}: a key that cannot be stored does not exist, and sends no statement`,
+    async (t) => {
+      const cache = openCache()
+      const { db, database } = under()
+      if (database.kind === 'mysql') await db.raw(`alter table ${TABLE} convert to character set latin1`)
+      const sent: string[] = []
+      db.on('query', ({ sql }: { sql: string }) => sent.push(sql))
+      const unlikely = ['\u00e9', '\u0100', '\u{1f600}', '\ud800', 'a b', '\n', '\u007f', 'x'.repeat(253)]
+      for (const key of ["' OR 1=1 -- ", '\0', '\\', '"', 'x'.repeat(1000), ...unlikely]) {
+        t.is(await cache.get(key), null)
+        await t.throwsAsync(cache.add(key, DATA, 60), { code: 'ERR_SESSION_KEY' })
+        await t.notThrowsAsync(cache.delete(key))
+        t.is(await cache.replace(key, DATA, 60, 'none'), 'missing')
+        t.is(await cache.remove(key, 'none'), 'missing')
+      }
+      t.deepEqual(sent, [])
+      t.truthy(await cache.add('x'.repeat(252), DATA, 60))
+      t.truthy(await cache.get('x'.repeat(252)))
+    },
+  )
 
   test.serial(
-    `DatabaseCache on ${name}: what is no pickled dictionary is unreadable and stays`,
+    `DatabaseCache on ${name}: a value that is not a pickled dictionary is unreadable and stays`,
     async (t) => {
       const { db, database } = under()
       const expires = {
@@ -127,7 +130,7 @@ for (const name of testDatabases) {
   )
 
   test.serial(
-    `DatabaseCache on ${name}: clearing removes what has expired, and it is free before that`,
+    `DatabaseCache on ${name}: clearExpired removes expired rows, and their keys can be added before that`,
     async (t) => {
       await under().empty()
       const past = openCache(true, 'UTC', () => new Date('2001-02-03T04:05:06Z'))
@@ -135,7 +138,7 @@ for (const name of testDatabases) {
       const now = openCache()
       t.truthy(await now.add('c1', DATA, 60))
       t.is(await now.replace('c2', DATA, 60, (await past.get('c2'))?.revision ?? ''), 'missing')
-      t.is(await now.clearExpired(), 1, 'c3; c2 went when it was looked at, as at Django')
+      t.is(await now.clearExpired(), 1, 'c3; reading c2 had removed it, as in Django')
       t.is(await now.clearExpired(), 0)
       t.truthy(await now.get('c1'))
     },

@@ -12,15 +12,15 @@ interface Timeouts {
 const json = parseObject
 const UNAVAILABLE = { code: 'ERR_CACHE_UNAVAILABLE', name: 'CacheUnavailable' }
 
-/** Kills, restarts and freezes a server of the test's own under a cache: every operation ends in time, none crashes. */
-export async function outlives(
+/** Kills, restarts and freezes the server of a cache: every operation ends in time, and none crashes. */
+export async function survivesOutages(
   t: ExecutionContext,
   server: CacheServer,
   open: (timeouts: Timeouts) => Cache,
 ): Promise<void> {
   const timeouts = { connectTimeout: 1000, commandTimeout: 1000 }
   const cache = open(timeouts)
-  const ended = async (operation: Promise<unknown>): Promise<number> => {
+  const timed = async (operation: Promise<unknown>): Promise<number> => {
     const start = performance.now()
     await operation
     return performance.now() - start
@@ -37,15 +37,15 @@ export async function outlives(
 
   await server.kill()
   const refused = await Promise.all(
-    Array.from({ length: 50 }, () => ended(t.throwsAsync(cache.get('key'), UNAVAILABLE))),
+    Array.from({ length: 50 }, () => timed(t.throwsAsync(cache.get('key'), UNAVAILABLE))),
   )
   t.true(Math.max(...refused) < 2500, `${Math.max(...refused)} ms`)
   await t.throwsAsync(cache.add('key', json('{}'), 100), UNAVAILABLE)
   await t.throwsAsync(cache.replace('key', json('{}'), 100, 'any'), UNAVAILABLE)
   await t.throwsAsync(cache.delete('key'), UNAVAILABLE)
   await t.throwsAsync(cache.remove('key', 'any'), UNAVAILABLE)
-  const unborn = open(timeouts)
-  await t.throwsAsync(unborn.get('key'), UNAVAILABLE)
+  const openedWhileDown = open(timeouts)
+  await t.throwsAsync(openedWhileDown.get('key'), UNAVAILABLE)
 
   await server.restart()
   await works()
@@ -54,12 +54,12 @@ export async function outlives(
 
   server.freeze()
   const frozen = await Promise.all(
-    Array.from({ length: 20 }, () => ended(t.throwsAsync(cache.get('key'), UNAVAILABLE))),
+    Array.from({ length: 20 }, () => timed(t.throwsAsync(cache.get('key'), UNAVAILABLE))),
   )
   t.true(Math.max(...frozen) < 4000, `${Math.max(...frozen)} ms`)
-  const late = open(timeouts)
-  t.true((await ended(t.throwsAsync(late.get('key'), UNAVAILABLE))) < 5000)
-  t.true((await ended(late.close())) < 2500)
+  const openedWhileFrozen = open(timeouts)
+  t.true((await timed(t.throwsAsync(openedWhileFrozen.get('key'), UNAVAILABLE))) < 5000)
+  t.true((await timed(openedWhileFrozen.close())) < 2500)
   server.thaw()
   await works()
   t.deepEqual((await cache.get('key'))?.data, json('{"a":1}'))

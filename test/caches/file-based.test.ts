@@ -24,7 +24,7 @@ testCacheContract(test, 'FileBasedCache', () => ({ open: () => open(shared), tel
 
 const DATA = parseObject('{"a":1}')
 
-test('a file is what Django makes: its name, its owner alone, a pickled time and a compressed pickle', async (t) => {
+test('a file is as Django writes it: name, mode 0600, a pickled time and a compressed pickle', async (t) => {
   const folder = join(temporaryFolder(t), 'deep', 'cache')
   const now = () => new Date('2026-11-23T08:25:12.500Z')
   await open(folder, { now }).add('key', DATA, 60)
@@ -35,10 +35,14 @@ test('a file is what Django makes: its name, its owner alone, a pickled time and
   const content = readFileSync(join(folder, name))
   // pickle.dumps(1795422372.5, 5)
   t.is(content.subarray(0, 21).toString('hex'), '8005950a000000000000004741dac0fe292000002e')
-  t.deepEqual(content.subarray(21, 23), deflateSync('').subarray(0, 2), 'a zlib stream of the default level')
+  t.deepEqual(
+    content.subarray(21, 23),
+    deflateSync('').subarray(0, 2),
+    'a zlib stream with the default level',
+  )
 })
 
-test('no key leads out of the folder', async (t) => {
+test('no key addresses a file outside the folder', async (t) => {
   const folder = join(temporaryFolder(t), 'cache')
   const cache = open(folder)
   for (const key of ['../../escaped', '/etc/passwd', 'a\0b', '..', '', 'x'.repeat(10_000)]) {
@@ -50,7 +54,7 @@ test('no key leads out of the folder', async (t) => {
   t.true(readdirSync(folder).every((name) => /^[0-9a-f]{32}\.djcache$/.test(name)))
 })
 
-test('what is no cache file, or holds what nobody may unpickle, is unreadable and stays', async (t) => {
+test('a file that is not a cache file, or whose pickle is not plain data, is unreadable and stays', async (t) => {
   const folder = join(temporaryFolder(t), 'cache')
   const cache = open(folder, { maxInflatedBytes: 2000 })
   await cache.add('key', DATA, 60)
@@ -78,14 +82,14 @@ test('what is no cache file, or holds what nobody may unpickle, is unreadable an
   }
   t.false(existsSync('hacked'))
   writeFileSync(path, '')
-  t.is(await cache.get('key'), null, 'an empty file has expired, as for Django')
+  t.is(await cache.get('key'), null, 'an empty file has expired, as in Django')
 })
 
-test('clearing removes expired files, and nothing else in the folder', async (t) => {
+test('clearExpired removes expired files, and nothing else in the folder', async (t) => {
   const folder = join(temporaryFolder(t), 'cache')
   const clock = { now: new Date() }
   const cache = open(folder, { now: () => clock.now })
-  t.is(await cache.clearExpired(), 0, 'there is no folder yet')
+  t.is(await cache.clearExpired(), 0, 'the folder does not exist yet')
   await cache.add('live', DATA, 60)
   for (const key of ['a', 'b', 'c']) await cache.add(key, DATA, 10)
   mkdirSync(join(folder, 'folder'))
@@ -97,7 +101,7 @@ test('clearing removes expired files, and nothing else in the folder', async (t)
   t.is(readdirSync(folder).length, 3)
 })
 
-test('processes that count at once lose nothing', async (t) => {
+test('processes that increment a number at the same time lose no increment', async (t) => {
   const folder = join(temporaryFolder(t), 'cache')
   const cache = open(folder)
   await cache.add('key', parseObject('{"n":0}'), 1000)
@@ -125,18 +129,18 @@ test('processes that count at once lose nothing', async (t) => {
   )
 })
 
-test('a lock whose process has died holds nobody up for long, and one that is held does', async (t) => {
+test('a lock of a dead process blocks only for a short time, a held lock until the timeout', async (t) => {
   const lock = join(temporaryFolder(t), 'lock')
   writeFileSync(lock, '')
   await t.throwsAsync(
     withFileLock(lock, async () => {}, { timeout: 50 }),
     { code: 'ERR_FILE_LOCK_TIMEOUT' },
   )
-  t.is(await mostAtOnce(lock, { contenders: 20 }), 1, 'one at a time, also when several find the old lock')
+  t.is(await mostAtOnce(lock, { contenders: 20 }), 1, 'one at a time, even when several find the old lock')
   t.false(existsSync(lock))
 })
 
-test('of many who find a lock abandoned each removes that one at most, never the next', async (t) => {
+test('when many find a lock abandoned, they remove only that lock, never the next one', async (t) => {
   const folder = temporaryFolder(t)
   const locks = Array.from({ length: 15 }, (_, at) => join(folder, String(at)))
   for (const lock of locks) writeFileSync(lock, '')
@@ -150,7 +154,7 @@ test('of many who find a lock abandoned each removes that one at most, never the
   t.deepEqual(readdirSync(folder), [])
 })
 
-test('a process that died while it removed an abandoned lock holds nobody up for longer', async (t) => {
+test('a process that died while removing an abandoned lock does not prolong the wait', async (t) => {
   const folder = temporaryFolder(t)
   const lock = join(folder, 'lock')
   writeFileSync(lock, '')
@@ -161,13 +165,13 @@ test('a process that died while it removed an abandoned lock holds nobody up for
   const { ino, mtimeNs, size } = statSync(lock, { bigint: true })
   writeFileSync(`${lock}.${ino}-${mtimeNs}-${size}`, '')
 
-  // Sessions in files wait 2 s for a lock, and an abandoned one takes 1: on a busy machine both take longer.
+  // By default a write waits 2 s for a lock, and a lock counts as abandoned after 1 s; a busy machine needs longer.
   const timeout = 1.8 * usual
   t.is(await mostAtOnce(lock, { contenders: 5, timeout }), 1)
   t.deepEqual(readdirSync(folder), [])
 })
 
-/** How many work under the lock at once, of those who want to. */
+/** Runs this many bodies under the lock; returns the largest number that ran at the same time. */
 async function mostAtOnce(
   lock: string,
   { contenders, timeout = 30_000 }: { contenders: number; timeout?: number },

@@ -22,7 +22,7 @@ test.before(async () => {
 const DJANGO = 'django.core.cache.backends'
 const DJANGO_REDIS = 'django_redis.cache.RedisCache'
 
-/** Which Djangos have which backend, in the environments of test/support/django-environments.ts. */
+/** The Django versions that have each backend, in the environments of test/support/django-environments.ts. */
 const BACKENDS: readonly {
   backend: string
   versions: readonly string[]
@@ -58,7 +58,7 @@ const BACKENDS: readonly {
   { backend: `${DJANGO}.memcached.MemcachedCache`, versions: ['2.2'] },
 ]
 
-/** As Python writes it, and as JSON; what JSON holds. */
+/** Dictionaries that JSON can represent: as a Python literal and as JSON. */
 const PLAIN: readonly [python: string, json: string][] = [
   ['{}', '{}'],
   [
@@ -79,14 +79,14 @@ const PLAIN: readonly [python: string, json: string][] = [
   ],
 ]
 
-/** What only a pickle holds. */
+/** Dictionaries that only a pickle can represent. */
 const PICKLED = [
   "{'t': (1, 'a'), 's': {1, 2}, 'b': b'\\x00\\xff', 1: 2}",
   "{'at': datetime.datetime(2024, 1, 2, 3, 4, 5, 6, tzinfo=datetime.timezone.utc), 'day': datetime.date(2024, 1, 2), 'age': datetime.timedelta(days=1)}",
   "{'price': Decimal('1.50'), 'id': UUID('12345678-1234-5678-1234-567812345678')}",
 ]
 
-/** Busy machines answer late, and time-outs are another test's. */
+/** Long, because a busy machine answers late; timeouts are tested elsewhere. */
 const timeouts = { connectTimeout: 20_000, commandTimeout: 20_000 }
 
 const open = (settings: CacheSettings): Cache =>
@@ -113,7 +113,7 @@ const settingsOf = ({ backend, options = {} }: (typeof BACKENDS)[number]): Cache
 
 for (const version of djangoVersions) {
   const backends = BACKENDS.filter(({ versions }) => versions.includes(version))
-  // Started by the first test that needs it, and shared: a Python for each test would take too long.
+  // One Python process, started by the first test that needs it and shared: one for each test would take too long.
   let caches: ReturnType<typeof startDjangoCaches> | null = null
   const djangoCaches = () => {
     const entries = backends.map((each) => {
@@ -126,7 +126,7 @@ for (const version of djangoVersions) {
   }
 
   for (const backend of backends) {
-    test(`Django ${version} and we read what the other has stored: ${nameOf(backend)}`, async (t) => {
+    test(`Django ${version} and ours read each other's entries: ${nameOf(backend)}`, async (t) => {
       const django = djangoCaches()(nameOf(backend))
       const plain = settingsOf(backend)
       const settings = { ...plain, keyPrefix: `${version}-${plain.keyPrefix}` }

@@ -15,7 +15,7 @@ const file = fileScope(test)
 const DJANGO = 'django.core.cache.backends.'
 
 let redis: RedisServer
-/** Its password is 7. */
+/** A Redis server with the password 7. */
 let locked: RedisServer
 let memcached: CacheServer
 test.before(async () => {
@@ -30,7 +30,7 @@ test.before(async () => {
 type Options = Readonly<Record<string, unknown>>
 type Entry = Readonly<Record<string, unknown>>
 
-/** What stands after redis://host:port, and the OPTIONS. */
+/** The rest of the URL after redis://host:port, and the OPTIONS. */
 type RedisCase = readonly [path: string, options: Options]
 
 const REDIS_CASES: readonly RedisCase[] = [
@@ -71,7 +71,7 @@ const REDIS_CASES: readonly RedisCase[] = [
   ['', { socket_read_size: 4096 }],
 ]
 
-/** With a server whose password is 7. */
+/** The same, for a server with the password 7. */
 const PASSWORDS: readonly unknown[] = [7, '7', 7.5, true, null, '', [7], ' 7']
 
 const DJANGO_REDIS_OPTIONS: readonly Options[] = [
@@ -129,7 +129,7 @@ const MEMCACHED_OPTIONS: Readonly<Record<string, readonly (Options | null)[]>> =
   ],
 }
 
-/** What every backend has beside its OPTIONS. */
+/** Settings of every backend besides OPTIONS. */
 const ENTRIES: readonly Entry[] = [
   ...['7', 7, null, true, 1.5, 'x:y', '', 0, -3, 'höß', 1e21].map((VERSION) => ({ VERSION })),
   ...[5, 1.5, null, true, false, 'x', 'höß', 'a:b', -0.5].map((KEY_PREFIX) => ({ KEY_PREFIX })),
@@ -144,7 +144,7 @@ const FILES_OPTIONS: readonly Options[] = [
   { unheard_of: 1 },
 ]
 
-/** Django sets a value, and we read it; where Django fails, we refuse to start, and say by which name. */
+/** Django sets a value, and ours reads it; where Django fails, our start fails with an error that names the option. */
 async function check(t: ExecutionContext, version: string, entries: readonly Entry[]): Promise<void> {
   const caches = Object.fromEntries(entries.map((entry, at) => [`c${at}`, entry]))
   const python = startDjangoCaches(t, version, {
@@ -160,7 +160,7 @@ async function check(t: ExecutionContext, version: string, entries: readonly Ent
       .catch((error: Error) => error)
     const ours = await readOurs(version, alias, caches, key)
     const label = `${String(BACKEND).replace(/^.*\./, '')} ${String(LOCATION).replace(/^.*:\d+/, '')} ${JSON.stringify(entry)}`
-    // Whether a password is right the server knows alone, and an error of ours comes with the first request.
+    // Only the server can check a password, so ours fails at the first request.
     const failure = /^AuthenticationError/.test(String(theirs instanceof Error && theirs.message))
       ? /^fails: CacheUnavailable.*(?:WRONGPASS|NOAUTH)/
       : /^refused/
@@ -197,7 +197,7 @@ async function readOurs(version: string, alias: string, caches: object, key: str
 
 for (const version of djangoVersions) {
   const profile = versionProfile(version)
-  /** Those that this Django has, and whose client its environment here has. */
+  /** The backends that this Django has, and whose Python client is installed in its environment. */
   const clients = Object.keys(MEMCACHED_OPTIONS).filter(
     (name) =>
       profile.hasCacheBackend(`${DJANGO}memcached.${name}`) &&
@@ -221,7 +221,7 @@ for (const version of djangoVersions) {
   test(`the options of django-redis are read as Django ${version} reads them`, async (t) => {
     t.timeout(110_000)
     const own = { BACKEND, LOCATION: redis.location }
-    // A pool is django-redis' one for all of the same LOCATION.
+    // django-redis shares one pool among all entries with the same LOCATION.
     const at = (n: number) => `${redis.location}/0#${n}`
     await check(t, version, [
       ...DJANGO_REDIS_OPTIONS.map((OPTIONS, n) => ({ ...own, LOCATION: at(n), OPTIONS })),
@@ -257,7 +257,7 @@ for (const version of djangoVersions) {
   })
 }
 
-/** Without the password. */
+/** The LOCATION without its password. */
 function bare({ location }: CacheServer): string {
   return location.replace(/\/\/.*@/, '//')
 }

@@ -42,7 +42,7 @@ const KEYS = [
 ]
 
 const settingsOf = (version: string, [backend, , options = {}]: (typeof BACKENDS)[number]): CacheSettings => {
-  // pylibmc takes sockets, but not beside ports.
+  // pylibmc accepts Unix sockets, but not together with ports.
   const servers = backend.startsWith('django_redis')
     ? redises
     : backend.endsWith('PyLibMCCache')
@@ -54,7 +54,7 @@ const settingsOf = (version: string, [backend, , options = {}]: (typeof BACKENDS
 
 for (const version of djangoVersions) {
   const entries = BACKENDS.filter(([, versions]) => versions.includes(version))
-  // One Python for all of a version's, started by the first test that needs it.
+  // One Python process for all tests of a version, started by the first test that needs it.
   let started: ReturnType<typeof startDjangoCaches> | null = null
   const djangoCaches = () => {
     const caches = entries.map((entry) => {
@@ -68,7 +68,7 @@ for (const version of djangoVersions) {
   for (const entry of entries) {
     const [backend, , options] = entry
     const name = options === undefined ? backend : `${backend} ${JSON.stringify(options)}`
-    test(`a key is on the server where Django ${version} puts it: ${name}`, async (t) => {
+    test(`a key is on the same server as with Django ${version}: ${name}`, async (t) => {
       const settings = settingsOf(version, entry)
       const django = djangoCaches()(settings.keyPrefix)
       const create = backend.startsWith('django_redis') ? createRedisCache : createMemcachedCache

@@ -11,7 +11,7 @@ const maxBytes = 1_000_000
 const zstd = compressors.get('django_redis.compressors.zstd.ZStdCompressor') ?? null
 
 for (const { json, value } of vectors.values) {
-  test(`what pyzstd has compressed is read, and read back: ${json.slice(0, 20)}…`, (t) => {
+  test(`a value compressed by pyzstd is read, and ours is read back: ${json.slice(0, 20)}…`, (t) => {
     const format = createValueFormat({ serializer: pickleSerializer, compressor: zstd, maxBytes })
     const data = parseObject(json)
     t.deepEqual(format.decode(Buffer.from(value, 'hex')), data)
@@ -32,7 +32,7 @@ test('short values are not compressed, and values from before the compressor was
   }
 })
 
-test("JSON has Python's blanks, once, however often it is read and written", (t) => {
+test("JSON has Python's spaces, and repeated writing adds no more", (t) => {
   const format = createValueFormat({ serializer: jsonSerializer, compressor: null, maxBytes })
   let data = parseObject('{"a":[1,{"b, c":"d: e\\"," ,"ü":"\\u20ac"}],"x":-1.5e3}')
   for (let round = 0; round < 3; round += 1) {
@@ -43,7 +43,7 @@ test("JSON has Python's blanks, once, however often it is read and written", (t)
   t.is(canonicalize(data.get('a') ?? ''), canonicalize('[1,{"b, c":"d: e\\"," ,"\u00fc":"\\u20ac"}]'))
 })
 
-test('what is no dictionary is said to be none, and nothing else is thrown', (t) => {
+test('a value that is not a dictionary is UnreadableSession, and no other error', (t) => {
   for (const serializer of [pickleSerializer, jsonSerializer]) {
     const format = createValueFormat({ serializer, compressor: null, maxBytes })
     const reasonOf = (text: string) =>

@@ -1,4 +1,4 @@
-"""What django-redis' ZStdCompressor makes of a pickled dict: pyzstd.compress with its defaults.
+"""Writes pickled dicts as compressed by the ZStdCompressor of django-redis: pyzstd.compress with its defaults.
 
     pip install pyzstd; python3 test/caches/zstd-values.py > test/vectors/zstd-values.json
 """

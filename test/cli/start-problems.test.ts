@@ -595,7 +595,7 @@ test.serial('a cache server that wants another password ends the start', async (
           }),
         },
         [
-          /^CannotStart: CACHES: Redis at 127\.0\.0\.1:\d+ does not serve: (?:WRONGPASS|NOAUTH); set user and password/,
+          /^CannotStart: CACHES: Redis at 127\.0\.0\.1:\d+ is unavailable: (?:WRONGPASS|NOAUTH); set user and password/,
         ],
       )
 })
@@ -616,7 +616,7 @@ test.serial('a cache server that is away is waited for by the engine that has no
   })
   t.regex(
     String((await command.next('service.waiting')).message),
-    /^CACHES: Redis at 127\.0\.0\.1:1 does not serve: ECONNREFUSED/,
+    /^CACHES: Redis at 127\.0\.0\.1:1 is unavailable: ECONNREFUSED/,
   )
   t.is(await command.stop(), 0)
 })

@@ -5,58 +5,61 @@ import {
   createMemcachedConnection,
   type MemcachedConnection,
   type MemcachedReply,
-  said,
+  unexpectedReply,
 } from './memcached-connection.ts'
 
 /**
- * One memcached server over one connection, commands pipelined. Our own, for want of a package that is all of: safe
- * with bytes (`memcache` reads text), free to set the flags (`memcache-client` sets its own), able to compare and swap
- * (`memjs` is not) and to tell what time is left to an item (none is).
- * Keys must be checked before: they stand in the protocol as they are.
+ * A client for one memcached server: one connection, pipelined commands. No package does all that is needed: values as
+ * bytes (`memcache` decodes text), chosen flags (`memcache-client` sets its own), compare-and-swap (`memjs` has none), and
+ * the remaining time of an item (none has it).
+ * The caller must validate keys: they are written into the protocol unchanged.
  * Source: memcached's doc/protocol.txt.
  */
 export interface MemcachedClient {
   get(key: string): Promise<MemcachedItem | null>
   add(key: string, item: NewMemcachedItem): Promise<'stored' | 'taken'>
-  /** Unlike `ms` of the meta protocol, keeps what is there when the new value is too large. */
+  /** Unlike `ms` of the meta protocol, keeps the old item if the new value is too large. */
   cas(key: string, item: NewMemcachedItem, unique: string): Promise<'stored' | 'missing' | 'changed'>
   delete(key: string): Promise<void>
   close(): Promise<void>
 }
 
+/** An item that memcached returned. */
 export interface MemcachedItem {
-  /** Null when it is larger than the limit. */
+  /** Null if it is larger than `maxBytes`. */
   readonly value: Buffer | null
   readonly flags: number
-  /** What `cas` compares with. */
+  /** The version number that `cas` compares. */
   readonly unique: string
-  /** Whole seconds; null where the server does not tell, or the item stays for good. */
+  /** Whole seconds; null if the item never expires, or the server (before 1.6.9) cannot tell. */
   readonly secondsLeft: number | null
 }
 
+/** An item to store. */
 export interface NewMemcachedItem {
   readonly value: Buffer
   readonly flags: number
-  /** As memcached takes it: seconds, or from 30 days on a Unix time; negative for at once, 0 for never. */
+  /** In memcached's form: seconds up to 30 days, else a Unix time; negative: already expired; 0: never expires. */
   readonly expiry: number
 }
 
+/** Server and limits of one client. */
 export interface MemcachedClientOptions {
   readonly address: { readonly host: string; readonly port: number } | { readonly path: string }
   /** Milliseconds. */
   readonly connectTimeout: number
   /** Milliseconds. */
   readonly commandTimeout: number
-  /** Larger values are not kept in memory. */
+  /** Larger values are received but not kept in memory. */
   readonly maxBytes: number
   /** Milliseconds of a clock that never goes back; default: the system's own. */
   readonly monotonic?: () => number
 }
 
-/** How long nothing is tried after a failure, in milliseconds: each try may take a time-out. */
-const REST = 300
+/** Milliseconds after a failure in which commands fail at once: each attempt could take a whole timeout. */
+const PAUSE_AFTER_FAILURE = 300
 
-/** Connects when first needed, and again after each loss. */
+/** Creates the client. It connects at the first command, and reconnects after each loss. */
 export function createMemcachedClient({
   address,
   connectTimeout,
@@ -69,11 +72,12 @@ export function createMemcachedClient({
   let failedAt = -Infinity
 
   function unavailable(reason: string): CacheUnavailable {
-    return new CacheUnavailable(`memcached at ${name} does not serve: ${reason}`)
+    return new CacheUnavailable(`memcached at ${name} is unavailable: ${reason}`)
   }
 
   function open(): MemcachedConnection {
-    if (monotonic() - failedAt < REST) throw unavailable('it has just failed')
+    if (monotonic() - failedAt < PAUSE_AFTER_FAILURE)
+      throw unavailable(`it failed less than ${PAUSE_AFTER_FAILURE} ms ago`)
     const opened: MemcachedConnection = createMemcachedConnection({
       socket: connect(address),
       connectTimeout,
@@ -89,7 +93,7 @@ export function createMemcachedClient({
   }
 
   async function ask(
-    command: (speaksMeta: boolean) => string | readonly [string, Buffer],
+    command: (supportsMeta: boolean) => string | readonly [string, Buffer],
   ): Promise<MemcachedReply> {
     connection ??= open()
     const { send, ready } = connection
@@ -104,7 +108,7 @@ export function createMemcachedClient({
     const { line } = await ask(() => [`${head} ${flags} ${expiry} ${value.length}${unique}`, value])
     if (/^SERVER_ERROR object too large/.test(line)) {
       throw new PayloadTooLarge(
-        `The session has ${value.length} bytes, more than memcached at ${name} takes for an item; store less in it, or raise memcached's -I`,
+        `The session has ${value.length} bytes, more than memcached at ${name} accepts for an item; store less in it, or raise memcached's -I`,
       )
     }
     return line
@@ -112,13 +116,13 @@ export function createMemcachedClient({
 
   return {
     async get(key) {
-      const reply = await ask((speaksMeta) => (speaksMeta ? `mg ${key} v f c t` : `gets ${key}`))
+      const reply = await ask((supportsMeta) => (supportsMeta ? `mg ${key} v f c t` : `gets ${key}`))
       if (reply.line === 'EN' || reply.line === 'END') return null
       const [, flags, unique, left = '-1'] =
         /^VA \d+ f(\d+) c(\d+) t(-?\d+)$/.exec(reply.line) ??
         /^VALUE \S+ (\d+) \d+ (\d+)$/.exec(reply.line) ??
         []
-      if (flags === undefined || unique === undefined) throw unavailable(said(reply.line))
+      if (flags === undefined || unique === undefined) throw unavailable(unexpectedReply(reply.line))
       return {
         value: reply.data,
         flags: Number(flags),
@@ -130,18 +134,18 @@ export function createMemcachedClient({
       const line = await store(`add ${key}`, item)
       if (line === 'STORED') return 'stored'
       if (line === 'NOT_STORED') return 'taken'
-      throw unavailable(said(line))
+      throw unavailable(unexpectedReply(line))
     },
     async cas(key, item, unique) {
       const line = await store(`cas ${key}`, item, ` ${unique}`)
       if (line === 'STORED') return 'stored'
       if (line === 'NOT_FOUND') return 'missing'
       if (line === 'EXISTS') return 'changed'
-      throw unavailable(said(line))
+      throw unavailable(unexpectedReply(line))
     },
     async delete(key) {
       const { line } = await ask(() => `delete ${key}`)
-      if (line !== 'DELETED' && line !== 'NOT_FOUND') throw unavailable(said(line))
+      if (line !== 'DELETED' && line !== 'NOT_FOUND') throw unavailable(unexpectedReply(line))
     },
     async close() {
       connection?.end('it was closed', { isFailure: false })

@@ -1,41 +1,43 @@
 import type { Socket } from 'node:net'
 
-/** What a server answers to one command: its line, and the value that follows some of them. */
+/** The reply to one command: a line, and the value that follows some lines. */
 export interface MemcachedReply {
   readonly line: string
   readonly data: Buffer | null
 }
 
+/** One connection to a memcached server. */
 export interface MemcachedConnection {
-  /** Whether the server speaks the meta protocol as we do; rejects when it cannot be reached. */
+  /** Whether the server supports the meta protocol (1.6.9 or newer); rejects if it cannot be reached. */
   readonly ready: Promise<boolean>
   send(command: string | readonly [string, Buffer]): Promise<MemcachedReply>
   end(reason: string, options: { isFailure: boolean }): void
 }
 
-interface Waiting {
+interface PendingCommand {
   resolve(reply: MemcachedReply): void
   reject(error: Error): void
   readonly timer: NodeJS.Timeout
 }
 
+/** Socket, limits and callbacks of one connection. */
 export interface MemcachedConnectionOptions {
   readonly socket: Socket
   /** Milliseconds. */
   readonly connectTimeout: number
   /** Milliseconds. */
   readonly commandTimeout: number
-  /** Larger values are not kept in memory. */
+  /** Larger values are received but not kept in memory. */
   readonly maxBytes: number
   unavailable(reason: string): Error
   onEnd(isFailure: boolean): void
 }
 
-/** The first version whose meta protocol is known to be as we speak it. */
-const SPEAKS_META = [1, 6, 9] as const
+/** The first version whose meta protocol is known to have the commands and flags used here. */
+const META_SINCE = [1, 6, 9] as const
 const MAX_LINE = 2048
 
-/** Sends commands one after the other without waiting, and hands each its answer. */
+/** Pipelines commands: sends each at once, and matches the replies to the commands in order. */
 export function createMemcachedConnection({
   socket,
   connectTimeout,
@@ -44,17 +46,17 @@ export function createMemcachedConnection({
   unavailable,
   onEnd,
 }: MemcachedConnectionOptions): MemcachedConnection {
-  const waiting: Waiting[] = []
+  const pending: PendingCommand[] = []
   let hasEnded = false
 
-  // After a time-out the next answer would be taken for another command's: one failure ends the connection.
+  // One failure ends the connection: after a timeout, the late reply would be matched to the next command.
   function end(reason: string, { isFailure }: { isFailure: boolean }): void {
     if (hasEnded) return
     hasEnded = true
     clearTimeout(connecting)
     socket.destroy()
     onEnd(isFailure)
-    for (const { reject, timer } of waiting.splice(0)) {
+    for (const { reject, timer } of pending.splice(0)) {
       clearTimeout(timer)
       reject(unavailable(reason))
     }
@@ -64,8 +66,8 @@ export function createMemcachedConnection({
   function send(command: string | readonly [string, Buffer]): Promise<MemcachedReply> {
     if (hasEnded) return Promise.reject(unavailable('the connection was lost'))
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => fail(`no answer within ${commandTimeout} ms`), commandTimeout)
-      waiting.push({ resolve, reject, timer })
+      const timer = setTimeout(() => fail(`no reply within ${commandTimeout} ms`), commandTimeout)
+      pending.push({ resolve, reject, timer })
       const [line, data] = typeof command === 'string' ? [command, null] : command
       socket.cork()
       socket.write(`${line}\r\n`)
@@ -79,26 +81,26 @@ export function createMemcachedConnection({
   const read = createReplyReader({
     maxBytes,
     onReply(reply) {
-      const first = waiting.shift()
-      if (first === undefined) return fail('it said what nobody had asked')
+      const first = pending.shift()
+      if (first === undefined) return fail('it sent a reply without a command')
       clearTimeout(first.timer)
       first.resolve(reply)
-      // Having misread the line it may take the value for commands.
-      if (/^(?:CLIENT_)?ERROR/.test(reply.line)) fail(said(reply.line))
+      // The server could not parse the line, so it may read the value as commands.
+      if (/^(?:CLIENT_)?ERROR/.test(reply.line)) fail(unexpectedReply(reply.line))
     },
-    onNonsense: () => fail('it speaks another protocol'),
+    onProtocolError: () => fail('it uses another protocol'),
   })
   socket.setNoDelay(true).setKeepAlive(true)
   socket.on('connect', () => clearTimeout(connecting))
   socket.on('data', read)
   socket.on('error', (error: NodeJS.ErrnoException) => fail(error.code ?? 'the connection was lost'))
-  socket.on('close', () => end('the connection was lost', { isFailure: waiting.length > 0 }))
+  socket.on('close', () => end('the connection was lost', { isFailure: pending.length > 0 }))
 
   const ready = send('version').then(({ line }) => {
     const version = /^VERSION (\d+)\.(\d+)\.(\d+)/.exec(line)?.slice(1).map(Number)
-    if (version === undefined) throw unavailable(said(line))
-    const differing = SPEAKS_META.findIndex((number, index) => number !== version[index])
-    return differing === -1 || (version[differing] ?? 0) > (SPEAKS_META[differing] ?? 0)
+    if (version === undefined) throw unavailable(unexpectedReply(line))
+    const differing = META_SINCE.findIndex((number, index) => number !== version[index])
+    return differing === -1 || (version[differing] ?? 0) > (META_SINCE[differing] ?? 0)
   })
   return { ready, send, end }
 }
@@ -106,15 +108,15 @@ export function createMemcachedConnection({
 const META_END = '\r\n'.length
 const CLASSIC_END = '\r\nEND\r\n'.length
 
-/** Cuts what arrives into replies. Only values beyond the limit are dropped, not the replies that hold them. */
+/** Splits the received bytes into replies. A value larger than the limit is dropped; its reply is not. */
 function createReplyReader({
   maxBytes,
   onReply,
-  onNonsense,
+  onProtocolError,
 }: {
   maxBytes: number
   onReply(reply: MemcachedReply): void
-  onNonsense(): void
+  onProtocolError(): void
 }): (chunk: Buffer) => void {
   let rest: Buffer = Buffer.alloc(0)
   let value: { line: string; size: number; left: number; chunks: Buffer[] | null } | null = null
@@ -134,7 +136,7 @@ function createReplyReader({
         continue
       }
       const lineEnd = rest.indexOf('\r\n')
-      if (lineEnd > MAX_LINE || (lineEnd === -1 && rest.length > MAX_LINE)) return onNonsense()
+      if (lineEnd > MAX_LINE || (lineEnd === -1 && rest.length > MAX_LINE)) return onProtocolError()
       if (lineEnd === -1) return
       const line = rest.toString('latin1', 0, lineEnd)
       rest = rest.subarray(lineEnd + 2)
@@ -152,7 +154,7 @@ function createReplyReader({
   }
 }
 
-/** A server's own words hold no key and no data. */
-export function said(line: string): string {
-  return `it said ${JSON.stringify(line.slice(0, 80))}`
+/** Describes a reply, for an error message. Error lines of memcached contain no key and no data. */
+export function unexpectedReply(line: string): string {
+  return `it replied ${JSON.stringify(line.slice(0, 80))}`
 }

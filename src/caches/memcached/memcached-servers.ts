@@ -2,16 +2,17 @@ import zlib from 'node:zlib'
 import { quoted } from '../../checks/quoted.ts'
 import { UnsupportedCache } from '../cache-errors.ts'
 
-/** A server, and what the Python clients hash it by. */
+/** A server, and the name by which the Python clients hash it. */
 export interface MemcachedServer {
   readonly name: string
   readonly address: { readonly host: string; readonly port: number } | { readonly path: string }
 }
 
 /**
- * Reads one LOCATION: `host`, `host:port`, `[::1]:port`, `unix:/path` and `/path`; python-memcached's `inet:` and `inet6:`.
+ * Parses one LOCATION: `host`, `host:port`, `[::1]:port`, `unix:/path` and `/path`; python-memcached's `inet:` and `inet6:`.
  * Source: normalize_server_spec in pymemcache/client/base.py, translate_server_spec in pylibmc/client.py, _Host in
- * memcache.py. @throws {UnsupportedCache} for another text, e.g. with `udp:` or a weight.
+ * memcache.py.
+ * @throws {UnsupportedCache} for any other text, e.g. with `udp:` or a weight.
  */
 export function parseMemcachedLocation(location: string): MemcachedServer {
   const path = /^(?:unix:)?(\/.*)$/s.exec(location)?.[1] ?? /^unix:(.+)$/s.exec(location)?.[1]
@@ -28,11 +29,11 @@ export function parseMemcachedLocation(location: string): MemcachedServer {
   return { name: `${host}:${port}`, address: { host, port } }
 }
 
-/** Gives the index of the server that has a key. */
+/** Returns the index of the server that stores a key. */
 export type ServerOfKey = (key: string) => number
 
 /**
- * pymemcache's HashClient: the server whose name hashes highest together with the key.
+ * Rendezvous hashing, as pymemcache's HashClient: the server with the highest hash of its name and the key.
  * Source: pymemcache/client/rendezvous.py.
  */
 export function rendezvous(names: readonly string[]): ServerOfKey {
@@ -48,31 +49,31 @@ export function rendezvous(names: readonly string[]): ServerOfKey {
   }
 }
 
-/** libmemcached's default, hence pylibmc's: the key's hash modulo the number of servers. */
+/** The default of libmemcached, and so of pylibmc: the hash of the key modulo the number of servers. */
 export function oneAtATimeModulo(count: number): ServerOfKey {
   return (key) => oneAtATime(key) % count
 }
 
 /**
- * libmemcached's consistent hashing, `ketama` in pylibmc: each server is in a hundred places of a circle, and has the keys
- * up to each of them. The default port is left out of its name.
- * Source: libmemcached/hosts.cc, update_continuum; 1.0.16 was asked.
+ * libmemcached's consistent hashing, `ketama` in pylibmc: each server has a hundred points on a circle, and stores the keys
+ * up to each point. The default port is left out of the server's name.
+ * Source: libmemcached/hosts.cc, update_continuum; measured with 1.0.16.
  */
 export function ketama(names: readonly string[]): ServerOfKey {
   const circle = names
     .flatMap((name, index) => {
       const host = name.replace(/:11211$/, '')
-      return Array.from({ length: 100 }, (_, point) => ({ place: oneAtATime(`${host}-${point}`), index }))
+      return Array.from({ length: 100 }, (_, point) => ({ position: oneAtATime(`${host}-${point}`), index }))
     })
-    .sort((a, b) => a.place - b.place)
+    .sort((a, b) => a.position - b.position)
   return (key) => {
     const hash = oneAtATime(key)
-    const { index } = circle.find(({ place }) => place >= hash) ?? circle[0] ?? { index: 0 }
+    const { index } = circle.find(({ position }) => position >= hash) ?? circle[0] ?? { index: 0 }
     return index
   }
 }
 
-/** python-memcached. Source: memcache.py, cmemcache_hash and _get_server. */
+/** The distribution of python-memcached. Source: memcache.py, cmemcache_hash and _get_server. */
 export function crc32Modulo(count: number): ServerOfKey {
   return (key) => ((zlib.crc32(key) >>> 16) & 0x7fff || 1) % count
 }
@@ -81,7 +82,7 @@ export function crc32Modulo(count: number): ServerOfKey {
 function oneAtATime(key: string): number {
   let hash = 0
   for (const byte of new Int8Array(Buffer.from(key))) {
-    hash = (hash + byte) | 0 // C's char, which is signed
+    hash = (hash + byte) | 0 // C's char is signed
     hash = (hash + (hash << 10)) | 0
     hash ^= hash >>> 6
   }

@@ -24,18 +24,21 @@ export interface MemcachedCacheOptions {
   readonly connectTimeout?: number
   /** Milliseconds. */
   readonly commandTimeout?: number
-  /** How large a value may be, also once inflated; 16 MiB unless given. memcached itself takes 1 MB unless told. */
+  /** Largest size of a value in bytes, also after decompression; default: 16 MiB. memcached's own limit is 1 MB by default. */
   readonly maxInflatedBytes?: number
   readonly now?: () => Date
 }
 
 /**
- * The sessions' side of a CACHES entry with memcached: PyMemcacheCache, PyLibMCCache or MemcachedCache. The revision is
- * a digest of the value; `replace` and `remove` fetch the item's unique number under it and compare-and-swap by that.
- * With several servers a key is where that Python client puts it. Unlike those clients, which move the keys of a dead
- * server to the others and back again, stale, when it returns, its keys are unavailable until it is back.
+ * Creates a cache on memcached, as Django's PyMemcacheCache, PyLibMCCache or MemcachedCache.
+ *
+ * The revision is a digest of the value. `replace` and `remove` fetch the item, compare the digest, and then use
+ * memcached's compare-and-swap. With several servers, each key is on the server that the Python client would choose.
+ *
+ * Unlike those clients, which move the keys of a dead server to the others, and return to stale values when it is back:
+ * here the keys of a dead server are unavailable until it is back.
  * Source: django/core/cache/backends/memcached.py.
- * @throws {UnsupportedCache} when the entry asks for what we do not do.
+ * @throws {UnsupportedCache} if an option or its value is not supported.
  */
 export function createMemcachedCache(
   settings: CacheSettings,
@@ -49,7 +52,7 @@ export function createMemcachedCache(
   const backend = backends.get(settings.backend)
   if (backend === undefined)
     throw new UnsupportedCache(
-      `BACKEND ${JSON.stringify(settings.backend)} is no memcached backend of Django's`,
+      `BACKEND ${JSON.stringify(settings.backend)} is not a memcached backend of Django`,
     )
   const servers = settings.location.map(parseMemcachedLocation)
   if (servers.length === 0)
@@ -57,7 +60,7 @@ export function createMemcachedCache(
   checkOptions(settings, backend, servers)
   if (!isValidKey(cacheKey(settings, 'x'.repeat(80)))) {
     throw new UnsupportedCache(
-      'KEY_PREFIX is too long for memcached, or has a blank or a control character; Django would refuse each key',
+      'KEY_PREFIX is too long for memcached, or contains a space or a control character, so every key would be invalid; correct it, as in Django',
     )
   }
   const serverOf = backend.distribute(servers, settings.options)
@@ -65,8 +68,8 @@ export function createMemcachedCache(
     createMemcachedClient({ address, connectTimeout, commandTimeout, maxBytes: maxInflatedBytes }),
   )
 
-  /** Null for what memcached has no key for: Django raises InvalidCacheKey, and no session has such a key. */
-  function place(sessionKey: string): { client: MemcachedClient; key: string } | null {
+  /** Null if the key is invalid in memcached: Django raises InvalidCacheKey, so no session has such a key. */
+  function locate(sessionKey: string): { client: MemcachedClient; key: string } | null {
     const key = cacheKey(settings, sessionKey)
     const client = clients[serverOf(key)]
     return isValidKey(key) && client !== undefined ? { client, key } : null
@@ -88,23 +91,23 @@ export function createMemcachedCache(
     return load(pickleSerializer, plain, maxInflatedBytes)
   }
 
-  /** Puts an item in the place of the one that `revision` saw. */
+  /** Replaces the item if its revision is still `revision`. */
   async function swap(
     key: string,
     item: { value: Buffer; flags: number; expiry: number },
     revision: string,
   ): Promise<'stored' | 'missing' | 'changed'> {
-    const where = place(key)
-    const found = where === null ? null : await where.client.get(where.key)
-    if (where === null || found === null) return 'missing'
+    const location = locate(key)
+    const found = location === null ? null : await location.client.get(location.key)
+    if (location === null || found === null) return 'missing'
     if (revisionOf(found) !== revision) return 'changed'
-    return where.client.cas(where.key, item, found.unique)
+    return location.client.cas(location.key, item, found.unique)
   }
 
   const cache: Cache = {
     async get(key) {
-      const where = place(key)
-      const found = where === null ? null : await where.client.get(where.key)
+      const location = locate(key)
+      const found = location === null ? null : await location.client.get(location.key)
       if (found === null) return null
       const { secondsLeft } = found
       return {
@@ -114,10 +117,12 @@ export function createMemcachedCache(
       }
     },
     async add(key, data, timeout) {
-      const where = place(key)
-      if (where === null) return null
+      const location = locate(key)
+      if (location === null) return null
       const item = newItem(data, timeout)
-      return (await where.client.add(where.key, item)) === 'stored' ? { revision: revisionOf(item) } : null
+      return (await location.client.add(location.key, item)) === 'stored'
+        ? { revision: revisionOf(item) }
+        : null
     },
     async replace(key, data, timeout, revision) {
       const item = newItem(data, timeout)
@@ -125,10 +130,10 @@ export function createMemcachedCache(
       return outcome === 'stored' ? { revision: revisionOf(item) } : outcome
     },
     async delete(key) {
-      const where = place(key)
-      await where?.client.delete(where.key)
+      const location = locate(key)
+      await location?.client.delete(location.key)
     },
-    // The protocol's `delete` does not compare; an empty item that has expired already is as good.
+    // The protocol's `delete` does not compare; storing an empty, already expired item has the same effect.
     async remove(key, revision) {
       const outcome = await swap(key, { value: Buffer.alloc(0), flags: 0, expiry: EXPIRED }, revision)
       return outcome === 'stored' ? 'removed' : outcome
@@ -141,7 +146,7 @@ export function createMemcachedCache(
   return settings.options.ignore_exc ? createFaultIgnoringCache(cache) : cache
 }
 
-/** The flags of all three Python clients. */
+/** Flags that all three Python clients use. */
 const PICKLE = 1
 const COMPRESSED = 8
 
@@ -155,12 +160,12 @@ function backendTimeout(timeout: number, now: Date): number {
   return Math.trunc(seconds)
 }
 
-/** Source: memcache_key_warnings in django/core/cache/backends/base.py; and memcached counts bytes. */
+/** memcached limits the length in bytes. Source: memcache_key_warnings in django/core/cache/backends/base.py. */
 function isValidKey(key: string): boolean {
-  return !NEVER_IN_A_KEY.test(key) && Buffer.byteLength(key) <= 250
+  return !INVALID_IN_KEY.test(key) && Buffer.byteLength(key) <= 250
 }
 
-const NEVER_IN_A_KEY = /[\0- \x7f]/
+const INVALID_IN_KEY = /[\0- \x7f]/
 
 function revisionOf({ value, flags }: { value: Buffer | null; flags: number }): string {
   return createHash('sha256')
@@ -171,14 +176,17 @@ function revisionOf({ value, flags }: { value: Buffer | null; flags: number }): 
 
 type Options = CacheSettings['options']
 
-/** Whether an option has a value that the Python client takes, beside the others. */
+/** Whether the Python client accepts this value of an option, given the other options. */
 type Check = (value: unknown, options: Options) => boolean
 
 interface Backend {
   distribute(servers: readonly MemcachedServer[], options: Options): ServerOfKey
-  /** Whether it reads what another client has compressed. */
+  /** Whether the client decompresses values that are flagged as compressed. */
   readonly inflates: boolean
-  /** The OPTIONS that we follow, or that change neither keys nor values. Each client fails on any other name. */
+  /**
+   * The supported OPTIONS: those that are implemented here, and those that affect neither keys nor values. The client
+   * fails on any other name.
+   */
   readonly options: Readonly<Record<string, Check>>
 }
 
@@ -189,8 +197,8 @@ const isSeconds: Check = (value) =>
   value === null || value === true || (typeof value === 'number' && value > 0)
 const isNumber = (value: unknown): boolean =>
   value === null || typeof value === 'number' || typeof value === 'boolean'
-/** Of what only a pool asks for. */
-const isInside =
+/** For options that the client reads only when it uses a connection pool. */
+const ifPooling =
   (check: Check): Check =>
   (value, options) =>
     !options.use_pooling || check(value, options)
@@ -205,8 +213,8 @@ const backends: ReadonlyMap<string, Backend> = new Map([
       options: {
         ...{ timeout: isSeconds, connect_timeout: isSeconds, retry_timeout: any, dead_timeout: any },
         ...{ no_delay: any, use_pooling: any, lock_generator: any, retry_attempts: any, ignore_exc: any },
-        max_pool_size: isInside((value) => !value || (isInteger(value) && Number(value) > 0)),
-        pool_idle_timeout: isInside((value) => typeof value === 'number' || typeof value === 'boolean'),
+        max_pool_size: ifPooling((value) => !value || (isInteger(value) && Number(value) > 0)),
+        pool_idle_timeout: ifPooling((value) => typeof value === 'number' || typeof value === 'boolean'),
         ...{ allow_unicode_keys: any, default_noreply: any },
         encoding: (value) => /^(?:us-?)?ascii$|^utf[-_]?8$|^latin-?1$|^iso-8859-1$/i.test(String(value)),
         ...{ socket_keepalive: isNull, tls_context: isNull, serializer: isNull, deserializer: isNull },
@@ -241,7 +249,7 @@ const backends: ReadonlyMap<string, Backend> = new Map([
   ],
 ])
 
-/** Source: pylibmc's _pylibmc.all_behaviors. Those that name a hash or a distribution may be text. */
+/** Source: pylibmc's _pylibmc.all_behaviors. The behaviors for hash and distribution take names, too. */
 const BEHAVIORS: ReadonlySet<string> = new Set(
   (
     'no_block tcp_nodelay tcp_keepalive ketama ketama_weighted cas buffer_requests verify_keys connect_timeout ' +
@@ -266,8 +274,8 @@ function areBehaviors(behaviors: unknown): boolean {
   })
 }
 
-/** libmemcached's settings that move keys between servers, and their defaults; `ketama` is followed. */
-const MOVES_KEYS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
+/** Behaviors of libmemcached that affect which server stores a key, and their defaults. `ketama` is implemented here. */
+const AFFECTS_PLACEMENT: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ...['ketama_weighted', 'ketama_hash', 'auto_eject', 'remove_failed', 'num_replicas', '_sort_hosts'].map(
     (name) => [name, 0] as const,
   ),
@@ -285,14 +293,19 @@ function checkOptions(
     if (check === undefined) throw new UnsupportedCache(`OPTIONS.${name} is not supported with memcached`)
     if (!check(value, options))
       throw new UnsupportedCache(
-        `OPTIONS.${name} has a value with which Django fails, or that is not supported; write it as its client reads it`,
+        `OPTIONS.${name} has a value that is not supported here, or on which the Python client fails; correct it, as in Django`,
       )
   }
   if (servers.length === 1) return
   for (const [name, value] of Object.entries(behaviorsOf(options.behaviors))) {
-    if (MOVES_KEYS.has(name) && value !== MOVES_KEYS.get(name) && value !== false && value !== null)
+    if (
+      AFFECTS_PLACEMENT.has(name) &&
+      value !== AFFECTS_PLACEMENT.get(name) &&
+      value !== false &&
+      value !== null
+    )
       throw new UnsupportedCache(
-        `OPTIONS.behaviors.${name} is not supported with several servers: it decides which of them has a key`,
+        `OPTIONS.behaviors.${name} is not supported with several servers, because it affects which server stores a key`,
       )
   }
 }

@@ -5,16 +5,20 @@ import { withDeadline } from '../../concurrency/deadline.ts'
 import { CacheUnavailable, UnsupportedCache } from '../cache-errors.ts'
 import type { RedisServerSettings, RedisTopology } from './redis-settings.ts'
 
-/** A server, the leader whom sentinels name, or a cluster; connects when first needed, and again after each loss. */
+/**
+ * The connection to a server, to the leader that sentinels report, or to a cluster. Connects at the first command, and
+ * reconnects after each loss.
+ */
 export interface RedisConnection {
   /**
-   * Runs one command; bulk strings in its answer are Buffers.
-   * @throws {CacheUnavailable} when there is no answer within the time-outs, or a refusal.
+   * Runs one command; bulk strings in the reply are Buffers.
+   * @throws {CacheUnavailable} if there is no reply within the timeouts, or the reply is an error.
    */
   run(command: string, ...parameters: readonly (string | number | Buffer)[]): Promise<unknown>
   close(): Promise<void>
 }
 
+/** Time limits of one connection. */
 export interface RedisTimeouts {
   /** Milliseconds. */
   readonly connectTimeout: number
@@ -22,14 +26,18 @@ export interface RedisTimeouts {
   readonly commandTimeout: number
 }
 
+/**
+ * Creates the connection; nothing is connected before the first command.
+ * @throws {UnsupportedCache} if a cluster is asked for a database other than 0, or for a Unix socket.
+ */
 export function createRedisConnection(
   topology: Exclude<RedisTopology, { kind: 'shards' }>,
   timeouts: RedisTimeouts,
 ): RedisConnection {
   const { connectTimeout, commandTimeout } = timeouts
   const { name, redis } = createClient(topology, timeouts)
-  const unavailable = (reason: string) => new CacheUnavailable(`${name} does not serve: ${reason}`)
-  /** Why the last attempt to connect failed; null while none has failed since the last connection. */
+  const unavailable = (reason: string) => new CacheUnavailable(`${name} is unavailable: ${reason}`)
+  /** Why the last attempt to connect failed; null if none has failed since the last successful one. */
   let failure: string | null = null
   let wasReady = false
   let attempt: Promise<unknown> | null = null
@@ -37,7 +45,7 @@ export function createRedisConnection(
     failure = null
     wasReady = true
   })
-  // Without a listener ioredis would print the error.
+  // Without a listener, ioredis prints the error.
   redis.on('error', (error: unknown) => {
     if (redis.status !== 'ready') failure = reasonOf(error)
   })
@@ -46,11 +54,14 @@ export function createRedisConnection(
     wasReady = false
   })
 
-  /** Waits for the first attempt. While a server is down, attempts go on in the background and nobody waits for them. */
+  /**
+   * Waits for the first attempt to connect. While a server is down, further attempts run in the background, and commands
+   * fail at once.
+   */
   async function connected(): Promise<void> {
     if (redis.status === 'ready') return
     if (failure !== null) throw unavailable(failure)
-    if (redis.status === 'wait') redis.connect().catch(() => null) // the events tell
+    if (redis.status === 'wait') redis.connect().catch(() => null) // the events report it
     attempt ??= anyOf(['ready', 'close', 'end']).finally(() => {
       attempt = null
     })
@@ -61,7 +72,7 @@ export function createRedisConnection(
   }
   const isReady = (): boolean => redis.status === 'ready'
 
-  /** The first of these events; rejects at an `error`, and after `connectTimeout`. */
+  /** Resolves at the first of these events; rejects at an `error`, and after `connectTimeout`. */
   async function anyOf(events: readonly string[]): Promise<unknown> {
     const listening = new AbortController()
     try {
@@ -91,34 +102,34 @@ export function createRedisConnection(
   }
 }
 
-/** A command that is lost with its connection is not repeated: it may have been done. */
+/** A command whose connection was lost is not repeated: it may have been executed. */
 function createClient(
   topology: Exclude<RedisTopology, { kind: 'shards' }>,
   { connectTimeout, commandTimeout }: RedisTimeouts,
 ): { name: string; redis: Ioredis.Redis | Ioredis.Cluster } {
-  // Here, since most sites have no Redis: it would cost each of them a tenth of its start.
+  // Loaded only when needed: most sites have no Redis, and ioredis would take a tenth of their start time.
   const { Cluster, Redis }: typeof Ioredis = createRequire(import.meta.url)('ioredis')
   const node: Options = {
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     connectTimeout,
     commandTimeout,
-    socketTimeout: commandTimeout * 2, // a server that stopped: its connection is as good as lost
+    socketTimeout: commandTimeout * 2, // a silent server: treat its connection as lost
     disconnectTimeout: 100,
-    protocol: 2, // which every Redis speaks, and redis-py too
+    protocol: 2, // every Redis supports it, and redis-py uses it
     disableClientInfo: true,
     enableReadyCheck: false,
-    // A leader that was made a replica: connect anew, to whom the name or the sentinels lead now.
+    // The leader has become a replica: reconnect, to find the new leader by DNS or sentinels.
     reconnectOnError: ({ message }) => message.startsWith('READONLY'),
   }
   const client: Options = { ...node, lazyConnect: true, enableOfflineQueue: false, retryStrategy: pause }
   switch (topology.kind) {
     case 'leader': {
       const { server } = topology
-      const place = server.path === null ? { host: server.host, port: server.port } : { path: server.path }
+      const address = server.path === null ? { host: server.host, port: server.port } : { path: server.path }
       return {
         name: `Redis at ${server.path ?? `${server.host}:${server.port}`}`,
-        redis: new Redis({ ...client, ...place, ...credentials(server) }),
+        redis: new Redis({ ...client, ...address, ...credentials(server) }),
       }
     }
     case 'sentinel': {
@@ -135,25 +146,27 @@ function createClient(
           enableTLSForSentinelMode: server.tlsOptions !== null,
           sentinelCommandTimeout: commandTimeout,
           sentinelRetryStrategy: pause,
-          enableReadyCheck: true, // asks for the role: a sentinel may still name the old leader
+          enableReadyCheck: true, // checks the role: a sentinel may still report the old leader
         }),
       }
     }
     case 'cluster': {
       const [first] = topology.servers
       if (topology.servers.some(({ path, db }) => path !== null || db !== 0))
-        throw new UnsupportedCache('a Redis Cluster has no database but 0, and no Unix socket')
+        throw new UnsupportedCache(
+          'a Redis Cluster has only database 0, and no Unix socket; write redis://host:port without a database in its LOCATION',
+        )
       return {
         name: `Redis Cluster at ${first.host}:${first.port}`,
         redis: new Cluster(
           topology.servers.map(({ host, port }) => ({ host, port })),
           {
             lazyConnect: true,
-            enableOfflineQueue: true, // for nodes that are still being connected: each is when first needed
+            enableOfflineQueue: true, // each node is connected at its first command, which waits for that
             clusterRetryStrategy: pause,
-            retryDelayOnFailover: 0, // it would repeat commands that are lost with their connection
+            retryDelayOnFailover: 0, // otherwise ioredis repeats commands whose connection was lost
             slotsRefreshTimeout: commandTimeout,
-            // A certificate names hosts, not addresses.
+            // A certificate contains host names, not addresses.
             ...(first.tlsOptions !== null && { dnsLookup: (host, callback) => callback(null, host) }),
             redisOptions: { ...node, ...credentials(first) },
           },
@@ -183,13 +196,16 @@ function onLate(): never {
   throw new Error('Command timed out')
 }
 
-/** In a few words; Redis' own begin with a code, e.g. `WRONGPASS`, and may quote the command behind it. */
+/**
+ * A short reason without secrets. An error reply of Redis begins with a code, e.g. `WRONGPASS`; only the code is used,
+ * since the rest may quote the command.
+ */
 function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return 'an unknown error'
   if ('lastNodeError' in error && error.lastNodeError instanceof Error) return reasonOf(error.lastNodeError)
   if ('code' in error && typeof error.code === 'string') return error.code
   if (error.name === 'ReplyError') return /^[A-Z]+/.exec(error.message)?.[0] ?? 'an error'
-  if (error.message === 'Command timed out') return 'no answer in time'
-  if (error.message.startsWith('All sentinels are unreachable')) return 'no sentinel names its leader'
+  if (error.message === 'Command timed out') return 'no reply in time'
+  if (error.message.startsWith('All sentinels are unreachable')) return 'no sentinel reports its leader'
   return 'the connection was lost'
 }

@@ -3,9 +3,9 @@ import { UnsupportedCache } from '../cache-errors.ts'
 /** Keyword arguments of redis-py. */
 export type RedisKwargs = Readonly<Record<string, unknown>>
 
-/** Where a Redis is and how to get in, by one LOCATION and the options beside it. */
+/** The address and credentials of a Redis server, from one LOCATION and the OPTIONS. */
 export interface RedisAddress {
-  /** Of a server, or with sentinels the name of the service. */
+  /** The host; with sentinels, the name of the service. */
   readonly host: string
   readonly port: number
   /** A Unix socket, instead of host and port. */
@@ -14,15 +14,15 @@ export interface RedisAddress {
   readonly username: string | null
   readonly password: string | null
   readonly db: number
-  /** All that redis-py hands to its connections: what the URL says, and what it leaves to the options. */
+  /** The keyword arguments that redis-py passes to its connections: those of the URL, then those of the options. */
   readonly kwargs: RedisKwargs
 }
 
 /**
- * Reads one of `redis://[[username]:password@]host[:port][/db]`, `rediss://…` and `unix://[…@]/path[?db=0]`.
- * The query wins over the path, and the URL over `options`. Source: redis/connection.py, parse_url and from_url.
- * @throws {UnsupportedCache} for another text, without quoting it: it may hold a password; and for what redis-py or the
- * server fails on.
+ * Parses one of `redis://[[username]:password@]host[:port][/db]`, `rediss://…` and `unix://[…@]/path[?db=0]`.
+ * The query overrides the path, and the URL overrides `options`. Source: redis/connection.py, parse_url and from_url.
+ * @throws {UnsupportedCache} for any other text, which is not quoted since it may contain a password; and for values on
+ * which redis-py or the server fails.
  */
 export function parseRedisLocation(location: string, options: RedisKwargs = {}): RedisAddress {
   const match = LOCATION.exec(location)
@@ -30,14 +30,14 @@ export function parseRedisLocation(location: string, options: RedisKwargs = {}):
   const { scheme, userinfo, host = '', port = '', path = '', query = '' } = match.groups
   const [, username = '', password = ''] = /^([^:]*)(?::(.*))?$/s.exec(userinfo ?? '') ?? []
   const isSocket = scheme === 'unix'
-  const asked = readQuery(query)
+  const parameters = readQuery(query)
   const kwargs: RedisKwargs = {
     ...options,
     ...(!isSocket && databaseIn(path)),
-    ...asked,
+    ...parameters,
     ...(username !== '' && { username: decode(username) }),
     ...(password !== '' && { password: decode(password) }),
-    // As urlparse reads a host.
+    // Normalized as by Python's urlparse.
     ...(!isSocket && host !== '' && { host: decode(host.replace(/^\[(.*)\]$/, '$1')).toLowerCase() }),
     ...(!isSocket && Number(port) > 0 && { port: Number(port) }),
     ...(isSocket && path !== '' && { path: decode(path) }),
@@ -54,18 +54,20 @@ export function parseRedisLocation(location: string, options: RedisKwargs = {}):
   }
 }
 
-/** Python's urlparse: the last `@` ends the userinfo, in which anything may stand but `/`, `?` and `#`. */
+/** As Python's urlparse: the last `@` ends the userinfo, which may contain anything except `/`, `?` and `#`. */
 const LOCATION =
   /^(?<scheme>rediss?|unix):\/\/(?:(?<userinfo>[^/?#]*)@)?(?<host>\[[^\]/?#]*\]|[^:/?#]*)(?::(?<port>\d*))?(?<path>\/[^?#]*)?(?:\?(?<query>[^#]*))?(?:#.*)?$/s
 
-/** The first of each name, unless it is empty. Source: urllib.parse.parse_qs. */
+/** The first value of each name; empty values are skipped. Source: urllib.parse.parse_qs. */
 function readQuery(query: string): RedisKwargs {
   const found: Record<string, unknown> = {}
   for (const [name, text] of new URLSearchParams(query)) {
     if (text === '' || Object.hasOwn(found, name)) continue
     const value = (PARSERS.get(name) ?? asText)(text)
     if (value === undefined)
-      throw new UnsupportedCache(`${name} in the query of a LOCATION has a value that redis-py does not read`)
+      throw new UnsupportedCache(
+        `${name} in the query of a LOCATION has a value that redis-py cannot parse; correct it, as in Django`,
+      )
     found[name] = value
   }
   return found
@@ -74,7 +76,7 @@ function readQuery(query: string): RedisKwargs {
 const asText = (text: string): string => text
 const asBoolean = (text: string): boolean => !/^(?:0|f|false|n|no)$/i.test(text)
 
-/** undefined for what is none. Python's own takes more: the digits of every script. */
+/** undefined if the text is not an integer. Unlike Python's int, accepts only ASCII digits. */
 function asInteger(text: string): number | undefined {
   return /^\s*[+-]?\d+(?:_\d+)*\s*$/.test(text) ? Number(text.replaceAll('_', '')) : undefined
 }
@@ -86,7 +88,7 @@ function asFloat(text: string): number | undefined {
   return isNumber ? Number(text.replaceAll('_', '')) : undefined
 }
 
-/** Source: redis/connection.py, URL_QUERY_ARGUMENT_PARSERS, of redis-py 4.6 to 8.1; text is taken for any other name. */
+/** Source: redis/connection.py, URL_QUERY_ARGUMENT_PARSERS, of redis-py 4.6 to 8.1; any other name keeps its text. */
 const PARSERS: ReadonlyMap<string, (text: string) => unknown> = new Map<string, (text: string) => unknown>([
   ...[
     'db',
@@ -102,40 +104,38 @@ const PARSERS: ReadonlyMap<string, (text: string) => unknown> = new Map<string, 
   ),
 ])
 
-/** A path that is no number counts as none. */
+/** The database in the path; a path that is not a number is ignored. */
 function databaseIn(path: string): { db?: number } {
   const text = decode(path).replaceAll('/', '')
   const db = asInteger(text)
   if (db !== undefined) return { db }
-  if (/\p{Nd}/u.test(text.replace(/[0-9]/g, ''))) throw notAUrl() // Python reads the digits of other scripts
+  if (/\p{Nd}/u.test(text.replace(/[0-9]/g, ''))) throw notAUrl() // Python also accepts digits of other scripts
   return {}
 }
 
-/** Sent to the server as it is, which reads digits without anything before them. */
+/** redis-py sends the value unchanged, and the server accepts only digits, without sign or leading zeros. */
 function databaseOf(db: unknown): number {
   if (isFalsy(db)) return 0
   const isNumber = typeof db === 'number' || (typeof db === 'string' && /^(?:0|[1-9]\d*)$/.test(db))
   if (isNumber && Number.isSafeInteger(Number(db)) && Number(db) >= 0) return Number(db)
-  throw new UnsupportedCache(
-    'OPTIONS.db is no number of a database; write it as in Django, such as 10 or "10"',
-  )
+  throw new UnsupportedCache('OPTIONS.db is not a database number; write it as in Django, such as 10 or "10"')
 }
 
 function portOf(port: unknown = 6379): number {
   const number = typeof port === 'string' ? asInteger(port) : port
   if (typeof number === 'number' && Number.isInteger(number) && number > 0 && number <= 65535) return number
-  throw new UnsupportedCache('OPTIONS.port is no port; write it as in Django')
+  throw new UnsupportedCache('OPTIONS.port is not a port number from 1 to 65535; write it as in Django')
 }
 
-/** What redis-py sends as text: numbers too. Null for none. @throws {UnsupportedCache} */
+/** A keyword argument that redis-py sends as text, which includes numbers. Null if it is not set. @throws {UnsupportedCache} */
 export function sentText(kwargs: RedisKwargs, name: string): string | null {
   const value = kwargs[name]
   if (isFalsy(value)) return null
   if (typeof value === 'string' || typeof value === 'number') return String(value)
-  throw new UnsupportedCache(`OPTIONS.${name} is no text; write it as in Django`)
+  throw new UnsupportedCache(`OPTIONS.${name} is not a string; write it as in Django`)
 }
 
-/** What Python's `not` says of a JSON value. */
+/** Whether a JSON value is falsy in Python. */
 export function isFalsy(value: unknown): boolean {
   if (typeof value === 'object' && value !== null) return Object.keys(value).length === 0
   return !value
@@ -151,6 +151,6 @@ function decode(text: string): string {
 
 function notAUrl(): UnsupportedCache {
   return new UnsupportedCache(
-    'a LOCATION is no Redis URL; write redis://, rediss:// or unix://, as in Django',
+    'a LOCATION is not a Redis URL; write redis://, rediss:// or unix://, as in Django',
   )
 }

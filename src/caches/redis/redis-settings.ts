@@ -12,22 +12,22 @@ import {
   sentText,
 } from './redis-location.ts'
 
-/** Which servers to ask, and what stands in them. */
+/** The servers to use, and the format of the values in them. */
 export interface RedisPlan {
   readonly topology: RedisTopology
   readonly serializer: Serializer
   readonly compressor: Compressor | null
   /** The unit of expiry: Django sends seconds (EX), django-redis milliseconds (PX). */
   readonly expiryUnit: 'EX' | 'PX'
-  /** Whether a cache that is down counts as an empty one. */
-  readonly ignoresFaults: boolean
+  /** IGNORE_EXCEPTIONS: whether an unavailable cache looks empty. */
+  readonly ignoresExceptions: boolean
 }
 
 /**
- * - `leader`: one server. Of several LOCATIONs it is the first: Django writes there, and reads from the replicas.
- * - `shards`: django-redis' ShardClient; each key is on one of them. The names are the LOCATIONs to the letter.
- * - `sentinel`: the leader is whom the sentinels name; the address' host is the service's name.
- * - `cluster`: Redis Cluster, found by any of these.
+ * - `leader`: one server; the first of several LOCATIONs. Django writes to the first and reads from the others.
+ * - `shards`: the ShardClient of django-redis; each key is on one server. The names are the LOCATIONs, exactly as written.
+ * - `sentinel`: the sentinels report the leader; `server.host` is the name of the service.
+ * - `cluster`: Redis Cluster; any of these servers leads to the others.
  */
 export type RedisTopology =
   | { readonly kind: 'leader'; readonly server: RedisServerSettings }
@@ -42,30 +42,33 @@ export type RedisTopology =
   | { readonly kind: 'cluster'; readonly servers: readonly [RedisServerSettings, ...RedisServerSettings[]] }
 
 export interface RedisServerSettings extends RedisAddress {
-  /** Null for plain text. */
+  /** Null: no TLS. */
   readonly tlsOptions: ConnectionOptions | null
 }
 
 type Options = RedisKwargs
 
-/** @throws {UnsupportedCache} when the entry asks for what we do not do; it quotes no LOCATION and no secret. */
+/**
+ * Reads a CACHES entry of Django's RedisCache or of django-redis.
+ * @throws {UnsupportedCache} if an option or its value is not supported; the message quotes no LOCATION and no secret.
+ */
 export function readRedisSettings(settings: CacheSettings): RedisPlan {
   if (settings.backend === 'django.core.cache.backends.redis.RedisCache') return readDjango(settings)
   if (settings.backend === 'django_redis.cache.RedisCache') return readDjangoRedis(settings)
-  throw new UnsupportedCache(`BACKEND ${JSON.stringify(settings.backend)} is no Redis backend`)
+  throw new UnsupportedCache(`BACKEND ${JSON.stringify(settings.backend)} is not a supported Redis backend`)
 }
 
 /** Source: RedisCacheClient in django/core/cache/backends/redis.py. */
 function readDjango({ location, options }: CacheSettings): RedisPlan {
   const { serializer, REDIS_CLIENT_CLASS, pool_class, parser_class, ...connection } = options
   for (const [name, path] of Object.entries({ pool_class, parser_class }))
-    if (path !== undefined && path !== null && typeof path !== 'string') throw unreadable(name)
+    if (path !== undefined && path !== null && typeof path !== 'string') throw invalidValue(name)
   if (
     serializer !== undefined &&
     serializer !== null &&
     serializer !== 'django.core.cache.backends.redis.RedisSerializer'
   )
-    throw refused('serializer', serializer)
+    throw unsupportedOption('serializer', serializer)
   const servers = readServers(location, connection, { poolClass: pool_class })
   return {
     topology: isCluster(REDIS_CLIENT_CLASS)
@@ -74,7 +77,7 @@ function readDjango({ location, options }: CacheSettings): RedisPlan {
     serializer: pickleSerializer,
     compressor: null,
     expiryUnit: 'EX',
-    ignoresFaults: false,
+    ignoresExceptions: false,
   }
 }
 
@@ -82,24 +85,24 @@ function readDjango({ location, options }: CacheSettings): RedisPlan {
 function readDjangoRedis({ location, options }: CacheSettings): RedisPlan {
   const { SERIALIZER = PICKLE_SERIALIZER, COMPRESSOR = IDENTITY_COMPRESSOR, PICKLE_VERSION } = options
   const serializer = serializers.get(SERIALIZER)
-  if (serializer === undefined) throw refused('SERIALIZER', SERIALIZER)
+  if (serializer === undefined) throw unsupportedOption('SERIALIZER', SERIALIZER)
   const compressor = typeof COMPRESSOR === 'string' ? compressors.get(COMPRESSOR) : undefined
-  if (compressor === undefined) throw refused('COMPRESSOR', COMPRESSOR)
+  if (compressor === undefined) throw unsupportedOption('COMPRESSOR', COMPRESSOR)
   if (PICKLE_VERSION !== undefined && !/^(?:-1|[0-5])$/.test(String(PICKLE_VERSION)))
-    throw unreadable('PICKLE_VERSION')
+    throw invalidValue('PICKLE_VERSION')
   return {
     topology: readTopology(location, options),
     serializer,
     compressor,
     expiryUnit: 'PX',
-    ignoresFaults: !isFalsy(options.IGNORE_EXCEPTIONS),
+    ignoresExceptions: !isFalsy(options.IGNORE_EXCEPTIONS),
   }
 }
 
 function readTopology(location: readonly string[], options: Options): RedisTopology {
   const { USERNAME, PASSWORD, CONNECTION_POOL_CLASS } = options
   for (const [name, kwarg] of DJANGO_REDIS_TIMEOUTS)
-    if (!isFalsy(options[name]) && KWARGS.get(kwarg)?.(options[name]) === false) throw unreadable(name)
+    if (!isFalsy(options[name]) && KWARGS.get(kwarg)?.(options[name]) === false) throw invalidValue(name)
   const kwargs = {
     ...(!isFalsy(USERNAME) && { username: USERNAME }),
     ...(!isFalsy(PASSWORD) && { password: PASSWORD }),
@@ -109,7 +112,8 @@ function readTopology(location: readonly string[], options: Options): RedisTopol
   const servers = readServers(location, kwargs, { poolClass: CONNECTION_POOL_CLASS, isSentinel })
   const { CLIENT_CLASS: clientClass = DEFAULT_CLIENT } = options
   const factory = text(options, 'CONNECTION_FACTORY') ?? text(options, 'DJANGO_REDIS_CONNECTION_FACTORY')
-  if (factory !== null && !CONNECTION_FACTORIES.has(factory)) throw refused('CONNECTION_FACTORY', factory)
+  if (factory !== null && !CONNECTION_FACTORIES.has(factory))
+    throw unsupportedOption('CONNECTION_FACTORY', factory)
   if (clientClass === SHARD_CLIENT) {
     return {
       kind: 'shards',
@@ -117,7 +121,7 @@ function readTopology(location: readonly string[], options: Options): RedisTopol
     }
   }
   if (clientClass !== DEFAULT_CLIENT && clientClass !== SENTINEL_CLIENT)
-    throw refused('CLIENT_CLASS', clientClass)
+    throw unsupportedOption('CLIENT_CLASS', clientClass)
   if (isSentinel) return readSentinels(servers, options)
   if (clientClass === SENTINEL_CLIENT || factory === SENTINEL_FACTORY)
     throw new UnsupportedCache(
@@ -139,12 +143,13 @@ function readSentinels(
     return typeof host === 'string' && Number.isInteger(Number(port)) ? [{ host, port: Number(port) }] : []
   })
   if (!Array.isArray(listed) || sentinels.length === 0 || sentinels.length !== listed.length)
-    throw new UnsupportedCache('OPTIONS.SENTINELS is no list of [host, port]; write [["host", 26379], …]')
+    throw new UnsupportedCache('OPTIONS.SENTINELS is not a list of [host, port]; write [["host", 26379], …]')
   const kwargs = options.SENTINEL_KWARGS === null ? {} : record(options, 'SENTINEL_KWARGS')
-  for (const name of Object.keys(kwargs)) if (!KWARGS.has(name)) throw refused(`SENTINEL_KWARGS.${name}`)
+  for (const name of Object.keys(kwargs))
+    if (!KWARGS.has(name)) throw unsupportedOption(`SENTINEL_KWARGS.${name}`)
   return {
     kind: 'sentinel',
-    // django-redis has a second LOCATION for the replicas, which it reads from.
+    // With django-redis a second LOCATION (is_master=0) is for the replicas, from which it reads.
     server:
       servers.find(({ kwargs }) => !/^(?:0|f|false|n|no)$/i.test(String(kwargs.is_master ?? ''))) ??
       servers[0],
@@ -154,7 +159,7 @@ function readSentinels(
   }
 }
 
-/** What redis-py takes beside the URL, which wins. Source: redis/connection.py, ConnectionPool.from_url. */
+/** Each LOCATION with these keyword arguments, which the URL overrides. Source: redis/connection.py, ConnectionPool.from_url. */
 function readServers(
   location: readonly string[],
   kwargs: Options,
@@ -165,11 +170,11 @@ function readServers(
     for (const [name, value] of Object.entries(address.kwargs)) {
       const isKnown =
         name === 'timeout'
-          ? /\bBlockingConnectionPool$/.test(String(poolClass)) // no other pool has it
+          ? /\bBlockingConnectionPool$/.test(String(poolClass)) // no other pool accepts it
           : (name === 'is_master' && isSentinel) || (name.startsWith('ssl_') ? address.tls : true)
-      const isTaken = KWARGS.get(name)?.(value)
-      if (!isKnown || isTaken === undefined) throw refused(name)
-      if (isTaken === false) throw unreadable(name)
+      const isAccepted = KWARGS.get(name)?.(value)
+      if (!isKnown || isAccepted === undefined) throw unsupportedOption(name)
+      if (isAccepted === false) throw invalidValue(name)
     }
     return { ...address, tlsOptions: address.tls ? readTls(address.kwargs) : null }
   })
@@ -178,7 +183,10 @@ function readServers(
   return [first, ...others]
 }
 
-/** Files are read once. Unlike redis-py before 6, a certificate must be for the host unless ssl_check_hostname is off. */
+/**
+ * Reads each file once. Unlike redis-py before 6, checks by default that the certificate matches the host;
+ * `ssl_check_hostname` turns that off.
+ */
 function readTls(options: Options): ConnectionOptions {
   const file = (name: string) => {
     const path = text(options, name)
@@ -211,7 +219,7 @@ const serializers: ReadonlyMap<unknown, Serializer> = new Map([
   ['django_redis.serializers.json.JSONSerializer', jsonSerializer],
 ])
 
-/** Options of django-redis that stand in for keyword arguments. Source: ConnectionFactory.make_connection_params. */
+/** Options of django-redis, and the keyword arguments that they set. Source: ConnectionFactory.make_connection_params. */
 const DJANGO_REDIS_TIMEOUTS = [
   ['SOCKET_TIMEOUT', 'socket_timeout'],
   ['SOCKET_CONNECT_TIMEOUT', 'socket_connect_timeout'],
@@ -221,7 +229,7 @@ type Check = (value: unknown) => boolean
 
 const any: Check = () => true
 const isText: Check = (value) => value === null || typeof value === 'string'
-/** A command's argument; redis-py sends nothing for what is false to Python. */
+/** An argument of a command; redis-py does not send one that is falsy in Python. */
 const isSent: Check = (value) => isFalsy(value) || typeof value === 'string' || typeof value === 'number'
 /** Python's True is the number 1. */
 const isNumber: Check = (value) => isFalsy(value) || value === true || typeof value === 'number'
@@ -229,12 +237,13 @@ const isSeconds: Check = (value) =>
   value === null || value === true || (typeof value === 'number' && value > 0)
 const isCount: Check = (value) => isNumber(value) && Number.isInteger(Number(value)) && Number(value) >= 0
 
-/** What redis-py takes for ssl_cert_reqs as "do not verify". */
+/** The values of ssl_cert_reqs that tell redis-py not to verify the certificate. */
 const CERT_NONE: ReadonlySet<unknown> = new Set([null, 'none', 0])
 
 /**
- * The keyword arguments of redis-py that we follow, or that change neither keys nor values, and what each may be; redis-py
- * fails on other names and values at its first command. Our time-outs are settings of ours.
+ * The supported keyword arguments of redis-py, with a check of their values: those that are implemented here, and those
+ * that affect neither keys nor values. redis-py fails on any other name or value at its first command. Its timeouts are
+ * not used: ours are separate settings.
  * Source: redis/connection.py of 4.6 to 8.1, AbstractConnection, SSLConnection and ConnectionPool.
  */
 const KWARGS: ReadonlyMap<string, Check> = new Map(
@@ -250,43 +259,43 @@ const KWARGS: ReadonlyMap<string, Check> = new Map(
     ...{ retry: isFalsy, retry_on_timeout: any, retry_on_error: any },
     protocol: (value) => value === null || /^[23]$/.test(String(value)),
     legacy_responses: any,
-    decode_responses: isFalsy, // a pickle is no text
+    decode_responses: isFalsy, // a pickle cannot be decoded as text
     encoding: (value) => /^utf[-_]?8$/i.test(String(value)),
     encoding_errors: (value) => typeof value === 'string',
   }),
 )
 
-/** redis-py's class, and that of redis-py-cluster before it. */
+/** The cluster class of redis-py, or of the older redis-py-cluster. */
 function isCluster(clientClass: unknown): boolean {
   if (clientClass === undefined || clientClass === 'redis.client.Redis' || clientClass === 'redis.Redis')
     return false
   if (clientClass === 'redis.cluster.RedisCluster' || clientClass === 'redis.RedisCluster') return true
   if (clientClass === 'rediscluster.RedisCluster') return true
-  throw refused('REDIS_CLIENT_CLASS', clientClass)
+  throw unsupportedOption('REDIS_CLIENT_CLASS', clientClass)
 }
 
 function text(options: Options, name: string): string | null {
   const value = options[name]
   if (value === undefined || value === null || value === '') return null
   if (typeof value === 'string') return value
-  throw new UnsupportedCache(`OPTIONS.${name} is no text; write it as in Django`)
+  throw new UnsupportedCache(`OPTIONS.${name} is not a string; write it as in Django`)
 }
 
 function record(options: Options, name: string): Options {
   const value = options[name] === undefined ? {} : options[name]
   if (typeof value === 'object' && value !== null && (!Array.isArray(value) || value.length === 0))
     return { ...value }
-  throw new UnsupportedCache(`OPTIONS.${name} is no JSON object; write it as in Django`)
+  throw new UnsupportedCache(`OPTIONS.${name} is not a JSON object; write it as in Django`)
 }
 
-function unreadable(name: string): UnsupportedCache {
+function invalidValue(name: string): UnsupportedCache {
   return new UnsupportedCache(
-    `OPTIONS.${name} has a value with which Django fails, or that is not supported; write it as redis-py reads it`,
+    `OPTIONS.${name} has a value that is not supported here, or on which redis-py fails; correct it, as in Django`,
   )
 }
 
-/** `value` is quoted: give only what names a class. */
-function refused(name: string, value?: unknown): UnsupportedCache {
+/** The message quotes `value`: pass only the name of a class, never a secret. */
+function unsupportedOption(name: string, value?: unknown): UnsupportedCache {
   const what = value === undefined ? '' : ` ${JSON.stringify(value)}`
   return new UnsupportedCache(`OPTIONS.${name}${what} is not supported with Redis`)
 }

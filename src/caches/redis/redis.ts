@@ -10,18 +10,20 @@ import { createRedisConnection, type RedisConnection, type RedisTimeouts } from 
 import { type RedisTopology, readRedisSettings } from './redis-settings.ts'
 
 export interface RedisCacheOptions extends Partial<RedisTimeouts> {
-  /** How large a value may be, also once it is decompressed; 16 MiB unless given. */
+  /** Largest size of a value in bytes, also after decompression; default: 16 MiB. */
   readonly maxInflatedBytes?: number
   readonly now?: () => Date
 }
 
 /**
- * A CACHES entry with Redis: Django's own RedisCache or django-redis'. The revision is a digest of the value, compared
- * by a script in the server: a script needs one round trip and any connection, where WATCH would need a connection of
- * its own for each session, and one key, as a cluster demands.
- * Unlike Django, which reads from the replicas, all is read from the leader: a replica lags behind what was just saved.
+ * Creates a cache on Redis: the RedisCache of Django, or that of django-redis.
+ *
+ * The revision is a digest of the value, compared by a script on the server. A script needs one round trip on any shared
+ * connection, where WATCH would need a separate connection for each session. It uses one key, as Redis Cluster requires.
+ *
+ * Unlike Django, which reads from replicas, every read goes to the leader: a replica may lag behind the last save.
  * Source: django/core/cache/backends/redis.py, django_redis/client/default.py.
- * @throws {UnsupportedCache} when the entry asks for what we do not do.
+ * @throws {UnsupportedCache} if an option or its value is not supported.
  */
 export function createRedisCache(
   settings: CacheSettings,
@@ -32,14 +34,14 @@ export function createRedisCache(
     now = () => new Date(),
   }: RedisCacheOptions = {},
 ): Cache {
-  const { topology, serializer, compressor, expiryUnit, ignoresFaults } = readRedisSettings(settings)
+  const { topology, serializer, compressor, expiryUnit, ignoresExceptions } = readRedisSettings(settings)
   const format = createValueFormat({ serializer, compressor, maxBytes: maxInflatedBytes })
   const { connectionOf, connections } = connect(topology, { connectTimeout, commandTimeout })
   const run = (script: string, sessionKey: string, ...parameters: (string | number | Buffer)[]) => {
     const key = cacheKey(settings, sessionKey)
     return connectionOf(key).run('EVAL', script, 1, key, ...parameters)
   }
-  /** As `SET` takes it; 0 for at once. Django cuts to whole seconds, django-redis to milliseconds. */
+  /** The expiry argument of `SET`; 0: already expired. Django truncates to seconds, django-redis to milliseconds. */
   const expiry = (timeout: number) => Math.max(0, Math.trunc(expiryUnit === 'PX' ? timeout * 1000 : timeout))
 
   const cache: Cache = {
@@ -76,14 +78,14 @@ export function createRedisCache(
       await Promise.all(connections.map((connection) => connection.close()))
     },
   }
-  return ignoresFaults ? createFaultIgnoringCache(cache) : cache
+  return ignoresExceptions ? createFaultIgnoringCache(cache) : cache
 }
 
 const MISSING = -2
 const FOREVER = -1
 const TOO_LARGE = -3
 
-/** The value and its PTTL. What is no string, or too large to be sent, has no value. */
+/** Returns the value and its PTTL. Returns no value if it is not a string, or larger than the limit. */
 const GET = `
 local size = redis.pcall('STRLEN', KEYS[1])
 if type(size) == 'table' then return {false, 0} end
@@ -95,7 +97,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 if ARGV[3] ~= '0' then redis.call('SET', KEYS[1], ARGV[1], ARGV[2], ARGV[3]) end
 return 1`
 
-/** Puts a value in the place of the one with that digest; without one, or if it has expired, nothing. */
+/** Replaces the value if it has this digest; deletes it if the new expiry is 0. */
 const REPLACE = `
 local stored = redis.pcall('GET', KEYS[1])
 if not stored then return 'missing' end
@@ -104,7 +106,10 @@ if ARGV[2] == '0' then redis.call('DEL', KEYS[1])
 else redis.call('SET', KEYS[1], ARGV[3], ARGV[4], ARGV[2]) end
 return 'done'`
 
-/** SHA-1, which Redis has in its scripts: who could make two values of one digest owns the session anyway. */
+/**
+ * SHA-1, because Redis offers it to scripts. A collision is no attack: only the owner of a session could create two values
+ * with the same digest.
+ */
 function revisionOf(value: Buffer): string {
   return createHash('sha1').update(value).digest('hex')
 }
@@ -136,7 +141,7 @@ function connect(
   return {
     connectionOf(key) {
       const connection = shards.get(nameOf(key))
-      if (connection === undefined) throw new TypeError('the ring names only its own nodes')
+      if (connection === undefined) throw new TypeError('the hash ring returned an unknown node')
       return connection
     },
     connections: [...shards.values()],

@@ -9,7 +9,7 @@ import type { CacheServer } from '../../support/cache-server.ts'
 import { fileScope, type Scope } from '../../support/file-scope.ts'
 import { startMemcached } from '../../support/memcached.ts'
 import { testCacheContract } from '../contract.ts'
-import { outlives } from '../faults.ts'
+import { survivesOutages } from '../faults.ts'
 
 const file = fileScope(test)
 let server: CacheServer
@@ -24,7 +24,7 @@ test.before(async () => {
 const PYMEMCACHE = 'django.core.cache.backends.memcached.PyMemcacheCache'
 const PYLIBMC = 'django.core.cache.backends.memcached.PyLibMCCache'
 
-/** A busy machine answers late. */
+/** Long, because a busy machine answers late. */
 const PATIENT = { connectTimeout: 20_000, commandTimeout: 20_000 }
 const json = parseObject
 
@@ -47,7 +47,7 @@ function open(
   return cache
 }
 
-/** Between a client and a memcached, changing what that says; gives its LOCATION. */
+/** Starts a proxy that changes the replies of a memcached; returns its LOCATION. */
 async function startProxy(t: Scope, to: CacheServer, change: (answer: string) => string): Promise<string> {
   const proxy = createServer((client) => {
     const upstream = connect(to.port, '127.0.0.1')
@@ -67,7 +67,7 @@ async function startProxy(t: Scope, to: CacheServer, change: (answer: string) =>
   return `127.0.0.1:${(proxy.address() as AddressInfo).port}`
 }
 
-/** Says lines to the server itself; gives all that it answers to them. */
+/** Sends lines directly to the server; returns all its replies. */
 async function say(text: string): Promise<string> {
   const socket = connect(server.port, '127.0.0.1')
   let answer = ''
@@ -92,11 +92,11 @@ testCacheContract(test, 'two memcacheds', () => ({
   tellsExpiry: true,
 }))
 
-test('a session larger than the server takes is refused, and the one that is there stays', async (t) => {
+test('a session larger than the server accepts is an error, and the stored one stays', async (t) => {
   for (const location of [server.location, oldServer]) {
     const cache = open(t, { location: [location] })
     const large = json(`{"a":"${'x'.repeat(1024 * 1024)}"}`)
-    const TOO_LARGE = { code: 'ERR_PAYLOAD_TOO_LARGE', message: /more than memcached .* takes/ }
+    const TOO_LARGE = { code: 'ERR_PAYLOAD_TOO_LARGE', message: /more than memcached .* accepts/ }
     await t.throwsAsync(cache.add('large', large, 100), TOO_LARGE)
     t.is(await cache.get('large'), null)
     const added = await cache.add('small', json('{"a":1}'), 100)
@@ -111,7 +111,7 @@ test('a session larger than the server takes is refused, and the one that is the
   }
 })
 
-test('a server with room for more takes more, up to our own limit', async (t) => {
+test('a server with a higher limit stores more, up to our own limit', async (t) => {
   const roomy = await startMemcached({ extraArguments: ['-I', '8m', '-m', '128'] })
   t.teardown(() => roomy.stop())
   const cache = open(t, { location: [roomy.location] })
@@ -127,7 +127,7 @@ test('a server with room for more takes more, up to our own limit', async (t) =>
   t.is(await tight.get('none'), null)
 })
 
-test('what is no key of memcached is no session, and never a command', async (t) => {
+test('a key that is invalid in memcached has no session, and never becomes a command', async (t) => {
   const before = await say('add :1:victim 0 100 1\r\nx')
   t.is(before, 'STORED\r\n')
   for (const location of [server.location, oldServer]) {
@@ -156,7 +156,7 @@ test('what is no key of memcached is no session, and never a command', async (t)
   t.regex(await say('get :1:victim'), /VALUE :1:victim 0 1\r\nx/)
 })
 
-test('values of other kinds are unreadable, and harm nothing', async (t) => {
+test('values of other types are unreadable, and stay', async (t) => {
   const cache = open(t, {})
   const compressing = open(t, { backend: PYLIBMC })
   for (const [key, flags, value] of [
@@ -177,13 +177,13 @@ test('values of other kinds are unreadable, and harm nothing', async (t) => {
   }
 })
 
-test('a server that is down fails at once, and is used again when it is back', async (t) => {
+test('commands fail at once while the server is down, and work when it is back', async (t) => {
   const own = await startMemcached()
   t.teardown(() => own.stop())
-  await outlives(t, own, (options) => open(t, { location: [own.location] }, options))
+  await survivesOutages(t, own, (options) => open(t, { location: [own.location] }, options))
 })
 
-test('of several servers one that is down takes no others with it', async (t) => {
+test('a server that is down does not affect the other servers', async (t) => {
   const own = await startMemcached()
   t.teardown(() => own.stop())
   const cache = open(t, { location: [server.location, own.location], keyPrefix: 'some' })
@@ -195,7 +195,7 @@ test('of several servers one that is down takes no others with it', async (t) =>
   t.true(outcomes.includes('ERR_CACHE_UNAVAILABLE'))
 })
 
-test('what speaks another protocol is unavailable, and is not waited for', async (t) => {
+test('a server that uses another protocol is unavailable at once', async (t) => {
   for (const answer of ['HTTP/1.1 400 Bad Request\r\n\r\n', 'x'.repeat(5000), '-ERR unknown command\r\n']) {
     const cache = open(t, { location: [await startProxy(t, server, () => answer)] })
     const start = performance.now()
@@ -204,7 +204,7 @@ test('what speaks another protocol is unavailable, and is not waited for', async
   }
 })
 
-test('ignore_exc makes a cache that is down an empty one', async (t) => {
+test('with ignore_exc an unavailable cache looks empty', async (t) => {
   const cache = open(t, { location: ['127.0.0.1:1'], options: { ignore_exc: true } })
   t.is(await cache.get('key'), null)
   t.is(await cache.add('key', json('{}'), 100), null)

@@ -10,7 +10,7 @@ import { startDjangoCaches } from '../../support/django-cache.ts'
 import { fileScope } from '../../support/file-scope.ts'
 import { startRedis, startRedisCluster, startRedisSentinels } from '../../support/redis.ts'
 import { testCacheContract } from '../contract.ts'
-import { outlives } from '../faults.ts'
+import { survivesOutages } from '../faults.ts'
 
 const file = fileScope(test)
 let server: Awaited<ReturnType<typeof startRedis>>
@@ -31,7 +31,7 @@ const DJANGO_REDIS = 'django_redis.cache.RedisCache'
 const SHARDS = { CLIENT_CLASS: 'django_redis.client.ShardClient' }
 const CLUSTER = { REDIS_CLIENT_CLASS: 'redis.cluster.RedisCluster' }
 
-/** A busy machine answers late. */
+/** Long, because a busy machine answers late. */
 const PATIENT = { connectTimeout: 20_000, commandTimeout: 20_000 }
 const json = parseObject
 
@@ -84,7 +84,7 @@ testCacheContract(
   underTest(() => ({ location: cluster.nodes.map(({ location }) => location), options: CLUSTER })),
 )
 
-test('a cluster has its keys on all of its nodes, whichever is named', async (t) => {
+test('a cluster spreads its keys over all nodes, whichever nodes LOCATION names', async (t) => {
   const cache = open(t, {
     location: [cluster.nodes[0]?.location ?? ''],
     options: CLUSTER,
@@ -132,7 +132,7 @@ test('TLS is used, and the certificate is checked', async (t) => {
   await t.throwsAsync(strict.get('key'), { code: 'ERR_CACHE_UNAVAILABLE', message: /CERT|SELF_SIGNED/ })
 })
 
-test('a refusal names its code, and neither key nor data nor password', async (t) => {
+test('an error reply is reported by its code, without key, data or password', async (t) => {
   const wrong = open(t, { location: [`redis://:not-the-password@127.0.0.1:${server.port}`] })
   const refused = await t.throwsAsync(wrong.add('the-key', json('{"the":"data"}'), 100), {
     code: 'ERR_CACHE_UNAVAILABLE',
@@ -149,7 +149,7 @@ test('a refusal names its code, and neither key nor data nor password', async (t
     t.notRegex(JSON.stringify([each, { ...each }, each?.stack]), /the-key|data"|not-the/)
 })
 
-test('what is no string, too large or inflates beyond the limit is unreadable, and is not fetched', async (t) => {
+test('a value that is not a string, too large, or inflates beyond the limit is unreadable', async (t) => {
   const cache = open(t, {}, { ...PATIENT, maxInflatedBytes: 1000 })
   await server.command('LPUSH', ':1:list', 'x')
   await t.throwsAsync(cache.get('list'), { code: 'ERR_SESSION_UNREADABLE' })
@@ -181,7 +181,7 @@ test('what is no string, too large or inflates beyond the limit is unreadable, a
   }
 })
 
-test('any text is a key, and none is a command', async (t) => {
+test('any text can be a key, and no key becomes a command', async (t) => {
   const cache = open(t, { keyPrefix: 'odd' })
   for (const key of ['', ' ', 'a b\r\nFLUSHALL\r\n', '*', '{a}', '\0', 'ü'.repeat(3000)]) {
     t.is(await cache.get(key), null)
@@ -190,13 +190,13 @@ test('any text is a key, and none is a command', async (t) => {
   }
 })
 
-test('a server that is down fails at once, and is used again when it is back', async (t) => {
+test('commands fail at once while the server is down, and work when it is back', async (t) => {
   const own = await startRedis()
   t.teardown(() => own.stop())
-  await outlives(t, own, (options) => open(t, { location: [own.location] }, options))
+  await survivesOutages(t, own, (options) => open(t, { location: [own.location] }, options))
 })
 
-test('a cluster that is down fails in time, and is used again when it is back', async (t) => {
+test('commands fail in time while a cluster is down, and work when it is back', async (t) => {
   const own = await startRedisCluster()
   t.teardown(() => own.stop())
   const cache = open(
@@ -217,7 +217,7 @@ test('a cluster that is down fails in time, and is used again when it is back', 
   t.deepEqual((await cache.get('key'))?.data, json('{"a":1}'))
 })
 
-test('IGNORE_EXCEPTIONS makes a cache that is down an empty one', async (t) => {
+test('with IGNORE_EXCEPTIONS an unavailable cache looks empty', async (t) => {
   const cache = open(t, {
     backend: DJANGO_REDIS,
     location: ['redis://127.0.0.1:1'],
@@ -230,7 +230,7 @@ test('IGNORE_EXCEPTIONS makes a cache that is down an empty one', async (t) => {
   await t.notThrowsAsync(cache.delete('key'))
 })
 
-test('sentinels lead to the new leader after a failover, us and django-redis alike', async (t) => {
+test('after a failover, sentinels lead ours and django-redis to the new leader', async (t) => {
   const { service, sentinels, servers, leaderPort, stop } = await startRedisSentinels()
   t.teardown(stop)
   const changes = {
@@ -248,8 +248,8 @@ test('sentinels lead to the new leader after a failover, us and django-redis ali
   const django = startDjangoCaches(t, version, { default: { BACKEND, LOCATION: location[0], OPTIONS } })(
     'default',
   )
-  // redis-py takes a leader only while the sentinels do not call it down, which they do before its first answer to them
-  // and on a busy machine: it says MasterNotFoundError then.
+  // redis-py rejects a leader that the sentinels consider down. They do so until its first reply, and on a busy machine;
+  // redis-py then raises MasterNotFoundError.
   const djangoSets = async (value: string): Promise<string> => {
     for (const deadline = performance.now() + 60_000; ; ) {
       try {
