@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import test from 'ava'
 
 /**
@@ -220,6 +220,35 @@ test('there are no import cycles', (t) => {
     finished.add(file)
   }
   for (const file of files) visit(file, [])
+})
+
+/** Names of two files, which are halves of one thing: Django's rules or the framework's part of it. */
+const HALVES: readonly (readonly string[])[] = [
+  ['adapters/koa/auth.ts', 'auth/auth.ts'],
+  ['adapters/koa/csrf.ts', 'django/csrf.ts', 'http/csrf.ts'],
+  ['adapters/koa/django-sessions.ts', 'site/django-sessions.ts'],
+  ['adapters/koa/form.ts', 'http/form.ts'],
+  ['adapters/koa/messages.ts', 'django/messages.ts', 'http/messages.ts'],
+  ['adapters/koa/response-headers.ts', 'http/response-headers.ts'],
+  ['caches/cache.ts', 'engines/cache.ts'],
+]
+
+test('no two unrelated files share a name', (t) => {
+  const byName = Map.groupBy(files, (file) => basename(file))
+  t.deepEqual(
+    [...byName.values()]
+      .filter(({ length }) => length > 1)
+      .map((group) => [...group].sort())
+      .sort(),
+    HALVES,
+  )
+})
+
+test('src has no loose file but its public door', (t) => {
+  t.deepEqual(
+    files.filter((file) => !file.includes('/')),
+    ['index.ts'],
+  )
 })
 
 test('only the settings read the environment, which the command line passes to them', (t) => {

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { createBackoff } from '../concurrency/backoff.ts'
 import { type ExpiryRules, getExpiryDate } from '../django/expiry.ts'
 import type { SessionData } from '../django/json.ts'
 import { UnreadableSession } from '../django/session-data.ts'
@@ -141,17 +142,18 @@ export function createSessionCommits({
     stored: StoredSession,
     write: (current: StoredSession) => Promise<R>,
   ): Promise<R> {
-    const start = monotonic()
+    const pause = createBackoff({ timeout: conflictTimeout, longest: 50, random, monotonic })
     let current = stored
-    for (let conflicts = 1; ; conflicts += 1) {
+    for (;;) {
       try {
         return await write(current)
       } catch (error) {
         if (error instanceof UpdateError) throw new SessionInterrupted({ cause: error })
         if (!(error instanceof ConflictError)) throw error
         events.conflict()
-        if (monotonic() - start > conflictTimeout) throw new ConflictTimeout(conflictTimeout)
-        await delay(pauseAfter(conflicts, random))
+        const milliseconds = pause()
+        if (milliseconds === null) throw new ConflictTimeout(conflictTimeout)
+        await delay(milliseconds)
         current = await reload(sessionKey, error)
       }
     }
@@ -204,9 +206,4 @@ export function createSessionCommits({
     remove: (sessionKey) => engine.delete(sessionKey),
     confirm,
   }
-}
-
-/** Milliseconds before the next try, after so many conflicts. */
-function pauseAfter(conflicts: number, random: () => number): number {
-  return random() * Math.min(2 ** conflicts, 50)
 }
