@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import traceback
+import types
 
 SITE = os.path.dirname(os.path.abspath(__file__))
 SETTINGS = {'DJANGO_SETTINGS_MODULE': 'locallibrary.settings', 'SECRET_KEY': 'unused', 'DATABASE_URL': 'sqlite:'}
@@ -94,7 +95,8 @@ def run(streams, args, folder, environment):
         if script == '-c':
             code, *rest = rest
             sys.argv = [script] + rest
-            exec(compile(code, '<string>', 'exec'), {'__name__': '__main__'})
+            main = sys.modules['__main__'] = types.ModuleType('__main__')  # a script may import itself
+            exec(compile(code, '<string>', 'exec'), main.__dict__)
         else:
             sys.argv = [script] + rest
             runpy.run_path(script, run_name='__main__')
