@@ -252,7 +252,7 @@ export function createAuth({
       const { row, nameKey } = name === null ? { row: null, nameKey: '' } : await rows.findByUsername(name)
       onAccount(row === null ? `name ${nameKey}` : `id ${row.id}`)
       if (row === null) {
-        await passwords.pretend(password)
+        await passwords.simulateCheck(password)
         return null
       }
       const { isCorrect, refusal } = await passwords.check(password, passwordIn(row, model) ?? '')

@@ -4,26 +4,29 @@ import type { VersionProfile } from './versions.ts'
 const KEY_SALT = 'django.contrib.auth.models.AbstractBaseUser.get_session_auth_hash'
 
 /**
- * How a stored `_auth_user_hash` verifies: with SECRET_KEY, with one of SECRET_KEY_FALLBACKS (then the session is to get
- * a new key and a new hash), or not at all (then it is to be flushed).
+ * The result of checking a stored `_auth_user_hash`. `current`: made with SECRET_KEY. `fallback`: made with one of
+ * SECRET_KEY_FALLBACKS, so the session needs a new key and a new hash. `wrong`: does not match, so Django flushes the session.
  */
 export type AuthHashVerdict = 'current' | 'fallback' | 'wrong'
 
 /**
- * How the site's user model makes its hashes: as AbstractBaseUser, by a `get_session_auth_hash` of its own, which is not
- * known here, or not at all: then Django verifies nothing.
+ * How the site's user model computes its hashes. `django`: as AbstractBaseUser. `custom`: by its own
+ * `get_session_auth_hash`, which is not known here. `none`: the model has no such method, so Django verifies no hash.
  */
 export type SessionHashRule = 'django' | 'custom' | 'none'
 
-/** The HMAC of a user's `password` column that a session holds: it ends with the password. */
+/** The HMAC of a user's `password` column, stored in the session. So a session ends when the password changes. */
 export interface AuthHashes {
-  /** What login writes, for the text of the `password` column; null is Python's None, of which Django takes the text. */
+  /** Returns the hash that login stores. `encodedPassword` is the `password` column; null is hashed as the text `None`. */
   create(encodedPassword: string | null): string
-  /** `stored` is what the session holds, whatever it is. */
+  /** Checks `stored`, the value in the session, which may be of any type. */
   verify(encodedPassword: string | null, stored: unknown): AuthHashVerdict
 }
 
-/** Source: django/contrib/auth/base_user.py, get_session_auth_hash; django/contrib/auth/__init__.py, get_user. */
+/**
+ * Creates the session hashes of one site; derives their keys once.
+ * Source: django/contrib/auth/base_user.py, get_session_auth_hash; django/contrib/auth/__init__.py, get_user.
+ */
 export function createAuthHashes({
   secretKeys,
   profile,

@@ -1,7 +1,7 @@
 import { InvalidSessionExpiry } from './expiry.ts'
 import type { VersionProfile } from './versions.ts'
 
-/** The SESSION_COOKIE_… settings, or CSRF_COOKIE_…. */
+/** The SESSION_COOKIE_… or CSRF_COOKIE_… settings. */
 export interface CookieSettings {
   readonly name: string
   readonly domain: string | null
@@ -11,7 +11,7 @@ export interface CookieSettings {
   readonly sameSite: 'Lax' | 'Strict' | 'None' | null
 }
 
-/** The SESSION_COOKIE_… settings of a new project. Source: django/conf/global_settings.py, as for the three below. */
+/** The default SESSION_COOKIE_… settings. Source, here and for the three below: django/conf/global_settings.py. */
 export const SESSION_COOKIE: CookieSettings = {
   name: 'sessionid',
   domain: null,
@@ -24,7 +24,7 @@ export const SESSION_COOKIE: CookieSettings = {
 /** SESSION_COOKIE_AGE: two weeks, in seconds. */
 export const SESSION_COOKIE_AGE = 1_209_600
 
-/** The CSRF_COOKIE_… settings of a new project. */
+/** The default CSRF_COOKIE_… settings. */
 export const CSRF_COOKIE: CookieSettings = {
   name: 'csrftoken',
   domain: null,
@@ -37,22 +37,23 @@ export const CSRF_COOKIE: CookieSettings = {
 /** CSRF_COOKIE_AGE: 52 weeks, in seconds. */
 export const CSRF_COOKIE_AGE = 31_449_600
 
-/** SameSite=None, which Django sends only from 3.1 on. */
+/** The cookie is SameSite=None, which Django supports since 3.1. */
 export class UnsupportedSameSite extends Error {
   override name = 'UnsupportedSameSite'
   readonly code: string = 'ERR_COOKIE_SAMESITE'
 }
 
 /**
- * The cookie that Django takes from this Cookie header, as Node gives it (one character per byte); undefined if it has
- * none. Of two cookies with one name the last counts, and quoted values are unquoted as Python does.
+ * Returns the value of a cookie, as Django reads it; undefined if the header does not contain it. `header` is as Node
+ * returns it, one character per byte. Of several cookies with one name the last wins. Quoted values are unquoted as in
+ * Python.
  * Source: django/http/cookie.py, parse_cookie; django/core/handlers/wsgi.py, get_str_from_wsgi.
  */
 export function readCookie(header: string | undefined, name: string): string | undefined {
   if (header === undefined) return undefined
   let value: string | undefined
   for (const chunk of Buffer.from(header, 'latin1').toString('utf8').split(';')) {
-    // A chunk without '=' is the value of a cookie without a name.
+    // A chunk without '=' is the value of a cookie with an empty name.
     const equals = chunk.indexOf('=')
     if (strip(chunk.slice(0, Math.max(equals, 0))) === name) value = unquote(strip(chunk.slice(equals + 1)))
   }
@@ -60,10 +61,11 @@ export function readCookie(header: string | undefined, name: string): string | u
 }
 
 /**
- * The text of the Set-Cookie header with this value; attributes in the order of Python's Morsel.
- * `maxAge` is in seconds, null until the browser closes.
+ * Returns the value of a Set-Cookie header; its attributes are in the order of Python's Morsel.
+ * `maxAge` is in seconds; null: until the browser closes.
  * Source: django/http/response.py, set_cookie; Python's http/cookies.py, Morsel.OutputString.
- * @throws {InvalidSessionExpiry} when the cookie would expire outside the years 1 to 9999.
+ * @throws {InvalidSessionExpiry} if the cookie would expire outside the years 1 to 9999.
+ * @throws {UnsupportedSameSite}
  */
 export function setCookie(
   settings: CookieSettings,
@@ -79,7 +81,7 @@ export function setCookie(
 }
 
 /**
- * The text of the Set-Cookie header that makes the browser forget the cookie.
+ * Returns the value of the Set-Cookie header that makes the browser delete the cookie.
  * Source: django/http/response.py, delete_cookie.
  */
 export function deleteCookie(settings: CookieSettings, profile: VersionProfile): string {
@@ -88,14 +90,15 @@ export function deleteCookie(settings: CookieSettings, profile: VersionProfile):
     expires: httpDate(0),
     maxAge: 0,
     httpOnly: false,
-    // Browsers ignore the deletion of such cookies unless it is marked Secure.
+    // Browsers ignore the deletion of such cookies if it is not marked Secure.
     secure: name.startsWith('__Secure-') || name.startsWith('__Host-') || sameSite === 'None',
   })
 }
 
 /**
- * The Vary header with Cookie in it; `existing` is '' where there is none yet.
- * Source: django/utils/cache.py, patch_vary_headers. Unlike Django before 6.1, empty names in `existing` are dropped.
+ * Returns the Vary header with Cookie added. `existing` is the present header, '' if there is none.
+ * Unlike Django before 6.1, empty names in `existing` are dropped.
+ * Source: django/utils/cache.py, patch_vary_headers.
  */
 export function varyOnCookie(existing: string, { knowsVaryStar }: VersionProfile): string {
   const names = existing
@@ -122,10 +125,10 @@ function cookieText(
 ): string {
   if (sameSite === 'None' && !allowsSameSiteNone) {
     throw new UnsupportedSameSite(
-      `the cookie ${name} is SameSite=None, which this version of Django (before 3.1) refuses`,
+      `the cookie ${name} is SameSite=None, which this version of Django (before 3.1) does not support; set its SameSite as in settings.py`,
     )
   }
-  // Morsel sorts by its own names (domain, expires, httponly, max-age, …) and leaves out what is empty.
+  // Morsel sorts attributes by its own names (domain, expires, httponly, max-age, …) and omits empty ones.
   return [
     `${name}=${quoteCookieValue(value)}`,
     domain ? `Domain=${domain}` : '',
@@ -145,19 +148,19 @@ function httpDate(time: number): string {
   const date = new Date(Math.floor(time / 1000) * 1000)
   const year = date.getUTCFullYear()
   if (year >= 1 && year <= 9999) return date.toUTCString()
-  throw new InvalidSessionExpiry('the cookie expires out of range: Python knows the years 1 to 9999')
+  throw new InvalidSessionExpiry('the cookie would expire outside the years 1 to 9999, the range of Python')
 }
 
-/** Python's `str.strip()`. JavaScript's `trim` takes a BOM for a blank, and U+001C to U+001F and U+0085 for none. */
+/** Python's `str.strip()`. JavaScript's `trim` differs: it strips a BOM, but not U+001C to U+001F and U+0085. */
 export function strip(text: string): string {
   let start = 0
   let end = text.length
-  while (start < end && BLANKS.includes(text.charAt(start))) start++
-  while (end > start && BLANKS.includes(text.charAt(end - 1))) end--
+  while (start < end && WHITESPACE.includes(text.charAt(start))) start++
+  while (end > start && WHITESPACE.includes(text.charAt(end - 1))) end--
   return text.slice(start, end)
 }
 
-const BLANKS =
+const WHITESPACE =
   '\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000'
 
 /** Source: Python's http/cookies.py, _unquote. */
@@ -171,7 +174,8 @@ function unquote(value: string): string {
 }
 
 /**
- * A value as it stands in a Set-Cookie header. A session key of MySQL may be any text that its collation equates.
+ * Returns a value as written in a Set-Cookie header. Quotes are needed, because a session key that MySQL finds by its
+ * collation may contain any character.
  * Source: Python's http/cookies.py, _quote.
  */
 export function quoteCookieValue(value: string): string {

@@ -1,14 +1,14 @@
-/** Django's tokens against cross-site request forgery. Source: django/middleware/csrf.py. */
+/** Django's protection against cross-site request forgery. Source: django/middleware/csrf.py. */
 import { randomInt } from 'node:crypto'
 import { isSameDomain } from './hosts.ts'
 import { constantTimeCompare } from './signing.ts'
 import { urlsplit } from './urlsplit.ts'
 import type { CsrfRules } from './versions.ts'
 
-/** Where the session keeps the secret with CSRF_USE_SESSIONS. */
+/** The session key of the secret, with CSRF_USE_SESSIONS. */
 export const CSRF_SESSION_KEY = '_csrftoken'
 
-/** The form field that holds the token. */
+/** The name of the form field with the token. */
 export const CSRF_FIELD = 'csrfmiddlewaretoken'
 
 /** The default of CSRF_HEADER_NAME. Source: django/conf/global_settings.py. */
@@ -18,7 +18,7 @@ const SECRET_LENGTH = 32
 const TOKEN_LENGTH = 2 * SECRET_LENGTH
 const CHARACTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'
 
-/** Methods that change nothing, and so need no token. */
+/** Methods that change nothing and therefore need no token. */
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
 const NO_REFERER = 'Referer checking failed - no Referer.'
@@ -28,7 +28,7 @@ const NO_COOKIE = 'CSRF cookie not set.'
 const TOKEN_MISSING = 'CSRF token missing.'
 const BAD_TOKEN = 'CSRF token missing or incorrect.'
 
-/** 32 letters and digits by chance. Source: _get_new_csrf_string. */
+/** Returns 32 random letters and digits. Source: _get_new_csrf_string. */
 export function newCsrfSecret(): string {
   let secret = ''
   while (secret.length < SECRET_LENGTH) secret += CHARACTERS.charAt(randomInt(CHARACTERS.length))
@@ -36,19 +36,19 @@ export function newCsrfSecret(): string {
 }
 
 /**
- * The token of a form: a mask and the secret behind it, another text each time, so that compression of the page does
- * not give the secret away (BREACH). Source: _mask_cipher_secret.
+ * Returns the token of a form: a random mask, then the secret encrypted with it. The text differs each time, so that
+ * compression of the page does not reveal the secret (BREACH). Source: _mask_cipher_secret.
  */
 export function maskCsrfSecret(secret: string, mask: string = newCsrfSecret()): string {
   return mask + shift(secret, mask, 1)
 }
 
-/** The secret in a token of 64 letters and digits. Source: _unmask_cipher_token. */
+/** Returns the secret in a token of 64 letters and digits. Source: _unmask_cipher_token. */
 export function unmaskCsrfToken(token: string): string {
   return shift(token.slice(SECRET_LENGTH), token.slice(0, SECRET_LENGTH), -1)
 }
 
-/** Each character of the text moved through the alphabet by the mask's, forwards or back. */
+/** Moves each character through the alphabet by the index of the mask's character, forwards (1) or backwards (-1). */
 function shift(text: string, mask: string, direction: 1 | -1): string {
   const size = CHARACTERS.length
   return Array.from(text, (character, at) => {
@@ -57,22 +57,22 @@ function shift(text: string, mask: string, direction: 1 | -1): string {
   }).join('')
 }
 
-/** A secret, and the text that stands for it in the cookie or the session. */
+/** A secret, and its form in the cookie or the session. */
 export interface CsrfSecret {
   readonly secret: string
   readonly stored: string
 }
 
-/** Source: _add_new_csrf_cookie; before 4.0 _get_new_csrf_token. */
+/** Creates a random secret. Source: _add_new_csrf_cookie; before 4.0 _get_new_csrf_token. */
 export function createCsrfSecret({ storesMasked }: CsrfRules): CsrfSecret {
   const secret = newCsrfSecret()
   return { secret, stored: storesMasked ? maskCsrfSecret(secret) : secret }
 }
 
-/** What a cookie holds: a secret, none (null), or a text that is no secret, and what is wrong with it. */
+/** The content of a cookie: a secret; a malformed text, with what is wrong about it; or null if there is no cookie. */
 export type ReceivedSecret = CsrfSecret | { readonly malformed: string } | null
 
-/** Source: _get_secret; before 4.1 _get_token, where a random secret stands in for a malformed one before 4.0. */
+/** Reads the cookie. Before 4.0 a malformed secret is replaced by a random one. Source: _get_secret; before 4.1 _get_token. */
 export function readCsrfCookie(cookie: string | undefined, rules: CsrfRules): ReceivedSecret {
   if (cookie === undefined) return null
   const malformed = problemOf(cookie)
@@ -81,9 +81,9 @@ export function readCsrfCookie(cookie: string | undefined, rules: CsrfRules): Re
 }
 
 /**
- * The secret that the session holds, or null; a random one where it holds something else.
- * Unlike Django, which unmasks whatever is there: what is no secret (and a bare one before 4.1) stays there for good,
- * and every form fails, or the page with a 500. Here the next form replaces it.
+ * Returns the secret in the session; null if there is none; a random one if the value is malformed.
+ * Unlike Django, which unmasks any value: with a malformed one (before 4.1 also an unmasked one) every form fails from then
+ * on, or the page with a 500. Here the next form replaces it.
  */
 export function readCsrfSession(stored: unknown, rules: CsrfRules): CsrfSecret | null {
   if (stored === undefined || stored === null) return null
@@ -105,17 +105,17 @@ function problemOf(token: string): string | null {
   return /[^a-zA-Z0-9]/.test(token) ? 'has invalid characters' : null
 }
 
-/** As Python counts: code points. */
+/** The length in code points, as Python counts. */
 function lengthOf(text: string): number {
   return text.length > 2 * TOKEN_LENGTH ? text.length : Array.from(text).length
 }
 
-/** What decides about a request, as Django's HttpRequest has it. */
+/** The parts of a request that the check needs, with the meaning of Django's HttpRequest. */
 export interface CsrfRequest {
   readonly method: string
   /** `is_secure()`. */
   readonly isSecure: boolean
-  /** `get_host()`: the host asked for, with its port; null where ALLOWED_HOSTS lacks it. */
+  /** `get_host()`: the requested host with its port; null if ALLOWED_HOSTS does not contain it. */
   readonly host: string | null
   /** `get_port()`. */
   readonly port: string
@@ -123,6 +123,7 @@ export interface CsrfRequest {
   readonly referer: string | undefined
 }
 
+/** Settings of the check of Origin and Referer. */
 export interface CsrfOriginsOptions {
   readonly rules: CsrfRules
   /** CSRF_TRUSTED_ORIGINS. */
@@ -131,14 +132,14 @@ export interface CsrfOriginsOptions {
   readonly cookieDomain?: string | null
 }
 
-/** Whether a method needs a token at all. */
+/** Whether a method needs no token: GET, HEAD, OPTIONS and TRACE. */
 export function isSafeMethod(method: string): boolean {
   return SAFE_METHODS.has(method)
 }
 
 /**
- * Judges by Origin and Referer where a request comes from; gives Django's reason to refuse it, or null.
- * Unlike Django, of a foreign Referer the reason names the origin alone: its path may hold a secret.
+ * Creates a function that checks Origin and Referer of a request. It returns Django's reason for the rejection, or null.
+ * Unlike Django, the reason names only the origin of a foreign Referer, because its path may contain a secret.
  * Source: _origin_verified and _check_referer.
  */
 export function createOriginCheck({
@@ -164,12 +165,12 @@ export function createOriginCheck({
 
   function checkReferer({ referer, host, port }: CsrfRequest): string | null {
     if (referer === undefined) return NO_REFERER
-    // Unlike Django before 4.0, which answers 500 to what is no URL for Python.
+    // Unlike Django before 4.0, which answers 500 if Python cannot parse the URL.
     const parts = urlsplit(referer)
     if (parts === null || parts.scheme === '' || parts.netloc === '') return MALFORMED_REFERER
     if (parts.scheme !== 'https') return INSECURE_REFERER
-    const isOrdinary = port === '443' || port === '80'
-    const own = cookieDomain === null ? host : isOrdinary ? cookieDomain : `${cookieDomain}:${port}`
+    const isDefaultPort = port === '443' || port === '80'
+    const own = cookieDomain === null ? host : isDefaultPort ? cookieDomain : `${cookieDomain}:${port}`
     if (hosts.some((pattern) => matches(parts.netloc, pattern))) return null
     if (own !== null && matches(parts.netloc, own)) return null
     return `Referer checking failed - https://${withoutUser(parts.netloc)} does not match any trusted origins.`
@@ -201,17 +202,18 @@ function matches(netloc: string, pattern: string): boolean {
   return isSameDomain(netloc, pattern.toLowerCase())
 }
 
+/** The secret and the token of one request. */
 export interface CsrfTokens {
   readonly received: ReceivedSecret
-  /** The form field; undefined where the request has none. */
+  /** The form field; undefined if the request has none. */
   readonly field: string | undefined
-  /** The header. */
+  /** The header; undefined if the request has none. */
   readonly header: string | undefined
   /** CSRF_HEADER_NAME, e.g. HTTP_X_CSRFTOKEN. */
   readonly headerName: string
 }
 
-/** Compares the request's token with its secret; gives Django's reason to refuse it, or null. Source: _check_token. */
+/** Checks the token against the secret. Returns Django's reason for the rejection, or null. Source: _check_token. */
 export function checkCsrfToken(
   { received, field, header, headerName }: CsrfTokens,
   { namesMalformed }: CsrfRules,
@@ -232,7 +234,7 @@ function isTokenOf({ secret }: CsrfSecret, token: string): boolean {
   return constantTimeCompare(token.length === TOKEN_LENGTH ? unmaskCsrfToken(token) : token, secret)
 }
 
-/** `X-Csrftoken` of HTTP_X_CSRFTOKEN. Source: HttpHeaders.parse_header_name. */
+/** Converts HTTP_X_CSRFTOKEN to `X-Csrftoken`. Source: HttpHeaders.parse_header_name. */
 function titleOf(headerName: string): string {
   return headerName
     .replace(/^HTTP_/, '')

@@ -6,20 +6,20 @@ import { UnreadableSession } from './unreadable-session.ts'
  */
 export const TIME_DEFAULTS = { useTz: true, timeZone: 'UTC', databaseTimeZone: 'UTC' } as const
 
-/** The databases whose `expire_date` columns we know. */
+/** The databases whose `expire_date` columns are supported. */
 export type DatabaseKind = 'mysql' | 'sqlite' | 'postgresql'
 
-/** An instant ⇄ the text of an `expire_date` column; milliseconds are kept, microseconds are cut. */
+/** Converts an instant to the text of an `expire_date` column and back. Microseconds are truncated to milliseconds. */
 export interface DateColumn {
   toColumn(instant: Date): string
-  /** @throws {UnreadableDate} when the text is no date that Django reads. */
+  /** @throws {UnreadableDate} if Django could not read the text as a date. */
   fromColumn(text: string): Date
 }
 
 /**
- * How a Django with these settings writes `expire_date`: on MySQL and SQLite the digits of UTC, or of the database's own
- * TIME_ZONE (in DATABASES), or of TIME_ZONE where USE_TZ is False; on PostgreSQL an instant. Texts sort as the instants
- * do, but for the hour that a zone's clock repeats, so they can be compared in SQL.
+ * Creates the conversion for a Django with these settings. On PostgreSQL the column stores an instant. On MySQL and SQLite
+ * it stores the wall clock time in UTC, or in the database's own TIME_ZONE (in DATABASES), or, if USE_TZ is False, in
+ * TIME_ZONE. The texts sort like the instants, except in the hour that a time zone repeats, so SQL can compare them.
  * Source: `adapt_datetimefield_value` and `convert_datetimefield_value`, django/db/backends/…/operations.py; `timezone`,
  * django/db/backends/base/base.py.
  */
@@ -27,41 +27,41 @@ export function createDateColumn(options: {
   database: DatabaseKind
   useTz: boolean
   timeZone: string
-  /** `DATABASES[…]['TIME_ZONE']`, with USE_TZ; default: UTC. */
+  /** `DATABASES[…]['TIME_ZONE']`, used if USE_TZ is True; default: UTC. */
   databaseTimeZone?: string | undefined
 }): DateColumn {
   const { database, useTz, timeZone, databaseTimeZone = TIME_DEFAULTS.databaseTimeZone } = options
-  // Unlike Django, which relies on the connection's zone, PostgreSQL gets the offset with each text: no setting of the
-  // connection can then change what it means.
+  // Unlike Django, which relies on the time zone of the connection, each text for PostgreSQL contains the offset, so that
+  // no setting of the connection can change its meaning.
   const clock = wallClock(database === 'postgresql' ? 'UTC' : useTz ? databaseTimeZone : timeZone)
   const suffix = database === 'postgresql' ? '+00:00' : ''
   const fraction = database === 'sqlite' ? 'unless zero' : 'always'
   return {
     toColumn(instant) {
-      // Unlike Django, which fails where the zone moves a date out of the years that Python and MySQL know.
+      // Unlike Django, which fails if the time zone moves a date out of the years that Python and MySQL support.
       const digits = Math.min(Math.max(clock.digits(instant), FIRST_DIGITS), LAST_DIGITS)
       return writeDigits(digits, { separator: ' ', fraction }) + suffix
     },
     fromColumn(text) {
-      const reading = readIsoDate(text) ?? readIsoDate(tidied(text))
-      if (reading === null) throw new UnreadableDate('expire-date')
-      const { digits, offset } = reading
+      const date = readIsoDate(text) ?? readIsoDate(normalized(text))
+      if (date === null) throw new UnreadableDate('expire-date')
+      const { digits, offset } = date
       return offset === null ? clock.instant(digits) : new Date(digits - offset)
     },
   }
 }
 
-/** The first and the last moment of Python's years 1 to 9999, on any wall. */
+/** The first and the last wall clock time that Python supports: years 1 to 9999. */
 export const FIRST_DIGITS: number = Date.parse('0001-01-01T00:00:00.000Z')
 export const LAST_DIGITS: number = Date.parse('9999-12-31T23:59:59.999Z')
 
-/** A column's text that is no date: such a session cannot be read. Unlike Django, which answers 500 to its visitor. */
+/** The column does not contain a date, so the session cannot be read. Unlike Django, which answers 500 to the visitor. */
 export class UnreadableDate extends UnreadableSession {
   override name = 'UnreadableDate'
   override readonly code: string = 'ERR_EXPIRE_DATE'
 }
 
-/** Whether this is the name of a time zone (`Asia/Seoul`, `UTC`) as TIME_ZONE holds it, not an offset (`+09:00`). */
+/** Whether this is a time zone name that TIME_ZONE may contain (`Asia/Seoul`, `UTC`); an offset (`+09:00`) is not. */
 export function isTimeZone(name: string): boolean {
   if (!/^[A-Za-z]/.test(name)) return false
   try {
@@ -73,19 +73,19 @@ export function isTimeZone(name: string): boolean {
 }
 
 /**
- * The clock on a zone's wall. Its digits are milliseconds since 1970-01-01 00:00 *on that wall*, the counterpart of
- * Python's naive datetime: adding to them ignores any change of the clock.
+ * The wall clock of a time zone. Its `digits` are the milliseconds from 1970-01-01 00:00 to the time that the clock shows,
+ * like Python's naive datetime. Adding to them ignores any change of the clock.
  */
 export interface WallClock {
   digits(instant: Date): number
   /**
-   * Digits shown twice mean the first time, digits never shown count from before the gap: Python's `fold=0`. With
-   * `fold` 1 they mean the second time, and count from behind the gap.
+   * With `fold` 0, Python's default: digits that the clock shows twice mean the first time; digits that it skips are
+   * converted with the offset before the gap. With `fold` 1: the second time, and the offset after the gap.
    */
   instant(digits: number, fold?: 0 | 1): Date
 }
 
-/** @throws {RangeError} when there is no such zone. */
+/** Returns the wall clock of a time zone. @throws {RangeError} if the time zone does not exist. */
 export function wallClock(timeZone: string): WallClock {
   if (timeZone === 'UTC') return UTC
   const format = offsetFormat(timeZone)
@@ -104,7 +104,7 @@ export function wallClock(timeZone: string): WallClock {
   }
 }
 
-/** Digits as `2035-11-28 22:13:20.123000`: the fraction has six places, as Python writes it, or is left out. */
+/** Formats digits as `2035-11-28 22:13:20.123000`. The fraction has six digits, as in Python, or is omitted. */
 export function writeDigits(
   digits: number,
   { separator, fraction }: { separator: ' ' | 'T'; fraction: 'always' | 'unless zero' },
@@ -115,16 +115,16 @@ export function writeDigits(
   return `${date}${separator}${seconds}${isBare ? '' : `.${milliseconds}000`}`
 }
 
-/** Digits, and the offset from UTC in milliseconds that stands behind them, or null for a naive datetime. */
+/** A parsed date: wall clock digits, and the offset from UTC in milliseconds; the offset is null for a naive datetime. */
 export interface IsoDate {
   readonly digits: number
   readonly offset: number | null
 }
 
 /**
- * What `datetime.fromisoformat` of Python 3.11 and later reads, or null where it raises; microseconds are cut to
- * milliseconds. Any character may stand between date and time; dates may be `20231115`, `2023-W46-3` or `2023W463`.
- * Unlike Python's C code (but like its Python code), a stray character before the offset makes it no date.
+ * Parses a date like `datetime.fromisoformat` of Python 3.11 and later; null where that raises. Microseconds are truncated
+ * to milliseconds. Any character may separate date and time; dates may be `20231115`, `2023-W46-3` or `2023W463`.
+ * Unlike Python's C code, but like its Python code, a stray character before the offset is an error.
  */
 export function readIsoDate(text: string): IsoDate | null {
   const parts = ISO_DATE.exec(text)?.groups
@@ -144,7 +144,7 @@ export function readIsoDate(text: string): IsoDate | null {
     week === undefined ? `${year}-${month}-${day}` : dateOfWeek(Number(year), Number(week), Number(weekday))
   const iso = `${date}T${hour}:${minute}:${second}.${fraction.slice(0, 3).padEnd(3, '0')}Z`
   const digits = Date.parse(iso)
-  // Date.parse lets 31 February and 24:00 overflow, and knows a year 0; Python does not.
+  // Unlike Python, Date.parse accepts 31 February and 24:00, which overflow, and the year 0.
   if (year === '0000' || Number.isNaN(digits) || new Date(digits).toISOString() !== iso) return null
   const offset = offsetOf(parts)
   return offset !== null && Math.abs(offset) >= DAY ? null : { digits, offset }
@@ -168,16 +168,16 @@ const ISO_DATE = new RegExp(
   'su',
 )
 
-/** The text with its lone digits padded and no blank before the offset, as Django's own `datetime_re` tolerates it. */
-function tidied(text: string): string {
-  // SQLite keeps whatever it was given, bytes too.
+/** Pads single digits and removes spaces before the offset, which the `datetime_re` of Django accepts. */
+function normalized(text: string): string {
+  // A column of SQLite may contain any type, even bytes.
   return String(text)
     .trim()
     .replace(/(?<![\d.,])\d(?!\d)/g, '0$&')
-    .replace(/(?<!\s)\s+(?=Z$|[+-])/, '') // one try for each run of blanks, of which there may be a million
+    .replace(/(?<!\s)\s+(?=Z$|[+-])/, '') // the lookbehind keeps the work linear for a million spaces
 }
 
-/** The day as `YYYY-MM-DD`; text that is no date for a week that the year has not. */
+/** The day as `YYYY-MM-DD`; '' if the year does not have this week. */
 function dateOfWeek(year: number, week: number, weekday: number): string {
   const dayInFirstWeek = new Date(0)
   dayInFirstWeek.setUTCFullYear(year, 0, 4)
@@ -199,7 +199,7 @@ function offsetOf({
   return sign === '-' ? 0 - size : size
 }
 
-/** One formatter per zone ever asked for: making one costs as much as a thousand readings. */
+/** One formatter for each time zone: creating one costs as much as a thousand uses. */
 const offsetFormats = new Map<string, Intl.DateTimeFormat>()
 
 function offsetFormat(timeZone: string): Intl.DateTimeFormat {
@@ -211,7 +211,7 @@ function offsetFormat(timeZone: string): Intl.DateTimeFormat {
   return format
 }
 
-/** Milliseconds from `11/23/2026, GMT+05:30`; plain `GMT` is zero, and seconds follow where a zone had them. */
+/** Parses `11/23/2026, GMT+05:30` to milliseconds. Plain `GMT` is zero; historical offsets may include seconds. */
 function readOffset(formatted: string): number {
   const match = /GMT(?:([+-])(\d\d):(\d\d)(?::(\d\d))?)?$/.exec(formatted)
   const [, sign, hours, minutes, seconds] = match ?? []

@@ -17,28 +17,28 @@ export interface ExpiryRules {
   readonly cookieAge: number
   /** SESSION_EXPIRE_AT_BROWSER_CLOSE. */
   readonly expireAtBrowserClose: boolean
-  /** USE_TZ. Where it is False, Django reckons in the wall clock's digits, whatever the clock does meanwhile. */
+  /** USE_TZ. If it is False, Django calculates with wall clock times, and ignores changes of the clock in between. */
   readonly useTz: boolean
   /** TIME_ZONE, an IANA name. */
   readonly timeZone: string
-  /** The version's rule: whether `_session_expiry` may be ISO 8601 text. */
+  /** Rule of the Django version: whether `_session_expiry` may be ISO 8601 text. */
   readonly storesIsoExpiry: boolean
   /**
-   * Given where sessions are pickled: before 4.1 `_session_expiry` is then a datetime, and its UTC that of this module
+   * Set if sessions are pickled. Before 4.1 `_session_expiry` is then a datetime, whose UTC comes from this Python module
    * (`VersionProfile.pickledUtc`).
    */
   readonly pickledUtc?: 'pytz' | 'datetime' | undefined
 }
 
-/** `_session_expiry` holds, or would hold, what makes Django of this version and these settings raise. */
+/** `_session_expiry` contains, or would contain, a value for which Django raises with this version and these settings. */
 export class InvalidSessionExpiry extends TypeError {
   override name = 'InvalidSessionExpiry'
   readonly code: string = 'ERR_SESSION_EXPIRY'
 }
 
 /**
- * Seconds until a session that is modified now expires; negative once it has. `expiry` is what `_session_expiry`
- * holds; 0 ("at browser close") counts as `cookieAge`, `true` as one second.
+ * Returns the seconds until a session that is modified now expires; negative if it has expired. `expiry` is the value of
+ * `_session_expiry`; 0 ("at browser close") counts as `cookieAge`, `true` as one second.
  * Source: django/contrib/sessions/backends/base.py, get_expiry_age.
  * @throws {InvalidSessionExpiry}
  */
@@ -49,24 +49,24 @@ export function getExpiryAge(expiry: PickledValue | undefined, rules: ExpiryRule
   if ((offset !== null) !== rules.useTz) {
     throw new InvalidSessionExpiry(
       rules.useTz
-        ? '_session_expiry is a date without an offset, but USE_TZ is True'
-        : '_session_expiry is a date with an offset, but USE_TZ is False',
+        ? '_session_expiry is a date without an offset, but USE_TZ is True; set USE_TZ as in settings.py'
+        : '_session_expiry is a date with an offset, but USE_TZ is False; set USE_TZ as in settings.py',
     )
   }
   return Math.floor((digits - (offset ?? 0) - clockOf(rules).digits(now)) / 1000)
 }
 
 /**
- * When a session that is modified now expires: what `expire_date` is set to.
+ * Returns when a session that is modified now expires: the value of `expire_date`.
  * Source: django/contrib/sessions/backends/base.py, get_expiry_date.
  * @throws {InvalidSessionExpiry}
  */
 export function getExpiryDate(expiry: PickledValue | undefined, rules: ExpiryRules, now: Date): Date {
-  // Unlike its sibling, get_expiry_date tries to read even an empty string as a date.
+  // Unlike get_expiry_age, Django's get_expiry_date tries to parse even an empty string as a date.
   const isText = typeof expiry === 'string' && (expiry !== '' || rules.storesIsoExpiry)
   if (isText || expiry instanceof PythonDatetime) {
     const { digits, offset } = readExpiry(expiry, rules)
-    // A naive date is meant in TIME_ZONE even where USE_TZ is True (DateTimeField.get_prep_value).
+    // A naive date is in TIME_ZONE even if USE_TZ is True (DateTimeField.get_prep_value).
     return offset === null ? wallClock(rules.timeZone).instant(digits) : new Date(digits - offset)
   }
   const clock = clockOf(rules)
@@ -75,9 +75,9 @@ export function getExpiryDate(expiry: PickledValue | undefined, rules: ExpiryRul
 }
 
 /**
- * Seconds until a session expires whose medium knows only when it was saved; 0 or less once it has. As there, a number
- * of seconds in `_session_expiry` is taken for what is left, whatever time has passed since: such a session ends with
- * its cookie alone. Source: django/contrib/sessions/backends/file.py, _expiry_date and load.
+ * Returns the seconds until a session expires if only the time of its last save is known, as with files; 0 or less if it
+ * has expired. As in Django, a number of seconds in `_session_expiry` counts from now, not from the save, so such a
+ * session ends only with its cookie. Source: django/contrib/sessions/backends/file.py, _expiry_date and load.
  * @throws {InvalidSessionExpiry}
  */
 export function getExpiryAgeSince(
@@ -91,7 +91,7 @@ export function getExpiryAgeSince(
 }
 
 /**
- * Whether the cookie is to last until the browser closes.
+ * Whether the cookie lasts until the browser closes.
  * Source: django/contrib/sessions/backends/base.py, get_expire_at_browser_close.
  */
 export function getExpireAtBrowserClose(expiry: PickledValue | undefined, rules: ExpiryRules): boolean {
@@ -100,11 +100,11 @@ export function getExpireAtBrowserClose(expiry: PickledValue | undefined, rules:
 }
 
 /**
- * What `set_expiry` puts under `_session_expiry`; undefined removes it. A number of seconds is stored as it is, and
- * counts from each save; a Date, or `{ seconds }` from now (Django's timedelta), is stored as that instant's ISO text,
- * or before 4.1 as a datetime, which only a pickle can hold.
+ * Returns the value that `set_expiry` stores as `_session_expiry`; undefined removes it. A number of seconds is stored
+ * unchanged, and counts from each save. A Date, or `{ seconds }` from now (Django's timedelta), is stored as the ISO text
+ * of that instant; before 4.1 as a datetime, which only a pickle can contain.
  * Source: django/contrib/sessions/backends/base.py, set_expiry.
- * @throws {InvalidSessionExpiry} for an instant where Django (before 4.1) cannot store one as JSON.
+ * @throws {InvalidSessionExpiry} for an instant if sessions are JSON and Django is older than 4.1.
  */
 export function expiryToStore(
   value: number | Date | { seconds: number } | null,
@@ -116,7 +116,7 @@ export function expiryToStore(
   const { storesIsoExpiry, pickledUtc } = rules
   if (!storesIsoExpiry && pickledUtc === undefined) {
     throw new InvalidSessionExpiry(
-      'this version of Django (before 4.1) stores no date as session expiry; pass a number of seconds',
+      'this version of Django (before 4.1) cannot store a date as session expiry; pass a number of seconds',
     )
   }
   const clock = clockOf(rules)
@@ -130,7 +130,7 @@ export function expiryToStore(
   return PythonDatetime.fromDate(new Date(digits), rules.useTz ? utc : null)
 }
 
-/** The clock whose digits `timezone.now()` shows. */
+/** The wall clock of Django's `timezone.now()`. */
 function clockOf({ useTz, timeZone }: ExpiryRules): WallClock {
   return wallClock(useTz ? 'UTC' : timeZone)
 }
@@ -141,8 +141,8 @@ function readExpiry(text: string | PythonDatetime, { storesIsoExpiry }: ExpiryRu
   if (date !== null) return date
   throw new InvalidSessionExpiry(
     storesIsoExpiry
-      ? '_session_expiry is text that is no ISO 8601 date'
-      : '_session_expiry is text, which this version of Django (before 4.1) does not read',
+      ? '_session_expiry is text that is not an ISO 8601 date'
+      : '_session_expiry is text, which this version of Django (before 4.1) cannot read',
   )
 }
 
@@ -155,13 +155,13 @@ function readDatetime(datetime: PythonDatetime): IsoDate {
   return { digits, offset: digits - instant.getTime() }
 }
 
-/** What Python's `not expiry` says. */
+/** Whether the value is falsy in Python. */
 function isFalsy(expiry: PickledValue | undefined): expiry is null | undefined | false | 0 | 0n | '' {
   if (expiry instanceof PythonTimedelta) return expiry.totalSeconds() === 0
   if (expiry instanceof Map || expiry instanceof Set) return expiry.size === 0
   if (expiry instanceof PythonTuple) return expiry.length === 0
   if (typeof expiry === 'object' && expiry !== null) return Object.keys(expiry).length === 0
-  // NaN is true in Python.
+  // NaN is truthy in Python.
   return !expiry && !Number.isNaN(expiry)
 }
 
@@ -171,11 +171,11 @@ function secondsOf(expiry: PickledValue): number {
   throw new InvalidSessionExpiry('_session_expiry is neither a number nor a date')
 }
 
-/** `datetime + timedelta(seconds=…)`, cut to milliseconds. */
+/** `datetime + timedelta(seconds=…)`, truncated to milliseconds. */
 function addSeconds(digits: number, seconds: number): number {
   const whole = Math.trunc(seconds)
   const microseconds = Math.round((seconds - whole) * 1e6)
   const sum = digits + whole * 1000 + Math.floor(microseconds / 1000)
   if (sum >= FIRST_DIGITS && sum <= LAST_DIGITS) return sum
-  throw new InvalidSessionExpiry('the session expiry is out of range: Python knows the years 1 to 9999')
+  throw new InvalidSessionExpiry('the session would expire outside the years 1 to 9999, the range of Python')
 }

@@ -1,6 +1,6 @@
 /**
- * What Django reads from the body of a form, from the whole body at once. Every step is linear in the body, and fields
- * and files are counted before they are decoded. The rules are Django 6.1's; older versions differ in malformed bodies.
+ * Parses the body of a form as Django does; the body must be complete. Every step takes linear time, and fields and files
+ * are counted before they are decoded. The rules are those of Django 6.1; older versions differ for malformed bodies.
  * Source: django/http/request.py, QueryDict; django/http/multipartparser.py.
  */
 import { isUtf8 } from 'node:buffer'
@@ -17,12 +17,16 @@ export class TooManyFilesSent extends Error {
   readonly code: string = 'ERR_TOO_MANY_FILES'
 }
 
-/** The body ended early, or is not what its Content-Type says; status 400. Source: MultiPartParserError, UnreadablePostError. */
+/**
+ * The body ended early, or does not match its Content-Type; status 400.
+ * Source: MultiPartParserError, UnreadablePostError.
+ */
 export class UnreadablePost extends Error {
   override name = 'UnreadablePost'
   readonly code: string = 'ERR_UNREADABLE_POST'
 }
 
+/** Limits on the number of fields and files. */
 export interface FormCounts {
   /** DATA_UPLOAD_MAX_NUMBER_FIELDS. */
   readonly maxFields: number
@@ -30,9 +34,10 @@ export interface FormCounts {
   readonly maxFiles: number
 }
 
+/** A form field. */
 export type Field = readonly [name: string, value: string]
 
-/** Django has two kinds of forms; a body of any other type is not one. */
+/** The two content types that Django reads as forms. */
 export type FormType =
   | { readonly type: 'urlencoded' }
   | { readonly type: 'multipart'; readonly boundary: string }
@@ -40,9 +45,9 @@ export type FormType =
 const MAX_HEADER_LENGTH = 10_000
 
 /**
- * What form a Content-Type announces; null where it is not a form.
- * Unlike Django, which decodes other charsets in multipart forms (and before 5.0 in all), only UTF-8 is accepted.
- * @throws {UnreadablePost} for a form that cannot be read.
+ * Returns the form type that a Content-Type declares; null if the body is not a form.
+ * Unlike Django, which decodes other charsets in multipart forms (before 5.0 in all forms), only UTF-8 is accepted.
+ * @throws {UnreadablePost} if the Content-Type is too long, declares another charset or has no valid boundary.
  */
 export function formTypeOf(contentType: string): FormType | null {
   if (contentType.length > MAX_HEADER_LENGTH) throw new UnreadablePost('the Content-Type is too long')
@@ -62,7 +67,7 @@ export function formTypeOf(contentType: string): FormType | null {
 
 const BOUNDARY = /^[ -~]{0,200}[!-~]$/
 
-/** Null for a charset that is not known: Django ignores it, too. Source: HttpRequest._set_content_type_params. */
+/** Null for an unknown charset, which Django ignores, too. Source: HttpRequest._set_content_type_params. */
 function encodingOf(charset: string): string | null {
   try {
     return new TextDecoder(charset).encoding
@@ -71,14 +76,18 @@ function encodingOf(charset: string): string | null {
   }
 }
 
-/** Source: QueryDict.__init__; CPython's urllib.parse, parse_qsl. @throws {TooManyFieldsSent} */
+/**
+ * Parses an urlencoded form or a query string.
+ * Source: QueryDict.__init__; CPython's urllib.parse, parse_qsl.
+ * @throws {TooManyFieldsSent}
+ */
 export function parseUrlencoded(body: Buffer, { maxFields }: Pick<FormCounts, 'maxFields'>): Field[] {
   let count = 1
   for (let at = body.indexOf('&'); at !== -1; at = body.indexOf('&', at + 1)) {
     count += 1
     if (count > maxFields) throw tooManyFields(maxFields)
   }
-  // Some clients send Latin-1; Django then takes the whole body for it.
+  // If the body is not UTF-8, Django decodes all of it as Latin-1, which some clients send.
   const bytes = isUtf8(body) ? body : Buffer.from(body.toString('latin1'), 'utf8')
   const fields: Field[] = []
   for (let start = 0; start < bytes.length; ) {
@@ -101,7 +110,7 @@ const PLUS = 0x2b
 const SPACE = 0x20
 
 /**
- * Decodes `%41`, and `+` to the byte `plus`. Byte by byte: a regular expression takes 20 times as long.
+ * Decodes `%41`, and `+` to the byte `plus`. Works byte by byte, because a regular expression takes 20 times as long.
  * Source: CPython's urllib.parse, unquote.
  */
 function unquote(bytes: Buffer, plus: number): string {
@@ -123,7 +132,7 @@ function unquote(bytes: Buffer, plus: number): string {
   return decoded.toString('utf8', 0, length)
 }
 
-/** Negative where this is not a hexadecimal digit. */
+/** The value of a hexadecimal digit; negative for another byte. */
 function hexOf(byte: number | undefined = 0): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
   const letter = byte | 0x20
@@ -131,9 +140,8 @@ function hexOf(byte: number | undefined = 0): number {
 }
 
 /**
- * The fields of a multipart form; its files are counted and dropped.
- * Django drops a part that it cannot understand, but counts it. Unlike Django, a file without a field's name counts,
- * and before 3.2 files count, too.
+ * Returns the fields of a multipart form; files are counted and dropped. As in Django, a part that cannot be parsed is
+ * dropped but counted. Unlike Django, a file without a field name is counted. Unlike Django before 3.2, files are counted.
  * @throws {TooManyFieldsSent} {TooManyFilesSent} {UnreadablePost}
  */
 export function parseMultipart(body: Buffer, boundary: string, { maxFields, maxFiles }: FormCounts): Field[] {
@@ -148,7 +156,7 @@ export function parseMultipart(body: Buffer, boundary: string, { maxFields, maxF
       continue
     }
     fieldCount += 1
-    // What is before the first boundary and what is after the last count as parts.
+    // Two more, because the text before the first boundary and after the last one are counted as parts.
     if (fieldCount > maxFields + 2) throw tooManyFields(maxFields)
     if (head?.name === undefined) continue
     fields.push([stripBytes(head.name), fieldValue(part.subarray(head.length), head.isBase64)])
@@ -160,7 +168,7 @@ function tooManyFields(maxFields: number): TooManyFieldsSent {
   return new TooManyFieldsSent(`the form has more than ${maxFields} fields`)
 }
 
-/** What is between the boundaries, without the line's end before each. Source: BoundaryIter._find_boundary. */
+/** The parts between the boundaries, without the line end before each boundary. Source: BoundaryIter._find_boundary. */
 function* partsOf(body: Buffer, separator: string): Generator<Buffer> {
   const needle = Buffer.from(separator, 'latin1')
   for (let start = 0; start < body.length; ) {
@@ -178,7 +186,7 @@ const LF = 0x0a
 const CR = 0x0d
 
 interface Head {
-  /** In bytes, with the empty line. */
+  /** In bytes, including the empty line. */
   readonly length: number
   readonly name: string | undefined
   readonly isFile: boolean
@@ -187,7 +195,7 @@ interface Head {
 
 const MAX_TOTAL_HEADER_SIZE = 1024
 
-/** Null where the part has none. Source: parse_boundary_stream. */
+/** The headers of a part; null if it has none. Source: parse_boundary_stream. */
 function readHead(part: Buffer): Head | null {
   const chunk = part.subarray(0, MAX_TOTAL_HEADER_SIZE)
   const end = chunk.indexOf('\r\n\r\n')
@@ -206,9 +214,9 @@ function readHead(part: Buffer): Head | null {
   return head === null ? null : { ...head, isBase64 }
 }
 
-/** Lines that are not a header are skipped. */
+/** Parses the header lines; other lines are skipped. */
 function* headersOf(bytes: Buffer): Generator<HeaderParameters & { name: string }> {
-  // A line's bytes are UTF-8, or the line does not count.
+  // A line that is not UTF-8 is skipped.
   for (const line of bytes.toString('latin1').split('\r\n')) {
     const raw = Buffer.from(line, 'latin1')
     const colon = line.indexOf(':')
@@ -230,15 +238,15 @@ const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/
 interface HeaderParameters {
   /** In lower case. */
   readonly value: string
-  /** By name in lower case; of two with one name the last. */
+  /** By name in lower case; of several with one name, the last. */
   readonly parameters: ReadonlyMap<string, string>
-  /** False where a parameter has a charset that is not supported. */
+  /** False if a parameter has an unsupported charset. */
   readonly isValid: boolean
 }
 
 /**
- * A header such as `form-data; name="a"`. Unlike Django 6.1, continuations (`name*0=`) are not joined: RFC 7578 forbids
- * them in forms. Source: django/utils/http.py, parse_header_parameters; CPython's email/message.py, _parseparam.
+ * Parses a header such as `form-data; name="a"`. Unlike Django 6.1, continuations (`name*0=`) are not joined, because
+ * RFC 7578 forbids them in forms. Source: django/utils/http.py, parse_header_parameters; CPython's email/message.py, _parseparam.
  */
 function parseHeaderParameters(header: string): HeaderParameters {
   const [value = '', ...rest] = splitParameters(header)
@@ -259,7 +267,7 @@ function parseHeaderParameters(header: string): HeaderParameters {
   return { value: value.trim().toLowerCase(), parameters, isValid }
 }
 
-/** At each `;` that is not between quotes. */
+/** Splits at each `;` outside quotes. */
 function splitParameters(header: string): string[] {
   const parameters: string[] = []
   let start = 0
@@ -283,7 +291,7 @@ function withoutQuotes(text: string): string {
   return text.startsWith('<') && text.endsWith('>') ? text.slice(1, -1) : text
 }
 
-/** `UTF-8'en'%C3%A9`; null in another charset. Source: RFC 2231, 4. */
+/** Decodes `UTF-8'en'%C3%A9`; null for another charset. Source: RFC 2231, section 4. */
 function extendedValue(text: string): string | null {
   const [charset = '', , ...value] = text.split("'")
   if (value.length === 0) return text
@@ -292,17 +300,17 @@ function extendedValue(text: string): string | null {
     : null
 }
 
-/** Python's bytes.strip: ASCII white space alone. */
+/** Python's bytes.strip, which strips only ASCII whitespace. */
 function stripBytes(text: string): string {
-  const end = endOf(text, WHITE)
+  const end = endOf(text, ASCII_WHITESPACE)
   let start = 0
-  while (start < end && WHITE.includes(text.charAt(start))) start += 1
+  while (start < end && ASCII_WHITESPACE.includes(text.charAt(start))) start += 1
   return text.slice(start, end)
 }
 
-const WHITE = ' \t\n\r\v\f'
+const ASCII_WHITESPACE = ' \t\n\r\v\f'
 
-/** Where the text ends without these characters. A regular expression would be quadratic. */
+/** The end of the text without these trailing characters. A regular expression would take quadratic time. */
 function endOf(text: string, characters: string): number {
   let end = text.length
   while (end > 0 && characters.includes(text.charAt(end - 1))) end -= 1

@@ -1,19 +1,19 @@
 /**
- * JSON as Python's `json` module reads and writes it. Source: CPython's Lib/json and Modules/_json.c, as used by
+ * Reads and writes JSON like Python's `json` module. Source: CPython's Lib/json and Modules/_json.c, as used by
  * django/core/signing.py, JSONSerializer.
  */
 
-/** Key to JSON text. Text, so that a value nobody sets is written back byte for byte. */
+/** Key to JSON text. The values stay text, so that an unchanged value is written back byte for byte. */
 export type SessionData = ReadonlyMap<string, string>
 
 /**
- * What the text of a value that JSON cannot hold begins with, and that of a key that is no str: see pickle/notation.ts.
- * The name of its kind in Python follows, up to a colon. After a key's mark, a colon at once: it is a str that itself
- * begins so.
+ * The prefix of the text of a value that JSON cannot represent, or of a key that is not a str: see pickle/notation.ts. The
+ * name of its Python type follows, then a colon. In a key, a colon directly after the prefix means that the key is a str
+ * which itself begins with this prefix.
  */
 export const MARK = '\0pickle:'
 
-/** A JSON value in JavaScript. Integers beyond ±(2^53 - 1) are bigint, other numbers (Python's floats too) number. */
+/** A JSON value in JavaScript. Integers beyond ±(2^53 - 1) are bigint; all other numbers, including floats, are number. */
 export type PythonValue =
   | null
   | boolean
@@ -24,19 +24,19 @@ export type PythonValue =
   | { [key: string]: PythonValue }
 
 /**
- * How many brackets may be open inside the outermost one when JSON is read.
- * Unlike Django, which reads as deep as its Python's stack allows (900 on Python 3.9 to 3.11, over 5000 on 3.13) and
- * takes anything deeper for an empty session, the limit is the same everywhere: what any Django can write is read.
+ * Largest nesting that is read: brackets inside the outermost one.
+ * Unlike Django, which reads as deep as the stack of its Python allows (900 on Python 3.9 to 3.11, over 5000 on 3.13) and
+ * treats deeper data as an empty session, the limit is fixed, and high enough for all that any Django can write.
  */
 export const MAX_NESTING = 5000
 
-/** How deep a value may be nested to be written: within what Django reads on every Python. */
+/** Largest nesting that is written: Django can read it on every Python. */
 export const MAX_WRITTEN_NESTING = 900
 
-/** Python refuses to read or print an integer of more digits (`sys.int_info.default_max_str_digits`). */
+/** Python does not parse or print an integer with more digits (`sys.int_info.default_max_str_digits`). */
 export const MAX_INT_DIGITS = 4300
 
-/** Python's json.loads would not read this text. `position` counts UTF-16 units from 0. */
+/** Python's json.loads would reject this text. `position` counts UTF-16 units from 0. */
 export class JSONDecodeError extends Error {
   override name = 'JSONDecodeError'
   readonly code: string = 'ERR_JSON_DECODE'
@@ -48,7 +48,7 @@ export class JSONDecodeError extends Error {
   }
 }
 
-/** The text is JSON, but no object, and session data is a dictionary. */
+/** The text is JSON but not an object, as session data must be. */
 export class NotAnObject extends Error {
   override name = 'NotAnObject'
   readonly code: string = 'ERR_NOT_AN_OBJECT'
@@ -61,10 +61,10 @@ export class NotSerializable extends TypeError {
 }
 
 /**
- * An object's members as key to JSON text, in the order of their first appearance; of equal keys the last value counts.
- * The whole text is checked as json.loads would, yet no value is built.
- * @throws {JSONDecodeError} when Python's json.loads would refuse the text.
- * @throws {NotAnObject} when it is another value.
+ * Parses an object to key and JSON text, in the order of first appearance; of equal keys the last value wins. The whole
+ * text is checked as by json.loads, but no values are built.
+ * @throws {JSONDecodeError} if Python's json.loads would reject the text.
+ * @throws {NotAnObject} if it is another value.
  */
 export function parseObject(text: string): SessionData {
   const data = new Map<string, string>()
@@ -91,13 +91,14 @@ export function parseObject(text: string): SessionData {
       if (depth === 1) data.set(key, text.slice(start, end))
     },
   })
-  if (!isObject) throw new NotAnObject('Session data is a JSON object; this is another JSON value')
+  if (!isObject) throw new NotAnObject('Session data must be a JSON object; this is another JSON value')
   return data
 }
 
 /**
- * The object's JSON text: keys escaped as Python does, the values' text as it is. The inverse of `parseObject`.
- * @throws {NotSerializable} for a key or a value that only a pickle holds.
+ * Returns the JSON text of an object: keys escaped as in Python, the text of values unchanged. The inverse of
+ * `parseObject`.
+ * @throws {NotSerializable} for a key or value that can only be stored as a pickle.
  */
 export function stringifyObject(data: SessionData): string {
   let members = ''
@@ -109,8 +110,8 @@ export function stringifyObject(data: SessionData): string {
 }
 
 /**
- * The value that a JSON text stands for. Objects are plain ones, with `__proto__` as an own property like any other.
- * @throws {JSONDecodeError} when Python's json.loads would refuse the text.
+ * Parses a JSON text. Objects are plain objects; `__proto__` is an own property like any other.
+ * @throws {JSONDecodeError} if Python's json.loads would reject the text.
  */
 export function parseValue(text: string): PythonValue {
   return build<PythonValue>(text, {
@@ -129,9 +130,9 @@ export function parseValue(text: string): PythonValue {
 }
 
 /**
- * Exactly what Python's `json.dumps(value, separators=(",", ":"))` prints. A safe integer (but -0) is an int, any other
- * number a float; of an object its own enumerable string keys are written, a property that is undefined is left out.
- * @throws {NotSerializable} for what Django could not read back as it was: other types, class instances, cycles,
+ * Returns exactly the output of Python's `json.dumps(value, separators=(",", ":"))`. A safe integer (except -0) becomes an
+ * int, any other number a float. Of an object, the own enumerable string keys are written; undefined properties are omitted.
+ * @throws {NotSerializable} for a value that Django could not read back unchanged: other types, class instances, cycles,
  * nesting beyond MAX_WRITTEN_NESTING and integers beyond MAX_INT_DIGITS.
  */
 export function stringifyValue(value: unknown): string {
@@ -139,15 +140,15 @@ export function stringifyValue(value: unknown): string {
 }
 
 /**
- * What `json.dumps(json.loads(text), separators=(",", ":"))` prints: floats by repr, Python's escapes, no blanks, of
- * equal keys the last value in the place of the first. Nothing is lost on the way, integers of any size included.
- * @throws {JSONDecodeError} when Python's json.loads would refuse the text.
+ * Returns the output of `json.dumps(json.loads(text), separators=(",", ":"))`: floats as by repr, Python's escapes, no
+ * spaces; of equal keys the last value, at the position of the first. Integers of any size stay exact.
+ * @throws {JSONDecodeError} if Python's json.loads would reject the text.
  */
 export function canonicalize(text: string): string {
   return build<string>(text, {
     scalar: canonicalizeScalar,
     array: (items) => {
-      // Concatenated, not joined: join would copy the text once for each level of nesting.
+      // Concatenated, because join would copy the text once for each level of nesting.
       let list = ''
       for (const item of items) list += list === '' ? item : `,${item}`
       return `[${list}]`
@@ -161,16 +162,16 @@ export function canonicalize(text: string): string {
 }
 
 /**
- * The bytes that Django's serializer makes of JSON text: latin-1. What latin-1 lacks is escaped, which JSON allows
- * wherever such a character can stand.
+ * Encodes JSON text like Django's serializer: as latin-1. Other characters are escaped, which JSON allows wherever they can
+ * occur.
  */
 export function encodeJson(json: string): Buffer {
-  return Buffer.from(json.replace(BEYOND_LATIN1, escapeUnit), 'latin1')
+  return Buffer.from(json.replace(NON_LATIN1, escapeUnit), 'latin1')
 }
 
-const BEYOND_LATIN1 = /[^\0-\xff]/g
-const BEYOND_ASCII = /[\x7f-\uffff]/g
-/** JSON's spelling of an int; any other number is a float. */
+const NON_LATIN1 = /[^\0-\xff]/g
+const NON_ASCII = /[\x7f-\uffff]/g
+/** A number of this form is an int in Python; any other is a float. */
 export const INTEGER: RegExp = /^-?\d+$/
 const SCALAR = /-?(?:(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|Infinity)|true|false|null|NaN/y
 const HEX4 = /^[0-9a-fA-F]{4}$/
@@ -183,7 +184,7 @@ const BACKSLASH = 0x5c
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 
-/** What `walk` meets; positions are into its text, `end` is the one behind. */
+/** The callbacks of `walk`. Positions are indexes of the text; `end` is exclusive. */
 interface Events {
   open(at: number): void
   key(at: number, end: number): void
@@ -191,7 +192,7 @@ interface Events {
   close(end: number): void
 }
 
-/** Reads the whole text once, without recursion, and reports what it meets. */
+/** Scans the whole text once, without recursion, and calls `on` for each key and value. */
 function walk(text: string, on: Events): void {
   const closers: number[] = []
   let at = 0
@@ -213,7 +214,7 @@ function walk(text: string, on: Events): void {
       on.scalar(at, end)
       at = end
     }
-    // A value ends here: close what ends with it, up to the comma that announces the next.
+    // After a value: close the containers that end here, up to the comma before the next value.
     for (;;) {
       at = skipBlanks(text, at)
       const closer = closers.at(-1)
@@ -234,7 +235,7 @@ function walk(text: string, on: Events): void {
   }
 }
 
-/** Reads a key and its colon; gives the position behind. */
+/** Scans a key and its colon; returns the position after them. */
 function walkKey(text: string, at: number, on: Events): number {
   if (text.charCodeAt(at) !== QUOTE) throw new JSONDecodeError('Expecting property name', at)
   const end = endOfString(text, at)
@@ -283,18 +284,18 @@ function endOfString(text: string, quote: number): number {
         throw new JSONDecodeError('Invalid \\escape', at)
       }
     } else if (!(code >= 0x20)) {
-      // NaN, at the end of the text, is not >= 0x20 either.
+      // At the end of the text `code` is NaN, which is not >= 0x20 either.
       throw new JSONDecodeError(at < text.length ? 'Invalid control character' : 'Unterminated string', at)
     }
   }
 }
 
-/** How `build` makes values of one kind. */
+/** The functions with which `build` creates values. */
 export interface Builder<T> {
-  /** The text of a number, a string in quotes, or a word. */
+  /** `text` is a number, a string in quotes, or `true`, `false`, `null`. */
   scalar(text: string): T
   array(items: T[]): T
-  /** Of equal keys the last one's value, in the place of the first. */
+  /** Of equal keys, `members` has the last value at the position of the first. */
   object(members: Map<string, T>): T
 }
 
@@ -305,8 +306,8 @@ interface Container<T> {
 }
 
 /**
- * Makes a value of a JSON text, from the inside out.
- * @throws {JSONDecodeError} when Python's json.loads would refuse the text.
+ * Builds a value from a JSON text, from the inside out.
+ * @throws {JSONDecodeError} if Python's json.loads would reject the text.
  */
 export function build<T>(text: string, make: Builder<T>): T {
   const open: Container<T>[] = []
@@ -335,10 +336,10 @@ export function build<T>(text: string, make: Builder<T>): T {
       }
     },
   })
-  return outermost as T // walk has met exactly one outermost value, or thrown
+  return outermost as T // walk either finds exactly one outermost value or throws
 }
 
-/** What a scalar stands for in JavaScript. */
+/** Returns the JavaScript value of a scalar. */
 export function parseScalar(text: string): null | boolean | number | bigint | string {
   if (text === 'null') return null
   if (text === 'true') return true
@@ -357,27 +358,27 @@ function canonicalizeScalar(text: string): string {
   return text === '-0' ? '0' : text
 }
 
-/** A JSON string in quotes, already checked, as JavaScript's: both join the halves of a surrogate pair alike. */
+/** Decodes a valid JSON string in quotes. JavaScript and Python join the halves of a surrogate pair in the same way. */
 function unquote(text: string): string {
   return text.includes('\\') ? (JSON.parse(text) as string) : text.slice(1, -1)
 }
 
-/** JSON.stringify has Python's short escapes and its `\u00xx`; Python (ensure_ascii) escapes DEL and all above too. */
+/** Encodes a string as Python does: like JSON.stringify, but DEL and all non-ASCII characters are escaped (ensure_ascii). */
 export function quote(text: string): string {
-  return JSON.stringify(text).replace(BEYOND_ASCII, escapeUnit)
+  return JSON.stringify(text).replace(NON_ASCII, escapeUnit)
 }
 
 function escapeUnit(unit: string): string {
   return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
 
-/** A float as Python's repr prints it: JavaScript's digits, another layout. */
+/** Formats a float like Python's repr: the same digits as in JavaScript, in another notation. */
 export function pythonFloat(number: number): string {
   if (!Number.isFinite(number)) return String(number)
   if (Object.is(number, -0)) return '-0.0'
   const size = Math.abs(number)
   if (size >= 1e16 || (size < 1e-4 && size > 0)) {
-    return number.toExponential().replace(/(?<=e[+-])(?=\d$)/, '0') // an exponent has two digits at least
+    return number.toExponential().replace(/(?<=e[+-])(?=\d$)/, '0') // an exponent has at least two digits
   }
   return Number.isInteger(number) ? `${number}.0` : String(number)
 }
@@ -403,7 +404,7 @@ function stringifyBigint(value: bigint): string {
   const text = String(value)
   if (digitCount(text) <= MAX_INT_DIGITS) return text
   throw new NotSerializable(
-    `An integer of more than ${MAX_INT_DIGITS} digits makes the session unreadable to Django; store it as a string`,
+    `An integer of more than ${MAX_INT_DIGITS} digits makes the session unreadable for Django; store it as a string`,
   )
 }
 
@@ -411,7 +412,7 @@ function stringifyContainer(value: object, parents: object[]): string {
   if (parents.includes(value)) throw new NotSerializable('Circular reference detected; store a tree')
   if (parents.length >= MAX_WRITTEN_NESTING) {
     throw new NotSerializable(
-      `Nesting of more than ${MAX_WRITTEN_NESTING} levels makes the session unreadable to Django; store a flatter value`,
+      `Nesting of more than ${MAX_WRITTEN_NESTING} levels makes the session unreadable for Django; store a flatter value`,
     )
   }
   parents.push(value)
@@ -433,13 +434,13 @@ function stringifyMembers(value: object, parents: object[]): string {
   return `{${members.join(',')}}`
 }
 
-/** Made by `{}` or `Object.create(null)`, in this realm or another. */
+/** Whether an object was created by `{}` or `Object.create(null)`, in this realm or another. */
 export function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
-/** The name of its class, for an error. */
+/** The name of an object's class, for an error message. */
 export function typeName(value: object): string {
   const maker: unknown = value.constructor
   return typeof maker === 'function' && maker.name !== '' ? maker.name : 'object'
@@ -453,7 +454,7 @@ function unmarkedKey(key: string): string {
 function refusalOfPickled(what: 'key' | 'value', text: string): NotSerializable {
   const kind = /^\w+(?=:)/.exec(text.slice(MARK.length))?.[0] ?? 'unknown'
   return new NotSerializable(
-    `The session holds a ${what} of Python's type ${kind}, which JSON cannot hold; the PickleSerializer can`,
+    `The session contains a ${what} of the Python type ${kind}, which JSON cannot represent; it needs the PickleSerializer`,
   )
 }
 

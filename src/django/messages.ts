@@ -1,4 +1,4 @@
-/** What django.contrib.messages stores. Source: django/contrib/messages/storage/. */
+/** The stored form of django.contrib.messages. Source: django/contrib/messages/storage/. */
 import { quoteCookieValue } from './cookie.ts'
 import { JSONDecodeError, type PythonValue, parseValue, stringifyValue } from './json.ts'
 import {
@@ -16,26 +16,26 @@ import {
 } from './signing.ts'
 import type { MessagesCookieFormat, MessagesRules, VersionProfile } from './versions.ts'
 
-/** Source: django/contrib/messages/constants.py. */
+/** Django's default message levels. Source: django/contrib/messages/constants.py. */
 export const MESSAGE_LEVELS = { debug: 10, info: 20, success: 25, warning: 30, error: 40 } as const
 
-/** Where the session keeps them, as JSON text. */
+/** The session key of the messages, which are JSON text. */
 export const MESSAGES_SESSION_KEY = '_messages'
 
-/** The cookie that keeps them. */
+/** The name of the cookie with the messages. */
 export const MESSAGES_COOKIE = 'messages'
 
-/** Source: base.py, Message. */
+/** One message. Source: base.py, Message. */
 export interface Message {
   readonly level: number
   readonly text: string
-  /** More CSS classes; null for none. */
+  /** Additional CSS classes; null for none. */
   readonly extraTags: string | null
-  /** Whether Django marked the text as safe: HTML that is not to be escaped. */
+  /** Whether the text is marked as safe: HTML that must not be escaped again. */
   readonly isSafe: boolean
 }
 
-/** The value of `_messages` in the session. Source: SessionStorage.serialize_messages. */
+/** Returns the value of `_messages` in the session. Source: SessionStorage.serialize_messages. */
 export function writeSessionMessages(messages: readonly Message[], rules: MessagesRules): string {
   const separator = rules.spacesSession ? ', ' : ','
   return list(
@@ -45,15 +45,15 @@ export function writeSessionMessages(messages: readonly Message[], rules: Messag
 }
 
 /**
- * The messages that are stored in the session.
- * Unlike Django, which answers 500 to a text that is no JSON and shows what is no message as it is: neither counts.
+ * Returns the messages in the session.
+ * Unlike Django, which answers 500 to invalid JSON and shows an item that is not a message unchanged: both are ignored.
  * Source: SessionStorage.deserialize_messages.
  */
 export function readSessionMessages(stored: unknown): Message[] {
   return typeof stored === 'string' ? (decode(stored)?.messages ?? []) : []
 }
 
-/** Those of `messages` that are not among `others`: one for one, as far as they are equal. */
+/** Returns `messages` without `others`; each of `others` removes one equal message. */
 export function messagesExcept(messages: readonly Message[], others: readonly Message[]): Message[] {
   const counts = new Map<string, number>()
   for (const other of others.map(identityOf)) counts.set(other, (counts.get(other) ?? 0) + 1)
@@ -66,48 +66,50 @@ export function messagesExcept(messages: readonly Message[], others: readonly Me
 }
 
 function identityOf({ level, text, extraTags, isSafe }: Message): string {
-  // '' and null are the same before 4.1.
+  // Before 4.1, '' and null are stored in the same way.
   return stringifyValue([level, text, extraTags ?? '', isSafe])
 }
 
-/** What the cookie holds. */
+/** The content of the cookie. */
 export interface CookieMessages {
   readonly messages: Message[]
-  /** Whether it holds all there were; if not, the others may be in the session. */
+  /** Whether the cookie had room for all messages; if not, the others may be in the session. */
   readonly isComplete: boolean
 }
 
+/** Keys and version of the cookie. */
 export interface MessagesCookieOptions {
-  /** The first signs; each of them verifies, as far as the version knows fallbacks. */
+  /** The first key signs. Each key verifies, if the Django version supports fallbacks; otherwise only the first. */
   readonly secretKeys: readonly [SecretKey, ...SecretKey[]]
   readonly profile: VersionProfile
   readonly now?: () => Date
 }
 
+/** Writes and reads the cookie. */
 export interface MessagesCookie {
   /**
-   * The cookie's value, as long as MAX_COOKIE_SIZE allows, and the messages that found no room: the newest, or the
-   * oldest. Null for no messages: the cookie goes. Source: CookieStorage._store.
+   * Returns the cookie value, and the messages for which MAX_COOKIE_SIZE left no room: the newest or the oldest. A null
+   * value means no messages: the cookie is deleted. Source: CookieStorage._store.
    */
   write(
     messages: readonly Message[],
     options: { drops: 'oldest' | 'newest' },
   ): { value: string | null; unstored: Message[] }
-  /** Null when it does not verify, or is no list of messages. Source: CookieStorage._decode. */
+  /** Null if the signature does not match, or the value is not a list. Source: CookieStorage._decode. */
   read(value: string): CookieMessages | null
 }
 
-/** Characters of the value, quotes and escapes included: half of what uWSGI takes for all headers. */
+/** Characters of the value, including quotes and escapes: half of the 4 KiB that uWSGI allows for all headers. */
 const MAX_COOKIE_SIZE = 2048
 
-/** Bytes that a cookie's payload may inflate to. A header holds 16 KiB, which zlib could make 16 MiB of. */
+/** Largest size of a decompressed cookie, in bytes. A header of 16 KiB could decompress to 16 MiB. */
 const MAX_INFLATED_BYTES = 1024 ** 2
 
 const NOT_FINISHED = '__messagesnotfinished__'
 const MESSAGE_KEY = '__json_message'
 const SALT = 'django.contrib.messages'
 
-/** The cookie of one Django version. Source: CookieStorage. */
+/** Creates the cookie format of one Django version. Source: CookieStorage. */
 export function createMessagesCookie({
   secretKeys,
   profile,
@@ -131,7 +133,7 @@ export function createMessagesCookie({
     return dumps(signer, json, { compress: true, now })
   }
 
-  /** @throws BadSignature {BadPayload} {PayloadTooLarge} */
+  /** @throws {BadSignature} {BadPayload} {PayloadTooLarge} */
   function verify(value: string, as: MessagesCookieFormat): string {
     if (as === 'signed') return loads(signer, value, { now, maxInflatedBytes: MAX_INFLATED_BYTES }).value
     if (as === 'signed-json') return unsign(signer, value, { now }).value
@@ -147,7 +149,7 @@ export function createMessagesCookie({
         const found = decode(verify(value, as))
         if (found !== null) return found
       } catch (error) {
-        // Unlike Django, where a broken zlib stream comes through and is a 500.
+        // Unlike Django, where a broken zlib stream is not caught and becomes a 500.
         if (!isUnreadable(error)) throw error
       }
     }
@@ -162,7 +164,7 @@ export function createMessagesCookie({
     const keep = <T>(all: readonly T[], count: number) =>
       drops === 'oldest' ? all.slice(all.length - count) : all.slice(0, count)
     const cut = (count: number) => protect(list([...keep(items, count), stringifyValue(NOT_FINISHED)]))
-    // By halves, as Django since 5.0: a message more makes it longer.
+    // A binary search, as in Django since 5.0: each further message makes the value longer.
     let [least, most] = [0, messages.length - 1]
     while (least < most) {
       const middle = Math.ceil((least + most) / 2)
@@ -200,7 +202,7 @@ function encode({ level, text, extraTags, isSafe }: Message, rules: MessagesRule
   return list(parts.map(stringifyValue), separator)
 }
 
-/** Source: MessageDecoder. Null where the text is no JSON or no list. */
+/** Null if the text is not JSON or not a list. Source: MessageDecoder. */
 function decode(json: string): CookieMessages | null {
   const items = parse(json)
   if (!Array.isArray(items)) return null
@@ -217,7 +219,7 @@ function parse(json: string): PythonValue {
   }
 }
 
-/** Null for what Django's Message would not take, or shows as what it is. */
+/** Null for an item that is not a message: Django's Message would fail on it, or show it unchanged. */
 function messageOf(item: PythonValue): Message | null {
   if (!Array.isArray(item) || item.length < 4 || item.length > 5) return null
   const [key, safe, givenLevel, text, extraTags = null] = item
@@ -227,7 +229,7 @@ function messageOf(item: PythonValue): Message | null {
   return { level, text, extraTags, isSafe: Boolean(safe) }
 }
 
-/** Python's `int(level)`, or null where that fails. */
+/** Python's `int(level)`; null where that fails. */
 function levelOf(level: PythonValue | undefined): number | null {
   if (typeof level === 'string' && !/^\s*[+-]?\d+\s*$/.test(level)) return null
   if (typeof level === 'object' || level === undefined) return null

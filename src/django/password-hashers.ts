@@ -3,25 +3,26 @@ import { promisify } from 'node:util'
 import { constantTimeCompare } from './signing.ts'
 import type { HashingCost } from './versions.ts'
 
-/** One of Django's ways to store a password, as text of at most 128 characters that begins with the way's name. */
+/** One of Django's password formats: text of at most 128 characters that begins with the name of the algorithm. */
 export interface PasswordHasher {
   readonly algorithm: string
-  /** What the text says; null when no hasher wrote it. */
+  /** Parses the stored text; null if it is malformed. */
   read(encoded: string): StoredPassword | null
-  /** One run, at the cost of a new password. */
+  /** Hashes once and drops the result; takes as long as hashing a new password. */
   run(password: string): Promise<void>
 }
 
+/** A parsed password hash. */
 export interface StoredPassword {
-  /** Whether its parameters ask for more work than any Django does; then it is not verified. */
+  /** Whether its parameters need more work than those of any Django version; such a hash is not verified. */
   readonly isTooCostly: boolean
-  /** Null when its parameters, salt or hash are such as no hasher writes after all. */
+  /** Null if the parameters, salt or hash turn out to be malformed. */
   verify(password: string): Promise<boolean | null>
-  /** The work that this hash is cheaper by than a new one. Source: harden_runtime. */
+  /** Does the work by which this hash is cheaper than a new one. Source: harden_runtime. */
   harden(password: string): Promise<void>
 }
 
-/** Source: django/contrib/auth/hashers.py; by class name. All run outside the event loop. */
+/** Returns Django's hashers by class name. All run outside the event loop. Source: django/contrib/auth/hashers.py. */
 export function passwordHashers(cost: HashingCost): ReadonlyMap<string, PasswordHasher> {
   return new Map([
     ['PBKDF2PasswordHasher', pbkdf2Hasher('pbkdf2_sha256', { digest: 'sha256', bytes: 32, cost })],
@@ -33,7 +34,7 @@ export function passwordHashers(cost: HashingCost): ReadonlyMap<string, Password
   ])
 }
 
-/** About ten times the work of Django's own parameters: a row must not be able to keep a processor for minutes. */
+/** About ten times the work of Django's own parameters: a row must not be able to occupy a processor for minutes. */
 const LIMITS = {
   pbkdf2Iterations: 15_000_000,
   argon2MemoryKib: 1024 ** 2,
@@ -75,7 +76,7 @@ function pbkdf2Hasher(
 }
 
 function argon2Hasher({ argon2: cost }: HashingCost): PasswordHasher {
-  // When first needed: many a site has no such password, and the code is native.
+  // Loaded when first needed: many sites have no such passwords, and the package contains native code.
   const load = () => import('@node-rs/argon2')
   return {
     algorithm: 'argon2',
@@ -83,7 +84,7 @@ function argon2Hasher({ argon2: cost }: HashingCost): PasswordHasher {
       const { variety, version, memory, time, lanes, rest } = ARGON2.exec(encoded)?.groups ?? {}
       if (rest === undefined) return null
       const [memoryCost, timeCost, parallelism] = [Number(memory), Number(time), Number(lanes)]
-      // Before version 1.3 nothing was said of the version (phc-winner-argon2, src/encoding.c).
+      // Before Argon2 1.3 the text did not contain the version (phc-winner-argon2, src/encoding.c).
       const phc = `$${variety}$v=${version ?? 16}$m=${memory},t=${time},p=${lanes}$${rest}`
       return {
         isTooCostly:
@@ -103,7 +104,7 @@ function argon2Hasher({ argon2: cost }: HashingCost): PasswordHasher {
 const ARGON2 =
   /^argon2\$(?<variety>argon2(?:id|i|d))(?:\$v=(?<version>16|19))?\$m=(?<memory>[1-9]\d{0,9}),t=(?<time>[1-9]\d{0,9}),p=(?<lanes>[1-9]\d{0,7})\$(?<rest>[\w+/]+\$[\w+/]+)$/
 
-/** The library throws for text that it cannot read, e.g. base64 with bits left over. */
+/** Null where the library throws because it cannot parse the text, e.g. base64 with excess bits. */
 async function nullIfInvalid(verifying: Promise<boolean>): Promise<boolean | null> {
   try {
     return await verifying
@@ -128,11 +129,11 @@ function bcryptHasher(
       if (!(rounds >= 4 && rounds <= 31)) return null
       return {
         isTooCostly: rounds > LIMITS.bcryptRounds,
-        // Python's bcrypt refuses a NUL, which ended the password in others.
+        // Python's bcrypt rejects a NUL; in other implementations it ends the password.
         verify: async (password) =>
           !prepare(password).includes('\0') && (await load()).verify(prepare(password), crypt),
         async harden(password) {
-          // 2^12 rounds less 2^rounds, as Django does them in many runs.
+          // 2^12 - 2^rounds rounds in all, in several runs as in Django.
           for (let missing = rounds; missing < cost.bcryptRounds; missing += 1) await run(password, missing)
         },
       }
@@ -169,7 +170,7 @@ function scryptHasher({ scrypt: cost }: HashingCost): PasswordHasher {
 
 function deriveScrypt(password: string, salt: string, options: ScryptOptions): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
-  const maxmem = 2 * LIMITS.scryptMemoryBytes // and room for the p blocks
+  const maxmem = 2 * LIMITS.scryptMemoryBytes // leaves room for the p blocks
   scrypt(password, salt, 64, { ...options, maxmem }, (error, key) => (error ? reject(error) : resolve(key)))
   return promise
 }
@@ -178,5 +179,5 @@ function randomSalt(): string {
   return randomBytes(SALT_BYTES).toString('hex')
 }
 
-/** Django knows no way either. */
+/** Django does not harden these algorithms either. */
 async function nothingToHarden(): Promise<void> {}

@@ -1,7 +1,7 @@
 import { type PasswordHasher, passwordHashers } from './password-hashers.ts'
 import type { VersionProfile } from './versions.ts'
 
-/** Why a stored password was not even compared, with the name of its algorithm; nothing of the hash itself. */
+/** Why a stored password could not be compared, with its algorithm. Contains no part of the hash. */
 export interface PasswordRefusal {
   readonly reason:
     | 'empty'
@@ -10,39 +10,44 @@ export interface PasswordRefusal {
     | 'not in PASSWORD_HASHERS'
     | 'malformed'
     | 'too costly'
-  /** As the stored text begins, e.g. `md5`; '' for one that has no such beginning. */
+  /** The name at the start of the stored text, e.g. `md5`; '' if there is none that is known to be no secret. */
   readonly algorithm: string
 }
 
+/** The result of a check. `refusal` is null if the password could be compared. */
 export interface PasswordCheck {
   readonly isCorrect: boolean
   readonly refusal: PasswordRefusal | null
 }
 
+/** Checks passwords against the `password` column. */
 export interface Passwords {
   /**
-   * Whether this is the password that a user's `password` column stands for. A hash that cannot be verified costs the
-   * time that a verified one does.
+   * Checks a password against the text of the `password` column. A hash that cannot be compared takes the same time.
    *
-   * The stored hash is never replaced. Unlike Django, which hashes the password anew at a login where its own
-   * parameters have changed since (`must_update`): that changes `_auth_user_hash`, so all other sessions of the user
-   * end, and it is for the site's own Django to say which hash it wants.
+   * The stored hash is never replaced. Unlike Django, which rehashes the password at login if its own parameters have
+   * changed (`must_update`): a new hash changes `_auth_user_hash`, so all other sessions of the user end. Django itself
+   * decides when to do that.
    * @throws {PasswordsBusy}
    */
   check(password: string, encoded: string): Promise<PasswordCheck>
-  /** Takes the time of a check, for a user who does not exist. @throws {PasswordsBusy} */
-  pretend(password: string): Promise<void>
+  /** Takes as long as a check, for a user who does not exist. @throws {PasswordsBusy} */
+  simulateCheck(password: string): Promise<void>
 }
 
+/** Hashers and limits of the check. */
 export interface PasswordsOptions {
   readonly profile: VersionProfile
-  /** PASSWORD_HASHERS; Django's own default unless given. The first that is known here sets the time of a failure. */
+  /** PASSWORD_HASHERS; default: Django's default. The first supported one determines how long a failed check takes. */
   readonly hashers?: readonly string[]
-  /** How many checks run at once: each takes one of libuv's four threads for half a second, and argon2 100 MiB. */
+  /**
+   * Maximum number of simultaneous checks; default: 2. Each occupies one of libuv's four threads for half a second, and
+   * argon2 needs 100 MiB.
+   */
   readonly concurrency?: number
 }
 
-/** More logins wait than will be answered soon. */
+/** Too many logins are waiting for a password check. */
 export class PasswordsBusy extends Error {
   override name = 'PasswordsBusy'
   readonly code: string = 'ERR_PASSWORDS_BUSY'
@@ -50,7 +55,10 @@ export class PasswordsBusy extends Error {
 
 const MAX_WAITING = 50
 
-/** Source: django/contrib/auth/hashers.py, verify_password; backends.py, ModelBackend.authenticate. */
+/**
+ * Creates the password check of one site.
+ * Source: django/contrib/auth/hashers.py, verify_password; backends.py, ModelBackend.authenticate.
+ */
 export function createPasswords({
   profile,
   hashers: allowed = profile.passwordHashers,
@@ -61,7 +69,7 @@ export function createPasswords({
     (path) => known.get(path.replace(/^django\.contrib\.auth\.hashers\./, '')) ?? [],
   )
   const preferred = hashers[0] ?? known.get('PBKDF2PasswordHasher')
-  const inTurn = createTurns(concurrency)
+  const limited = createConcurrencyLimit(concurrency)
 
   function find(encoded: string): PasswordHasher | PasswordRefusal {
     if (encoded === '') return { reason: 'empty', algorithm: '' }
@@ -92,17 +100,17 @@ export function createPasswords({
   }
 
   return {
-    check: (password, encoded) => inTurn(() => check(password, encoded)),
-    pretend: (password) => inTurn(async () => preferred?.run(password)),
+    check: (password, encoded) => limited(() => check(password, encoded)),
+    simulateCheck: (password) => limited(async () => preferred?.run(password)),
   }
 }
 
-/** The name that the text begins with, if it is like those that Django and its extensions use. Source: identify_hasher. */
+/** The algorithm at the start of the text, if it looks like a name that Django or an extension uses. Source: identify_hasher. */
 function algorithmOf(encoded: string): string {
   if ((encoded.length === 32 && !encoded.includes('$')) || /^md5\$\$.{32}$/.test(encoded))
     return 'unsalted_md5'
   if (/^sha1\$\$.{40}$/.test(encoded)) return 'unsalted_sha1'
-  // Of any other beginning nobody knows that it is no secret.
+  // Any other beginning could be part of a secret.
   return (
     /^((?:argon2|bcrypt|crypt|hmac|md5|pbkdf2|phpass|scrypt|sha1|sha256|sha512|ssha|unsalted)\w{0,20})\$/.exec(
       encoded,
@@ -110,14 +118,14 @@ function algorithmOf(encoded: string): string {
   )
 }
 
-/** Runs so many tasks at once, and keeps the others waiting in their order. */
-function createTurns(concurrency: number): <T>(task: () => Promise<T>) => Promise<T> {
+/** Runs at most `concurrency` tasks at the same time; the others wait in order. */
+function createConcurrencyLimit(concurrency: number): <T>(task: () => Promise<T>) => Promise<T> {
   const waiting: (() => void)[] = []
   let running = 0
-  return async function inTurn(task) {
+  return async function limited(task) {
     if (running < concurrency) running += 1
     else if (waiting.length < MAX_WAITING) await new Promise<void>((resolve) => waiting.push(resolve))
-    else throw new PasswordsBusy(`${MAX_WAITING} passwords wait to be checked; try again`)
+    else throw new PasswordsBusy(`${MAX_WAITING} logins are waiting for a password check; try again later`)
     try {
       return await task()
     } finally {

@@ -1,8 +1,8 @@
-/** By which path Django chooses a view. Source: django/core/handlers/wsgi.py, get_path_info; PEP 3333. */
+/** The path by which Django chooses a view. Source: django/core/handlers/wsgi.py, get_path_info; PEP 3333. */
 
 /**
- * The path of a request's target as Django's resolver sees it: up to the query, percent-decoded once, as UTF-8.
- * Unlike Django, which keeps bytes that are not UTF-8 percent-encoded, has U+FFFD for them: no page of ours has either.
+ * Returns the path of a request target as Django's resolver sees it: without the query, percent-decoded once, as UTF-8.
+ * Unlike Django, which keeps bytes that are not UTF-8 percent-encoded, they become U+FFFD; no page here has such a path.
  * @param target in origin form: `/path?query`
  */
 export function pathInfo(target: string): string {
@@ -15,9 +15,9 @@ export function pathInfo(target: string): string {
 }
 
 /**
- * The path that the most lenient server before Django would make of this target. gunicorn cuts the path at `#`, Python's
- * http.server joins slashes at the start, nginx and Apache join all of them and resolve dot segments; a site's
- * `re_path(r'…$')` overlooks a newline at the end. Control characters are left out, and a backslash is a slash.
+ * Returns the path that the most lenient server in front of Django would derive from this target. gunicorn cuts the path
+ * at `#`. Python's http.server merges slashes at the start; nginx and Apache merge all slashes and resolve dot segments. A
+ * site's `re_path(r'…$')` ignores a newline at the end. Control characters are removed; a backslash counts as a slash.
  * @param target in origin form: `/path?query`
  */
 export function lenientPath(target: string): string {
@@ -33,7 +33,7 @@ export function lenientPath(target: string): string {
   return `/${kept.join('/')}${isFolder ? '/' : ''}`
 }
 
-/** Whether servers agree on the path of this target: it has no encoded slash. */
+/** Whether all servers agree on the path of this target, because it contains no encoded slash. */
 export function isUnambiguous(target: string): boolean {
   return !/^[^?]*%2f/i.test(target)
 }

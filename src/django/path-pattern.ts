@@ -1,14 +1,14 @@
 /** Paths in the syntax of Django's `path()`. Source: django/urls/resolvers.py, _route_to_regex; django/urls/converters.py. */
 
-/** Why a text is no pattern, or none that is cheap to compare; null where it is one. */
+/** Returns why a text is not a valid pattern, or one that is too expensive to match; null if it is valid. */
 export function pathPatternProblem(pattern: string): string | null {
   if (!pattern.startsWith('/')) return 'it does not begin with /'
   if (/[<>\s]/.test(pattern.replace(CONVERTER, '')))
     return 'it is not in the syntax of path(), such as /accounts/reset/<uidb64>/<token>/'
   const converters = [...pattern.matchAll(CONVERTER)].map(([, name = 'str']) => name)
   if (!converters.every((name) => CONVERTERS.has(name)))
-    return `its converters are not all of ${[...CONVERTERS.keys()].join(', ')}`
-  // Each more in a segment would cost the length of the path once more.
+    return `it uses another converter than ${[...CONVERTERS.keys()].join(', ')}`
+  // Each further converter in a segment would multiply the matching time by the length of the path.
   if (pattern.split('/').some((segment) => [...segment.matchAll(CONVERTER)].length > 1))
     return 'it has more than one converter between two slashes'
   return converters.filter((name) => name === 'path').length > 1
@@ -16,7 +16,7 @@ export function pathPatternProblem(pattern: string): string | null {
     : null
 }
 
-/** Matches the whole path. @param pattern without a problem */
+/** Compiles a pattern to an expression that matches a whole path. @param pattern valid, by pathPatternProblem */
 export function compilePathPattern(pattern: string): RegExp {
   let source = ''
   let end = 0

@@ -21,47 +21,50 @@ import type { SessionFormat, VersionProfile } from './versions.ts'
 
 export { type UnreadableReason, UnreadableSession } from './unreadable-session.ts'
 
+/** A decoded `session_data`. */
 export interface DecodedSession {
   readonly data: SessionData
   readonly format: SessionFormat
-  /** Which key verified it: 0 is SECRET_KEY, n the nth of SECRET_KEY_FALLBACKS. */
+  /** Index of the key that matched: 0 is SECRET_KEY, n the nth of SECRET_KEY_FALLBACKS. */
   readonly keyIndex: number
 }
 
+/** Decodes and encodes the `session_data` column. */
 export interface SessionCodec {
   /**
-   * What a row holds, in any format that this Django reads.
-   * Unlike Django, which takes what it cannot read for an empty session and overwrites it at the next save (and answers
-   * 500 to JSON that is no object, or before 3.1 to broken base64), all of that is refused.
-   * @throws {UnreadableSession} and nothing else.
+   * Decodes a row, in any format that this Django reads.
+   * Unlike Django, which treats unreadable data as an empty session and overwrites it at the next save (and answers 500 for
+   * JSON that is not an object, before 3.1 also for malformed base64), every such row is an error here.
+   * @throws {UnreadableSession} for every row that cannot be read; never another error.
    */
   decode(sessionData: string): DecodedSession
   /**
-   * The row's text, in the format that this Django writes, under SECRET_KEY.
-   * @throws {PayloadTooLarge} when `decode` would refuse it for its size.
-   * @throws {NotSerializable} for a value or a key that only a pickle holds, if this writes JSON.
+   * Encodes a row in the format that this Django writes, signed with SECRET_KEY.
+   * @throws {PayloadTooLarge} if `decode` would reject the row for its size.
+   * @throws {NotSerializable} if the format is JSON, and a key or value can only be stored as a pickle.
    */
   encode(data: SessionData): string
 }
 
+/** Keys, version and limits of a codec. */
 export interface SessionCodecOptions {
-  /** SECRET_KEY, then SECRET_KEY_FALLBACKS, which a Django older than 4.1 does not try. */
+  /** SECRET_KEY, then SECRET_KEY_FALLBACKS, which Django uses since 4.1. */
   readonly secretKeys: readonly [SecretKey, ...SecretKey[]]
   readonly profile: VersionProfile
-  /** The `__qualname__` of the site's session store, a part of the salt; Django's db, cached_db and file agree on it. */
+  /** The `__qualname__` of the site's session store, part of the salt; the same for Django's db, cached_db and file. */
   readonly storeClass?: string
-  /** The salt of the signed format, where the class's name is not in it: signed_cookies. */
+  /** The salt of the signed format, if it does not contain the class name: signed_cookies. */
   readonly salt?: string
-  /** How old a signature may be, in seconds, of the signed format; sessions with an expiry date of their own have no limit. */
+  /** Maximum age of a signature in the signed format, in seconds; default: no limit, for sessions with an expiry date. */
   readonly maxAge?: number
-  /** SESSION_SERIALIZER; JSON unless given. */
+  /** SESSION_SERIALIZER; default: JSON. */
   readonly serializer?: SerializerName
-  /** How large a session's JSON text or pickle may be, also once inflated; 16 MiB unless given. Django knows no limit. */
+  /** Largest size of the JSON text or pickle in bytes, also after decompression; default: 16 MiB. Django has no limit. */
   readonly maxInflatedBytes?: number
   readonly now: () => Date
 }
 
-/** A codec that has derived its keys already: sessions are read at each request. */
+/** Creates a codec. Its keys are derived once, because sessions are read at each request. */
 export function createSessionCodec({
   secretKeys,
   profile,
@@ -94,12 +97,12 @@ export function createSessionCodec({
       let failure: UnreadableSession | undefined
       for (const format of profile.reads) {
         try {
-          // Verified: nothing that a secret key has not signed is ever read.
+          // The signature is verified first: unsigned data is never parsed.
           const { value: serialized, keyIndex } = formats[format].open(sessionData)
           checkSize(serialized)
           return { data: serializer.parse(serialized), format, keyIndex }
         } catch (error) {
-          // Where Django reads both formats, the one that the row is in says most about it.
+          // If both formats are tried, report the failure of the one in which the row is written.
           if (failure === undefined || failure.reason === 'format') failure = unreadable(error)
         }
       }
@@ -113,7 +116,7 @@ export function createSessionCodec({
   }
 }
 
-/** Session data as one text, whose characters are the bytes of what Django's serializer writes, or JSON's own. */
+/** Converts session data to text. The characters of a pickle are its bytes; those of JSON are the JSON text. */
 interface Serializer {
   stringify(data: SessionData): string
   parse(serialized: string): SessionData
@@ -128,16 +131,16 @@ function createPickleSerializer(maxBytes: number): Serializer {
   }
 }
 
-/** One way to keep serialized data in the column. */
+/** A format of the column: serialized data with its signature. */
 interface Format {
-  /** What was serialized, verified but not read. */
+  /** Verifies the signature and returns the serialized data, not parsed. */
   open(sessionData: string): Unsigned
   seal(serialized: string): string
 }
 
 /**
- * Since 3.1: signing.dumps, compressed. The time stamp must be one, but unless there is a `maxAge` no session is too old
- * (that is expire_date's).
+ * The format since 3.1: signing.dumps, compressed. The timestamp must be valid, but without `maxAge` a session is never too
+ * old, since expire_date decides.
  */
 function createSignedFormat(signing: SignerOptions, options: LoadsOptions): Format {
   const signer = createSigner(signing)
@@ -155,9 +158,9 @@ function createSignedFormat(signing: SignerOptions, options: LoadsOptions): Form
   }
 }
 
-/** Before 3.1, and read up to 3.2: `base64(hash:json)`, SHA-1 always. Source: _legacy_encode, _legacy_decode. */
+/** The format before 3.1, read up to 3.2: `base64(hash:json)`, always SHA-1. Source: _legacy_encode, _legacy_decode. */
 function createLegacyFormat(secretKey: SecretKey, storeClass: string): Format {
-  // The class's __name__, and no dot before it: unlike the signed format's salt.
+  // Unlike the salt of the signed format: the __name__ of the class, without a dot before it.
   const hmac = saltedHmac(`django.contrib.sessions${storeClass.replace(/^.*\./, '')}`, secretKey, 'sha1')
   const hashOf = (json: string) => hmac().update(json, 'latin1').digest('hex')
   return {
@@ -176,7 +179,7 @@ function createLegacyFormat(secretKey: SecretKey, storeClass: string): Format {
   }
 }
 
-/** What each format looks like; tells a wrong key from a wrong format, and decides nothing else. */
+/** The shapes of the formats; used only to report a wrong format instead of a wrong key. */
 const SIGNED = /^\.?[\w-]*:[\w-]*:[\w-]+$/
 const LEGACY = /^[0-9a-f]{40}:/i
 

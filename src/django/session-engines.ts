@@ -1,11 +1,12 @@
 /** The session engines that SESSION_ENGINE names by a dotted path, and what each of them needs. */
 
+/** An engine's package, and what it needs. */
 export interface SessionEngineNeeds {
   /** The Python package that ships it. Django's own five engines are in each version from 2.2 to 6.1. */
   readonly package: 'django' | 'django-qsessions' | 'django-user-sessions'
   /** The place of the sessions: rows of a table, entries of a cache, files of a folder, or the visitor's cookie. */
   readonly keptIn: 'table' | 'cache' | 'folder' | 'cookie'
-  /** The name of the table, unless the site has its own; null for an engine without a table. */
+  /** The default name of the table, which a site may change; null for an engine without a table. */
   readonly table: string | null
   /** Whether it needs the entry of CACHES that SESSION_CACHE_ALIAS names. */
   readonly needsCache: boolean
@@ -53,7 +54,7 @@ export const SESSION_ENGINES: ReadonlyMap<string, SessionEngineNeeds> = new Map<
   ],
 ])
 
-/** The table of this engine, unless the site has its own; null for an engine without a table. */
+/** Returns the default table of this engine; null for an engine without a table. */
 export function sessionTableOf(engine: string): string | null {
   return SESSION_ENGINES.get(engine)?.table ?? null
 }

@@ -14,8 +14,8 @@ export const SESSION_SERIALIZERS: ReadonlyMap<string, SerializerName> = new Map(
 ])
 
 /**
- * The serializer that SESSION_SERIALIZER names.
- * @throws {TypeError} when the path is not one of Django's serializers, or this Django does not have it.
+ * Returns the serializer that SESSION_SERIALIZER names.
+ * @throws {TypeError} if the path is not one of Django's serializers, or this Django does not have it.
  */
 export function serializerNamed(path: string, profile: VersionProfile): SerializerName {
   const name = SESSION_SERIALIZERS.get(path)
@@ -24,6 +24,6 @@ export function serializerNamed(path: string, profile: VersionProfile): Serializ
     throw new TypeError(`${JSON.stringify(path)} is not a serializer of Django; use ${known}`)
   }
   if (name === 'pickle' && !profile.hasPickleSerializer)
-    throw new TypeError(`Django ${profile.version} has no PickleSerializer, which Django 5.0 removed`)
+    throw new TypeError(`Django ${profile.version} has no PickleSerializer, which Django 5.0 removed; use the serializer in settings.py`)
   return name
 }

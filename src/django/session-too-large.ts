@@ -1,7 +1,7 @@
 /**
- * The session is larger than the table, its column or a statement of the server takes; what was stored before is still
- * there. Waiting mends nothing. Says sizes, never what is in the session. Django lets the driver's error through, or,
- * without MySQL's strict mode, loses the session.
+ * The session is larger than the table, its column or a statement of the server allows. The stored session is unchanged.
+ * A retry does not help. The message contains sizes, never session data.
+ * Unlike Django, which raises the driver's error, or, without MySQL's strict mode, loses the session.
  */
 export class SessionTooLarge extends Error {
   override name = 'SessionTooLarge'

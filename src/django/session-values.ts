@@ -4,17 +4,17 @@ import { measure, PICKLE_LIMITS } from './pickle/measure.ts'
 import { isHashable } from './pickle/nodes.ts'
 import { keyTextOf, nodeOf, textOf } from './pickle/notation.ts'
 
-/** How a session's values become the text in its SessionData, and back. */
+/** Converts the values of a session to the text in its SessionData and back. */
 export interface SessionValues {
   parse(text: string): PickledValue
-  /** @throws {NotSerializable} for a value that the serializer cannot hold. */
+  /** @throws {NotSerializable} for a value that the serializer does not support. */
   stringify(value: unknown): string
 }
 
-/** Of a session that is stored as JSON. */
+/** For a session that is stored as JSON. */
 export const jsonValues: SessionValues = { parse: parseValue, stringify: stringifyValue }
 
-/** Of a session that is stored as a pickle, which holds more kinds of values: see `PickledValue`. */
+/** For a session that is stored as a pickle, which supports more types of values: see `PickledValue`. */
 export const pickledValues: SessionValues = {
   parse: (text) => (text.startsWith(MARK) ? toJavaScript(nodeOf(text)) : parseValue(text)),
   stringify(value) {
@@ -25,11 +25,12 @@ export const pickledValues: SessionValues = {
 }
 
 /**
- * The name under which a session has what Python stored under a key that is no str: `session.get(pickledKey(1))`.
- * @throws {NotSerializable} for a value that Python cannot hash, or that we cannot pickle.
+ * Returns the name that a session uses for a Python key that is not a str: `session.get(pickledKey(1))`.
+ * @throws {NotSerializable} for a value that Python cannot hash, or that cannot be pickled here.
  */
 export function pickledKey(key: unknown): string {
   const node = fromJavaScript(key)
-  if (!isHashable(node)) throw new NotSerializable('The key is no value that Python can hash')
+  if (!isHashable(node))
+    throw new NotSerializable('Python cannot hash this key; use a string, a number or a tuple of them')
   return keyTextOf(node)
 }

@@ -4,7 +4,7 @@ import { deflateSync, inflateSync } from 'node:zlib'
 import { encodeJson } from './json.ts'
 import type { HashAlgorithm } from './versions.ts'
 
-/** Text counts as its UTF-8 bytes. */
+/** A secret key; text is used as its UTF-8 bytes. */
 export type SecretKey = string | Uint8Array
 
 /** The signature does not match. */
@@ -20,66 +20,70 @@ export class SignatureExpired extends BadSignature {
 }
 
 /**
- * What was signed is not what `dumps` writes: its time stamp, base64 or zlib stream is broken.
- * Unlike Django, where a ValueError, binascii.Error or zlib.error comes through.
+ * The signed value was not written by `dumps`: its timestamp, base64 or zlib stream is malformed.
+ * Unlike Django, which raises ValueError, binascii.Error or zlib.error.
  */
 export class BadPayload extends Error {
   override name = 'BadPayload'
   readonly code: string = 'ERR_BAD_PAYLOAD'
 }
 
-/** What was signed, or is to be, is larger than the limit, perhaps only once inflated. Django knows no limit. */
+/** The value is larger than the limit, perhaps only after decompression. Django has no limit. */
 export class PayloadTooLarge extends Error {
   override name = 'PayloadTooLarge'
   readonly code: string = 'ERR_PAYLOAD_TOO_LARGE'
 }
 
+/** Keys, salt and algorithms of a Signer. */
 export interface SignerOptions {
-  /** The first signs; each of them verifies (SECRET_KEY, then SECRET_KEY_FALLBACKS). */
+  /** SECRET_KEY, then SECRET_KEY_FALLBACKS. The first key signs; every key verifies. */
   readonly secretKeys: readonly [SecretKey, ...SecretKey[]]
-  /** Django's: `django.core.signing.Signer`, `django.core.signing.TimestampSigner`, for dumps `django.core.signing`. */
+  /** In Django `django.core.signing.Signer`, `django.core.signing.TimestampSigner`, or for dumps `django.core.signing`. */
   readonly salt: string
-  /** The first signs; each of them verifies. See `VersionProfile.signatureAlgorithms`. */
+  /** The first algorithm signs; every algorithm verifies. See `VersionProfile.signatureAlgorithms`. */
   readonly algorithms?: readonly [HashAlgorithm, ...HashAlgorithm[]]
 }
 
 /** Django's Signer: `value:signature`. */
 export interface Signer {
   sign(value: string): string
-  /** @throws {BadSignature} when no key has made this signature. */
+  /** @throws {BadSignature} if the signature matches none of the keys. */
   unsign(signedValue: string): Unsigned
 }
 
+/** A verified value. */
 export interface Unsigned {
-  /** What was signed. */
+  /** The value that was signed. */
   readonly value: string
-  /** Which of the secret keys verified it, from 0. */
+  /** Index of the secret key that matched, from 0. */
   readonly keyIndex: number
 }
 
+/** How old a signature may be. */
 export interface UnsignOptions {
-  /** In seconds; a signature exactly that old is fine, and so is one from the future. */
+  /** In seconds; default: no limit. A signature of exactly this age is valid, and so is one from the future. */
   readonly maxAge?: number
   readonly now: () => Date
 }
 
 /**
- * Makes HMACs whose key is derived from a salt and a secret key: here, once, since sessions are read at each request.
+ * Derives a key from a salt and a secret key, and returns a function that creates HMACs with it. The key is derived only
+ * once, because sessions are read at each request.
  * Source: django/utils/crypto.py, salted_hmac.
  */
 export function saltedHmac(salt: string, secretKey: SecretKey, algorithm: HashAlgorithm): () => Hmac {
-  // Bytes would do too, but Node takes four times as long to tell that they are no KeyObject than to sign.
+  // A KeyObject, not bytes: to convert bytes at each call, Node needs four times as long as to sign.
   const key = createSecretKey(createHash(algorithm).update(salt).update(secretKey).digest())
   return () => createHmac(algorithm, key)
 }
 
-/** Whether two texts are equal, in a time that tells nothing but whether their lengths are. */
+/** Whether two texts are equal. The time reveals only whether their lengths are equal. */
 export function constantTimeCompare(a: string, b: string): boolean {
   const [left, right] = [Buffer.from(a), Buffer.from(b)]
   return left.length === right.length && timingSafeEqual(left, right)
 }
 
-/** A Signer that has derived its keys already. */
+/** Creates a Signer; derives its keys once. */
 export function createSigner({ secretKeys, salt, algorithms = ['sha256'] }: SignerOptions): Signer {
   const verifiers = secretKeys.flatMap((secretKey, keyIndex) =>
     algorithms.map((algorithm) => ({ keyIndex, hmac: saltedHmac(`${salt}signer`, secretKey, algorithm) })),
@@ -101,20 +105,20 @@ export function createSigner({ secretKeys, salt, algorithms = ['sha256'] }: Sign
   }
 }
 
-/** `value:timestamp:signature`. Source: TimestampSigner.sign. */
+/** Returns `value:timestamp:signature`. Source: TimestampSigner.sign. */
 export function sign(signer: Signer, value: string, { now }: { now: () => Date }): string {
   return signer.sign(`${value}:${b62Encode(Math.floor(now().getTime() / 1000))}`)
 }
 
 /**
- * What `sign` was given. Source: TimestampSigner.unsign.
- * @throws {BadSignature} when no key has made this signature; {SignatureExpired} when it is older than `maxAge`.
- * @throws {BadPayload} when what was signed has no time stamp.
+ * Verifies the result of `sign` and returns its value. Source: TimestampSigner.unsign.
+ * @throws {BadSignature} if the signature matches none of the keys; {SignatureExpired} if it is older than `maxAge`.
+ * @throws {BadPayload} if the signed text has no timestamp.
  */
 export function unsign(signer: Signer, signedValue: string, { maxAge, now }: UnsignOptions): Unsigned {
   const { value: stamped, keyIndex } = signer.unsign(signedValue)
   const colon = stamped.lastIndexOf(':')
-  if (colon === -1) throw new BadPayload('What was signed has no time stamp')
+  if (colon === -1) throw new BadPayload('The signed value has no timestamp')
   const signedAt = b62Decode(stamped.slice(colon + 1))
   if (maxAge !== undefined) {
     const age = now().getTime() / 1000 - Number(signedAt)
@@ -124,8 +128,8 @@ export function unsign(signer: Signer, signedValue: string, { maxAge, now }: Uns
 }
 
 /**
- * JSON text, signed: `[.]base64:timestamp:signature`, with a dot when compressed. Source: signing.dumps.
- * zlib's output is not the same bytes everywhere (Node's differs from CPython's): compare what is inside, never the text.
+ * Signs JSON text: `[.]base64:timestamp:signature`, with a dot if it is compressed. Source: signing.dumps.
+ * zlib's output differs between Node and CPython: compare the decoded content, never the text.
  */
 export function dumps(
   signer: Signer,
@@ -140,13 +144,14 @@ export function dumps(
   return sign(signer, payload, { now })
 }
 
+/** Limits of `loads`. */
 export interface LoadsOptions extends UnsignOptions {
-  /** How many bytes a compressed payload may inflate to; no limit unless given. */
+  /** Largest size of a payload after decompression, in bytes; default: no limit. */
   readonly maxInflatedBytes?: number
 }
 
 /**
- * The JSON text that was signed, unread. Source: signing.loads.
+ * Verifies the result of `dumps` and returns its JSON text, not parsed. Source: signing.loads.
  * @throws {BadSignature} {SignatureExpired} {BadPayload} as `unsign`; {PayloadTooLarge}.
  */
 export function loads(signer: Signer, signedValue: string, options: LoadsOptions): Unsigned {
@@ -158,9 +163,9 @@ export function loads(signer: Signer, signedValue: string, options: LoadsOptions
 }
 
 /**
- * Base64 as CPython's b64decode reads it: characters that are not in the standard alphabet are skipped, and the first
- * complete padding ends the text. Source: Modules/binascii.c, a2b_base64.
- * @throws {BadPayload} when the padding is missing.
+ * Decodes base64 like CPython's b64decode: characters outside the standard alphabet are skipped, and the first complete
+ * padding ends the text. Source: Modules/binascii.c, a2b_base64.
+ * @throws {BadPayload} if the padding is missing.
  */
 export function decodeBase64(text: string): Buffer {
   if (text.length % 4 === 0 && CLEAN_BASE64.test(text)) return Buffer.from(text, 'base64')
@@ -177,11 +182,11 @@ export function decodeBase64(text: string): Buffer {
       pads = 0
     }
   }
-  if (data.length % 4 !== 0) throw new BadPayload('The base64 text is cut or lacks its padding')
+  if (data.length % 4 !== 0) throw new BadPayload('The base64 text is incomplete or lacks its padding')
   return Buffer.from(data, 'base64')
 }
 
-/** An integer in base 62, `-` before a negative one. Source: b62_encode; before 4.0 django/utils/baseconv.py. */
+/** Writes an integer in base 62, with `-` if it is negative. Source: b62_encode; before 4.0 django/utils/baseconv.py. */
 export function b62Encode(integer: number | bigint): string {
   let rest = BigInt(integer)
   if (rest < 0n) return `-${b62Encode(-rest)}`
@@ -194,12 +199,12 @@ export function b62Encode(integer: number | bigint): string {
 }
 
 /**
- * Source: b62_decode; as there, `-` alone is 0. Unlike Django, no more than 64 digits are read: the work grows with
- * their square, and no clock needs more than 11.
- * @throws {BadPayload} when the text is empty or no number in base 62.
+ * Reads an integer in base 62; `-` alone is 0, as in Django. Source: b62_decode.
+ * Unlike Django, at most 64 digits are accepted: the work grows with their square, and a timestamp has at most 11.
+ * @throws {BadPayload} if the text is empty or not a number in base 62.
  */
 export function b62Decode(text: string): bigint {
-  if (!BASE62_NUMBER.test(text)) throw new BadPayload('The time stamp is no number in base 62')
+  if (!BASE62_NUMBER.test(text)) throw new BadPayload('The timestamp is not a number in base 62')
   let integer = 0n
   for (const digit of text.replace('-', '')) integer = integer * 62n + BigInt(BASE62.indexOf(digit))
   return text.startsWith('-') ? -integer : integer
@@ -212,34 +217,34 @@ const CLEAN_BASE64_URL = /^[\w-]*$/
 const BASE64_CHARACTER = /^[A-Za-z0-9+/]$/
 
 /**
- * False where deflate is of no use: in so short a text only what comes twice could be saved. The session of an anonymous
- * visitor is one, and to make zlib's stream would cost more than all else that is done to it.
+ * False if compression cannot make the text shorter: a short text shrinks only if it contains a repetition. This saves
+ * time for the short session of an anonymous visitor, for which deflate would cost more than all other steps.
  */
 function mayShrink(data: Buffer): boolean {
-  return data.length > SHORT || HAS_REPETITION.test(data.toString('latin1'))
+  return data.length > MAX_SHORT_LENGTH || HAS_REPETITION.test(data.toString('latin1'))
 }
 
-const SHORT = 24
-/** Three characters that come again; deflate refers back to no fewer. */
+const MAX_SHORT_LENGTH = 24
+/** Three characters that occur twice: the shortest repetition that deflate can use. */
 const HAS_REPETITION = /(?=(...)).+\1/s
 
-/** Source: b64_decode; the standard alphabet is understood too. */
+/** Decodes base64url; the standard alphabet is accepted, too. Source: b64_decode. */
 function decodeBase64Url(text: string): Buffer {
   if (text.length % 4 !== 1 && CLEAN_BASE64_URL.test(text)) return Buffer.from(text, 'base64url')
   const padding = '='.repeat(-Buffer.byteLength(text) & 3)
   return decodeBase64(text.replaceAll('-', '+').replaceAll('_', '/') + padding)
 }
 
-/** zlib.decompress: one complete zlib stream, and whatever follows it is ignored. */
+/** Python's zlib.decompress: the text must begin with a complete zlib stream; the rest is ignored. */
 function inflate(data: Buffer, maxInflatedBytes: number | undefined): Buffer {
   try {
     return inflateSync(data, maxInflatedBytes === undefined ? {} : { maxOutputLength: maxInflatedBytes })
   } catch (error) {
     if (error instanceof RangeError) {
-      throw new PayloadTooLarge(`The payload inflates to more than ${maxInflatedBytes} bytes`, {
+      throw new PayloadTooLarge(`The payload decompresses to more than ${maxInflatedBytes} bytes`, {
         cause: error,
       })
     }
-    throw new BadPayload('The compressed payload is no complete zlib stream', { cause: error })
+    throw new BadPayload('The compressed payload is not a complete zlib stream', { cause: error })
   }
 }

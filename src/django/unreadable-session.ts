@@ -1,12 +1,13 @@
 import { PickleRefused } from './pickle/errors.ts'
 
 /**
- * - `format`: no text that this Django writes; another Django, perhaps, than the one configured.
- * - `signature`: no secret key verifies it; SECRET_KEY is probably not that Django's.
- * - `payload`: verified, but its contents cannot be read; another serializer, perhaps.
- * - `not-an-object`: verified, but not a dictionary.
- * - `too-large`: verified, but it is larger than the limit, or would be once inflated.
- * - `expire-date`: `expire_date` holds no date that Django reads.
+ * Why a session cannot be read.
+ * - `format`: not a format that this Django writes; perhaps another Django version writes it than the configured one.
+ * - `signature`: the signature matches none of the secret keys; SECRET_KEY probably differs from that of the Django site.
+ * - `payload`: the signature matches, but the content cannot be read; perhaps the serializer differs.
+ * - `not-an-object`: the signature matches, but the content is not a dictionary.
+ * - `too-large`: the signature matches, but the content is larger than the limit, perhaps only after decompression.
+ * - `expire-date`: `expire_date` does not contain a date that Django can read.
  */
 export type UnreadableReason =
   | 'format'
@@ -16,14 +17,14 @@ export type UnreadableReason =
   | 'too-large'
   | 'expire-date'
 
-/** A stored session that cannot be read. */
+/** A stored session cannot be read; `reason` says why. */
 export class UnreadableSession extends Error {
   override name = 'UnreadableSession'
   readonly code: string = 'ERR_SESSION_UNREADABLE'
   readonly reason: UnreadableReason
 
   constructor(reason: UnreadableReason, options?: ErrorOptions) {
-    // The name of a class, which tells what this site pickles, and nothing of what a session holds.
+    // The cause contains only a class name: it shows what kind of object the site pickles, but no session data.
     const { cause } = options ?? {}
     super(
       cause instanceof PickleRefused ? `${MESSAGES[reason]}: ${cause.message}` : MESSAGES[reason],
@@ -34,11 +35,14 @@ export class UnreadableSession extends Error {
 }
 
 const MESSAGES: Readonly<Record<UnreadableReason, string>> = {
-  format: 'The stored session is in no format that this Django reads; check which Django version writes it',
+  format:
+    'The stored session is not in a format that this Django version reads; check which Django version writes it',
   signature:
-    'The stored session verifies under no secret key; check that the keys are those of the Django project',
-  payload: 'The stored session verifies, but is not what its serializer writes; check SESSION_SERIALIZER',
-  'not-an-object': 'The stored session verifies, but is no dictionary; Django itself fails on it',
-  'too-large': 'The stored session verifies, but is larger than the limit',
-  'expire-date': 'The stored session has an expire_date that is no date; Django itself fails on it',
+    'The signature of the stored session matches none of the secret keys; check that they are those of the Django project',
+  payload:
+    'The signature of the stored session matches, but its content cannot be read; check SESSION_SERIALIZER: it must be as in settings.py',
+  'not-an-object':
+    'The signature of the stored session matches, but its content is not a dictionary; Django itself fails on it',
+  'too-large': 'The signature of the stored session matches, but its content is larger than the limit',
+  'expire-date': 'The expire_date of the stored session is not a date; Django itself fails on it',
 }

@@ -1,16 +1,16 @@
-/** A URL as Python's urllib.parse.urlsplit takes it apart; the parts are verbatim but for the scheme's case. */
+/** A URL as Python's urllib.parse.urlsplit splits it; the parts are unchanged, except for the case of the scheme. */
 export interface SplitUrl {
-  /** In lower case; '' when there is none. */
+  /** In lower case; '' if there is none. */
   readonly scheme: string
-  /** What stands between `//` and the path, user and port included; '' when there is none. */
+  /** The part between `//` and the path, including user and port; '' if there is none. */
   readonly netloc: string
   /** Path, query and fragment. */
   readonly rest: string
 }
 
 /**
- * Source: CPython's Lib/urllib/parse.py, urlsplit (3.12; older ones keep blanks and control characters at the start).
- * Null where Python raises ValueError.
+ * Splits a URL; null where Python raises ValueError.
+ * Source: CPython's Lib/urllib/parse.py, urlsplit (3.12; older ones keep leading spaces and control characters).
  */
 export function urlsplit(url: string): SplitUrl | null {
   let rest = url.replace(LEADING_CONTROLS, '').replace(UNSAFE, '')
@@ -20,13 +20,13 @@ export function urlsplit(url: string): SplitUrl | null {
   if (rest.startsWith('//')) {
     ;[netloc = ''] = NETLOC.exec(rest.slice(2)) ?? []
     rest = rest.slice(2 + netloc.length)
-    if (!isBracketed(netloc) || isDeceptive(netloc)) return null
+    if (!hasValidBrackets(netloc) || isDeceptive(netloc)) return null
   }
   return { scheme: scheme.slice(0, -1).toLowerCase(), netloc, rest }
 }
 
-/** Brackets come in pairs, if at all, and around an address only. Source: _check_bracketed_netloc. */
-function isBracketed(netloc: string): boolean {
+/** Whether brackets, if there are any, are a pair around an IP address. Source: _check_bracketed_netloc. */
+function hasValidBrackets(netloc: string): boolean {
   if (!/[[\]]/.test(netloc)) return true
   const host = netloc.slice(netloc.lastIndexOf('@') + 1)
   const [, address] = /^\[([^\]]*)\](?::|$)/.exec(host) ?? []
@@ -34,7 +34,7 @@ function isBracketed(netloc: string): boolean {
   return (address.includes(':') && /^[\da-f:.]+(?:%|$)/i.test(address)) || /^v[\da-f]+\../i.test(address)
 }
 
-/** Characters that a browser might take for `/`, `?`, `#`, `@` or `:`. Source: _checknetloc. */
+/** Whether it contains characters that NFKC turns into `/`, `?`, `#`, `@` or `:`. Source: _checknetloc. */
 function isDeceptive(netloc: string): boolean {
   const plain = netloc.replace(/[@:#?]/g, '')
   const normal = plain.normalize('NFKC')

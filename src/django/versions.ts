@@ -1,93 +1,94 @@
 /**
- * What each Django version does, in one table. No other file compares version numbers.
- * Sources stand beside each rule; "since" is Django's release notes, checked on real Django.
+ * The rules in which Django versions differ, in one table. No other file compares version numbers. Each rule names its
+ * source. The versions are from Django's release notes, and were checked with real Django.
  */
 export interface VersionProfile {
-  /** As given, e.g. `4.2` or `5.2.14`. */
+  /** As passed in, e.g. `4.2` or `5.2.14`. */
   readonly version: string
   /**
-   * The format of `session_data` this Django writes: `legacy` is `base64(hash:json)`, `signed` is `signing.dumps`.
+   * The format in which this Django writes `session_data`: `legacy` is `base64(hash:json)`, `signed` is `signing.dumps`.
    * Source: django/contrib/sessions/backends/base.py, encode (3.1 changed it).
    */
   readonly writes: SessionFormat
-  /** The formats it reads, in the order it tries them. */
+  /** The formats that it reads, in the order in which it tries them. */
   readonly reads: readonly SessionFormat[]
-  /** The hash of signatures, `get_session_auth_hash` and key derivation (3.1: SHA-256). */
+  /** The hash for signatures, `get_session_auth_hash` and key derivation (SHA-256 since 3.1). */
   readonly hashAlgorithm: HashAlgorithm
   /**
-   * The hashes under which a signed value verifies; the first is the one it signs with. 3.1 and 3.2 accept SHA-1 too,
-   * whatever they sign with (django/core/signing.py, Signer.legacy_algorithm; gone in 4.0).
+   * The hashes with which a signature may be made; this Django signs with the first. 3.1 and 3.2 also accept SHA-1,
+   * whatever they sign with (django/core/signing.py, Signer.legacy_algorithm; removed in 4.0).
    */
   readonly signatureAlgorithms: readonly [HashAlgorithm, ...HashAlgorithm[]]
-  /** Whether SECRET_KEY_FALLBACKS are tried (4.1). */
+  /** Whether it verifies with SECRET_KEY_FALLBACKS (since 4.1). */
   readonly usesFallbackKeys: boolean
   /**
-   * The hashes under which `_auth_user_hash` verifies; the first is the one it is written with. 3.1 and 3.2 accept
-   * SHA-1 too, and leave it as it is (django/contrib/auth/base_user.py, _legacy_get_session_auth_hash; gone in 4.0).
+   * The hashes with which an `_auth_user_hash` may be made; this Django writes the first. 3.1 and 3.2 also accept SHA-1,
+   * and do not replace it (django/contrib/auth/base_user.py, _legacy_get_session_auth_hash; removed in 4.0).
    */
   readonly authHashAlgorithms: readonly [HashAlgorithm, ...HashAlgorithm[]]
   /**
-   * Whether a `_auth_user_hash` made with one of SECRET_KEY_FALLBACKS counts (4.1.8, ticket 34384; before, it logged the
-   * visitor out). The session then gets a new key and a hash made with SECRET_KEY.
+   * Whether an `_auth_user_hash` made with one of SECRET_KEY_FALLBACKS is accepted (since 4.1.8, ticket 34384; before, it
+   * logged the visitor out). The session then gets a new key and a hash made with SECRET_KEY.
    */
   readonly usesFallbackAuthHashes: boolean
-  /** Whether the logout page logs out on a GET (until 5.0). Source: django/contrib/auth/views.py, LogoutView. */
+  /** Whether the logout page logs out on a GET (before 5.0). Source: django/contrib/auth/views.py, LogoutView. */
   readonly logsOutOnGet: boolean
-  /** Whether logging out keeps `_language` in the session (until 2.2). */
+  /** Whether logging out keeps `_language` in the session (up to 2.2). */
   readonly keepsLanguageAtLogout: boolean
   /** The default of PASSWORD_HASHERS, by class name. The first hashes new passwords. */
   readonly passwordHashers: readonly string[]
-  /** What one run of a hasher costs where a new password is hashed (django/contrib/auth/hashers.py). */
+  /** The parameters with which it hashes a new password (django/contrib/auth/hashers.py). */
   readonly hashingCost: HashingCost
-  /** Whether an expiry may be stored as ISO 8601 text (4.1, ticket 33562). */
+  /** Whether an expiry may be stored as ISO 8601 text (since 4.1, ticket 33562). */
   readonly storesIsoExpiry: boolean
-  /** Whether it has the PickleSerializer (deprecated in 4.1, gone in 5.0). */
+  /** Whether it has the PickleSerializer (deprecated in 4.1, removed in 5.0). */
   readonly hasPickleSerializer: boolean
-  /** The module whose UTC `timezone.now()` carries, which a pickle names (4.0: `datetime.timezone.utc`). */
+  /** The module of the UTC of `timezone.now()`, which a pickle names (since 4.0: `datetime.timezone.utc`). */
   readonly pickledUtc: 'pytz' | 'datetime'
-  /** Whether a response with this status saves the session: any but 500 before 4.2, any but a 5xx since (ticket 34173). */
+  /** Whether a response with this status saves the session: all but 500 before 4.2, all but 5xx since (ticket 34173). */
   savesSession(status: number): boolean
-  /** Whether deleting the cookie adds `Vary: Cookie` (3.0). */
+  /** Whether deleting the cookie adds `Vary: Cookie` (since 3.0). */
   readonly variesOnCookieDeletion: boolean
-  /** Whether setting the cookie adds `Vary: Cookie` even if nobody read the session (CVE-2026-35192: 5.2.14, 6.0.5). */
+  /** Whether setting the cookie adds `Vary: Cookie` even if the session was not read (CVE-2026-35192: 5.2.14, 6.0.5). */
   readonly variesOnCookieSet: boolean
-  /** Whether an existing `Vary: *` swallows all else (3.0; before, Django appended to it). */
+  /** Whether `Vary: *` replaces all other names (since 3.0; before, Django appended to it). */
   readonly knowsVaryStar: boolean
-  /** Whether `SameSite=None` can be sent (3.1; before, Django answers 500). */
+  /** Whether `SameSite=None` can be sent (since 3.1; before, Django answers 500). */
   readonly allowsSameSiteNone: boolean
-  /** Whether Max-Age is cut to whole seconds (3.2's set_cookie; 2.2 sends `90.7`). */
+  /** Whether Max-Age is truncated to whole seconds (since 3.2, set_cookie; 2.2 sends `90.7`). */
   readonly truncatesMaxAge: boolean
   /** The default of the setting USE_TZ (True since 5.0). */
   readonly useTzDefault: boolean
   readonly csrf: CsrfRules
   readonly messages: MessagesRules
   /**
-   * Whether it ships this BACKEND of CACHES, a dotted path; true for another's. RedisCache came with 4.0,
-   * PyMemcacheCache with 3.2, MemcachedCache went with 4.1.
+   * Whether it has this BACKEND of CACHES, a dotted path; true for a path outside Django. RedisCache was added in 4.0,
+   * PyMemcacheCache in 3.2; MemcachedCache was removed in 4.1.
    */
   hasCacheBackend(backend: string): boolean
 }
 
-/** Source: django/middleware/csrf.py of each release. */
+/** The CSRF rules of a version. Source: django/middleware/csrf.py of each release. */
 export interface CsrfRules {
-  /** Whether the cookie and the session hold the secret behind a mask, 64 characters (before 4.1), or bare, 32. */
+  /** Whether cookie and session contain the secret with a mask, 64 characters (before 4.1), or without one, 32. */
   readonly storesMasked: boolean
-  /** Whether a cookie without a mask is replaced by one with it in any response (4.0 only). */
+  /** Whether every response replaces a cookie without a mask by one with a mask (only 4.0). */
   readonly masksBareCookie: boolean
   /**
-   * Whether a malformed cookie or token is refused by what is wrong with it, and such a cookie replaced in any response
-   * (4.0). Before, a random one stood in for it, so that nothing matched.
+   * Whether the rejection of a malformed cookie or token says what is wrong with it, and every response replaces such a
+   * cookie (since 4.0). Before, a random secret was used in its place, so that no token matched.
    */
   readonly namesMalformed: boolean
   /**
-   * Whether the Origin header is looked at before the Referer, and CSRF_TRUSTED_ORIGINS are origins such as
-   * `https://*.example.com` (4.0), not hosts such as `.example.com`.
+   * Whether the Origin header is checked before the Referer, and CSRF_TRUSTED_ORIGINS are origins such as
+   * `https://*.example.com` (since 4.0) instead of hosts such as `.example.com`.
    */
   readonly checksOrigin: boolean
 }
 
+/** The parameters with which a version hashes new passwords. */
 export interface HashingCost {
-  /** Of PBKDF2 with SHA-1 and SHA-256 alike; they rise with each release. */
+  /** For PBKDF2 with SHA-1 and with SHA-256; they rise with each release. */
   readonly pbkdf2Iterations: number
   /** `memoryCost` in KiB. */
   readonly argon2: { readonly timeCost: number; readonly memoryCost: number; readonly parallelism: number }
@@ -96,32 +97,34 @@ export interface HashingCost {
   readonly bcryptRounds: number
 }
 
-/** Source: django/contrib/messages/storage/cookie.py and session.py of each release. */
+/** The message rules of a version. Source: django/contrib/messages/storage/cookie.py and session.py of each release. */
 export interface MessagesRules {
-  /** The formats of the cookie that it reads; the first is the one it writes (3.1 and 3.2 each brought one). */
+  /** The cookie formats that it reads; it writes the first (3.1 and 3.2 each added one). */
   readonly cookieFormats: readonly [MessagesCookieFormat, ...MessagesCookieFormat[]]
-  /** Whether the list in the session has blanks after its commas (3.2). */
+  /** Whether the list in the session has spaces after its commas (since 3.2). */
   readonly spacesSession: boolean
-  /** Whether extra tags that are '' are written (4.1; before, such a message has none). */
+  /** Whether empty extra tags ('') are written (since 4.1; before, such a message has none). */
   readonly writesEmptyTags: boolean
 }
 
-/** `hash`: `hash$json`; `signed-json`: the JSON text with a time stamp, signed; `signed`: `signing.dumps`. */
+/** `hash`: `hash$json`; `signed-json`: the JSON text with a timestamp, signed; `signed`: `signing.dumps`. */
 export type MessagesCookieFormat = 'hash' | 'signed-json' | 'signed'
 
+/** The format of `session_data`: see `VersionProfile.writes`. */
 export type SessionFormat = 'legacy' | 'signed'
 
-/** What `DEFAULT_HASHING_ALGORITHM` may be; Django knew the setting in 3.1 and 3.2 only. */
+/** The values of `DEFAULT_HASHING_ALGORITHM`, a setting that only 3.1 and 3.2 have. */
 export type HashAlgorithm = 'sha1' | 'sha256'
 
+/** The text is not a Django version, or an unsupported one. */
 export class UnknownDjangoVersion extends Error {
   override name = 'UnknownDjangoVersion'
   readonly code: string = 'ERR_DJANGO_VERSION'
 }
 
 /**
- * The rules of one Django version. A version without a patch number (`5.2`) means its last patch release.
- * @throws {UnknownDjangoVersion} when the text is no version, or one older than 2.2.
+ * Returns the rules of one Django version. A version without a patch number (`5.2`) means its last patch release.
+ * @throws {UnknownDjangoVersion} if the text is not a version, or a version older than 2.2.
  */
 export function versionProfile(
   version: string,
@@ -135,7 +138,7 @@ export function versionProfile(
   return Object.freeze({
     version,
     writes: sha1 ? 'legacy' : 'signed',
-    // With 'sha1' too, 3.1 and 3.2 try the signed format first (base.py, decode): one signed with SHA-1, that is.
+    // 3.1 and 3.2 try the signed format first (base.py, decode), even with 'sha1': then it is signed with SHA-1.
     reads: transitional
       ? (['signed', 'legacy'] as const)
       : sha1
@@ -194,7 +197,7 @@ const PASSWORD_HASHERS = [
   'BCryptSHA256PasswordHasher',
 ]
 
-/** Newest first. Measured for 2.2, 3.2, 4.2, 5.2 and 6.1; the others are from Django's release notes. */
+/** Newest first. Measured for 2.2, 3.2, 4.2, 5.2 and 6.1; for other versions from Django's release notes. */
 const PBKDF2_ITERATIONS: readonly (readonly [minimum: readonly [number, number], iterations: number])[] = [
   [[6, 1], 1_500_000],
   [[6, 0], 1_200_000],
@@ -215,17 +218,17 @@ function messagesCookieFormats(since: (...minimum: number[]) => boolean): Messag
   return since(4, 1) ? ['signed'] : ['signed', 'signed-json']
 }
 
-/** A version judged by the migrations of a site. */
+/** A version derived from the migrations of a site. */
 export interface VersionFromMigrations {
-  /** The one to go by. */
+  /** The version to use. */
   readonly version: string
-  /** The releases that leave the same migrations, and so cannot be told from it. */
+  /** The releases that have the same migrations, and so cannot be distinguished from it. */
   readonly range: readonly [oldest: string, newest: string]
 }
 
 /**
- * The version of a site that does not say it, by what its `django_migrations` table holds; null when that tells nothing.
- * The apps that sessions and users need have got no migration since 3.1 (to 6.1), so more cannot be told.
+ * Derives the version of a site from its `django_migrations` table; null if that is not possible. Since 3.1 (up to 6.1) no
+ * app that sessions and users need has a new migration, so the result is only a range.
  * Source: django/contrib/auth/migrations of each release.
  */
 export function versionFromMigrations(
@@ -234,8 +237,8 @@ export function versionFromMigrations(
   const newest = [...migrations]
     .filter(({ app }) => app === 'auth')
     .reduce((latest, { name }) => Math.max(latest, Number.parseInt(name, 10) || 0), 0)
-  // 0012_alter_user_first_name_max_length came with 3.1, the version that began to sign sessions, and
-  // 0011_update_proxy_permissions with 2.2.
+  // 0012_alter_user_first_name_max_length was added in 3.1, the first version that signs sessions;
+  // 0011_update_proxy_permissions in 2.2.
   if (newest >= 12) return { version: NEWEST_MEASURED, range: ['3.1', NEWEST_MEASURED] }
   if (newest === 11) return { version: OLDEST_SUPPORTED, range: [OLDEST_SUPPORTED, '3.0'] }
   return null
@@ -248,13 +251,13 @@ function parseVersion(version: string): number[] {
   const match = /^(\d+)\.(\d+)(?:\.(\d+))?/.exec(version.trim())
   if (match === null) {
     throw new UnknownDjangoVersion(
-      `${JSON.stringify(version)} is no Django version; give what \`python -m django --version\` prints, e.g. 4.2`,
+      `${JSON.stringify(version)} is not a Django version; set it to the output of \`python -m django --version\`, e.g. 4.2`,
     )
   }
   const release = [Number(match[1]), Number(match[2]), match[3] === undefined ? Infinity : Number(match[3])]
   if (!isAtLeast(release, [2, 2])) {
     throw new UnknownDjangoVersion(
-      `Django ${version} is older than ${OLDEST_SUPPORTED}, the oldest supported here`,
+      `Django ${version} is not supported; the oldest supported version is ${OLDEST_SUPPORTED}`,
     )
   }
   return release

@@ -57,7 +57,7 @@ test('for a value that does not verify, decode prints an empty line, its number 
     ['line 2: ', 'line 3: ', 'line 4: '],
   )
   t.regex(stderr, /line 2: .*format/)
-  t.regex(stderr, /line 3: .*verifies under no secret key/)
+  t.regex(stderr, /line 3: .*matches none of the secret keys/)
   t.false(stderr.includes(secret))
 })
 
@@ -140,5 +140,5 @@ test('with a PickleSerializer in SESSION_SERIALIZER, encode pickles and decode u
     input: `${tuple?.session_data}\n`,
   })
   t.deepEqual([pickled.stdout, pickled.status], ['\n', 1])
-  t.regex(pickled.stderr, /line 1: .* of Python's type \w+, which JSON cannot hold/)
+  t.regex(pickled.stderr, /line 1: .* of the Python type \w+, which JSON cannot represent/)
 })

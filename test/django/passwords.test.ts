@@ -147,7 +147,7 @@ test.serial(
     )
     const real = await cpuOf(() => passwords.check('wrong', own?.encoded ?? ''))
     for (const [name, run] of Object.entries({
-      missing: () => passwords.pretend('wrong'),
+      missing: () => passwords.simulateCheck('wrong'),
       unusable: () => passwords.check('wrong', '!'),
       unknown: () => passwords.check('wrong', 'md5$salt$0123456789abcdef0123456789abcdef'),
       older: () => passwords.check('wrong', cheap?.encoded ?? ''),
@@ -164,7 +164,7 @@ for (const hasher of HASHERS) {
     `the first of PASSWORD_HASHERS is what a user who does not exist costs: ${hasher}`,
     async (t) => {
       const passwords = createPasswords({ profile: versionProfile('4.2'), hashers: [hasher] })
-      t.true((await cpuOf(() => passwords.pretend('wrong'))) > 0.01)
+      t.true((await cpuOf(() => passwords.simulateCheck('wrong'))) > 0.01)
     },
   )
 }
@@ -189,9 +189,9 @@ test('so many passwords are checked at once, so many wait, and what is more is r
     profile: { ...versionProfile('5.2'), hashingCost: { ...CHEAP, pbkdf2Iterations: 20_000 } },
     concurrency: 2,
   })
-  const outcomes = await Promise.allSettled(Array.from({ length: 60 }, () => passwords.pretend('x')))
+  const outcomes = await Promise.allSettled(Array.from({ length: 60 }, () => passwords.simulateCheck('x')))
   const refused = outcomes.filter(({ status }) => status === 'rejected')
   t.is(refused.length, 8)
   for (const one of refused) t.true('reason' in one && one.reason instanceof PasswordsBusy)
-  await t.notThrowsAsync(passwords.pretend('x'))
+  await t.notThrowsAsync(passwords.simulateCheck('x'))
 })

@@ -56,7 +56,7 @@ for (const { version, algorithm } of sites) {
 
     t.throws(() => codec.decode(evil), {
       name: 'UnreadableSession',
-      message: /builtins\.eval, which is no plain data/,
+      message: /builtins\.eval, which is not plain data/,
     })
     const tampered = createSessionCodec({
       secretKeys: ['another key'],

@@ -1,9 +1,9 @@
-/** Python's dates and times, to the microsecond, as a session hands them out and takes them back. */
+/** Python's dates and times, exact to the microsecond, as values of a session. */
 import { isTimeZone, wallClock } from '../datetime.ts'
 
 const SECONDS_A_DAY = 86_400
 
-/** Python's timedelta, normalised as Python does: `seconds` from 0 to 86399, `microseconds` from 0 to 999999. */
+/** Python's timedelta, normalized as in Python: `seconds` from 0 to 86399, `microseconds` from 0 to 999999. */
 export class PythonTimedelta {
   readonly days: number
   readonly seconds: number
@@ -22,12 +22,12 @@ export class PythonTimedelta {
   }
 }
 
-/** What a tzinfo is made of, by the name of the class or function that Python makes it with. */
+/** The arguments of a tzinfo, by the class or function that creates it in Python. */
 export type ZoneSource =
   | { readonly kind: 'datetime.timezone'; readonly offset: PythonTimedelta; readonly name: string | null }
   | { readonly kind: 'pytz._UTC' }
   | { readonly kind: 'pytz.FixedOffset'; readonly minutes: number }
-  /** `local` is null for a zone whose offset never changes. */
+  /** `local` is null for a time zone whose offset never changes. */
   | { readonly kind: 'pytz._p'; readonly zone: string; readonly local: PytzLocal | null }
   | {
       readonly kind: 'zoneinfo.ZoneInfo' | 'backports.zoneinfo.ZoneInfo'
@@ -35,14 +35,14 @@ export type ZoneSource =
       readonly fromCache: boolean
     }
 
-/** Of pytz, which fixes the offset when it localizes a datetime; seconds. */
+/** The offsets, in seconds, and the name that pytz stores in the tzinfo when it localizes a datetime. */
 export interface PytzLocal {
   readonly utcOffset: number
   readonly dst: number
   readonly name: string
 }
 
-/** Python's tzinfo: `datetime.timezone`, a zone of `zoneinfo` or one of pytz. */
+/** Python's tzinfo: `datetime.timezone`, or a time zone of `zoneinfo` or pytz. */
 export class PythonTimezone {
   static readonly utc: PythonTimezone = new PythonTimezone({
     kind: 'datetime.timezone',
@@ -58,8 +58,8 @@ export class PythonTimezone {
   }
 
   /**
-   * Microseconds east of UTC when the clock on the wall shows these digits (see `WallClock`); null where that depends
-   * on a zone that we do not know, or on a date that is not given.
+   * Returns the offset from UTC in microseconds (positive: east) at these wall clock digits (see `WallClock`). Null if the
+   * time zone is unknown, or if its offset depends on a date and `digits` is null.
    */
   offsetAt(digits: number | null, fold: 0 | 1): number | null {
     const { source } = this
@@ -100,14 +100,14 @@ export class PythonDate {
   }
 }
 
-/** What a clock shows. `fold` 1 means the second time that a zone shows it, when the clock goes back. */
+/** A time of day. `fold` 1 means the second occurrence of a time that the clock shows twice, when it goes back. */
 export interface ClockParts {
   readonly hour?: number
   readonly minute?: number
   readonly second?: number
   readonly microsecond?: number
   readonly fold?: 0 | 1
-  /** Null for a naive one. */
+  /** Null: naive. */
   readonly timezone?: PythonTimezone | null
 }
 
@@ -158,7 +158,7 @@ export class PythonDatetime extends PythonDate implements Required<ClockParts> {
     this.timezone = timezone
   }
 
-  /** The instant in UTC, or, for a naive datetime, the digits that UTC's clock shows at it. */
+  /** Creates a datetime from an instant: aware in UTC by default; naive, with the time in UTC, if `timezone` is null. */
   static fromDate(instant: Date, timezone: PythonTimezone | null = PythonTimezone.utc): PythonDatetime {
     return new PythonDatetime({
       year: instant.getUTCFullYear(),
@@ -172,7 +172,7 @@ export class PythonDatetime extends PythonDate implements Required<ClockParts> {
     })
   }
 
-  /** Milliseconds since 1970-01-01 00:00 on the wall that it was read from; microseconds are cut. */
+  /** Milliseconds from 1970-01-01 00:00 to this wall clock time; microseconds are truncated. */
   get digits(): number {
     const { year, month, day, hour, minute, second, microsecond } = this
     const date = new Date(0)
@@ -181,7 +181,7 @@ export class PythonDatetime extends PythonDate implements Required<ClockParts> {
     return date.getTime()
   }
 
-  /** The instant, cut to milliseconds; null for a naive datetime, or in a zone that this Node does not know. */
+  /** The instant, truncated to milliseconds; null for a naive datetime, or for a time zone that this Node does not know. */
   toDate(): Date | null {
     const offset = this.timezone?.offsetAt(this.digits, this.fold) ?? null
     if (offset === null) return null
@@ -194,7 +194,7 @@ export class PythonDatetime extends PythonDate implements Required<ClockParts> {
   }
 }
 
-/** Whether Python has such a date (years 1 to 9999). */
+/** Whether the date is valid in Python (years 1 to 9999). */
 export function isDate({ year, month, day }: Pick<PythonDate, 'year' | 'month' | 'day'>): boolean {
   if (!within(year, 1, 9999) || !within(month, 1, 12)) return false
   const last = new Date(0)
@@ -202,14 +202,14 @@ export function isDate({ year, month, day }: Pick<PythonDate, 'year' | 'month' |
   return within(day, 1, last.getUTCDate())
 }
 
-/** Whether Python has such a time of day. */
+/** Whether the time of day is valid in Python. */
 export function isClock({ hour, minute, second, microsecond }: Required<ClockParts>): boolean {
   return (
     within(hour, 0, 23) && within(minute, 0, 59) && within(second, 0, 59) && within(microsecond, 0, 999_999)
   )
 }
 
-/** Whether Python has such a duration. */
+/** Whether the duration is valid in Python. */
 export function isTimedelta({ days, seconds, microseconds }: PythonTimedelta): boolean {
   return (
     within(days, -999_999_999, 999_999_999) &&
@@ -236,7 +236,7 @@ function clockText({ hour, minute, second, microsecond }: Required<ClockParts>):
   return `${pad(hour)}:${pad(minute)}:${pad(second)}${fraction}`
 }
 
-/** `+09:00`, with seconds and microseconds where there are any; empty for none. */
+/** `+09:00`, with seconds and microseconds if they are not zero; '' for null. */
 function offsetText(offset: number | null): string {
   if (offset === null) return ''
   const size = Math.abs(offset)

@@ -1,6 +1,6 @@
 /**
- * The pickle asks for more than plain data: a class or function that we do not know, a persistent id, an extension.
- * Python would import or call what it names; here it is only named. `what` is e.g. `builtins.eval`.
+ * The pickle contains something other than plain data: an unknown class or function, a persistent id, an extension.
+ * Python would import or call it; here it is only named. `what` is e.g. `builtins.eval`.
  */
 export class PickleRefused extends Error {
   override name = 'PickleRefused'
@@ -8,12 +8,12 @@ export class PickleRefused extends Error {
   readonly what: string
 
   constructor(what: string) {
-    super(`The pickle holds ${what}, which is no plain data`)
+    super(`The pickle contains ${what}, which is not plain data and is not loaded`)
     this.what = what
   }
 }
 
-/** The bytes are no pickle that Python would load. `position` counts bytes from 0. */
+/** The bytes are not a pickle that Python would load. `position` counts bytes from 0. */
 export class UnpicklingError extends Error {
   override name = 'UnpicklingError'
   readonly code: string = 'ERR_UNPICKLING'

@@ -1,4 +1,4 @@
-/** The classes and functions that plain data is pickled with, as functions of what stands in the pickle. */
+/** The classes and functions with which Python pickles plain data, implemented as functions of their pickled arguments. */
 import {
   isClock,
   isDate,
@@ -14,12 +14,12 @@ import { PickleRefused } from './errors.ts'
 import { type DictNode, isHashable, type Node, SetNode, TupleNode, UuidNode } from './nodes.ts'
 import { isDecimal, PythonByteArray, PythonDecimal, PythonUuid, SafeString } from './python-values.ts'
 
-/** What a pickle names instead of a value. It can be called, or be an argument of a call; it is never data. */
+/** A class or function that a pickle names. It can be called, or be an argument of a call; it is never data. */
 export class Global {
   readonly name: string
-  /** REDUCE: what a call of it gives; null when nothing is pickled so. */
+  /** REDUCE: the result of calling it; null if Python does not pickle such a call. */
   readonly call: ((args: readonly Argument[]) => Node | Global | null) | null
-  /** NEWOBJ: what `cls.__new__(cls, *args)` gives; null when nothing is pickled so. */
+  /** NEWOBJ: the result of `cls.__new__(cls, *args)`; null if Python does not pickle such a call. */
   readonly make: ((args: readonly Argument[]) => Node | null) | null
 
   constructor(name: string, call: Global['call'], make: Global['make'] = null) {
@@ -29,35 +29,37 @@ export class Global {
   }
 }
 
-/** Where a global is named: `module` and `name` as the pickle has them. @throws {PickleRefused} for any that we do not know. */
+/** Returns the class or function with this name in the pickle. @throws {PickleRefused} for an unknown one. */
 export function globalNamed(module: string, name: string): Global {
   const full = `${OLD_MODULES.get(module) ?? module}.${name}`
   const found = GLOBALS.get(full)
   if (found !== undefined) return found
-  throw new PickleRefused(IDENTIFIER.test(full) ? full : 'a class whose name is none')
+  throw new PickleRefused(IDENTIFIER.test(full) ? full : 'a class with an invalid name')
 }
 
+/** Creates a tuple; it is hashable if all its items are. */
 export function tupleOf(items: readonly Node[]): TupleNode {
   return new TupleNode(items, items.every(isHashable))
 }
 
-/** What stands on the stack: data, or what a call may get besides data. A tuple, list or dict may hold either. */
+/** An item of the stack: data, or a class or function as an argument of a call. A tuple, list or dict may contain both. */
 export type Argument = Node | Global
 
-/** Sets what a UUID holds, from its `__setstate__`. */
+/** Sets the value of a UUID from its pickled state. Source: CPython's Lib/uuid.py, __setstate__. */
 export function completeUuid(node: UuidNode, state: DictNode): void {
   const integer = state.get('int')
   const isSafe = state.get('is_safe') ?? null
   const value = typeof integer === 'number' ? BigInt(integer) : integer
   const isKnown = isSafe === null || typeof isSafe === 'number'
-  if (typeof value !== 'bigint' || value < 0n || value >= 2n ** 128n || !isKnown) throw refused('uuid.UUID')
+  if (typeof value !== 'bigint' || value < 0n || value >= 2n ** 128n || !isKnown)
+    throw unexpectedArguments('uuid.UUID')
   const digits = value.toString(16).padStart(32, '0')
   node.uuid = new PythonUuid(digits.replace(/(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'), isSafe)
 }
 
-/** A call with other arguments than Python pickles. */
-export function refused(name: string): PickleRefused {
-  return new PickleRefused(`${name} with other arguments than Python pickles`)
+/** The error for a call with arguments that Python does not pickle. */
+export function unexpectedArguments(name: string): PickleRefused {
+  return new PickleRefused(`${name} with unexpected arguments`)
 }
 
 const IDENTIFIER = /^[A-Za-z_][\w.]{0,200}$/
@@ -207,7 +209,7 @@ function clockOf(
   return { hour: hour & hourMask, minute, second, microsecond: (high * 256 + middle) * 256 + low }
 }
 
-/** The highest bit of a time's hour, or of a datetime's month. */
+/** The fold is the highest bit of the hour of a time, or of the month of a datetime. */
 function foldOf(byte = 0): 0 | 1 {
   return byte > 0x7f ? 1 : 0
 }

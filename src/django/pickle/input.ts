@@ -1,6 +1,6 @@
 import { UnpicklingError } from './errors.ts'
 
-/** The bytes of a pickle, read from front to back. Its methods throw an UnpicklingError where they end too early. */
+/** Reads the bytes of a pickle in order. Its methods throw an UnpicklingError at the end of the bytes. */
 export class Input {
   readonly #buffer: Buffer
   #position = 0
@@ -20,7 +20,7 @@ export class Input {
     return byte
   }
 
-  /** So many bytes as an unsigned little-endian number, up to 2^53. */
+  /** Reads `size` bytes as an unsigned little-endian number; exact up to 2^53. */
   unsigned(size: number): number {
     const number = this.take(size)
     return size === 8 ? Number(number.readBigUInt64LE()) : number.readUIntLE(0, size)
@@ -32,7 +32,7 @@ export class Input {
     return this.#buffer.subarray(this.#position - length, this.#position)
   }
 
-  /** Up to the next line feed, which is left out; latin-1. */
+  /** Reads up to the next line feed, which is not returned, as latin-1. */
   line(): string {
     const end = this.#buffer.indexOf(0x0a, this.#position)
     if (end === -1) throw this.#endsEarly()
@@ -42,6 +42,6 @@ export class Input {
   }
 
   #endsEarly(): UnpicklingError {
-    return new UnpicklingError('The pickle ends too early', this.#position)
+    return new UnpicklingError('The pickle is incomplete', this.#position)
   }
 }

@@ -14,9 +14,9 @@ import {
 import { bigintOf, isPrintable, longOf } from './scalars.ts'
 
 /**
- * A Python value in JavaScript. A dict whose keys are all strings is a plain object, any other a Map; a set is a Set,
- * bytes are a Uint8Array; what JavaScript has no counterpart of has a class of its own (`pickle/values.ts`,
- * `pickle/datetimes.ts`). Integers beyond ±(2^53 - 1) are bigint, other numbers (Python's floats too) number.
+ * A Python value in JavaScript. A dict whose keys are all strings is a plain object, any other dict a Map; a set is a Set;
+ * bytes are a Uint8Array. Types without a JavaScript counterpart have their own classes (`pickle/python-values.ts`,
+ * `pickle/datetimes.ts`). Integers beyond ±(2^53 - 1) are bigint; all other numbers, including floats, are number.
  */
 export type PickledValue =
   | null
@@ -32,10 +32,10 @@ export type PickledValue =
   | PythonUuid
   | Exclude<Extract<Node, object>, Node[] | TupleNode | DictNode | SetNode | UuidNode | HugeInt | PythonFloat>
 
-/** How deep a value may be nested to be pickled: Python up to 3.11 pickles some 490 levels again, 3.12 some 600. */
+/** Largest nesting that is pickled: Python up to 3.11 can pickle about 490 levels again, 3.12 about 600. */
 const MAX_PICKLED_NESTING = 400
 
-/** What a session hands out. */
+/** Converts a pickled value to JavaScript. */
 export function toJavaScript(node: Node): PickledValue {
   if (node === null || typeof node !== 'object') return node
   if (Array.isArray(node)) return node.map(toJavaScript)
@@ -47,14 +47,14 @@ export function toJavaScript(node: Node): PickledValue {
   }
   if (node instanceof PythonFloat) return node.value
   if (node instanceof HugeInt) return bigintOf(node.bytes)
-  if (node instanceof UuidNode) return node.uuid ?? null // `measure` has refused one that is not complete
+  if (node instanceof UuidNode) return node.uuid ?? null // never null here: `measure` rejects an incomplete UUID
   return node
 }
 
 /**
- * The inverse. A safe integer (but -0) is an int, any other number a float; of a plain object its own enumerable string
- * keys count, a property that is undefined is left out.
- * @throws {NotSerializable} for what is neither plain data nor one of the classes that `toJavaScript` gives.
+ * The inverse of `toJavaScript`. A safe integer (except -0) becomes an int, any other number a float. Of a plain object, the
+ * own enumerable string keys are used; undefined properties are omitted.
+ * @throws {NotSerializable} for a value that is neither plain data nor an instance of a class that `toJavaScript` returns.
  */
 export function fromJavaScript(value: unknown, parents: object[] = []): Node {
   switch (typeof value) {
@@ -76,17 +76,21 @@ export function fromJavaScript(value: unknown, parents: object[] = []): Node {
 function nodeOfObject(value: object, parents: object[]): Node {
   if (isLeaf(value)) return value
   if (value instanceof PythonUuid) {
-    if (!UUID.test(value.text)) throw new NotSerializable('A PythonUuid holds no UUID')
+    if (!UUID.test(value.text))
+      throw new NotSerializable('The text of a PythonUuid is not a UUID; write 8-4-4-4-12 hexadecimal digits')
     return new UuidNode(value)
   }
   if (value instanceof PythonDecimal) {
-    if (!isDecimal(value.text)) throw new NotSerializable('A PythonDecimal holds no number')
+    if (!isDecimal(value.text))
+      throw new NotSerializable(
+        'The text of a PythonDecimal is not a number; write it as str(Decimal) does, e.g. 1.50',
+      )
     return value
   }
   if (parents.includes(value)) throw new NotSerializable('Circular reference detected; store a tree')
   if (parents.length >= MAX_PICKLED_NESTING) {
     throw new NotSerializable(
-      `Nesting of more than ${MAX_PICKLED_NESTING} levels makes the session unwritable to Django; store a flatter value`,
+      `Nesting of more than ${MAX_PICKLED_NESTING} levels makes the session impossible to write for Django; store a flatter value`,
     )
   }
   parents.push(value)
@@ -99,7 +103,9 @@ function nodeOfContainer(value: object, parents: object[]): Node {
   const each = (items: Iterable<unknown>) => Array.from(items, (item) => fromJavaScript(item, parents))
   const hashable = (node: Node): Node => {
     if (isHashable(node)) return node
-    throw new NotSerializable('A key of a dict, or a member of a set, is no value that Python can hash')
+    throw new NotSerializable(
+      'Python cannot hash a key of this Map or a member of this Set; use strings, numbers or tuples',
+    )
   }
   if (Array.isArray(value)) return each(value)
   if (value instanceof PythonTuple) {

@@ -5,28 +5,28 @@ import { Global } from './globals.ts'
 import { DictNode, HugeInt, type Node, SetNode, TupleNode, UuidNode } from './nodes.ts'
 import { PythonDecimal, PythonFloat, PythonStr, SafeString } from './python-values.ts'
 
-/** How much a reader may be asked to build. */
+/** Limits on the work of reading a pickle. */
 export interface PickleLimits {
-  /** Bytes: of the pickle, and of what it holds once everything that it repeats is written out. */
+  /** Bytes: of the pickle, and of its content after every shared part is written out. */
   readonly maxBytes: number
-  /** How many containers may be open inside the outermost one. */
+  /** Nesting: containers inside the outermost one. */
   readonly maxNesting: number
-  /** Lists, dicts and the like; what the pickle remembers to repeat it may be four times as many. */
+  /** Number of containers (lists, dicts, …); the memo for shared parts may have four times as many entries. */
   readonly maxObjects: number
 }
 
 /**
- * 16 MiB, a quarter of a million objects, and deeper than any Python up to 3.12 can pickle (600 levels; 3.13 gets to 3000). Python
- * itself knows no limit.
+ * The defaults: 16 MiB, 262,144 objects, and deeper than any Python up to 3.12 can pickle (600 levels; 3.13 about 3000).
+ * Python itself has no limits.
  */
 export const PICKLE_LIMITS: PickleLimits = { maxBytes: 16 * 1024 ** 2, maxNesting: 1000, maxObjects: 2 ** 18 }
 
 /**
- * Looks at everything once, however often it is shared, before anything is written out; gives for each part whether
- * JSON holds it exactly.
- * @throws {UnpicklingError} for what contains itself, or is nested too deeply.
- * @throws {PayloadTooLarge} when it would be larger than `maxBytes`, written out.
- * @throws {PickleRefused} for a class or function that stands for a value.
+ * Checks a value before it is written out. Visits each part once, however often it is shared. Returns a function that tells
+ * whether JSON can represent a part exactly.
+ * @throws {UnpicklingError} if a part contains itself, or is nested too deeply.
+ * @throws {PayloadTooLarge} if the value, written out, would be larger than `maxBytes`.
+ * @throws {PickleRefused} for a class or function used as a value.
  */
 export function measure(root: Node, { maxBytes, maxNesting }: PickleLimits): (node: Node) => boolean {
   const measures = new Map<object, Measure | null>()
@@ -36,11 +36,11 @@ export function measure(root: Node, { maxBytes, maxNesting }: PickleLimits): (no
     if (!isContainer(node)) {
       const found = measureLeaf(node)
       work += found.weight
-      if (work > maxBytes) throw tooLarge() // each is a part of what is written out
+      if (work > maxBytes) throw tooLarge() // each part is written out at least once
       return found
     }
     const known = measures.get(node)
-    if (known === null) throw new UnpicklingError('The pickle holds something that contains itself')
+    if (known === null) throw new UnpicklingError('The pickle contains an object that contains itself')
     if (known !== undefined) return known
     if (level > maxNesting) throw tooDeep()
     measures.set(node, null)
@@ -61,7 +61,7 @@ export function measure(root: Node, { maxBytes, maxNesting }: PickleLimits): (no
 
   function tooLarge(): PayloadTooLarge {
     return new PayloadTooLarge(
-      `The pickle holds more than ${maxBytes} bytes, once what it repeats is written out`,
+      `The pickle has more than ${maxBytes} bytes after its shared parts are written out`,
     )
   }
   function tooDeep(): UnpicklingError {
@@ -74,9 +74,9 @@ export function measure(root: Node, { maxBytes, maxNesting }: PickleLimits): (no
 
 interface Measure {
   readonly isJson: boolean
-  /** Bytes of a pickle that shares nothing but names: lists that share lists grow beyond all measure. */
+  /** Size in bytes of a pickle without shared parts: nested sharing makes it grow exponentially. */
   readonly weight: number
-  /** How many containers are open in its deepest place. */
+  /** Nesting of containers. */
   readonly depth: number
 }
 
@@ -100,7 +100,7 @@ function* membersOf(dict: DictNode): Generator<Node> {
 function measureLeaf(node: Exclude<Node, Container> | Global): Measure {
   if (typeof node === 'string') return leaf(node.length + 2)
   if (typeof node === 'number') return leaf(Math.abs(node) < 256 ? 2 : 5)
-  if (typeof node === 'bigint') return leaf(node.toString(16).length / 2) // of 4300 digits at most
+  if (typeof node === 'bigint') return leaf(node.toString(16).length / 2) // at most 4300 digits
   if (typeof node !== 'object' || node === null) return leaf(1)
   if (node instanceof Global) throw new PickleRefused(node.name)
   if (node instanceof PythonFloat) return leaf(9)
@@ -108,8 +108,7 @@ function measureLeaf(node: Exclude<Node, Container> | Global): Measure {
   if (node instanceof PythonStr) return leaf(node.utf8.length + 2, false)
   if (node instanceof HugeInt) return leaf(node.bytes.length + 5, false)
   if (node instanceof PythonDecimal || node instanceof SafeString) return leaf(node.text.length + 6, false)
-  if (node instanceof UuidNode && node.uuid === null)
-    throw new PickleRefused('a uuid.UUID without its number')
+  if (node instanceof UuidNode && node.uuid === null) throw new PickleRefused('a uuid.UUID without a value')
   if (node instanceof PythonTimezone) return leaf(zoneWeight(node), false)
   const zone = 'timezone' in node && node.timezone !== null ? zoneWeight(node.timezone) : 0
   return leaf(16 + zone, false)

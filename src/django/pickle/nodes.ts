@@ -1,9 +1,9 @@
-/** What a pickle holds, before it becomes text or JavaScript: plain data whose every kind is told apart. */
+/** The content of a pickle before it becomes text or JavaScript: plain data, with every Python type kept distinct. */
 import type { PythonDate, PythonDatetime, PythonTime, PythonTimedelta, PythonTimezone } from './datetimes.ts'
 import type { PythonDecimal, PythonFloat, PythonStr, PythonUuid, SafeString } from './python-values.ts'
 import { PythonByteArray } from './python-values.ts'
 
-/** `number` and `bigint` are Python's int, an array is a list, a Uint8Array bytes. */
+/** A Python value. `number` and `bigint` are int, an array is a list, a Uint8Array is bytes. */
 export type Node =
   | null
   | boolean
@@ -32,16 +32,16 @@ type Leaf =
   | PythonTimezone
 
 /**
- * A dict, in the order in which its keys came. Equal keys that are strings are one, as in Python; those of other kinds
- * are not compared: a dict that Python pickled has no two equal ones.
+ * A dict, in insertion order. Equal string keys are one key, as in Python. Keys of other types are not compared, because a
+ * dict that Python pickled never has equal ones.
  */
 export class DictNode {
   readonly entries: [Node, Node][] = []
   hasStringKeysOnly: boolean = true
-  // Made when it is worth it: a pickle may hold a million small dicts.
-  #places: Map<string, [Node, Node]> | null = null
+  // Created only for larger dicts, because a pickle may contain a million small ones.
+  #entryOfKey: Map<string, [Node, Node]> | null = null
 
-  /** An equal key keeps its place. */
+  /** Sets a value; an existing key keeps its position. */
   set(key: Node, value: Node): void {
     const known = typeof key === 'string' ? this.#find(key) : undefined
     if (known !== undefined) {
@@ -50,7 +50,7 @@ export class DictNode {
     }
     const entry: [Node, Node] = [key, value]
     this.entries.push(entry)
-    if (typeof key === 'string') this.#places?.set(key, entry)
+    if (typeof key === 'string') this.#entryOfKey?.set(key, entry)
     else this.hasStringKeysOnly = false
   }
 
@@ -59,20 +59,22 @@ export class DictNode {
   }
 
   #find(key: string): [Node, Node] | undefined {
-    if (this.#places === null) {
-      if (this.entries.length < SMALL) return this.entries.find(([known]) => known === key)
-      this.#places = new Map()
-      for (const entry of this.entries) if (typeof entry[0] === 'string') this.#places.set(entry[0], entry)
+    if (this.#entryOfKey === null) {
+      if (this.entries.length < MAX_LINEAR_SEARCH) return this.entries.find(([known]) => known === key)
+      this.#entryOfKey = new Map()
+      for (const entry of this.entries)
+        if (typeof entry[0] === 'string') this.#entryOfKey.set(entry[0], entry)
     }
-    return this.#places.get(key)
+    return this.#entryOfKey.get(key)
   }
 }
 
-const SMALL = 8
+const MAX_LINEAR_SEARCH = 8
 
+/** A tuple. */
 export class TupleNode {
   readonly items: readonly Node[]
-  /** Whether it can be a key, as all that it holds can. */
+  /** Whether it can be a key, because all its items can. */
   readonly isHashable: boolean
 
   constructor(items: readonly Node[], isHashable: boolean) {
@@ -81,6 +83,7 @@ export class TupleNode {
   }
 }
 
+/** A set or frozenset. */
 export class SetNode {
   readonly items: Node[]
   readonly isFrozen: boolean
@@ -91,7 +94,7 @@ export class SetNode {
   }
 }
 
-/** An int of more than 4300 digits, as LONG4 holds it: Python itself does not print it, and JSON cannot hold it. */
+/** An int with more than 4300 digits, as the bytes of LONG4: Python does not print it, so JSON cannot represent it. */
 export class HugeInt {
   readonly bytes: Uint8Array
 
@@ -100,7 +103,7 @@ export class HugeInt {
   }
 }
 
-/** A UUID; Python makes it empty, and sets what it holds afterwards. */
+/** A UUID. Null until BUILD sets its value: Python creates the object empty. */
 export class UuidNode {
   uuid: PythonUuid | null
 
@@ -109,7 +112,7 @@ export class UuidNode {
   }
 }
 
-/** Whether Python can hash it, so that it can be a key of a dict or in a set. */
+/** Whether Python can hash a value, so that it can be a key of a dict or a member of a set. */
 export function isHashable(node: object | Node): boolean {
   if (node instanceof TupleNode) return node.isHashable
   if (node instanceof SetNode) return node.isFrozen

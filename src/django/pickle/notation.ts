@@ -1,6 +1,7 @@
 /**
- * How a pickled value lives in SessionData: as JSON text where JSON holds it exactly, else as a mark that no JSON text
- * begins with, the name of its kind and base64url of a pickle of it. A key that is no str stands so, too.
+ * The notation of pickled values in SessionData. A value that JSON can represent exactly is JSON text. Any other is `MARK`,
+ * with which no JSON text begins, the name of its type, and the base64url of its pickle. A key that is not a str is written
+ * in the same way.
  */
 import { build, INTEGER, MARK, NotSerializable, parseScalar, pythonFloat, quote } from '../json.ts'
 import { PythonDate, PythonDatetime, PythonTime, PythonTimedelta, PythonTimezone } from './datetimes.ts'
@@ -11,23 +12,23 @@ import { PythonByteArray, PythonDecimal, PythonFloat, PythonStr, SafeString } fr
 import { readPickle } from './reader.ts'
 import { writePickle } from './writer.ts'
 
-/** The text of a value that `measure` has looked at, and found JSON to hold exactly or not. */
+/** Returns the text of a value. `isJson`, from `measure`: whether JSON can represent it exactly. */
 export function textOf(node: Node, isJson: boolean): string {
   return isJson ? jsonOf(node) : `${MARK}${kindOf(node)}:${writePickle(node).toString('base64url')}`
 }
 
-/** The inverse. @throws {NotSerializable} for a text that is none of ours. */
+/** The inverse of `textOf`. @throws {NotSerializable} for a text that `textOf` did not write. */
 export function nodeOf(text: string, limits: PickleLimits = PICKLE_LIMITS): Node {
   return text.startsWith(MARK) ? unmarked(text, limits) : fromJson(text)
 }
 
-/** The text of a dict's key: a str is its own, unless it begins with the mark. */
+/** Returns the text of a dict's key. A str is unchanged, unless it begins with `MARK`. */
 export function keyTextOf(key: Node): string {
   if (typeof key !== 'string') return textOf(key, false)
   return key.startsWith(MARK) ? `${MARK}:${key.slice(MARK.length)}` : key
 }
 
-/** The inverse. @throws {NotSerializable} for a text that is none of ours. */
+/** The inverse of `keyTextOf`. @throws {NotSerializable} for a text that `keyTextOf` did not write. */
 export function keyOf(text: string, limits: PickleLimits = PICKLE_LIMITS): Node {
   if (!text.startsWith(MARK)) return text
   return text.startsWith(`${MARK}:`) ? MARK + text.slice(MARK.length + 1) : unmarked(text, limits)
@@ -40,9 +41,12 @@ function unmarked(text: string, limits: PickleLimits): Node {
     return node
   } catch (error) {
     if (!(error instanceof PickleRefused || error instanceof UnpicklingError)) throw error
-    throw new NotSerializable('A key or value begins like one that was pickled, but is none', {
-      cause: error,
-    })
+    throw new NotSerializable(
+      'A key or value begins with the prefix of pickled values, but is not one; store another text',
+      {
+        cause: error,
+      },
+    )
   }
 }
 
@@ -69,7 +73,7 @@ function jsonOf(node: Node): string {
   return `{${node.entries.map(([key, value]) => `${quote(String(key))}:${jsonOf(value)}`).join(',')}}`
 }
 
-/** Python's name of its type, as far as a reader of an error needs it. */
+/** The name of the Python type, for error messages. */
 function kindOf(node: Node): string {
   if (node === null) return 'None'
   if (typeof node === 'boolean') return 'bool'
@@ -87,7 +91,7 @@ function kindOf(node: Node): string {
 
 const OTHER_KINDS = [
   [PythonFloat, 'float'],
-  [PythonDatetime, 'datetime'], // before date, of which it is one
+  [PythonDatetime, 'datetime'], // before date, its base class
   [PythonDate, 'date'],
   [PythonTime, 'time'],
   [PythonTimedelta, 'timedelta'],

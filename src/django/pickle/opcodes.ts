@@ -1,4 +1,4 @@
-/** The opcodes of pickle protocols 0 to 5 that stand for data. Source: CPython's Lib/pickle.py. */
+/** The supported opcodes of pickle protocols 0 to 5: those for plain data. Source: CPython's Lib/pickle.py. */
 export const OP = {
   MARK: 0x28,
   STOP: 0x2e,
@@ -64,7 +64,7 @@ export const OP = {
   BYTEARRAY8: 0x96,
 } as const
 
-/** The opcodes that stand for something else, and what that is. */
+/** The opcodes that are refused, and what they load. */
 export const REFUSED_OPCODES: ReadonlyMap<number, string> = new Map([
   [0x50, 'a persistent id'],
   [0x51, 'a persistent id'],
@@ -74,6 +74,6 @@ export const REFUSED_OPCODES: ReadonlyMap<number, string> = new Map([
   [0x83, 'an extension of copyreg (EXT2)'],
   [0x84, 'an extension of copyreg (EXT4)'],
   [0x92, 'an instance of a class (NEWOBJ_EX)'],
-  [0x97, 'a buffer from outside (NEXT_BUFFER)'],
-  [0x98, 'a buffer from outside (READONLY_BUFFER)'],
+  [0x97, 'an out-of-band buffer (NEXT_BUFFER)'],
+  [0x98, 'an out-of-band buffer (READONLY_BUFFER)'],
 ])

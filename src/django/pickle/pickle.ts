@@ -1,4 +1,4 @@
-/** Session data as Python pickles it: what Django's PickleSerializer and its caches store. */
+/** Session data as a Python pickle, the format of Django's PickleSerializer and of its caches. */
 import { NotAnObject, NotSerializable, type SessionData } from '../json.ts'
 import { PayloadTooLarge } from '../signing.ts'
 import { UnpicklingError } from './errors.ts'
@@ -9,13 +9,13 @@ import { readPickle } from './reader.ts'
 import { writePickle } from './writer.ts'
 
 /**
- * The dict that a pickle of any protocol holds. Whatever JSON holds exactly is JSON text; any other value, or key that
- * is no str, has a text that no JSON begins with (`pickle/notation.ts`), and is written back as it was. Only plain data
- * is read, nothing is imported or called, and the work is bounded.
- * Bytes that anybody but the site could have written must be verified before.
- * @throws {PickleRefused} for anything but plain data, with the name of the class or function.
- * @throws {UnpicklingError} for what Python would not load, contains itself, or is nested too deeply.
- * @throws {NotAnObject} when it is no dict.
+ * Reads the dict in a pickle of any protocol. A value that JSON can represent exactly becomes JSON text. Any other value,
+ * or key that is not a str, becomes text in the notation of `pickle/notation.ts`, and is written back unchanged. Only plain
+ * data is read, nothing is imported or called, and the work is bounded.
+ * The caller must first verify the signature of bytes that others than the site could have written.
+ * @throws {PickleRefused} for anything other than plain data; the message names the class or function.
+ * @throws {UnpicklingError} if Python would not load it, or it contains itself, or is nested too deeply.
+ * @throws {NotAnObject} if it is not a dict.
  * @throws {PayloadTooLarge}
  */
 export function parsePickledObject(bytes: Uint8Array, limits: Partial<PickleLimits> = {}): SessionData {
@@ -23,16 +23,17 @@ export function parsePickledObject(bytes: Uint8Array, limits: Partial<PickleLimi
   const root = readPickle(bytes, bounds)
   const isJson = measure(root, bounds)
   if (!(root instanceof DictNode))
-    throw new NotAnObject('Session data is a dict; this is another pickled value')
+    throw new NotAnObject('Session data must be a dict; this is another pickled value')
   const data = new Map<string, string>()
   for (const [key, value] of root.entries) data.set(keyTextOf(key), textOf(value, isJson(value)))
   return data
 }
 
 /**
- * A pickle that Python loads to an equal dict. The inverse of `parsePickledObject`; JSON's data is welcome, too.
- * @throws {NotSerializable} for a text that is neither JSON nor ours, or nested deeper than `parsePickledObject` reads.
- * @throws {PayloadTooLarge} when `parsePickledObject` would refuse it for its size.
+ * Returns a pickle that Python loads to an equal dict. The inverse of `parsePickledObject`; also accepts the result of
+ * `parseObject`.
+ * @throws {NotSerializable} for a text that is neither JSON nor in our notation, or nested too deeply to be read again.
+ * @throws {PayloadTooLarge} if `parsePickledObject` would reject it for its size.
  */
 export function pickleObject(data: SessionData, limits: Partial<PickleLimits> = {}): Buffer {
   const bounds = { ...PICKLE_LIMITS, ...limits }
@@ -49,8 +50,11 @@ function checkSize(root: DictNode, limits: PickleLimits): void {
     measure(root, limits)
   } catch (error) {
     if (!(error instanceof UnpicklingError)) throw error
-    throw new NotSerializable(`The session is nested more than ${limits.maxNesting} levels deep`, {
-      cause: error,
-    })
+    throw new NotSerializable(
+      `The session is nested more than ${limits.maxNesting} levels deep; store a flatter value`,
+      {
+        cause: error,
+      },
+    )
   }
 }

@@ -1,6 +1,6 @@
-/** Python's values that JavaScript has no counterpart of, as a session hands them out and takes them back. */
+/** Classes for the Python types that have no JavaScript counterpart, as values of a session. */
 
-/** A float even where its number is whole: `new PythonFloat(1)` is stored as Python's `1.0`. */
+/** A float, even if the number is an integer: `new PythonFloat(1)` is stored as `1.0`. */
 export class PythonFloat {
   readonly value: number
 
@@ -36,7 +36,7 @@ export class PythonFrozenSet<T = unknown> extends Set<T> {}
 /** Python's bytearray; a Uint8Array is Python's bytes. */
 export class PythonByteArray extends Uint8Array {}
 
-/** Python's Decimal: its digits as `str` prints them, e.g. `1.50`, `1E+2`, `NaN`. */
+/** Python's Decimal; `text` is the output of `str`, e.g. `1.50`, `1E+2`, `NaN`. */
 export class PythonDecimal {
   readonly text: string
 
@@ -49,7 +49,7 @@ export class PythonDecimal {
   }
 }
 
-/** Whether Python's Decimal reads this text. Source: CPython's Lib/_pydecimal.py, _parser, as `str` prints it. */
+/** Whether Python's Decimal accepts this text in the form that `str` prints. Source: CPython's Lib/_pydecimal.py, _parser. */
 export function isDecimal(text: string): boolean {
   return DECIMAL.test(text)
 }
@@ -59,7 +59,7 @@ const DECIMAL = /^[-+]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:E[-+]?\d+)?|Inf(?:inity)?|s?
 /** Python's UUID, in lower case with its hyphens. */
 export class PythonUuid {
   readonly text: string
-  /** What `is_safe` holds if it is known (0, -1), as for one of `uuid.uuid1()`. */
+  /** The value of `is_safe` if it is known (0, -1), as for `uuid.uuid1()`; otherwise null. */
   readonly isSafe: number | null
 
   constructor(text: string, isSafe: number | null = null) {
@@ -72,7 +72,7 @@ export class PythonUuid {
   }
 }
 
-/** Text that Django does not escape in HTML: `mark_safe`'s result, called SafeText before Django 3. */
+/** Text that Django does not escape in HTML: the result of `mark_safe`; its class was named SafeText before Django 3. */
 export class SafeString {
   readonly text: string
   readonly className: 'SafeString' | 'SafeText'
@@ -87,9 +87,9 @@ export class SafeString {
   }
 }
 
-/** A str that no JavaScript string can hold: the two halves of a surrogate pair, which JavaScript would join. */
+/** A str that no JavaScript string can represent: two adjacent surrogates, which JavaScript would join to one character. */
 export class PythonStr {
-  /** UTF-8 as Python's `surrogatepass` writes it. */
+  /** UTF-8 as encoded with Python's error handler `surrogatepass`. */
   readonly utf8: Uint8Array
 
   constructor(utf8: Uint8Array) {

@@ -1,6 +1,6 @@
 import { PayloadTooLarge } from '../signing.ts'
 import { PickleRefused, UnpicklingError } from './errors.ts'
-import { type Argument, completeUuid, Global, globalNamed, refused, tupleOf } from './globals.ts'
+import { type Argument, completeUuid, Global, globalNamed, tupleOf, unexpectedArguments } from './globals.ts'
 import { Input } from './input.ts'
 import type { PickleLimits } from './measure.ts'
 import { DictNode, isHashable, type Node, SetNode, TupleNode, UuidNode } from './nodes.ts'
@@ -17,9 +17,9 @@ import {
 import { decodeUtf8 } from './utf8.ts'
 
 /**
- * What a pickle of protocol 0 to 5 holds, as plain data. Nothing is imported or called: a class or function is a name
- * in a table, and any other is refused. What follows the end of the pickle is ignored, as in `pickle.loads`.
- * The work grows with the number of bytes; what it builds may share parts, and contain itself: see `measure`.
+ * Reads a pickle of protocol 0 to 5 as plain data. Nothing is imported or called: classes and functions are looked up in a
+ * table, and any other is refused. Bytes after the end of the pickle are ignored, as in `pickle.loads`.
+ * The work is linear in the number of bytes. The result may share parts, and even contain itself: see `measure`.
  * Source: CPython's Lib/pickle.py, _Unpickler.
  * @throws {PickleRefused} {UnpicklingError} {PayloadTooLarge}
  */
@@ -27,7 +27,7 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
   if (bytes.length > maxBytes) throw new PayloadTooLarge(`The pickle is larger than ${maxBytes} bytes`)
   const input = new Input(bytes)
   const memo: Argument[] = []
-  let remembered = 0
+  let memoSize = 0
   const outer: Argument[][] = []
   let stack: Argument[] = []
   let objects = 0
@@ -54,30 +54,30 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
     if (value === undefined) throw new UnpicklingError('The stack is empty', input.position)
     return value
   }
-  /** What was pushed since the last mark. */
+  /** Returns the items pushed since the last mark. */
   function popMark(): Node[] {
     const items = stack
     const below = outer.pop()
     if (below === undefined) throw new UnpicklingError('There is no mark', input.position)
     stack = below
-    return items as Node[] // a Global among them is found by `measure`, or is an argument
+    return items as Node[] // `measure` finds a Global among them that is not an argument
   }
   function memoize(index: number): void {
     if (!(index >= 0 && index < maxObjects * 4))
-      throw new PayloadTooLarge(`The pickle remembers more than ${maxObjects * 4} objects`)
-    // Without gaps an array needs no hashes.
+      throw new PayloadTooLarge(`The pickle has more than ${maxObjects * 4} memo entries`)
+    // Gaps are filled, because V8 stores a sparse array as a hash table.
     while (memo.length < index) memo.push(NOTHING)
-    if (index === memo.length || memo[index] === NOTHING) remembered += 1
+    if (index === memo.length || memo[index] === NOTHING) memoSize += 1
     memo[index] = top()
   }
   function recall(index: number): void {
     const value = memo[index]
     if (value === undefined || value === NOTHING)
-      throw new UnpicklingError('Nothing is remembered under this number', input.position)
+      throw new UnpicklingError('The memo has no entry with this number', input.position)
     stack.push(value)
   }
-  /** Some calls copy what they are given, and the same may be given again and again. */
-  function spend(args: readonly Argument[]): void {
+  /** Limits the copies: some calls copy their arguments, and one argument may be passed many times. */
+  function countCopied(args: readonly Argument[]): void {
     for (const arg of args) {
       if (typeof arg === 'string' || Array.isArray(arg) || arg instanceof Uint8Array) copied += arg.length
     }
@@ -90,13 +90,13 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
   function extend(items: readonly Node[]): void {
     const list = top()
     if (!Array.isArray(list))
-      throw new UnpicklingError('Something is appended to what is no list', input.position)
+      throw new UnpicklingError('APPEND to an object that is not a list', input.position)
     for (const item of items) list.push(item)
   }
   function setItems(items: readonly Node[]): void {
     const dict = top()
     if (!(dict instanceof DictNode))
-      throw new UnpicklingError('A key is set in what is no dict', input.position)
+      throw new UnpicklingError('SETITEM in an object that is not a dict', input.position)
     if (items.length % 2 === 1) throw new UnpicklingError('A key has no value', input.position)
     for (let at = 0; at < items.length; at += 2) {
       dict.set(hashable(items[at] as Node), items[at + 1] as Node)
@@ -105,7 +105,7 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
   function addItems(items: readonly Node[]): void {
     const set = top()
     if (!(set instanceof SetNode) || set.isFrozen)
-      throw new UnpicklingError('Something is added to what is no set', input.position)
+      throw new UnpicklingError('ADDITEMS to an object that is not a set', input.position)
     for (const item of items) set.items.push(hashable(item))
   }
   function hashable(key: Node): Node {
@@ -115,11 +115,13 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
   function apply(verb: 'call' | 'make'): void {
     const args = pop()
     const callee = pop()
-    if (!(callee instanceof Global)) throw new PickleRefused('a call of what is no class')
-    if (!(args instanceof TupleNode)) throw new UnpicklingError('Arguments are no tuple', input.position)
-    spend(args.items)
+    if (!(callee instanceof Global))
+      throw new PickleRefused('a call of an object that is not a class or function')
+    if (!(args instanceof TupleNode))
+      throw new UnpicklingError('The arguments are not a tuple', input.position)
+    countCopied(args.items)
     const made = callee[verb]?.(args.items) ?? null
-    if (made === null) throw refused(callee.name)
+    if (made === null) throw unexpectedArguments(callee.name)
     pushObject(made)
   }
   function build(): void {
@@ -142,7 +144,7 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
     const name = pop()
     const module = pop()
     if (typeof name !== 'string' || typeof module !== 'string')
-      throw new UnpicklingError('A name is no str', input.position)
+      throw new UnpicklingError('The name of a class is not a str', input.position)
     push(globalNamed(module, name))
   }
   function utf8(length: number): void {
@@ -161,7 +163,7 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
         break
       case OP.FRAME:
         if (input.unsigned(8) > bytes.length - input.position)
-          throw new UnpicklingError('The pickle ends too early', at)
+          throw new UnpicklingError('The pickle is incomplete', at)
         break
       case OP.STOP: {
         const value = pop()
@@ -174,7 +176,7 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
         stack = []
         break
       case OP.POP:
-        // As Python: with nothing above the mark, the mark goes.
+        // As in Python: if there is no item above the mark, POP removes the mark.
         if (stack.length > 0) stack.pop()
         else popMark()
         break
@@ -185,7 +187,7 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
         push(top())
         break
       case OP.MEMOIZE:
-        memoize(remembered)
+        memoize(memoSize)
         break
       case OP.PUT:
         memoize(Number(parseInteger(input.line())))
@@ -233,7 +235,7 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
         push(parseLong(input.take(input.byte())))
         break
       case OP.LONG4:
-        // Its size is signed, and Python refuses a negative one.
+        // In Python the size is signed, and a negative one is an error; here it is too large, which is an error, too.
         push(parseLong(input.take(input.unsigned(4))))
         break
       case OP.FLOAT:
@@ -343,10 +345,10 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
       default:
         throw REFUSED_OPCODES.has(opcode)
           ? new PickleRefused(REFUSED_OPCODES.get(opcode) ?? '')
-          : new UnpicklingError('There is no such opcode', at)
+          : new UnpicklingError('Unknown opcode', at)
     }
   }
 }
 
-/** Stands in the gaps of the memo. */
+/** Fills gaps of the memo. */
 const NOTHING = new Global('nothing', null)

@@ -1,13 +1,14 @@
-/** UTF-8 as Python's pickle writes it, with the error handler `surrogatepass`: half a pair is three bytes. */
+/** UTF-8 as in Python's pickles, with the error handler `surrogatepass`: a lone surrogate is three bytes. */
 import { UnpicklingError } from './errors.ts'
 import { PythonStr } from './python-values.ts'
 
-/** @throws {UnpicklingError} when Python would not decode it. */
+/** Decodes a str. @throws {UnpicklingError} if Python would not decode it. */
 export function decodeUtf8(bytes: Buffer): string | PythonStr {
   const text = bytes.toString('utf8')
   return text.includes('\ufffd') ? decodeStrictly(bytes) : text
 }
 
+/** Encodes a string; lone surrogates become three bytes each. */
 export function encodeUtf8(text: string): Buffer {
   if (text.isWellFormed()) return Buffer.from(text, 'utf8')
   const bytes = Buffer.alloc(text.length * 3)
@@ -32,7 +33,7 @@ function writeThree(bytes: Buffer, unit: number, at: number): number {
   return at + 3
 }
 
-/** The lowest code point that needs so many continuation bytes. */
+/** The lowest code point for each number of continuation bytes. */
 const LOWEST = [0, 0x80, 0x800, 0x10000]
 
 function decodeStrictly(bytes: Buffer): string | PythonStr {
@@ -42,14 +43,14 @@ function decodeStrictly(bytes: Buffer): string | PythonStr {
   while (at < bytes.length) {
     const lead = bytes[at] ?? 0
     const more = lead < 0x80 ? 0 : lead < 0xc0 ? -1 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : lead < 0xf8 ? 3 : -1
-    if (more < 0) throw noUtf8()
+    if (more < 0) throw invalidUtf8()
     let codePoint = more === 0 ? lead : lead & (0x3f >> more)
     for (let next = 1; next <= more; next += 1) {
       const byte = bytes[at + next] ?? 0
-      if ((byte & 0xc0) !== 0x80) throw noUtf8()
+      if ((byte & 0xc0) !== 0x80) throw invalidUtf8()
       codePoint = (codePoint << 6) | (byte & 0x3f)
     }
-    if (codePoint < (LOWEST[more] ?? 0) || codePoint > 0x10ffff) throw noUtf8()
+    if (codePoint < (LOWEST[more] ?? 0) || codePoint > 0x10ffff) throw invalidUtf8()
     at += more + 1
     if (codePoint < 0x10000) {
       units[length] = codePoint
@@ -61,10 +62,10 @@ function decodeStrictly(bytes: Buffer): string | PythonStr {
     }
   }
   const text = Buffer.from(units.buffer, 0, length * 2).toString('utf16le')
-  // JavaScript makes one character of two halves, which Python keeps apart.
+  // JavaScript joins two adjacent surrogates to one character; Python does not.
   return encodeUtf8(text).equals(bytes) ? text : new PythonStr(new Uint8Array(bytes))
 }
 
-function noUtf8(): UnpicklingError {
-  return new UnpicklingError('A str is no UTF-8')
+function invalidUtf8(): UnpicklingError {
+  return new UnpicklingError('A str is not UTF-8')
 }

@@ -17,10 +17,10 @@ import { longOf } from './scalars.ts'
 import { encodeUtf8 } from './utf8.ts'
 
 /**
- * A pickle of protocol 4 that Python loads to an equal value. Django itself writes its Python's highest protocol: 4 up
- * to Python 3.7, 5 since. Every Python that runs Django 2.2 or later reads 4; Django 2.2 may run on one that cannot
- * read 5. Source: CPython's Lib/pickle.py, _Pickler.
- * @throws {NotSerializable} for dates and the like that Python has not.
+ * Writes a pickle of protocol 4, which Python loads to an equal value. Django itself writes the highest protocol of its
+ * Python: 4 up to Python 3.7, 5 since. Every Python that runs Django 2.2 or later reads 4; Django 2.2 may run on a Python
+ * that cannot read 5. Source: CPython's Lib/pickle.py, _Pickler.
+ * @throws {NotSerializable} for dates, times and durations that are invalid in Python.
  */
 export function writePickle(root: Node): Buffer {
   const output = createOutput()
@@ -142,7 +142,7 @@ export function writePickle(root: Node): Buffer {
     else if (node instanceof PythonDate) moment('date', dateState(node))
     else if (node instanceof PythonTime) moment('time', timeState(node), node.timezone)
     else if (node instanceof PythonTimedelta) {
-      if (!isTimedelta(node)) throw new NotSerializable('Python has no such timedelta')
+      if (!isTimedelta(node)) throw new NotSerializable('A PythonTimedelta is outside the range of Python')
       call('datetime', 'timedelta', [node.days, node.seconds, node.microseconds])
     } else timezone(node)
   }
@@ -194,20 +194,23 @@ function timeState(time: PythonTime): Uint8Array {
 }
 
 function dateState(date: PythonDate): Uint8Array {
-  if (!isDate(date)) throw new NotSerializable('Python has no such date')
+  if (!isDate(date))
+    throw new NotSerializable(
+      'A PythonDate or PythonDatetime is not a valid date in Python (years 1 to 9999)',
+    )
   return Uint8Array.of(date.year >> 8, date.year & 0xff, date.month, date.day)
 }
 
 function clockState(clock: Required<ClockParts>): number[] {
-  if (!isClock(clock)) throw new NotSerializable('Python has no such time of day')
+  if (!isClock(clock)) throw new NotSerializable('A PythonTime or PythonDatetime is not a valid time of day')
   const { hour, minute, second, microsecond } = clock
   return [hour, minute, second, microsecond >> 16, (microsecond >> 8) & 0xff, microsecond & 0xff]
 }
 
-/** Bytes that grow at their end. */
+/** A buffer that grows as bytes are appended. */
 interface Output {
   bytes(...bytes: readonly number[]): void
-  /** An opcode and a little-endian number of so many bytes. */
+  /** Appends an opcode and a little-endian number of `size` bytes. */
   sized(opcode: number, size: number, number: number): void
   float(number: number): void
   raw(bytes: Uint8Array): void

@@ -417,7 +417,7 @@ test('every problem is reported at once', (t) => {
       'DATABASE_URL: its scheme oracle:// is not supported; use one of mysql, mysql2, mysqlgis, mysql-connector, postgres, postgresql, pgsql, psql, postgis, timescale, timescalegis, sqlite, spatialite',
       'DJANGO_SECRET_KEY is empty; set it to the SECRET_KEY of the Django project',
       'TIME_ZONE is empty, and USE_TZ is False; set it to the TIME_ZONE of the Django project',
-      'DJANGO_VERSION: Django 1.11 is older than 2.2, the oldest supported here',
+      'DJANGO_VERSION: Django 1.11 is not supported; the oldest supported version is 2.2',
       'SESSION_SERIALIZER: "myapp.Serializer" is unknown; set SESSION_SERIALIZER to django.contrib.sessions.serializers.JSONSerializer or django.contrib.sessions.serializers.PickleSerializer, here and in Django',
       'SESSION_COOKIE_AGE is "2 weeks"; set it to an integer from 1 to 3155760000',
       'SESSION_COOKIE_SECURE is "perhaps"; set it to True or False',
@@ -501,7 +501,7 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
     /^DATABASE_TIME_ZONE "\+09:00" is no time zone; set it to TIME_ZONE in the project's DATABASES/,
   ],
   'a time zone without USE_TZ': [{ TIME_ZONE: 'Asia/Seoul' }, /^USE_TZ is empty/],
-  'what is no version': [{ DJANGO_VERSION: 'latest' }, /is no Django version/],
+  'what is no version': [{ DJANGO_VERSION: 'latest' }, /is not a Django version/],
   'an empty ALLOWED_HOSTS in production': [
     { NODE_ENV: 'production', ALLOWED_HOSTS: ' , ' },
     /set it to the ALLOWED_HOSTS of the Django project/,
