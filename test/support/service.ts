@@ -41,8 +41,11 @@ export interface CommandOptions {
 /** For `serve`: any ports that are free. */
 export const freePorts = { PORT: '0', METRICS_PORT: '0' } as const
 
+/** The service's own files, as `npm start` runs them. */
+export const sourceMain: string = join(projectFolder, 'src/cli/main.ts')
+
 /** The bundle starts in half the CPU time of the sources. */
-const defaultMain = process.env.TEST_MAIN ?? join(projectFolder, 'src/cli/main.ts')
+const defaultMain = process.env.TEST_MAIN ?? sourceMain
 
 /** Starts the process `koa-django-sessions <args>`. It ends with the scope. */
 export function startCommand(
