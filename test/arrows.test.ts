@@ -239,7 +239,7 @@ test('no two unrelated files share a name', (t) => {
     [...byName.values()]
       .filter(({ length }) => length > 1)
       .map((group) => [...group].sort())
-      .sort(),
+      .sort((a, b) => (String(a) < String(b) ? -1 : 1)),
     HALVES,
   )
 })

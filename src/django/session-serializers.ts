@@ -24,6 +24,8 @@ export function serializerNamed(path: string, profile: VersionProfile): Serializ
     throw new TypeError(`${JSON.stringify(path)} is not a serializer of Django; use ${known}`)
   }
   if (name === 'pickle' && !profile.hasPickleSerializer)
-    throw new TypeError(`Django ${profile.version} has no PickleSerializer, which Django 5.0 removed; use the serializer in settings.py`)
+    throw new TypeError(
+      `Django ${profile.version} has no PickleSerializer, which Django 5.0 removed; use the serializer in settings.py`,
+    )
   return name
 }
