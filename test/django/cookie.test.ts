@@ -11,7 +11,7 @@ import { versionProfile } from '../../src/django/versions.ts'
 
 interface Row<Result> {
   input: string
-  /** One per Django. */
+  /** One entry for each Django version. */
   results: Result[]
 }
 
@@ -42,7 +42,7 @@ const LAX: CookieSettings = {
   httpOnly: true,
   sameSite: 'Lax',
 }
-/** What the views of the measured site ask set_expiry for. */
+/** The arguments with which the views of the measured site call set_expiry. */
 const AGES: Record<string, number> = { exp300: 300, expneg: -10, expfloat: 90.7 }
 const NOW = new Date('2026-11-23T08:25:12.345Z')
 
@@ -50,7 +50,7 @@ const table = readJson<CookieTable>('vectors/cookies.json')
 
 const takesTheSame = test.macro<[string, number]>({
   title: (_, django) =>
-    `the session cookie is the one that Django ${django} takes, from ${table.headers.length} headers`,
+    `the same session cookie is read as by Django ${django}, from ${table.headers.length} headers`,
   exec(t, _django, index) {
     for (const { input, results } of table.headers) {
       t.is(readCookie(input, 'sessionid') ?? null, results[index] ?? null, JSON.stringify(input))
@@ -144,13 +144,13 @@ test('Vary is merged as the measured sites merged it', (t) => {
   }
 })
 
-test('Vary keeps other names in their order and drops empty ones', (t) => {
+test('Vary keeps other names in order and drops empty ones', (t) => {
   const profile = versionProfile('5.2')
   t.is(varyOnCookie('Accept-Language,  Accept-Encoding', profile), 'Accept-Language, Accept-Encoding, Cookie')
   t.is(varyOnCookie(' Accept, , Origin,', profile), 'Accept, Origin, Cookie')
 })
 
-test('cookies that no row can own are deleted with the text Django sends', (t) => {
+test('a cookie with an impossible key is deleted with the same Set-Cookie as by Django', (t) => {
   let seen = 0
   for (const file of readdirSync(new URL('../measured/', import.meta.url))) {
     const version = /^keys-([\d.]+)-/.exec(file)?.[1]
@@ -169,18 +169,18 @@ test('cookies that no row can own are deleted with the text Django sends', (t) =
   t.true(seen > 100, `${seen}`)
 })
 
-test('no header is no cookie, and a name must match to the letter', (t) => {
+test('without a header there is no cookie, and a cookie name must match exactly', (t) => {
   t.is(readCookie(undefined, 'sessionid'), undefined)
   t.is(readCookie('', 'sessionid'), undefined)
   t.is(readCookie('SESSIONID=abcdefgh; xsessionid=1; sessionid', 'sessionid'), undefined)
   t.is(readCookie('sessionid=', 'sessionid'), '')
 })
 
-test('a header made of blanks is read in linear time', (t) => {
+test('a header made of spaces is parsed in linear time', (t) => {
   t.is(readCookie(`a${' '.repeat(2_000_000)}b=1; sessionid=abcdefgh`, 'sessionid'), 'abcdefgh')
 })
 
-test('the deletion is marked Secure only where browsers insist on it', (t) => {
+test('a deletion is marked Secure only where browsers require it', (t) => {
   const profile = versionProfile('5.2')
   const { name, ...rest } = { ...LAX, secure: true }
   t.false(deleteCookie({ name, ...rest }, profile).includes('Secure'))
@@ -190,7 +190,7 @@ test('the deletion is marked Secure only where browsers insist on it', (t) => {
   t.regex(deleteCookie({ ...LAX, sameSite: 'None' }, profile), /; SameSite=None; Secure$/)
 })
 
-test('Max-Age is a whole number since 3.2, and expires is the second in which the cookie ends', (t) => {
+test('Max-Age is an integer since 3.2, and expires is truncated to the second', (t) => {
   const cookie = (maxAge: number, version: string) =>
     writeCookie(LAX, 'abcdefgh', { maxAge, now: NOW, profile: versionProfile(version) })
   t.is(cookie(0.9, '2.2').match(/Max-Age=[^;]+/)?.[0], 'Max-Age=0.9')

@@ -1,10 +1,10 @@
-"""What Django's `parse_cookie` and `set_cookie` make of random headers and values, by the Djangos whose Pythons are named.
+"""Records the results of Django's `parse_cookie` and `set_cookie` for random headers and values, one Django per PYTHON.
 
     python3 test/django/cookies.py PYTHON… > test/vectors/cookies.json
 
-`headers`: a Cookie header, one character per byte as WSGI (and Node) hands it over, and the session cookie that Django
-takes from it, or null. `values`: a value and the `name=value` that Django sends for it. `vary`: a Vary header and what
-`patch_vary_headers` makes of it. Each list of results has one entry per Django.
+`headers`: a Cookie header, one character per byte as in WSGI and Node, and the session cookie that Django reads from it,
+or null. `values`: a value and the `name=value` that Django sends for it. `vary`: a Vary header and the result of
+`patch_vary_headers`. Each list of results has one entry per Django.
 """
 
 import json

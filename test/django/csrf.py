@@ -1,12 +1,12 @@
-"""What real Django's CsrfViewMiddleware makes of requests, by the Djangos whose Pythons are named.
+"""Records the results of real Django's CsrfViewMiddleware for many requests, one Django per PYTHON.
 
     python3 test/django/csrf.py PYTHON… > test/vectors/csrf.json
 
-`secret` is the visitor's. Each case is a request and the settings it meets; each list of results has one entry per
-Django: `reason`, why it is refused (null: it is not, "ValueError": Django raises that), and what the response stores
-in the cookie (or session), `passive` where the view asks for no token and `active` where it does: null for nothing,
-else whether the secret is the visitor's, how long the text is, and whether it is the text that came.
-Equal results are stored once, in `answers`; `results` are their places there.
+`secret` is the visitor's secret. Each case is a request with its settings. Each list of results has one entry per Django:
+`reason`, why the request is rejected (null: it is accepted; "ValueError": Django raises that); and what the response
+stores in the cookie or session, `passive` if the view uses no token and `active` if it does: null for nothing, else
+whether the secret is the visitor's, the length of the text, and whether it is the received text.
+Equal results are stored once, in `answers`; `results` are indexes into it.
 """
 
 import json
@@ -136,7 +136,7 @@ def cases():
             yield {"stored": stored, "header": header, "field": chance.choice(SENT)}
     for sent in BEYOND_ASCII:
         yield {"stored": SECRET, "field": sent}
-    # A header's bytes are characters to WSGI.
+    # WSGI makes each byte of a header a character.
     yield {"stored": SECRET, "header": text(31) + "\u00e9"}
     for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "PATCH", "DELETE", "PROPFIND"]:
         yield {"method": method, "stored": masked(SECRET), "field": masked(SECRET)}

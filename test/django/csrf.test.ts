@@ -38,7 +38,7 @@ interface Case {
       readonly ALLOWED_HOSTS?: readonly string[]
     }
   }
-  /** Places in `answers`, one per Django. */
+  /** Indexes into `answers`, one for each Django version. */
   readonly results: readonly number[]
 }
 
@@ -54,7 +54,7 @@ interface Answer {
   readonly active?: Stored | null
 }
 
-/** What real Django does: see csrf.py. */
+/** Recorded from real Django by csrf.py. */
 const vectors: {
   readonly djangos: readonly string[]
   readonly secret: string
@@ -63,7 +63,7 @@ const vectors: {
 } = JSON.parse(readFileSync(new URL('../vectors/csrf.json', import.meta.url), 'utf8'))
 
 for (const [index, version] of vectors.djangos.entries()) {
-  test(`each of ${vectors.cases.length} requests is judged as Django ${version} judges it`, (t) => {
+  test(`each of ${vectors.cases.length} requests is accepted or rejected as by Django ${version}`, (t) => {
     const { csrf: rules } = versionProfile(version)
     const wrong: unknown[] = []
     for (const { request, results } of vectors.cases) {
@@ -71,10 +71,10 @@ for (const [index, version] of vectors.djangos.entries()) {
       const ours = answer(request, rules)
       const message = JSON.stringify(request)
       if (theirs?.reason === 'ValueError') {
-        // Django answers 500 to what is no URL for Python.
+        // Django answers 500 if Python cannot parse the URL.
         t.is(ours.reason, 'Referer checking failed - Referer is malformed.', message)
       } else if (theirs?.reason === 'AssertionError') {
-        // The tokens that Django makes of a bare secret in the session, before 4.1, are none that it accepts.
+        // Before 4.1, Django does not accept the tokens that it creates from an unmasked secret in the session.
         t.regex(ours.reason ?? '', /^CSRF token /, message)
         t.deepEqual(ours.active, { own: false, length: 64, same: false }, message)
       } else {
@@ -90,7 +90,7 @@ for (const file of readdirSync(new URL('../measured/', import.meta.url))) {
   const [, version] = /^csrf-(.*)\.json$/.exec(file) ?? []
   if (version === undefined) continue
   const measured = JSON.parse(readFileSync(new URL(`../measured/${file}`, import.meta.url), 'utf8'))
-  test(`what the session and a form hold with CSRF_USE_SESSIONS is as long as was measured on Django ${version}`, (t) => {
+  test(`with CSRF_USE_SESSIONS, secret and token have the lengths measured on Django ${version}`, (t) => {
     const { secret, stored } = createCsrfSecret(versionProfile(version).csrf)
     t.deepEqual(
       {
@@ -103,7 +103,7 @@ for (const file of readdirSync(new URL('../measured/', import.meta.url))) {
   })
 }
 
-test('a token is another text each time, and the secret is in all of them', (t) => {
+test('each token is different, and each contains the same secret', (t) => {
   const secret = newCsrfSecret()
   t.regex(secret, /^[a-zA-Z0-9]{32}$/)
   t.not(newCsrfSecret(), secret)
@@ -115,7 +115,7 @@ test('a token is another text each time, and the secret is in all of them', (t) 
   }
 })
 
-test('what is no secret in the session matches nothing, and the next form replaces it', (t) => {
+test('a malformed secret in the session matches no token, and the next form replaces it', (t) => {
   for (const version of ['2.2', '6.1']) {
     const { csrf: rules } = versionProfile(version)
     const token = maskCsrfSecret('a'.repeat(32))
@@ -163,7 +163,7 @@ function describe(secret: CsrfSecret, before: string | undefined): Stored {
   }
 }
 
-/** Our reasons name no more of a Referer than its origin. */
+/** Our reasons contain only the origin of a Referer. */
 function withoutPath(reason: string | null): string | null {
   if (reason === null) return null
   return reason.replace(/^(Referer .* - https:\/\/)(?:[^/?#\s]*@)?([^/?#\s]*)\S*( does not.*)$/i, '$1$2$3')

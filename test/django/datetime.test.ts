@@ -37,7 +37,7 @@ interface NodeDate {
 const { zones } = readJson<WallClockTable>('vectors/wall-clock.json')
 
 const showsTheSameDigits = test.macro<[string]>({
-  title: (_, zone) => `the clock of ${zone} shows what Python's shows around every change`,
+  title: (_, zone) => `the wall clock of ${zone} agrees with Python's around every change`,
   exec(t, zone) {
     const clock = wallClock(zone)
     for (const { now, digits, later } of zones[zone] ?? []) {
@@ -51,7 +51,7 @@ const showsTheSameDigits = test.macro<[string]>({
 })
 for (const zone of Object.keys(zones)) test(showsTheSameDigits, zone)
 
-test('ISO dates are read as Python reads them, and refused where it raises', (t) => {
+test('ISO dates are parsed as by Python, and rejected where it raises', (t) => {
   for (const { text, reading } of readJson<IsoTable>('vectors/iso-dates.json').rows) {
     const date = readIsoDate(text)
     const read = date && { digits: date.digits, offset: date.offset }
@@ -64,7 +64,7 @@ test('ISO dates are read as Python reads them, and refused where it raises', (t)
 })
 
 const storesAsDjango = test.macro<[string, ColumnTable]>({
-  title: (_, file) => `the column's text and the instant are the same as Django's: ${file}`,
+  title: (_, file) => `column text and instant are the same as in Django: ${file}`,
   exec(t, _file, { db, settings, stored, realClock }) {
     const column = createDateColumn({
       database: db === 'pg' ? 'postgresql' : db,
@@ -74,12 +74,12 @@ const storesAsDjango = test.macro<[string, ColumnTable]>({
     t.is(stored.length, 3)
     for (const { utcInstantOfExpiry, rawInDb } of stored) {
       const instant = new Date(utc(utcInstantOfExpiry))
-      // The table holds what PostgreSQL says with the session's zone at UTC.
+      // Recorded from PostgreSQL with the time zone of the connection set to UTC.
       const text = db === 'pg' ? `${rawInDb[0]}+00` : rawInDb[0]
       t.deepEqual(column.fromColumn(text), instant)
       t.is(column.toColumn(instant), toMilliseconds(db === 'pg' ? postgres(utcInstantOfExpiry) : text))
     }
-    // Django read its clock a few milliseconds after the script did.
+    // Django read the clock a few milliseconds later than the script.
     const late = column.fromColumn(realClock.rawInDb.trim()).getTime() - utc(realClock.utcNowPlusCookieAge)
     t.true(late >= 0 && late < 1000, `${late} ms`)
   },
@@ -90,7 +90,7 @@ for (const file of measuredTables('db-'))
 const readsBackByDjango = test.macro<
   [string, { database: 'mysql' | 'sqlite' | 'postgresql'; useTz: boolean }]
 >({
-  title: (_, file) => `a text that Django reads as the instant we meant is the text we write: ${file}`,
+  title: (_, file) => `Django reads our text as the instant that was meant: ${file}`,
   exec(t, file, options) {
     const column = createDateColumn({ ...options, timeZone: 'Asia/Seoul' })
     let seen = 0
@@ -100,7 +100,7 @@ const readsBackByDjango = test.macro<
       if (intended === undefined || rawInDb === undefined || !/^\d{4}-/.test(rawInDb)) continue
       if (typeof secondsLeftSeenByDjango !== 'number') continue
       seen++
-      // Each row was meant to expire an hour later; Django rounds, and took a moment.
+      // Each row should expire an hour later; Django rounds, and needed a moment.
       const off = column.fromColumn(rawInDb).getTime() - Date.parse(intended)
       t.is(off / 1000, Math.round((secondsLeftSeenByDjango - 3600) / 60) * 60, `${form}: ${rawInDb}`)
     }
@@ -114,7 +114,7 @@ test(readsBackByDjango, 'node-dates-sqlite-naive.json', { database: 'sqlite', us
 test(readsBackByDjango, 'node-dates-pg-tz.json', { database: 'postgresql', useTz: true })
 test(readsBackByDjango, 'node-dates-pg-naive.json', { database: 'postgresql', useTz: false })
 
-test('a fraction has six digits, and SQLite alone leaves it out when it is zero', (t) => {
+test('a fraction has six digits; only on SQLite a zero fraction is omitted', (t) => {
   const texts = (database: 'mysql' | 'sqlite' | 'postgresql') =>
     ['2035-11-28T22:13:20.123Z', '2035-11-28T22:13:20.000Z'].map((instant) =>
       createDateColumn({ database, useTz: true, timeZone: 'Asia/Seoul' }).toColumn(new Date(instant)),
@@ -124,7 +124,7 @@ test('a fraction has six digits, and SQLite alone leaves it out when it is zero'
   t.deepEqual(texts('postgresql'), ['2035-11-28 22:13:20.123000+00:00', '2035-11-28 22:13:20.000000+00:00'])
 })
 
-test('a text with an offset is an instant, whatever zone the connection has', (t) => {
+test('a text with an offset is an instant, independent of the time zone of the connection', (t) => {
   const { fromColumn } = createDateColumn({ database: 'postgresql', useTz: false, timeZone: 'Europe/Berlin' })
   for (const text of [
     '2035-11-28 22:13:20.123456+00',
@@ -137,7 +137,7 @@ test('a text with an offset is an instant, whatever zone the connection has', (t
   }
 })
 
-test('in SQLite what Django tolerates is read, and nothing else', (t) => {
+test('on SQLite the same malformed dates are accepted as by Django', (t) => {
   const { fromColumn } = createDateColumn({ database: 'sqlite', useTz: true, timeZone: 'Asia/Seoul' })
   const read = (text: string) => fromColumn(text).toISOString()
   t.is(read('2026-01-02T03:04:05.600Z'), '2026-01-02T03:04:05.600Z')
@@ -156,7 +156,7 @@ test('in SQLite what Django tolerates is read, and nothing else', (t) => {
   }
 })
 
-test('texts of one column sort as their instants do', (t) => {
+test('the texts of a column sort like their instants', (t) => {
   for (const database of ['mysql', 'sqlite', 'postgresql'] as const) {
     const { toColumn } = createDateColumn({ database, useTz: true, timeZone: 'UTC' })
     const texts = [0, 1, 999, 1000, 1001, 60_000].map((ms) => toColumn(new Date(Date.UTC(2026, 10, 23) + ms)))
@@ -167,7 +167,7 @@ test('texts of one column sort as their instants do', (t) => {
   }
 })
 
-test('digits before the year 1000 keep their zeros', (t) => {
+test('years before 1000 keep their leading zeros', (t) => {
   t.is(
     writeDigits(utc('0099-03-01 00:00:00'), { separator: 'T', fraction: 'unless zero' }),
     '0099-03-01T00:00:00',
@@ -191,13 +191,13 @@ test('time zones are names, not offsets', (t) => {
   t.throws(() => wallClock('Asia/Pyeongyang'), { instanceOf: RangeError })
 })
 
-/** Milliseconds of `2035-11-28 22:13:20.123456` read as UTC; the digits behind the milliseconds are cut. */
+/** Parses `2035-11-28 22:13:20.123456` as UTC to milliseconds; microseconds are truncated. */
 function utc(text: string): number {
   const [, digits = '', fraction = ''] = /^(\S+ [\d:]+)(?:\.(\d+))?(?:\+00:00)?$/.exec(text) ?? []
   return Date.parse(`${digits.replace(' ', 'T')}.${fraction.slice(0, 3).padEnd(3, '0')}Z`)
 }
 
-/** What Django sends to PostgreSQL for this instant. */
+/** The text that Django sends to PostgreSQL for this instant. */
 function postgres(text: string): string {
   return text.includes('.') ? text : text.replace('+', '.000000+')
 }

@@ -10,7 +10,7 @@ import {
 } from '../../src/django/expiry.ts'
 import { versionProfile } from '../../src/django/versions.ts'
 
-/** What a call on real Django gave: JSON text, or an exception. */
+/** The result of a call on real Django: JSON text, or an exception. */
 type Outcome = { returns: string } | { raises: string }
 
 interface ExpiryVector {
@@ -44,7 +44,7 @@ const agrees = test.macro<[string, ExpiryVector]>({
     const rules = rulesOf(version, vector)
     const now = instantOf(vector.now, rules)
     if ('raises' in vector.encode) {
-      // Older Djangos put a datetime object into the data, which JSON cannot hold.
+      // Older Django versions store a datetime object, which JSON cannot represent.
       t.throws(() => expiryToStore(now, rules, now), { ...INVALID, message: /pass a number of seconds/ })
       t.throws(() => expiryToStore({ seconds: 90 }, rules, now), INVALID)
       return
@@ -52,7 +52,7 @@ const agrees = test.macro<[string, ExpiryVector]>({
     const expiry = JSON.parse(vector.encode.json)._session_expiry
 
     const { get_expiry_age: age, get_expiry_date: date, get_expire_at_browser_close: close } = vector
-    // Django hands out a text or a list that it cannot read; adding it to the time raises one line later.
+    // Django returns a text or list that it cannot read; adding it to the time raises one line later.
     if ('raises' in age || !/^(-?[\d.]+|true)$/.test(age.returns))
       t.throws(() => getExpiryAge(expiry, rules, now), INVALID)
     else t.is(getExpiryAge(expiry, rules, now), Number(JSON.parse(age.returns)))
@@ -79,7 +79,7 @@ for (const version of ['2.2', '3.2', '4.2', '5.2', '6.1']) {
 }
 
 const addsToTheWallClock = test.macro<[string]>({
-  title: (_, zone) => `USE_TZ=False: seconds are added to the wall clock of ${zone}, whatever the clock does`,
+  title: (_, zone) => `USE_TZ=False: seconds are added to the wall clock of ${zone}, across its changes`,
   exec(t, timeZone) {
     const rules = { ...SEOUL, timeZone }
     for (const { now: seconds, later } of readJson<WallClockTable>('vectors/wall-clock.json').zones[
@@ -111,7 +111,7 @@ for (const zone of [
   test(addsToTheWallClock, zone)
 }
 
-test('USE_TZ=True: seconds are seconds, also across a change of the clock', (t) => {
+test('USE_TZ=True: seconds are exact, also across a change of the clock', (t) => {
   const rules = { ...SEOUL, useTz: true, timeZone: 'Europe/Berlin' }
   const now = new Date('2026-03-28T12:00:00Z')
   t.deepEqual(getExpiryDate(86400, rules, now), new Date('2026-03-29T12:00:00Z'))
@@ -120,14 +120,14 @@ test('USE_TZ=True: seconds are seconds, also across a change of the clock', (t) 
   t.is(getExpiryAge('2026-03-28T12:59:59.999999+01:00', rules, now), -1)
 })
 
-test('USE_TZ=True: a date without an offset is saved as one of TIME_ZONE, though its age cannot be told', (t) => {
+test('USE_TZ=True: a date without an offset is saved as one in TIME_ZONE, but its age is an error', (t) => {
   const rules = { ...SEOUL, useTz: true }
   const now = new Date('2023-11-14T22:13:20Z')
   t.deepEqual(getExpiryDate('2035-11-15T08:00:00', rules, now), new Date('2035-11-14T23:00:00Z'))
   t.throws(() => getExpiryAge('2035-11-15T08:00:00', rules, now), INVALID)
 })
 
-test('an empty list or object counts as no expiry, NaN as a number that is no date', (t) => {
+test('an empty list or object counts as no expiry, NaN as an invalid number', (t) => {
   const now = new Date('2026-11-23T00:00:00Z')
   for (const empty of [[], {}, 0n, -0]) {
     t.is(getExpiryAge(empty, SEOUL, now), 1209600)
@@ -140,19 +140,19 @@ test('an empty list or object counts as no expiry, NaN as a number that is no da
     t.throws(() => getExpiryDate(endless, SEOUL, now), INVALID)
 })
 
-test('a Date that is no date is refused', (t) => {
+test('an invalid Date is rejected', (t) => {
   t.throws(() => expiryToStore(new Date(NaN), SEOUL, new Date()), INVALID)
   t.throws(() => expiryToStore({ seconds: NaN }, SEOUL, new Date()), INVALID)
 })
 
-test('SESSION_EXPIRE_AT_BROWSER_CLOSE rules where the session says nothing', (t) => {
+test('SESSION_EXPIRE_AT_BROWSER_CLOSE decides if the session has no expiry', (t) => {
   const rules = { ...SEOUL, expireAtBrowserClose: true }
   t.true(getExpireAtBrowserClose(undefined, rules))
   t.true(getExpireAtBrowserClose(null, rules))
   t.false(getExpireAtBrowserClose(300, rules))
 })
 
-test('messages do not repeat what the session holds', (t) => {
+test('error messages do not contain session data', (t) => {
   const error = t.throws(() => getExpiryAge('my secret', SEOUL, new Date()), INVALID)
   t.notRegex(error?.message ?? '', /secret/)
 })
@@ -161,14 +161,14 @@ function rulesOf(version: string, { useTz, timeZone }: ExpiryVector): ExpiryRule
   return { ...SEOUL, useTz, timeZone, storesIsoExpiry: versionProfile(version).storesIsoExpiry }
 }
 
-/** The instant of Python's `str(datetime)`, cut to milliseconds; naive text is TIME_ZONE's wall clock. */
+/** The instant of Python's `str(datetime)`, truncated to milliseconds; a naive text is a wall clock time in TIME_ZONE. */
 function instantOf(text: string, { timeZone }: ExpiryRules): Date {
   const [, digits = '', fraction = '', offset] = /^(\S+ [\d:]+)(?:\.(\d+))?([+-].+)?$/.exec(text) ?? []
   const iso = `${digits.replace(' ', 'T')}.${fraction.slice(0, 3).padEnd(3, '0')}`
   return offset === undefined ? wallClock(timeZone).instant(Date.parse(`${iso}Z`)) : new Date(iso + offset)
 }
 
-/** What a caller of ours passes to set this expiry; a datetime of another kind than USE_TZ asks for has no counterpart. */
+/** The argument of our set_expiry for this value; a datetime that does not match USE_TZ has no counterpart. */
 function valueSet(
   value: string,
   expiry: unknown,

@@ -1,9 +1,9 @@
-"""What real Django reads from the bodies of forms (`request.POST`), by the Djangos whose Pythons are named.
+"""Records `request.POST` of real Django for many bodies of forms, one Django per PYTHON.
 
     python3 test/django/forms.py PYTHON… > test/vectors/forms.json
 
-`forms`: a Content-Type and a body, a character per byte, as pieces `[text, times]`; then, one per Django, the fields as
-a list of names with their values, or the name of the exception that the view gets.
+`forms`: a Content-Type and a body, one character per byte, as pieces `[text, times]`; then, one entry per Django, the
+fields as a list of names with their values, or the name of the exception that the view gets.
 """
 
 import json
@@ -98,7 +98,7 @@ MULTIPART_BODIES = [
 
 
 def of_headers(length):
-    """A part that has so many bytes from the boundary to the empty line, that included."""
+    """A part with `length` bytes from the boundary to the empty line, inclusive."""
     return "--b\r\n" + NAMED + "\r\nX: " + "x" * (length - len(NAMED) - 11) + "\r\n\r\n1\r\n--b--"
 
 

@@ -1,10 +1,10 @@
-"""Which hosts real Django's `split_domain_port` and `HttpRequest.get_host` take, by the Djangos whose Pythons are named.
+"""Records the results of real Django's `split_domain_port` and `HttpRequest.get_host`, one Django per PYTHON.
 
     python3 test/django/hosts.py PYTHON… > test/vectors/hosts.json
 
-`splits`: a Host header and `[domain, port]`. `hosts`: a Host header, ALLOWED_HOSTS, and whether `get_host` gives it back
+`splits`: a Host header and `[domain, port]`. `hosts`: a Host header, ALLOWED_HOSTS, and whether `get_host` returns it
 (false: DisallowedHost). `local`: the same with DEBUG and without ALLOWED_HOSTS. `raw`: the headers of a request, whether
-USE_X_FORWARDED_HOST is set, and what `_get_raw_host` takes. Each list of results has one entry per Django.
+USE_X_FORWARDED_HOST is set, and the result of `_get_raw_host`. Each list of results has one entry per Django.
 """
 
 import json

@@ -4,11 +4,11 @@ import { isAllowedHost, LOCAL_HOSTS, splitDomainPort } from '../../src/django/ho
 
 interface Case<Input, Result> {
   readonly input: Input
-  /** One per Django, oldest first. */
+  /** One entry for each Django version, oldest first. */
   readonly results: readonly Result[]
 }
 
-/** What real Django takes: see hosts.py. */
+/** Recorded from real Django by hosts.py. */
 const vectors: {
   djangos: readonly string[]
   splits: readonly Case<string, [string, string]>[]
@@ -17,21 +17,21 @@ const vectors: {
 } = JSON.parse(readFileSync(new URL('../vectors/hosts.json', import.meta.url), 'utf8'))
 
 for (const [index, version] of vectors.djangos.entries()) {
-  test(`a Host header is split as Django ${version} does it`, (t) => {
+  test(`a Host header is split as by Django ${version}`, (t) => {
     for (const { input, results } of vectors.splits) {
-      // A digit of another script, which Django took for a port before 4.2. No header can hold one: to WSGI each byte
-      // is a character.
+      // A digit of another script, which Django before 4.2 accepts in a port. No header can contain one, because WSGI makes
+      // each byte a character.
       if (input.includes('８')) continue
       t.deepEqual([...splitDomainPort(input)], results[index], JSON.stringify(input))
     }
   })
 
-  test(`ALLOWED_HOSTS allows what Django ${version} allows`, (t) => {
+  test(`ALLOWED_HOSTS allows the same hosts as in Django ${version}`, (t) => {
     for (const { input, results } of vectors.hosts)
       t.deepEqual(isAllowedHost(...input), results[index], JSON.stringify(input))
   })
 
-  test(`without ALLOWED_HOSTS the local names are those of Django ${version} with DEBUG`, (t) => {
+  test(`without ALLOWED_HOSTS the same local hosts are allowed as by Django ${version} with DEBUG`, (t) => {
     for (const { input, results } of vectors.local) {
       // Subdomains of localhost since 3.2.
       if (version.startsWith('2.2') && splitDomainPort(input)[0].endsWith('.localhost')) continue
@@ -40,7 +40,7 @@ for (const [index, version] of vectors.djangos.entries()) {
   })
 }
 
-test('a host of a million characters is refused in linear time', (t) => {
+test('a host of a million characters is rejected in linear time', (t) => {
   for (const host of [`${'.'.repeat(1e6)}_`, `[${':'.repeat(1e6)}`, `a:${'1'.repeat(1e6)}a`])
     t.false(isAllowedHost(host, ['*']))
 })

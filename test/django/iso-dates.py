@@ -1,10 +1,10 @@
-"""What `datetime.fromisoformat` reads, by the Pythons named.
+"""Records the results of `datetime.fromisoformat` in each PYTHON.
 
     python3 test/django/iso-dates.py PYTHON… > test/vectors/iso-dates.json
 
-The rows are random texts made of valid and broken parts (a fixed seed) and what each of these Pythons makes of them:
-digits and the offset in seconds (null for a naive datetime), or null where it raises. `disputed` are the texts that
-Python's two implementations (C and Python) do not read alike: nobody can rely on those.
+Each row is a random text of valid and malformed parts (with a fixed seed), and the result: digits and the offset in
+seconds (null for a naive datetime), or null where it raises. `disputed` are texts for which Python's two implementations
+(C and Python) differ.
 """
 
 import json

@@ -18,7 +18,7 @@ import {
 import { labels, readVectors } from '../vectors/_vectors.ts'
 
 for (const label of labels) {
-  test(`JSON that ${label} wrote is canonical, and survives as a map of texts`, (t) => {
+  test(`JSON written by ${label} is canonical, and survives as a map of texts`, (t) => {
     for (const { name, json, decodesToJson } of readVectors(label).sessions) {
       t.is(canonicalize(json), decodesToJson, name)
       t.is(stringifyObject(parseObject(decodesToJson)), decodesToJson, name)
@@ -26,7 +26,7 @@ for (const label of labels) {
   })
 }
 
-test('values are parsed to JavaScript and printed as they were, except what a number cannot tell', (t) => {
+test('values survive parsing and writing, except where JavaScript numbers lose the type', (t) => {
   for (const { name, decodesToJson } of readVectors('django-5.2').sessions) {
     // 1.0 becomes 1, 1e22 is beyond the safe integers and stays a float, keys like "10" move to the front.
     const expected = FLOATS_AS_INTS.get(name) ?? decodesToJson
@@ -43,7 +43,7 @@ const FLOATS_AS_INTS = new Map([
   ],
 ])
 
-// Text, and what Python's json.dumps(json.loads(text), separators=(",", ":")) prints.
+// Text, and the output of Python's json.dumps(json.loads(text), separators=(",", ":")).
 const canonical: [string, string][] = [
   [' { "a" : 1 , "b" : [ ] , "c" : { } } \r\n\t', '{"a":1,"b":[],"c":{}}'],
   ['[NaN,Infinity,-Infinity,1e400,-1e400]', '[NaN,Infinity,-Infinity,Infinity,-Infinity]'],
@@ -66,7 +66,7 @@ const canonical: [string, string][] = [
   ['"\\b\\f\\n\\r\\t\\"\\\\\\u0000\\u001f"', '"\\b\\f\\n\\r\\t\\"\\\\\\u0000\\u001f"'],
   ['null', 'null'],
 ]
-test('JSON text is printed as Python prints it', (t) => {
+test('JSON text is canonicalized as by Python', (t) => {
   for (const [text, expected] of canonical) t.is(canonicalize(text), expected)
 })
 
@@ -118,7 +118,7 @@ const refused = [
   ],
   ...['"a\nb"', '"a\x00b"', '"a\x1fb"', '{"a\tb":1}'],
 ]
-test('what Python would not read is refused, with its place', (t) => {
+test('JSON that Python rejects is an error, with its position', (t) => {
   for (const text of refused) {
     for (const read of [parseValue, parseObject, canonicalize]) {
       const error = t.throws(() => read(text), { instanceOf: JSONDecodeError, code: 'ERR_JSON_DECODE' }, text)
@@ -128,13 +128,13 @@ test('what Python would not read is refused, with its place', (t) => {
   t.is(t.throws(() => parseValue('{"a": nul}'), { instanceOf: JSONDecodeError }).position, 6)
 })
 
-test('JSON that is no object is told from what is no JSON', (t) => {
+test('JSON that is not an object is distinguished from invalid JSON', (t) => {
   for (const text of ['[]', '[{"a":1}]', '"{}"', '1', 'null', 'NaN']) {
     t.throws(() => parseObject(text), { instanceOf: NotAnObject, code: 'ERR_NOT_AN_OBJECT' }, text)
   }
 })
 
-test('members keep the text of their values and their order', (t) => {
+test('members keep their order and the text of their values', (t) => {
   const data = parseObject(
     ' {"b" : 1.0 , "10":[ 1,{"x" :2} ],"2":"\\u00E9\xe9", "\\u0062": -0 ,"__proto__":{ }} ',
   )
@@ -162,7 +162,7 @@ test('__proto__ is a key like any other', (t) => {
   t.is(stringifyValue(value), '{"__proto__":{"polluted":true},"a":{"__proto__":1}}')
 })
 
-test('integers are exact: beyond the safe ones they are bigint', (t) => {
+test('integers are exact: unsafe ones are bigint', (t) => {
   t.deepEqual(parseValue('[9007199254740991,9007199254740992,-9007199254740992,-0]'), [
     9007199254740991,
     9007199254740992n,
@@ -171,7 +171,7 @@ test('integers are exact: beyond the safe ones they are bigint', (t) => {
   ])
 })
 
-test('integers of more digits than Python prints are refused both ways, floats are not', (t) => {
+test('integers with more digits than Python prints are rejected in both directions, floats are not', (t) => {
   const digits = '9'.repeat(MAX_INT_DIGITS)
   for (const longest of [digits, `-${digits}`]) {
     t.is(canonicalize(longest), longest)
@@ -186,7 +186,7 @@ function nested(depth: number): string {
   return '['.repeat(depth) + ']'.repeat(depth)
 }
 
-test('deep nesting is read up to the limit, by whatever reader', (t) => {
+test('every parser reads nesting up to the limit', (t) => {
   const deepest = `{"a":${nested(MAX_NESTING)}}`
   t.is(parseObject(deepest).get('a')?.length, 2 * MAX_NESTING)
   t.is(canonicalize(deepest), deepest)
@@ -197,12 +197,12 @@ test('deep nesting is read up to the limit, by whatever reader', (t) => {
   }
 })
 
-test('nesting is written as deep as every Django reads it', (t) => {
+test('nesting is written only as deep as every Django can read', (t) => {
   t.is(stringifyValue(parseValue(nested(MAX_WRITTEN_NESTING))), nested(MAX_WRITTEN_NESTING))
   t.throws(() => stringifyValue(parseValue(nested(MAX_WRITTEN_NESTING + 1))), { instanceOf: NotSerializable })
 })
 
-// A value, and what Python's json.dumps prints for its counterpart.
+// A value, and the output of Python's json.dumps for its counterpart.
 const printed: [unknown, string][] = [
   [
     [1, -1, 0, 2 ** 53 - 1, 1.5, -0, 2 ** 53, 1e16, 1e-7],
@@ -217,16 +217,16 @@ const printed: [unknown, string][] = [
   [Object.assign(Object.create(null), { a: 1 }), '{"a":1}'],
   [runInNewContext('({ a: [1] })'), '{"a":[1]}'],
 ]
-test('values are printed as Python prints them', (t) => {
+test('values are written as by Python', (t) => {
   for (const [value, expected] of printed) t.is(stringifyValue(value), expected)
 })
 
-test('the same object twice is no cycle', (t) => {
+test('the same object twice is not a cycle', (t) => {
   const shared = [1]
   t.is(stringifyValue({ a: shared, b: [shared, shared] }), '{"a":[1],"b":[[1],[1]]}')
 })
 
-test('a cycle is refused', (t) => {
+test('a cycle is rejected', (t) => {
   const list: unknown[] = []
   list.push({ list })
   t.throws(() => stringifyValue(list), {
@@ -255,7 +255,7 @@ const unserializable: [unknown, string][] = [
   [new Book(), 'Book'],
   [Object('x'), 'String'],
 ]
-test('what is not JSON is refused as Django refuses it, and the message says what to do', (t) => {
+test('a value that JSON cannot represent is rejected as in Django, and the message says what to do', (t) => {
   // Python's own: "Object of type datetime is not JSON serializable".
   for (const { name, raises, message } of readVectors('django-5.2').unserializable) {
     if (name !== 'tuple_key')
@@ -273,10 +273,10 @@ test('what is not JSON is refused as Django refuses it, and the message says wha
   }
 })
 
-test('holes in an array are refused, not skipped', (t) => {
+test('holes in an array are rejected, not skipped', (t) => {
   t.throws(() => stringifyValue(new Array(1)), { instanceOf: NotSerializable })
 })
 
-test('bytes are latin-1, with what it lacks escaped', (t) => {
+test('bytes are latin-1, with all other characters escaped', (t) => {
   t.is(encodeJson('{"é":"ÿĀ홍😀"}').toString('latin1'), '{"\xe9":"\xff\\u0100\\ud64d\\ud83d\\ude00"}')
 })

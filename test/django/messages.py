@@ -1,11 +1,11 @@
-"""What real Django's message storages write and read, by the Djangos whose Pythons are named.
+"""Records what real Django's message storages write and read, one Django per PYTHON.
 
     python3 test/django/messages.py PYTHON… > test/vectors/messages.json
 
-`djangos` has for each: `written`, of each list of messages the session's text, the cookie's value, and how many of
-them it had no room for when the oldest or the newest are dropped; `read`, of each cookie and each session's text
-(`asked`) the messages, and whether a cookie held them all. null: none; a text: the exception that Django raises.
-A message is [level, text, extra tags, safe]. All is signed at the second `time` with the secret keys `keys`.
+`djangos` has for each Django: `written`, for each list of messages the text in the session, the value of the cookie, and
+the number of messages without room in it when the oldest or the newest are dropped; `read`, for each cookie and each
+session text (`asked`) the messages, and whether the cookie contained all of them. null: none; a text: the exception that
+Django raises. A message is [level, text, extra tags, safe]. All is signed at the second `time` with the keys `keys`.
 """
 
 import json
@@ -67,7 +67,7 @@ json.dump({"django": django.get_version(), "python": sys.version.split()[0],
            "sessions": [read(storage_of(SessionStorage, session=one)) for one in asked.get("sessions", [])]}, sys.stdout)
 """
 
-# Signs what Django never writes, as each of its formats does.
+# Signs values that Django never writes, in each of its formats.
 FORGER = """
 import json, sys, time, zlib
 from django.conf import settings

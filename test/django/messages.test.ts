@@ -13,7 +13,7 @@ import { versionProfile } from '../../src/django/versions.ts'
 
 type Plain = readonly [level: number, text: string, extraTags: string | null, isSafe: boolean]
 
-/** Django's list; null for none; the name of an exception, or of what is not even a list. */
+/** Django's list; null for none; or the name of an exception, or of a type that is not a list. */
 type Read =
   | readonly [items: readonly (Plain | { other: string })[], isComplete: boolean]
   | { other: string }
@@ -27,7 +27,7 @@ interface Written {
   readonly newest: number
 }
 
-/** What real Django writes and reads: see messages.py. */
+/** Recorded from real Django by messages.py. */
 const vectors: {
   readonly keys: readonly [string, ...string[]]
   readonly time: number
@@ -50,7 +50,7 @@ for (const { django, written, cookies, sessions } of vectors.djangos) {
     now: () => new Date(vectors.time * 1000),
   })
 
-  test(`messages are written as Django ${django} writes them`, (t) => {
+  test(`messages are written as by Django ${django}`, (t) => {
     for (const [index, list] of vectors.lists.entries()) {
       const messages = list.map(messageOf)
       const theirs = written[index]
@@ -60,12 +60,12 @@ for (const { django, written, cookies, sessions } of vectors.djangos) {
       t.deepEqual(oldest.unstored, messages.slice(0, theirs?.oldest))
       t.is(cookie.write(messages, { drops: 'newest' }).unstored.length, theirs?.newest ?? -1)
       t.is(payloadOf(cookie, oldest.value), payloadOf(cookie, theirs?.cookie ?? null))
-      // zlib's output is not the same bytes everywhere.
+      // zlib's output differs between Node and CPython.
       if (theirs !== undefined && !theirs.cookie.startsWith('.')) t.is(oldest.value ?? '', theirs.cookie)
     }
   })
 
-  test(`messages in ${vectors.cookies.length} cookies are read as Django ${django} reads them`, (t) => {
+  test(`messages in ${vectors.cookies.length} cookies are read as by Django ${django}`, (t) => {
     for (const [index, value] of vectors.cookies.entries()) {
       const ours = value === '' ? null : cookie.read(value)
       const theirs = cookies[index] ?? null
@@ -79,18 +79,18 @@ for (const { django, written, cookies, sessions } of vectors.djangos) {
     }
   })
 
-  test(`messages in ${vectors.sessions.length} sessions are read as Django ${django} reads them`, (t) => {
+  test(`messages in ${vectors.sessions.length} sessions are read as by Django ${django}`, (t) => {
     for (const [index, value] of vectors.sessions.entries()) {
       const theirs = sessions[index] ?? null
       if (typeof theirs === 'string' && theirs !== '') continue // Django answers 500: see below
-      // What is no text Django shows as it is.
+      // Django shows an item that is not text unchanged.
       const messages = typeof value === 'string' ? readable(theirs)?.messages : []
       t.deepEqual(readSessionMessages(value), messages ?? [], JSON.stringify(value))
     }
   })
 }
 
-test('where Django answers 500 to stored messages, those that are messages count', (t) => {
+test('where Django answers 500 to stored messages, the valid ones are read', (t) => {
   let count = 0
   for (const { django, cookies, sessions } of vectors.djangos) {
     const profile = versionProfile(django)
@@ -109,7 +109,7 @@ test('where Django answers 500 to stored messages, those that are messages count
   t.true(count > 50)
 })
 
-test('of the messages that were shown each is taken out once, and those that came meanwhile stay', (t) => {
+test('each shown message is removed once, and messages added meanwhile stay', (t) => {
   const [a, b, c] = ['a', 'b', 'c'].map((text) => messageOf([20, text, '', false]))
   if (a === undefined || b === undefined || c === undefined) return t.fail()
   t.deepEqual(messagesExcept([a, b, a, c], [a, b]), [a, c])
@@ -126,7 +126,7 @@ function messageOf([level, text, extraTags, isSafe]: Plain): Message {
   return { level, text, extraTags, isSafe }
 }
 
-/** What ours make of it: only messages count, and what is no list, or raises, cannot be read. */
+/** Our result for Django's: only messages, and null where Django raises or has no list. */
 function readable(read: Read): { messages: Message[]; isComplete: boolean } | null {
   if (read === null || typeof read === 'string' || !Array.isArray(read)) return null
   const [items, isComplete] = read as Extract<Read, readonly unknown[]>

@@ -1,10 +1,10 @@
-"""Password hashes that real Django wrote, and what it made of damaged ones, by the Djangos whose Pythons are named.
+"""Records password hashes written by real Django, and its results for damaged ones, one Django per PYTHON.
 
     python3 test/django/passwords.py PYTHON… > test/vectors/passwords.json
 
-`hashes`: a Django version, a hasher, a password, and what `make_password` gave: with the hasher's own cost, and for more
-passwords with the least. `damaged`: a stored text, a password, and what `check_password` said in each Django (an
-exception's name where it raised one).
+`hashes`: a Django version, a hasher, a password, and the result of `make_password`: with the hasher's own cost, and for
+more passwords with the lowest. `damaged`: a stored text, a password, and the result of `check_password` in each Django
+(the name of the exception if it raised one).
 """
 
 import json
@@ -51,7 +51,7 @@ if django.VERSION >= (3, 2):
             encoded = 'argon2' + argon2.low_level.hash_secret(
                 b'correct horse', b'some salt of ours', time_cost=2, memory_cost=64, parallelism=2, hash_len=32,
                 type=variety, version=version).decode()
-            # The oldest say nothing of their version.
+            # The oldest hashes do not contain their version.
             for text in sorted({encoded, encoded.replace('$v=16', '')}):
                 if hashers.check_password('correct horse', text):
                     found.append({'hasher': 'Argon2PasswordHasher', 'password': 'correct horse', 'cost': 'least',
@@ -73,7 +73,7 @@ print(json.dumps({
 
 
 def damaged(good):
-    """Texts near to a good hash of the password 'x'."""
+    """Texts similar to a valid hash of the password 'x'."""
     yield from [
         '',
         '!',

@@ -3,7 +3,7 @@ import test from 'ava'
 import { createPasswords, type PasswordRefusal, PasswordsBusy } from '../../src/django/passwords.ts'
 import { type HashingCost, versionProfile } from '../../src/django/versions.ts'
 
-/** What real Django's hashers wrote and said; made by passwords.py. */
+/** Recorded from real Django by passwords.py. */
 const vectors = JSON.parse(readFileSync(new URL('../vectors/passwords.json', import.meta.url), 'utf8')) as {
   versions: string[]
   hashes: { django: string; hasher: string; password: string; cost: 'own' | 'least'; encoded: string }[]
@@ -19,7 +19,7 @@ const HASHERS = [
   'ScryptPasswordHasher',
 ].map((name) => `django.contrib.auth.hashers.${name}`)
 
-/** For tests that are not about the cost. */
+/** Low cost, for tests that are not about the cost. */
 const CHEAP: HashingCost = {
   pbkdf2Iterations: 7,
   argon2: { timeCost: 1, memoryCost: 64, parallelism: 1 },
@@ -34,7 +34,7 @@ for (const django of vectors.versions) {
   for (const hasher of new Set(vectors.hashes.map((one) => one.hasher))) {
     const hashes = vectors.hashes.filter((one) => one.django === django && one.hasher === hasher)
     if (hashes.length === 0) continue // before Django had it
-    test(`what ${hasher} of Django ${django} wrote verifies, and with no other password`, async (t) => {
+    test(`a hash by ${hasher} of Django ${django} matches its password and no other`, async (t) => {
       const passwords = cheaply(django)
       for (const { password, cost, encoded } of hashes) {
         t.deepEqual(await passwords.check(password, encoded), { isCorrect: true, refusal: null }, encoded)
@@ -47,7 +47,7 @@ for (const django of vectors.versions) {
   }
 }
 
-test('the vectors hold every hasher of every version', (t) => {
+test('the vectors contain every hasher of every version', (t) => {
   for (const version of vectors.versions) {
     const { passwordHashers } = versionProfile(version)
     for (const hasher of passwordHashers)
@@ -58,18 +58,18 @@ test('the vectors hold every hasher of every version', (t) => {
 })
 
 for (const [at, version] of vectors.versions.entries()) {
-  test(`a damaged hash lets in whom Django ${version} lets in, and nobody fails`, async (t) => {
+  test(`a damaged hash gives the same result as in Django ${version}, and never an error`, async (t) => {
     const isOld = version.startsWith('2.2') || version.startsWith('3.2')
     const passwords = cheaply(version, isOld ? HASHERS.slice(0, -1) : HASHERS)
     for (const { encoded, password, outcomes } of vectors.damaged) {
-      // Django 2.2 wrote argon2i, and reads nothing else.
+      // Django 2.2 writes argon2i, and reads only that.
       const expected = outcomes[at] === true || (version.startsWith('2.2') && outcomes[1] === true)
       t.is((await passwords.check(password, encoded)).isCorrect, expected, encoded)
     }
   })
 }
 
-/** What is refused, and as what. */
+/** Stored texts that are refused, with the reason. */
 const REFUSALS: readonly [encoded: string, refusal: PasswordRefusal][] = [
   ['', { reason: 'empty', algorithm: '' }],
   ['!', { reason: 'unusable', algorithm: '' }],
@@ -104,13 +104,13 @@ const REFUSALS: readonly [encoded: string, refusal: PasswordRefusal][] = [
 ]
 
 for (const [encoded, refusal] of REFUSALS) {
-  test(`refused by name: ${encoded.slice(0, 40)}…`, async (t) => {
+  test(`refused with its reason: ${encoded.slice(0, 40)}…`, async (t) => {
     const passwords = cheaply('5.2', HASHERS.slice(0, 5))
     t.deepEqual(await passwords.check('x', encoded), { isCorrect: false, refusal })
   })
 }
 
-test('scrypt of absurd cost is refused, and so is one that is no power of two', async (t) => {
+test('scrypt with an excessive cost, or one that is not a power of two, is refused', async (t) => {
   const passwords = cheaply('5.2')
   const reason = async (encoded: string) => (await passwords.check('x', encoded)).refusal?.reason
   t.is(await reason('scrypt$1073741824$salt$8$1$aGFzaA=='), 'too costly')
@@ -119,7 +119,7 @@ test('scrypt of absurd cost is refused, and so is one that is no power of two', 
   t.is(await reason('scrypt$16385$salt$8$1$aGFzaA=='), 'malformed')
 })
 
-test('argon2 with parameters that its library refuses is wrong or named, and does not end the process', async (t) => {
+test('argon2 with parameters that its library rejects does not match or is refused, without a crash', async (t) => {
   const passwords = cheaply('5.2')
   for (const parameters of ['m=8,t=1,p=8', 'm=1,t=1,p=1']) {
     const check = passwords.check('x', `argon2$argon2id$v=19$${parameters}$c29tZXNhbHQ$aGFzaGhhc2g`)
@@ -127,7 +127,7 @@ test('argon2 with parameters that its library refuses is wrong or named, and doe
   }
 })
 
-/** CPU seconds of this process, its threads included. */
+/** CPU seconds of this process, including its threads. */
 async function cpuOf(run: () => Promise<unknown>): Promise<number> {
   const before = process.cpuUsage()
   await run()
@@ -169,7 +169,7 @@ for (const hasher of HASHERS) {
   )
 }
 
-test.serial('the event loop goes on while passwords are checked', async (t) => {
+test.serial('the event loop is not blocked while passwords are checked', async (t) => {
   const passwords = createPasswords({ profile: versionProfile('5.2'), hashers: HASHERS })
   for (const { encoded } of vectors.hashes.filter(
     ({ django, cost }) => django.startsWith('5.2') && cost === 'own',
@@ -184,7 +184,7 @@ test.serial('the event loop goes on while passwords are checked', async (t) => {
   }
 })
 
-test('so many passwords are checked at once, so many wait, and what is more is refused', async (t) => {
+test('checks beyond the concurrency wait, and checks beyond the queue are refused', async (t) => {
   const passwords = createPasswords({
     profile: { ...versionProfile('5.2'), hashingCost: { ...CHEAP, pbkdf2Iterations: 20_000 } },
     concurrency: 2,

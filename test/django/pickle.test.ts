@@ -5,10 +5,10 @@ import { parsePickledObject, pickleObject } from '../../src/django/pickle/pickle
 import { PayloadTooLarge } from '../../src/django/signing.ts'
 import { pickleVectors } from '../vectors/_vectors.ts'
 
-/** A pickle from its opcodes as Python's bytes literals write them. */
+/** A pickle from its opcodes, in the notation of Python's bytes literals. */
 const bytes = (literal: string): Buffer => Buffer.from(literal, 'latin1')
 
-test('what real Pythons pickled, in each protocol, is read as one value, and survives being written', (t) => {
+test('pickles of real Python versions, in each protocol, are read alike and survive writing', (t) => {
   const seen = new Set<string>()
   for (const { name, json, pickles } of pickleVectors.cases) {
     const texts = pickles.map(({ pickle, by }) => {
@@ -33,7 +33,7 @@ test('a dict of JSON values becomes JSON text, and is pickled again', (t) => {
   t.is(stringifyObject(data), json)
 })
 
-test('a value that JSON cannot hold has a text that JSON refuses, by the name of its kind', (t) => {
+test('a value that JSON cannot represent has a text with its type, which JSON rejects', (t) => {
   const data = parsePickledObject(bytes('\x80\x04}\x8c\x01aK\x01K\x02\x86s.'))
   t.deepEqual([...data], [['a', '\0pickle:tuple:gARLAUsChi4']])
   const error = t.throws(() => stringifyObject(data), { name: 'NotSerializable' })
@@ -41,7 +41,7 @@ test('a value that JSON cannot hold has a text that JSON refuses, by the name of
   t.deepEqual([...parsePickledObject(pickleObject(data))], [...data])
 })
 
-test('a key that is no str has such a text too, and a str that looks like one is told apart', (t) => {
+test('a key that is not a str has such a text, too, distinct from a str that looks like it', (t) => {
   const data = parsePickledObject(bytes('\x80\x04}(K\x01K\x02\x8c\x10\0pickle:int:KAEuK\x03u.'))
   t.deepEqual(
     [...data],
@@ -92,7 +92,7 @@ const refusals: Record<string, string> = {
   'decimal.Decimal with unexpected arguments': 'cdecimal\nDecimal\nV1x\n\x85R.',
 }
 for (const [what, pickle] of Object.entries(refusals)) {
-  test(`${what} is refused by name`, (t) => {
+  test(`${what}: refused, and named in the error`, (t) => {
     const error = t.throws(() => parsePickledObject(bytes(pickle)), { instanceOf: PickleRefused })
     t.is(error.code, 'ERR_PICKLE_REFUSED')
     t.is(error.what, what)
@@ -106,35 +106,35 @@ const malformed: Record<string, string> = {
   'a protocol of the future': '\x80\x06}.',
   'an empty stack': '.',
   'a missing mark': '}u.',
-  'a cut str': '\x8c\x05ab.',
+  'an incomplete str': '\x8c\x05ab.',
   'a str longer than memory': '\x8d\xff\xff\xff\xff\xff\xff\xff\x7fab.',
-  'a str that is no UTF-8': '\x8c\x02\xc3\x28.',
+  'a str that is not UTF-8': '\x8c\x02\xc3\x28.',
   'an overlong str': '\x8c\x02\xc0\x80.',
-  'a frame that is cut': '\x95\xff\0\0\0\0\0\0\0}.',
-  'an int that is no number': 'I1x\n.',
+  'an incomplete frame': '\x95\xff\0\0\0\0\0\0\0}.',
+  'an int that is not a number': 'I1x\n.',
   'an int of 4301 digits': `L${'9'.repeat(4301)}L\n.`,
-  'a float that is no number': 'F1_0\n.',
-  'a memo that is empty': 'h\x07.',
+  'a float that is not a number': 'F1_0\n.',
+  'an empty memo': 'h\x07.',
   'a key that is a list': '}]K\x01s.',
   'a member that is a dict': '\x8f(}\x90.',
   'a tuple with a list as a key': '}]\x85K\x01s.',
   'a key without a value': '}(K\x01u.',
-  'a frozenset that is added to': '(\x91(K\x01\x90.',
-  'an item of what is no list': 'K\x01K\x02a.',
+  'an addition to a frozenset': '(\x91(K\x01\x90.',
+  'an APPEND to an object that is not a list': 'K\x01K\x02a.',
 }
 for (const [name, pickle] of Object.entries(malformed)) {
-  test(`a pickle with ${name} is no pickle`, (t) => {
+  test(`a pickle with ${name} is an error`, (t) => {
     const error = t.throws(() => parsePickledObject(bytes(pickle)), { instanceOf: UnpicklingError })
     t.is(error.code, 'ERR_UNPICKLING')
   })
 }
 
-test('an int of any size that is given as bytes is read and written', (t) => {
+test('an int of any size in bytes is read and written', (t) => {
   const data = parsePickledObject(bytes(`}\x8c\x01a\x8b\0\0\x10\0${'\x7f'.repeat(0x100000)}s.`))
   t.is(pickleObject(data).length, 0x100000 + 15)
 })
 
-test('the limits of size, nesting and number are heeded', (t) => {
+test('the limits on size, nesting and number of objects are enforced', (t) => {
   const nested = (levels: number) => bytes(`}\x8c\x01a${']'.repeat(levels)}${'a'.repeat(levels - 1)}s.`)
   t.is(parsePickledObject(nested(1000)).get('a')?.length, 2000)
   t.throws(() => parsePickledObject(nested(1001)), { instanceOf: UnpicklingError, message: /1000 levels/ })
@@ -149,7 +149,7 @@ test('the limits of size, nesting and number are heeded', (t) => {
   t.throws(() => pickleObject(deep), { name: 'NotSerializable', message: /1000 levels/ })
 })
 
-test('the memo of a million strings, and one that is used again and again, cost no more than their place', (t) => {
+test('a memo of a million strings, and one reused many times, take only linear memory', (t) => {
   const long = `\x8c\xff${'x'.repeat(255)}`
   t.throws(() => parsePickledObject(bytes(`}\x8c\x01a(${long}\x94${'h\0'.repeat(100_000)}ls.`)), {
     instanceOf: PayloadTooLarge,
@@ -159,26 +159,26 @@ test('the memo of a million strings, and one that is used again and again, cost 
   t.throws(() => parsePickledObject(bytes(copies)), { instanceOf: PayloadTooLarge })
 })
 
-test('a text in SessionData that was not pickled here is refused', (t) => {
+test('a text in SessionData that was not pickled here is rejected', (t) => {
   for (const text of ['\0pickle:', '\0pickle:int', '\0pickle:int:', '\0pickle:int:Y3Bvc2l4CnN5c3RlbQou']) {
     t.throws(() => pickleObject(new Map([['a', text]])), { name: 'NotSerializable' })
     t.throws(() => stringifyObject(new Map([['a', text]])), { name: 'NotSerializable' })
   }
 })
 
-test('lists that share lists are refused before they are written out', (t) => {
+test('exponentially shared lists are rejected before they are written out', (t) => {
   let bomb = ']'
   for (let level = 0; level < 100; level += 1) bomb += '2\x86' // a pair of the same, a hundred times
   t.throws(() => parsePickledObject(bytes(`}\x8c\x01a${bomb}s.`)), { instanceOf: PayloadTooLarge })
 })
 
-test('what contains itself is refused', (t) => {
+test('an object that contains itself is rejected', (t) => {
   t.throws(() => parsePickledObject(bytes('}\x94\x8c\x01ah\0s.')), {
     instanceOf: UnpicklingError,
     message: /contains itself/,
   })
 })
 
-test('a pickle of something else than a dict is refused', (t) => {
+test('a pickle of another type than dict is rejected', (t) => {
   t.throws(() => parsePickledObject(bytes('K\x01.')), { instanceOf: NotAnObject })
 })

@@ -15,7 +15,7 @@ import { clock, labels, profileOf } from '../vectors/_vectors.ts'
 
 const now = clock(1_700_000_000)
 
-/** Any string of UTF-16 units, lone surrogates too. */
+/** Any string of UTF-16 units, including lone surrogates. */
 const text = fc.oneof(
   fc.string(),
   fc.string({ unit: 'binary' }),
@@ -37,12 +37,12 @@ const value: fc.Arbitrary<PythonValue> = fc.letrec<{ value: PythonValue }>((tie)
   ),
 })).value
 
-/** Object.fromEntries defines its members, `__proto__` too. */
+/** Object.fromEntries defines own properties, including `__proto__`. */
 function objectOf(members: [string, PythonValue][]): { [key: string]: PythonValue } {
   return Object.fromEntries(members)
 }
 
-/** Session data as another program may have written it: blanks, latin-1, escapes that Python would not choose. */
+/** Session data as another program could write it: spaces, latin-1, escapes that Python does not use. */
 const data: fc.Arbitrary<SessionData> = fc
   .array(fc.tuple(text, value))
   .map((members) => new Map(members.map(([key, member]) => [key, stringifyValue(member)])))
@@ -51,7 +51,7 @@ const foreignJson = fc.json({ stringUnit: 'binary' }).map((json) => json.replace
 for (const label of labels) {
   const codec = createSessionCodec({ secretKeys: ['secret'], profile: profileOf(label), now })
 
-  test(`decoding what was encoded for ${label} gives the same data in the same order`, (t) => {
+  test(`data encoded for ${label} decodes to the same data in the same order`, (t) => {
     fc.assert(
       fc.property(data, (session) => {
         t.deepEqual([...codec.decode(codec.encode(session)).data], [...session])
@@ -59,7 +59,7 @@ for (const label of labels) {
     )
   })
 
-  test(`as ${label}, any text at all is read or refused`, (t) => {
+  test(`as ${label}, any text is read or rejected`, (t) => {
     const signer = createSigner({
       secretKeys: ['secret'],
       salt: 'django.contrib.sessions.SessionStore',
@@ -90,7 +90,7 @@ for (const label of labels) {
   })
 }
 
-test('what is printed is canonical', (t) => {
+test('written JSON is canonical', (t) => {
   fc.assert(
     fc.property(value, (any) => {
       const json = stringifyValue(any)
@@ -100,7 +100,7 @@ test('what is printed is canonical', (t) => {
   )
 })
 
-test('a printed value is parsed to itself', (t) => {
+test('a written value is parsed to itself', (t) => {
   fc.assert(
     fc.property(value, (any) => {
       t.deepEqual(parseValue(stringifyValue(any)), any)
@@ -108,7 +108,7 @@ test('a printed value is parsed to itself', (t) => {
   )
 })
 
-test('what JavaScript reads is read alike, and a map of texts loses nothing', (t) => {
+test('JSON is parsed as by JavaScript, and a map of texts loses nothing', (t) => {
   fc.assert(
     fc.property(foreignJson, (json) => {
       t.is(stringifyValue(JSON.parse(canonicalize(json))), stringifyValue(JSON.parse(json)))
@@ -118,7 +118,7 @@ test('what JavaScript reads is read alike, and a map of texts loses nothing', (t
   )
 })
 
-test('any text is parsed, or refused by an error with a name', (t) => {
+test('any text is parsed, or rejected with a JSONDecodeError', (t) => {
   const brackets = fc.string({ unit: fc.constantFrom(...'{}[]:,"\\u0aedtnN-.1 ') })
   fc.assert(
     fc.property(fc.oneof(text, brackets), (any) => {

@@ -3,7 +3,7 @@ import test from 'ava'
 import { strip } from '../../src/django/cookie.ts'
 import { iriToUri, urlHasAllowedHostAndScheme } from '../../src/django/safe-url.ts'
 
-/** What real Django takes: see safe-urls.py. */
+/** Recorded from real Django by safe-urls.py. */
 const vectors: {
   djangos: readonly string[]
   hosts: readonly string[]
@@ -15,15 +15,16 @@ const isSafe = (url: string, requireHttps: boolean): boolean =>
   urlHasAllowedHostAndScheme(url, { allowedHosts: vectors.hosts, requireHttps })
 
 /**
- * What Django before 5.0 refuses for another reading of it: there a scheme could begin with a digit or a sign, and tabs
- * and line breaks were part of a host. To browsers the one is a path; the other is escaped in a header, and no host.
+ * URLs that Django before 5.0 rejects, because its Python parses them differently: a scheme could begin with a digit or a
+ * sign, and tabs and line breaks were part of a host. Browsers read the first as a path; the second is escaped in a header,
+ * and so is not a host.
  */
-const READ_ANEW = /^[\0-\x20]*[\d+.-][\w+.\s-]*:|[\t\r\n]/
+const PARSED_DIFFERENTLY = /^[\0-\x20]*[\d+.-][\w+.\s-]*:|[\t\r\n]/
 
 for (const [index, version] of vectors.djangos.entries()) {
   const isOld = Number.parseFloat(version) < 5
 
-  test(`a URL that a visitor brings is safe ${isOld ? 'only if it is to' : 'if it is to'} Django ${version}`, (t) => {
+  test(`a URL from a visitor is safe ${isOld ? 'only if' : 'exactly if'} Django ${version} says so`, (t) => {
     let stricter = 0
     for (const [url, results] of vectors.safe) {
       const [http, https] = results.split(' ')[index] ?? ''
@@ -33,7 +34,7 @@ for (const [index, version] of vectors.djangos.entries()) {
       ] as const) {
         const isOurs = isSafe(url, requireHttps)
         if (isOurs === (expected === '1')) continue
-        if (isOld && READ_ANEW.test(strip(url))) continue
+        if (isOld && PARSED_DIFFERENTLY.test(strip(url))) continue
         if (isOld && !isOurs) stricter += 1
         else
           t.fail(`${JSON.stringify(url)} ${requireHttps ? 'over HTTPS' : ''}: ${isOurs}, Django ${expected}`)
@@ -43,11 +44,11 @@ for (const [index, version] of vectors.djangos.entries()) {
   })
 }
 
-test('a URL is escaped for a header as Django does it', (t) => {
+test('a URL is escaped for a header as by Django', (t) => {
   for (const [iri, uri] of vectors.uris) t.is(iriToUri(iri), uri, JSON.stringify(iri))
 })
 
-test('nothing, and a URL of a million characters, are not safe, in linear time', (t) => {
+test('an empty URL and one of a million characters are unsafe, in linear time', (t) => {
   t.false(isSafe('', false))
   t.false(urlHasAllowedHostAndScheme(undefined, { allowedHosts: [], requireHttps: false }))
   for (const part of ['/', '\\', 'a', '[', ':', '@', '\t', '\u2100', ' '])

@@ -1,9 +1,9 @@
-"""Which URLs real Django's `url_has_allowed_host_and_scheme` takes, and its `iri_to_uri`, by the Djangos whose Pythons are named.
+"""Records the results of real Django's `url_has_allowed_host_and_scheme` and `iri_to_uri`, one Django per PYTHON.
 
     python3 test/django/safe-urls.py PYTHON… > test/vectors/safe-urls.json
 
-`safe`: a URL, and whether it is safe for the hosts of HOSTS over HTTP and over HTTPS, as two digits per Django.
-`uris`: a URL, and what `iri_to_uri` makes of it, the same in each Django.
+`safe`: a URL, and whether it is safe for the hosts in HOSTS over HTTP and over HTTPS, as two digits per Django.
+`uris`: a URL, and the result of `iri_to_uri`, the same in each Django.
 """
 
 import json

@@ -42,7 +42,7 @@ function printed(data: SessionData): string {
   return canonicalize(stringifyObject(data))
 }
 
-/** What a codec makes of a row: the JSON text as Python prints it, or why it cannot be read. */
+/** The result of decoding a row: canonical JSON text, or the reason why it cannot be read. */
 function reading(codec: SessionCodec, sessionData: string): string | { reason: UnreadableReason } {
   try {
     return printed(codec.decode(sessionData).data)
@@ -52,7 +52,7 @@ function reading(codec: SessionCodec, sessionData: string): string | { reason: U
   }
 }
 
-/** A compressed row, inflated: zlib's output is not the same bytes everywhere. */
+/** Decompresses a row, since zlib's output differs between Node and CPython. */
 function inflated(sessionData: string): string {
   if (!sessionData.startsWith('.')) return sessionData
   const [payload = '', timestamp] = sessionData.slice(1).split(':')
@@ -66,22 +66,22 @@ function withoutSignature(sessionData: string): string {
 for (const label of labels) {
   const { sessions, sessionsPickle } = readVectors(label)
 
-  test(`what ${label} wrote is read as it reads it`, (t) => {
+  test(`rows written by ${label} are read as it reads them`, (t) => {
     for (const vector of sessions) {
       const { data, format, keyIndex } = codecOf(label, vector).decode(vector.session_data)
       t.is(printed(data), vector.decodesToJson, vector.name)
       t.deepEqual([format, keyIndex], [vector.format, 0], vector.name)
-      // Untouched values keep their text, and keys their order.
+      // Unchanged values keep their text, and keys their order.
       if (vector.json === vector.decodesToJson) t.is(stringifyObject(data), vector.json, vector.name)
     }
   })
 
-  test(`what is written for ${label} is what it writes itself`, (t) => {
+  test(`rows are written for ${label} as it writes them`, (t) => {
     for (const vector of sessions) {
       const codec = codecOf(label, vector)
       const encoded = codec.encode(parseObject(vector.json))
       t.is(printed(codec.decode(encoded).data), vector.decodesToJson, vector.name)
-      // Two equal keys, which only a Python dict of mixed keys can give, are written once.
+      // Equal keys, which only a Python dict with keys of several types can produce, are written once.
       if (vector.json !== vector.decodesToJson) continue
       if (vector.compressed)
         t.is(withoutSignature(inflated(encoded)), inflated(vector.session_data), vector.name)
@@ -91,7 +91,7 @@ for (const label of labels) {
 
   // Django 5.0 removed the PickleSerializer.
   if (sessionsPickle.length > 0) {
-    test(`what ${label} pickled is refused`, (t) => {
+    test(`rows pickled by ${label} are rejected`, (t) => {
       for (const vector of sessionsPickle) {
         const codec = createSessionCodec({
           secretKeys: [secretKeyOf(vector)],
@@ -102,7 +102,7 @@ for (const label of labels) {
       }
     })
 
-    test(`what ${label} pickled is read where the settings say so, as the same JSON where there is one`, (t) => {
+    test(`rows pickled by ${label} are read with its serializer, as the same JSON if JSON can represent them`, (t) => {
       let same = 0
       for (const vector of sessionsPickle) {
         const codec = createSessionCodec({
@@ -114,7 +114,7 @@ for (const label of labels) {
         const { data } = codec.decode(vector.session_data)
         t.deepEqual([...codec.decode(codec.encode(data)).data], [...data], vector.name)
         const asJson = sessions.find(({ name }) => name === vector.name)
-        // JSON makes texts of other keys, and lists of tuples.
+        // JSON converts other keys to text, and tuples to lists.
         if (asJson === undefined || /^(py_int|tuple)/.test(vector.name)) continue
         t.is(stringifyObject(data), asJson.json, vector.name)
         same += 1
@@ -123,14 +123,14 @@ for (const label of labels) {
     })
   }
 
-  test(`as ${label}, malformed rows are read or refused`, (t) => {
+  test(`as ${label}, the same malformed rows are read or rejected`, (t) => {
     const codec = malformedCodec(label, [malformed.secretKey])
     for (const { name, session_data, results } of malformed.cases) {
       assertSame(t, name, reading(codec, session_data), results[label])
     }
   })
 
-  test(`as ${label}, fallback keys are tried or not`, (t) => {
+  test(`as ${label}, fallback keys are used or not`, (t) => {
     const codec = malformedCodec(label, [malformed.secretKey, malformed.oldKey])
     const cases = malformed.cases.filter(({ resultsWithFallbacks }) => resultsWithFallbacks !== undefined)
     t.is(cases.length, 6)
@@ -140,12 +140,12 @@ for (const label of labels) {
   })
 
   for (const writer of labels) {
-    test(`${label} and this reader agree on what ${writer} wrote`, (t) => {
+    test(`${label} and ours agree on rows written by ${writer}`, (t) => {
       const rows = crossVersion.sessions[label]?.[writer] ?? {}
       const vectors = readVectors(writer).sessions.filter(({ name }) => name in rows)
       t.is(vectors.length, Object.keys(rows).length)
       for (const vector of vectors) {
-        // A refused session is {} to Django, so about empty ones the row of another vector under that key tells.
+        // Django reads a rejected session as {}; for empty sessions, another row under the same key shows the difference.
         const row =
           vector.json === '{}' ? rows[vector.name.replace('empty', 'num_visits')] : rows[vector.name]
         const expected = row === 'same' ? vector.decodesToJson : 'refused'
@@ -160,7 +160,7 @@ function malformedCodec(label: string, secretKeys: [SecretKey, ...SecretKey[]]):
   return createSessionCodec({ secretKeys, profile: profileOf(label), now: clock(FROZEN) })
 }
 
-/** Compares with what Django's decode gave; no malformed row is a session that is really empty. */
+/** Compares with the result of Django's decode. No malformed row is a real empty session. */
 function assertSame(
   t: ExecutionContext,
   name: string,
@@ -182,13 +182,13 @@ function assertSame(
     )
 }
 
-/** Unlike Django, nesting up to MAX_NESTING is read whatever the Python: 3.9 and 3.11 gave up at 1100, 3.13 did not. */
+/** Unlike Django, nesting up to MAX_NESTING is always read: Python 3.9 and 3.11 fail at 1100, 3.13 does not. */
 const READ_UNLIKE_DJANGO = /payload_nested_(1100|5000)$/
 
 for (const [label, { data, oldKey, newKey, decode, reencodedWithNewKey }] of Object.entries(
   crossVersion.rotation,
 )) {
-  test(`as ${label}, a row under a fallback key is read, and written anew under SECRET_KEY`, (t) => {
+  test(`as ${label}, a row under a fallback key is read, and written again with SECRET_KEY`, (t) => {
     const codec = createSessionCodec({
       secretKeys: [newKey, malformed.secretKey, oldKey],
       profile: profileOf(label),
@@ -222,21 +222,21 @@ const refusals: [string, string, UnreadableReason][] = [
     dumps(createSigner({ secretKeys: ['x'], salt: SALT }), '{}', { now: clock(0) }),
     'signature',
   ],
-  ['a signed value without time stamp', signer.sign('e30'), 'payload'],
-  ['cut base64', sign(signer, 'e30ab', { now: clock(0) }), 'payload'],
-  ['JSON that Python would not read', signed('{"a":01}'), 'payload'],
+  ['a signed value without timestamp', signer.sign('e30'), 'payload'],
+  ['incomplete base64', sign(signer, 'e30ab', { now: clock(0) }), 'payload'],
+  ['JSON that Python rejects', signed('{"a":01}'), 'payload'],
   ['a list', signed('[1]'), 'not-an-object'],
   ['a broken list', signed('[1'), 'payload'],
 ]
 for (const [what, sessionData, reason] of refusals) {
-  test(`${what} is refused because of its ${reason}`, (t) => {
+  test(`${what} is rejected with the reason ${reason}`, (t) => {
     const error = t.throws(() => signedCodec.decode(sessionData), { instanceOf: UnreadableSession })
     t.is(error.reason, reason)
     t.is(error.code, 'ERR_SESSION_UNREADABLE')
   })
 }
 
-test('a session that inflates beyond the limit is refused, one up to the limit is read', (t) => {
+test('a session that decompresses beyond the limit is rejected, one up to the limit is read', (t) => {
   const json = (length: number) => `{"k":"${'a'.repeat(length - 8)}"}`
   t.is(stringifyObject(signedCodec.decode(signed(json(1000), true)).data), json(1000))
   const error = t.throws(() => signedCodec.decode(signed(json(1001), true)), {
@@ -245,31 +245,31 @@ test('a session that inflates beyond the limit is refused, one up to the limit i
   t.is(error.reason, 'too-large')
 })
 
-test('a row may inflate to 16 MiB when no limit is set', (t) => {
+test('by default a row may decompress to 16 MiB', (t) => {
   const codec = createSessionCodec({ secretKeys: ['secret'], profile: versionProfile('5.2'), now: clock(0) })
   const json = (length: number) => `{"k":"${'a'.repeat(length - 8)}"}`
   t.is(codec.decode(signed(json(2 ** 24), true)).data.get('k')?.length, 2 ** 24 - 6)
   t.deepEqual(reading(codec, signed(json(2 ** 24 + 1), true)), { reason: 'too-large' })
 })
 
-test('where both formats are read, the reason is that of the format the row is in', (t) => {
+test('if both formats are read, the reason is for the format of the row', (t) => {
   const codec = createSessionCodec({ secretKeys: ['other'], profile: versionProfile('3.2'), now: clock(0) })
   t.deepEqual(reading(codec, signed('{}')), { reason: 'signature' })
   t.deepEqual(reading(codec, malformed.cases[0]?.session_data ?? ''), { reason: 'signature' })
   t.deepEqual(reading(codec, 'nothing'), { reason: 'format' })
 })
 
-test('a raw latin-1 byte that nobody touched is written back as it was', (t) => {
+test('a raw latin-1 byte in an unchanged value is written back unchanged', (t) => {
   const sessionData = signed('{"name":"Zo\xeb"}')
   t.is(signedCodec.encode(signedCodec.decode(sessionData).data), sessionData)
 })
 
-test('characters that latin-1 lacks are escaped in the row', (t) => {
+test('characters outside latin-1 are escaped in the row', (t) => {
   const { data } = signedCodec.decode(signedCodec.encode(new Map([['이름', '"홍😀"']])))
   t.is(stringifyObject(data), '{"\\uc774\\ub984":"\\ud64d\\ud83d\\ude00"}')
 })
 
-test('an error about a row tells nothing of its contents or the keys', (t) => {
+test('an error about a row contains no session data and no secret key', (t) => {
   const error = t.throws(() => signedCodec.decode(signed('{"password":"hunter2"')), {
     instanceOf: UnreadableSession,
   })

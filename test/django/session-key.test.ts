@@ -14,7 +14,7 @@ test("a new key is 32 characters of Django's alphabet", (t) => {
   }
 })
 
-test('every character of the alphabet is drawn, from numbers of that range', (t) => {
+test('every character of the alphabet is used, and random numbers are in its range', (t) => {
   let next = 0
   const ranges = new Set<number>()
   const count = (max: number) => {
@@ -30,7 +30,7 @@ test('new keys differ', (t) => {
   t.is(new Set(Array.from({ length: 1000 }, () => newSessionKey())).size, 1000)
 })
 
-test('a key has 8 characters at least, of any kind', (t) => {
+test('a key has at least 8 characters of any kind', (t) => {
   for (const key of [
     '12345678',
     newSessionKey(),
@@ -41,6 +41,6 @@ test('a key has 8 characters at least, of any kind', (t) => {
   ]) {
     t.true(isValidSessionKey(key), key)
   }
-  // Four characters to Python, though eight UTF-16 units.
+  // Four code points, which Python counts, but eight UTF-16 units.
   for (const key of ['', '1234567', '\u{1f600}'.repeat(4)]) t.false(isValidSessionKey(key), key)
 })

@@ -47,7 +47,7 @@ const values: Record<string, unknown> = {
   'a timedelta': new PythonTimedelta({ days: -1, seconds: 5 }),
 }
 for (const [name, value] of Object.entries(values)) {
-  test(`${name} comes back from its text as it was, and JSON refuses it`, (t) => {
+  test(`${name} survives conversion to text and back, and JSON rejects it`, (t) => {
     const text = pickledValues.stringify(value)
     t.regex(text, /^\0pickle:\w+:/)
     t.deepEqual(pickledValues.parse(text), value)
@@ -56,7 +56,7 @@ for (const [name, value] of Object.entries(values)) {
   })
 }
 
-test('what JSON can hold has the same text for both serializers', (t) => {
+test('a value that JSON can represent has the same text for both serializers', (t) => {
   const plain = [
     null,
     true,
@@ -75,7 +75,7 @@ test('what JSON can hold has the same text for both serializers', (t) => {
   }
 })
 
-test('a float may be told from an int', (t) => {
+test('a float can be distinguished from an int', (t) => {
   t.is(pickledValues.stringify([new PythonFloat(1), 1]), '[1.0,1]')
 })
 
@@ -88,11 +88,11 @@ const refusals: [string, unknown, RegExp][] = [
   ['undefined', undefined, /type undefined.*store null/],
   ['an instance of a class', new URL('http://a'), /type URL/],
   ['a cycle', cycle, /Circular/],
-  ['what is nested too deeply', nested(401), /Nesting of more than 400/],
+  ['an object nested too deeply', nested(401), /Nesting of more than 400/],
   ['a Set of arrays', new Set([[1]]), /hash/],
   ['a Map with a key that is an array in a tuple', new Map([[new PythonTuple([[]]), 1]]), /hash/],
-  ['a Decimal that is none', new PythonDecimal('1,5'), /PythonDecimal/],
-  ['a UUID that is none', new PythonUuid('1'), /PythonUuid/],
+  ['an invalid Decimal', new PythonDecimal('1,5'), /PythonDecimal/],
+  ['an invalid UUID', new PythonUuid('1'), /PythonUuid/],
   ['31 February', new PythonDate({ year: 2023, month: 2, day: 31 }), /not a valid date/],
   ['24:00', new PythonTime({ hour: 24 }), /not a valid time/],
 ]
@@ -102,18 +102,18 @@ for (const [name, value, message] of refusals) {
   })
 }
 
-test('what is nested as deeply as Django can pickle again is stored', (t) => {
+test('a value nested as deep as Django can pickle again is stored', (t) => {
   t.is(pickledValues.stringify(nested(400)).length, 801)
 })
 
-test('what Python stored under a key that is no str has a name', (t) => {
+test('pickledKey names a Python key that is not a str', (t) => {
   t.is(pickledKey('a'), 'a')
   t.is(pickledKey(1), '\0pickle:int:gARLAS4')
   t.is(pickledKey(new PythonTuple([1, 'a'])), '\0pickle:tuple:gARLAYwBYZSGLg')
   t.throws(() => pickledKey([1]), { name: 'NotSerializable' })
 })
 
-test('a datetime is an instant where it has a zone, and prints as in Python', (t) => {
+test('a datetime with a time zone is an instant, and prints as in Python', (t) => {
   const at = (parts: Partial<PythonDatetime>) => new PythonDatetime({ ...autumn, ...parts })
   t.is(at({}).toDate(), null)
   t.is(at({}).isoformat(), '2023-10-29T02:30:00')

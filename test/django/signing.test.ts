@@ -38,7 +38,7 @@ for (const label of labels) {
       algorithms,
     })
 
-  test(`what ${label} signed is signed alike here, and read back`, (t) => {
+  test(`values signed by ${label} are signed in the same way here, and verified`, (t) => {
     for (const vector of vectors.signing) {
       const signer = signerOf(vector)
       const { obj: json = '', input = '' } = vector
@@ -61,7 +61,7 @@ for (const label of labels) {
     }
   })
 
-  test(`a value signed by ${label} expires when it does there`, (t) => {
+  test(`a value signed by ${label} expires at the same time here`, (t) => {
     const signer = createSigner({ secretKeys: ['secret'], salt: 'django.core.signing', algorithms })
     const signed = dumps(signer, '"x"', { now })
     for (const { max_age, elapsed, returns } of vectors.maxAge) {
@@ -72,7 +72,7 @@ for (const label of labels) {
     }
   })
 
-  test(`base 62 is written and read as by ${label}`, (t) => {
+  test(`base 62 is written and parsed as by ${label}`, (t) => {
     for (const [integer, text] of vectors.b62.encode) {
       t.is(b62Encode(BigInt(integer)), text)
       t.is(b62Decode(text), BigInt(integer))
@@ -83,7 +83,7 @@ for (const label of labels) {
     }
   })
 
-  test(`the signed_cookies engine of ${label} writes what is read here`, (t) => {
+  test(`cookies of the signed_cookies engine of ${label} are read here`, (t) => {
     for (const vector of vectors.signedCookiesEngine) {
       const signer = createSigner({ secretKeys: [secretKeyOf(vector)], salt: vector.salt, algorithms })
       const { value } = loads(signer, vector.cookieValue, { maxAge: 0, now: clock(vector.timestamp) })
@@ -93,7 +93,7 @@ for (const label of labels) {
   })
 }
 
-test('values signed with SHA-1 are read as 3.2 reads them, and not as 4.2', (t) => {
+test('values signed with SHA-1 are accepted as 3.2, and rejected as 4.2', (t) => {
   const {
     value,
     obj = '',
@@ -112,7 +112,7 @@ test('values signed with SHA-1 are read as 3.2 reads them, and not as 4.2', (t) 
 
 const signer = createSigner({ secretKeys: ['new', 'old'], salt: 'salt' })
 
-test('a fallback key verifies and never signs', (t) => {
+test('a fallback key verifies but never signs', (t) => {
   const old = createSigner({ secretKeys: ['old'], salt: 'salt' })
   t.deepEqual(signer.unsign(old.sign('value')), { value: 'value', keyIndex: 1 })
   t.deepEqual(signer.unsign(signer.sign('value')), { value: 'value', keyIndex: 0 })
@@ -134,13 +134,13 @@ test('a signature is compared to its last character', (t) => {
   }
 })
 
-test('a letter that latin-1 would cut to the right one is no match', (t) => {
+test('a character that latin-1 would truncate to the right one does not match', (t) => {
   const signed = signer.sign('value')
   const forged = signed.slice(0, -1) + String.fromCharCode(0x100 + signed.charCodeAt(signed.length - 1))
   t.throws(() => signer.unsign(forged), { instanceOf: BadSignature })
 })
 
-test('what was signed but cannot be read has an error of its own', (t) => {
+test('a signed value that cannot be parsed is BadPayload', (t) => {
   const gzip = gzipSync('{}').toString('base64url')
   for (const payload of ['A', '.', '.AAAA', `.${gzip}`]) {
     t.throws(
@@ -152,7 +152,7 @@ test('what was signed but cannot be read has an error of its own', (t) => {
   t.throws(() => unsign(signer, signer.sign('no stamp'), { now }), { instanceOf: BadPayload })
 })
 
-test('inflating stops at the limit', (t) => {
+test('decompression stops at the limit', (t) => {
   const signed = dumps(signer, `"${'a'.repeat(998)}"`, { compress: true, now })
   t.is(loads(signer, signed, { now, maxInflatedBytes: 1000 }).value.length, 1000)
   t.throws(() => loads(signer, signed, { now, maxInflatedBytes: 999 }), {
@@ -161,7 +161,7 @@ test('inflating stops at the limit', (t) => {
   })
 })
 
-// Each line is what CPython's base64.b64decode gives (hex), or null where it raises binascii.Error.
+// A text and the result of CPython's base64.b64decode in hexadecimal, or null where it raises binascii.Error.
 const base64: [string, string | null][] = [
   ['', ''],
   ['QUJD', '414243'],
@@ -189,7 +189,7 @@ const base64: [string, string | null][] = [
   ['QUJDQ', null],
   ['QR==', '41'],
 ]
-test('base64 is read as leniently as CPython reads it', (t) => {
+test('base64 is decoded as leniently as by CPython', (t) => {
   for (const [text, hex] of base64) {
     if (hex === null) t.throws(() => decodeBase64(text), { instanceOf: BadPayload }, text)
     else t.is(decodeBase64(text).toString('hex'), hex, text)

@@ -101,7 +101,7 @@ test('a server error saves nothing: 500 before 4.2, every 5xx since', (t) => {
   t.deepEqual(saved('4.2'), [200, 404])
 })
 
-test('versions are read as Django prints them', (t) => {
+test('versions are parsed as Django prints them', (t) => {
   for (const version of ['5.2', '5.2.14', ' 6.1 ', '6.1rc1', '10.0'])
     t.is(versionProfile(version).version, version)
   for (const version of ['', 'five', '5', '1.11', '2.1.15']) {
@@ -113,7 +113,7 @@ test('versions are read as Django prints them', (t) => {
   }
 })
 
-test('a site without DJANGO_VERSION is told by its migrations', (t) => {
+test('without DJANGO_VERSION the version is derived from the migrations', (t) => {
   const auth = (...names: string[]) => names.map((name) => ({ app: 'auth', name }))
   t.deepEqual(versionFromMigrations(auth('0001_initial', '0011_update_proxy_permissions')), {
     version: '2.2',
@@ -123,12 +123,12 @@ test('a site without DJANGO_VERSION is told by its migrations', (t) => {
     version: '6.1',
     range: ['3.1', '6.1'],
   })
-  // Of a Django before 2.2, or of none: nothing to go by.
+  // A Django before 2.2, or no Django: no result.
   t.is(versionFromMigrations(auth('0001_initial', '0010_alter_group_name_max_length')), null)
   t.is(versionFromMigrations([{ app: 'sessions', name: '0001_initial' }]), null)
 })
 
-test('each version has the caches that it ships, and others are not its affair', (t) => {
+test('each version has its own cache backends, and every backend outside Django', (t) => {
   const { hasCacheBackend } = versionProfile('3.2')
   t.false(hasCacheBackend('django.core.cache.backends.redis.RedisCache'))
   t.true(hasCacheBackend('django_redis.cache.RedisCache'))

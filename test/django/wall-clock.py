@@ -1,9 +1,9 @@
-"""What Python's clock shows around changes of the clock, with USE_TZ = False (Django: `datetime.now()` under TIME_ZONE).
+"""Records Python's wall clock around its changes, as with USE_TZ = False (Django: `datetime.now()` under TIME_ZONE).
 
     python3.13 test/django/wall-clock.py > test/vectors/wall-clock.json
 
-Per zone: `now` (instants, in seconds) with the digits the wall shows, and for seconds added to those digits the digits
-that result and the instant they mean (`fold=0`, once by the C library's zone and once by zoneinfo).
+Per time zone: `now` (instants, in seconds) with the wall clock digits; and, for seconds added to those digits, the
+resulting digits and their instant (`fold=0`, once by the time zone of the C library and once by zoneinfo).
 """
 
 import datetime

@@ -49,7 +49,7 @@ const codecs = ['2.2', '3.2', '6.1'].map((version) =>
   }),
 )
 
-/** Decodes as each version; what is read can be written again, and is then the same. */
+/** Decodes as each version; decoded data must survive encoding and decoding. */
 function decode(sessionData: string): void {
   for (const codec of codecs) {
     const decoded = readOrNull(() => codec.decode(sessionData))
@@ -92,13 +92,17 @@ const signed = fc.oneof(
 )
 const legacySigned = fc.oneof(json, mutated(json), text).map(legacy)
 
-fuzz('any column is read or refused', fc.oneof(text, base64, mutated(base64)), decode)
-fuzz('whatever the right key has signed is read or refused', signed, decode)
-fuzz('whatever the right key has signed, then changed, is read or refused', mutated(signed), decode)
-fuzz('whatever Django before 3.1 would have signed is read or refused', legacySigned, decode)
-fuzz('whatever Django before 3.1 has signed, then changed, is read or refused', mutated(legacySigned), decode)
+fuzz('any column is read or rejected', fc.oneof(text, base64, mutated(base64)), decode)
+fuzz('any content with a valid signature is read or rejected', signed, decode)
+fuzz('a changed row with a formerly valid signature is read or rejected', mutated(signed), decode)
+fuzz('any content with a valid hash of Django before 3.1 is read or rejected', legacySigned, decode)
+fuzz(
+  'a changed row with a formerly valid hash of Django before 3.1 is read or rejected',
+  mutated(legacySigned),
+  decode,
+)
 
-fuzz('JSON is read or refused by all its readers alike', fc.oneof(json, mutated(json), text), (any) => {
+fuzz('all JSON parsers accept and reject the same texts', fc.oneof(json, mutated(json), text), (any) => {
   const printed = readOrNull(() => canonicalize(any))
   const value = readOrNull(() => parseValue(any))
   const members = readOrNull(() => parseObject(any))
@@ -109,13 +113,13 @@ fuzz('JSON is read or refused by all its readers alike', fc.oneof(json, mutated(
     throw new Error('a member was lost')
 })
 
-fuzz('a signed value is loaded or refused', mutated(signed), (any) => {
+fuzz('a signed value is loaded or rejected', mutated(signed), (any) => {
   readOrNull(() => loads(signer, any, { now, maxAge: 60, maxInflatedBytes: 1000 }))
   readOrNull(() => decodeBase64(any))
 })
 
 fuzz(
-  'a time stamp is a number or refused',
+  'a timestamp is parsed or rejected',
   fc.oneof(text, fc.bigInt().map(b62Encode), mutated(fc.bigInt().map(b62Encode))),
   (any) => {
     const integer = readOrNull(() => b62Decode(any))
@@ -139,10 +143,10 @@ const COOKIE = {
   sameSite: 'Lax',
 } as const
 fuzz(
-  'a Cookie header gives a key or none, which a Set-Cookie header can carry',
+  'a key from any Cookie header can be sent in a Set-Cookie header',
   fc.tuple(header, fc.boolean()),
   ([any, isUtf8]) => {
-    // Node gives a character for each byte.
+    // Node returns one character for each byte.
     const value = readCookie(Buffer.from(any, isUtf8 ? 'utf8' : 'latin1').toString('latin1'), 'sessionid')
     if (value === undefined || !isValidSessionKey(value)) return
     const cookie = setCookie(COOKIE, value, { maxAge: 60, now: now(), profile: versionProfile('6.1') })
@@ -163,7 +167,7 @@ const columns = (['mysql', 'sqlite', 'postgresql'] as const).flatMap((database) 
     createDateColumn({ database, useTz: false, timeZone }),
   ),
 )
-fuzz('an expire_date is a date or refused', fc.oneof(date, mutated(date)), (any) => {
+fuzz('an expire_date is parsed or rejected', fc.oneof(date, mutated(date)), (any) => {
   for (const column of columns) {
     const instant = readOrNull(() => column.fromColumn(any))
     if (instant !== null && Number.isNaN(instant.getTime())) throw new Error('an invalid Date')
@@ -203,7 +207,7 @@ const rules: ExpiryRules[] = [true, false].flatMap((useTz) =>
     })),
   ),
 )
-fuzz('an expiry is an age and a date that every column can hold, or refused', expiry, (any) => {
+fuzz('an expiry gives an age and a date that every column can store, or is rejected', expiry, (any) => {
   for (const rule of rules) {
     readOrNull(() => getExpiryAge(any, rule, now()))
     getExpireAtBrowserClose(any, rule)
@@ -249,7 +253,7 @@ const host = fc.oneof(
   text,
   fc.array(labels, { maxLength: 8 }).map((parts) => parts.join('')),
 )
-fuzz('a Host header is allowed by its own domain alone', host, (any) => {
+fuzz('a Host header is allowed only by its own domain', host, (any) => {
   const [domain, port] = splitDomainPort(any)
   if (!/^([a-z0-9.-]*|\[[a-f0-9:.]+\])$/.test(domain) || !/^\d*$/.test(port)) throw new Error('no domain')
   const allowed = domain === 'example.com' || domain.endsWith('.example.com')
@@ -257,7 +261,7 @@ fuzz('a Host header is allowed by its own domain alone', host, (any) => {
   if (isAllowedHost(any, ['']) || isAllowedHost(any, [])) throw new Error('allowed by nothing')
 })
 
-test('what is fuzzed does get through', (t) => {
+test('the generated cases reach every outcome', (t) => {
   const seen = new Set<string>()
   const sample = (cases: fc.Arbitrary<string>) => fc.sample(cases, { seed: 1, numRuns: 3000 })
   for (const row of [

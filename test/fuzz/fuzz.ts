@@ -1,13 +1,13 @@
 import test from 'ava'
 import fc from 'fast-check'
 
-/** Cases of each property; there are 12. `FUZZ_RUNS=50000 npm test -- test/fuzz/django.test.ts` looks longer. */
+/** Number of cases for each of the 12 properties. `FUZZ_RUNS=50000 npm test -- test/fuzz/django.test.ts` runs more. */
 const numRuns = Number(process.env.FUZZ_RUNS ?? 10_000)
 
-/** The same cases each time; `FUZZ_SEED=…` tries others. */
+/** A fixed seed gives the same cases in each run; `FUZZ_SEED=…` gives others. */
 const seed = Number(process.env.FUZZ_SEED ?? 20_261_123)
 
-/** A test that throws these cases at `property`, which throws where it does not hold. */
+/** Declares a test that runs `property` with these cases; `property` throws if it does not hold. */
 export function fuzz<T>(title: string, cases: fc.Arbitrary<T>, property: (value: T) => void): void {
   test(title, (t) => {
     t.log(`FUZZ_SEED=${seed} FUZZ_RUNS=${numRuns}`)
@@ -72,7 +72,7 @@ const TOKENS = [
   ...['é', 'ÿ', '\x7f', '\x85', '\xa0', '\u2028', '\ufeff', '홍', '😀', '\ud83d', '\u0130'],
 ]
 
-/** Text made of what these parsers look for, and of anything else. */
+/** Text of the characters that these parsers look for, and of any others. */
 export const text: fc.Arbitrary<string> = fc.oneof(
   {
     arbitrary: fc.array(fc.constantFrom(...TOKENS), { maxLength: 20 }).map((parts) => parts.join('')),
@@ -84,7 +84,7 @@ export const text: fc.Arbitrary<string> = fc.oneof(
 
 export const bytes: fc.Arbitrary<Buffer> = fc.uint8Array({ maxLength: 60 }).map((array) => Buffer.from(array))
 
-/** This text with a few of its characters removed, doubled, exchanged or followed by something else. */
+/** The text with a few characters removed, doubled or replaced, or other text appended. */
 export function mutated(valid: fc.Arbitrary<string>): fc.Arbitrary<string> {
   const edit = fc.tuple(fc.nat(), fc.nat(3), fc.nat(4), fc.constantFrom('', ...TOKENS))
   return fc.tuple(valid, fc.array(edit, { minLength: 1, maxLength: 4 })).map(([start, edits]) => {
@@ -98,7 +98,7 @@ export function mutated(valid: fc.Arbitrary<string>): fc.Arbitrary<string> {
   })
 }
 
-/** JSON text as Python writes it, and as others do. */
+/** JSON text as written by Python, and as written by others. */
 export const json: fc.Arbitrary<string> = fc.oneof(
   fc.json({ stringUnit: 'binary', maxDepth: 4 }),
   fc

@@ -1,4 +1,4 @@
-/** What `read` gives, or null where it throws an error of ours. @throws every other error. */
+/** Returns the result of `read`, or null if it throws one of our errors. @throws every other error. */
 export function readOrNull<R>(read: () => R): R | null {
   try {
     return read()
@@ -8,10 +8,10 @@ export function readOrNull<R>(read: () => R): R | null {
   }
 }
 
-/** Whether this error has a name and a code, and each of its causes too. */
+/** Whether this error and each of its causes has a name and a code. */
 export function isOurs(error: unknown): boolean {
   if (!(error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_'))) return false
-  // Those of zlib have codes of their own.
+  // Errors of zlib have their own codes.
   return error.cause === undefined || isOurs(error.cause) || isZlibError(error.cause)
 }
 

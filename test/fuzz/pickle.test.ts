@@ -9,7 +9,7 @@ import { isOurs, readOrNull } from './outcome.ts'
 
 const limits = { maxBytes: 100_000, maxObjects: 5000 }
 
-/** Reads; what is read is written and read again, and is then the same; each value is handed out and taken back. */
+/** Reads a pickle. The result must survive writing and reading, and each value conversion to JavaScript and back. */
 function read(pickle: Uint8Array): void {
   const data = readOrNull(() => parsePickledObject(pickle, limits))
   if (data === null) return
@@ -98,7 +98,7 @@ const opcodes = fc
   )
   .map((parts) => Buffer.from(`}\x8c\x01a${parts.join('')}s.`, 'latin1'))
 
-/** A real pickle with a few of its bytes changed, doubled, exchanged or cut out. */
+/** A real pickle with a few bytes changed, doubled, exchanged or removed. */
 const mutated = fc
   .tuple(
     fc.constantFrom(...allPickles.filter((pickle) => pickle.length < 2000)),
@@ -121,11 +121,11 @@ const mutated = fc
     return result
   })
 
-fuzz('any bytes are read or refused', fc.uint8Array({ maxLength: 60 }), read)
-fuzz('any opcodes are read or refused', opcodes, read)
-fuzz('what Python pickled, then changed, is read or refused', mutated, read)
+fuzz('any bytes are read or rejected', fc.uint8Array({ maxLength: 60 }), read)
+fuzz('any opcodes are read or rejected', opcodes, read)
+fuzz('a changed pickle of Python is read or rejected', mutated, read)
 
-test('what is fuzzed does get through', (t) => {
+test('the generated cases reach every outcome', (t) => {
   const seen = new Map<string, number>()
   for (const pickle of fc.sample(fc.oneof(opcodes, mutated), { seed: 1, numRuns: 4000 })) {
     let outcome = 'read'
@@ -142,7 +142,7 @@ test('what is fuzzed does get through', (t) => {
   }
 })
 
-/** Each is repeated to 100,000 bytes behind its start; `e` ends a list that is the value. */
+/** A start, and a unit that is repeated up to 100,000 bytes after it; `e` ends a list that is the value. */
 const repeated: [start: string, unit: string][] = [
   ...OPCODES.map((opcode): [string, string] => ['}\x8c\x01a(', opcode]),
   ...PARTS.map((part): [string, string] => ['}\x8c\x01a(', part]),
@@ -151,7 +151,7 @@ const repeated: [start: string, unit: string][] = [
   ['}\x8c\x01a(', '(K\x01K\x02\x90'],
   ['}\x8c\x01a(]\x94', 'h\0a'],
   ['}\x8c\x01a(', '2\x86'],
-  // What is remembered is used again and again: a long str, bytes, list and int.
+  // A memo entry is used many times: a long str, bytes, list and int.
   [`}\x8c\x01a(X\0\0\x02\0${'x'.repeat(0x20000)}\x94`, 'h\0'],
   [`}\x8c\x01a(X\0\0\x02\0${'x'.repeat(0x20000)}\x94`, 'cdecimal\nDecimal\nh\0\x85R'],
   [`}\x8c\x01a(\x8b\0\0\x02\0${'\x7f'.repeat(0x20000)}\x94`, 'h\0'],
@@ -167,7 +167,7 @@ const repeated: [start: string, unit: string][] = [
   ['}\x8c\x01a}(', '\x8a\x09\0\0\0\0\0\0\0\0\x01N'],
 ]
 
-test('100,000 bytes of any opcode cost time and memory in proportion', (t) => {
+test('100,000 bytes of any opcode take linear time and memory', (t) => {
   t.timeout(120_000)
   let slowest = 0
   for (const [start, unit] of repeated) {

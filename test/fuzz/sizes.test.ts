@@ -2,11 +2,11 @@ import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { bodies, readers, visitors } from './sizes.ts'
 
-/** Milliseconds for three texts: a hundred times what a linear reader needs. What is quadratic is found before, by its growth. */
+/** Milliseconds for three texts: a hundred times the time of a linear reader. A quadratic reader fails before, by its growth. */
 const LIMIT = 30_000
 
 for (const reader of Object.keys({ ...readers, ...bodies, ...visitors })) {
-  test.serial(`${reader} as large as can be costs time and memory in proportion`, async (t) => {
+  test.serial(`${reader} of maximum size takes linear time and memory`, async (t) => {
     t.timeout(2 * LIMIT)
     const worker = new Worker(new URL('sizes.ts', import.meta.url), {
       workerData: reader,

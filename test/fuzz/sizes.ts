@@ -1,4 +1,4 @@
-/** Gives one reader texts that ask much of it, as large as they can come; posts the name of each text it is done with. */
+/** Runs one reader with expensive texts of maximum size; posts the name of each text after it. */
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -32,13 +32,13 @@ import { followProxy, TRUSTED_HEADERS } from '../../src/service/proxy/trusted-pr
 import { isWebSocket } from '../../src/service/proxy/websocket.ts'
 import { readOrNull } from './outcome.ts'
 
-/** Characters of what is stored or sent in headers: far more than a server lets pass. */
+/** Characters of stored values and headers: far more than a server accepts. */
 const SIZE = 300_000
 
 /** Bytes of a body: DATA_UPLOAD_MAX_MEMORY_SIZE. */
 const BODY_SIZE = 2_621_440
 
-/** Each is repeated to the full size, and followed by what makes a match fail late. */
+/** Each unit is repeated up to the full size, and followed by a text that makes a match fail late. */
 const UNITS = [
   ...[
     ' ',
@@ -160,7 +160,7 @@ const cookie = { name: 'sessionid', domain: null, path: '/', secure: false, http
 export const readers: Readonly<Record<string, (text: string) => unknown>> = {
   'a column': (text) => codec.decode(text),
   'a signed payload': (text) => codec.decode(sign(signer, text, { now })),
-  'a signed time stamp': (text) => codec.decode(signer.sign(`e30:${text}`)),
+  'a signed timestamp': (text) => codec.decode(signer.sign(`e30:${text}`)),
   'signed JSON': (text) => codec.decode(dumps(signer, text, { now })),
   'a member of signed JSON': (text) => codec.decode(dumps(signer, `{"a":${text}`, { compress: true, now })),
   'signed JSON of Django before 3.1': (text) => {
@@ -235,7 +235,7 @@ export const bodies: Readonly<Record<string, (text: string) => unknown>> = {
       'b',
       unlimited,
     ),
-  // As long as a part's headers can be, as often as there can be parts.
+  // Parts with headers of the maximum length, in the maximum number.
   'parameters in the headers of parts': (text) =>
     multipart(head(`name="a${text.slice(0, 950)}`).repeat(1000)),
   'headers of parts': (text) => multipart(head(`name="a"\r\n${text.slice(0, 950)}`).repeat(1000)),
@@ -244,7 +244,7 @@ export const bodies: Readonly<Record<string, (text: string) => unknown>> = {
 const app = new Koa()
 followProxy(app, TRUSTED_HEADERS)
 
-/** A request with this header, as a server hands it over. */
+/** A request with this header, as Node's server creates it. */
 function request(name: string, value: string): IncomingMessage {
   const message = new IncomingMessage(new Socket())
   Object.assign(message, { method: 'GET', url: '/' })
@@ -266,7 +266,7 @@ const hostCheck = createHostCheck({
   trustedProxy: TRUSTED_HEADERS,
 })
 
-/** What else a visitor sends: headers, the query and what forms hold. */
+/** Other input of a visitor: headers, the query and form fields. */
 export const visitors: Readonly<Record<string, (text: string) => unknown>> = {
   'a Content-Type': formTypeOf,
   'the parameters of a Content-Type': (text) => formTypeOf(`multipart/form-data; boundary=${text}`),
@@ -319,7 +319,7 @@ const name = String(workerData)
 const read = readers[name] ?? bodies[name] ?? visitors[name]
 const size = name in bodies ? BODY_SIZE : SIZE
 
-/** Milliseconds of this thread's CPU that reading takes. */
+/** Milliseconds of CPU time in this thread that reading takes. */
 function cpuTime(text: string): number {
   const before = process.threadCpuUsage()
   readOrNull(() => read?.(text))
@@ -327,7 +327,7 @@ function cpuTime(text: string): number {
   return (user + system) / 1000
 }
 
-/** Faster than this at the full size, the growth does not matter and cannot be measured. */
+/** Below this time for the full size, the growth does not matter and cannot be measured. */
 const NEGLIGIBLE = 100
 
 /** Eight times the text costs eight times as much to a linear reader, and 64 times to a quadratic one. */
