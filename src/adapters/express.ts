@@ -15,9 +15,9 @@ declare global {
 }
 
 /**
- * Express middleware that gives each request the visitor's Django session and user as `request.django`. The session is
- * saved before the response is sent; where that fails, Express' error handlers answer.
- * Connect and `node:http` take it too.
+ * Express middleware that sets `request.django` to the visitor's Django session and user. The session is saved before
+ * the response is sent; if that fails, Express' error handlers answer.
+ * It works with Connect and `node:http`, too.
  */
 export function djangoExpress(
   site: Pick<DjangoSite, 'open'>,
@@ -41,7 +41,7 @@ export function djangoExpress(
   }
 }
 
-/** As Express has it, which knows of proxies; else the socket's. */
+/** Express' `request.ip`, which considers proxies; without Express, the address of the socket. */
 function addressOf(request: IncomingMessage): string | undefined {
   return 'ip' in request && typeof request.ip === 'string' ? request.ip : request.socket.remoteAddress
 }

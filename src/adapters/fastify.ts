@@ -13,8 +13,8 @@ declare module 'fastify' {
 }
 
 /**
- * A Fastify plugin that gives each request the visitor's Django session and user as `request.django`. The session is
- * saved before the response is sent; where that fails, Fastify's error handler answers.
+ * A Fastify plugin that sets `request.django` to the visitor's Django session and user. The session is saved before the
+ * response is sent; if that fails, Fastify's error handler answers.
  * `await fastify.register(djangoFastify, { site })`
  */
 export function djangoFastify(
@@ -25,7 +25,7 @@ export function djangoFastify(
   try {
     checkSite('djangoFastify', site)
   } catch (error) {
-    done(error as Error) // thrown, it would end the process
+    done(error as Error) // If thrown, it would end the process.
     return
   }
   const responders = new WeakMap<object, SessionRequest['respond']>()
@@ -42,7 +42,7 @@ export function djangoFastify(
 
   fastify.addHook('onSend', async function saveDjangoSession(request, reply) {
     const respond = responders.get(request)
-    responders.delete(request) // once: the answer to a failed save is sent as well
+    responders.delete(request) // Once: the response to a failed save passes this hook again.
     if (respond === undefined) return
     const { setCookie, vary } = await respond(reply.statusCode)
     if (setCookie !== null) reply.header('Set-Cookie', setCookie)
@@ -51,7 +51,7 @@ export function djangoFastify(
   done()
 }
 
-// For the whole application, not only for what is registered inside this plugin; as the package fastify-plugin does it.
+// The hooks apply to the whole application, not only to this plugin; the package fastify-plugin does the same.
 Object.assign(djangoFastify, {
   [Symbol.for('skip-override')]: true,
   [Symbol.for('fastify.display-name')]: 'django',

@@ -1,4 +1,4 @@
-/** The first import of each way into the package: on an older Node the others fail in other words, or crash. */
+/** The first import of each entry point of the package: on an older Node, the other imports fail unclearly, or crash. */
 import { nodeProblem } from './node-version.ts'
 
 const problem = nodeProblem()

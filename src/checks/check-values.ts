@@ -60,7 +60,7 @@ export function checkKnex(caller: string, db: unknown): void {
   )
 }
 
-/** For a part that another function of ours made, as `from` says, or one of the caller's own. @throws {TypeError} */
+/** Checks that a part has these methods; `from` says where such a part comes from. @throws {TypeError} */
 export function checkMethods(
   caller: string,
   part: { name: string; value: unknown; from: string },

@@ -1,7 +1,7 @@
 /** The oldest Node that runs this package: `engines` in package.json. */
 const OLDEST = [22, 18] as const
 
-/** What is wrong with this version of Node; null when it is new enough. */
+/** Returns what is wrong with this version of Node; null when it is new enough. */
 export function nodeProblem(version: string = process.versions.node): string | null {
   const [major = 0, minor = 0] = version.split('.').map(Number)
   const [oldestMajor, oldestMinor] = OLDEST

@@ -1,6 +1,6 @@
 /**
- * A text of the settings as an error may quote it: in quotes, at most 200 characters, and without what may be a secret
- * of a URL in it: what stands before `@`, a port that is no number, and what follows `?` or `#`.
+ * Returns a text of the settings as an error may quote it: in quotes, at most 200 characters, and without what may be a
+ * secret in a URL: all before `@`, a port that is not a number, and all after `?` or `#`.
  */
 export function quoted(text: string): string {
   const [start = ''] = /^[a-z][a-z\d+.-]*:\/\//i.exec(text) ?? []
@@ -12,5 +12,5 @@ export function quoted(text: string): string {
 
 const LONGEST = 200
 
-/** `//user:password`, where a host is missing. */
+/** `//user:password` without a host. */
 const NO_PORT = /(\/\/[^/[\]:]*):(?!\d+(?:[/?#,\s]|$))[^/?#]+/g

@@ -29,37 +29,37 @@ export interface SessionEngineOptions
   extends Pick<SessionCodecOptions, 'secretKeys' | 'profile' | 'maxInflatedBytes' | 'serializer'> {
   /** SESSION_ENGINE: Django's dotted path. */
   readonly engine: string
-  /** The database of the sessions; engines that have none do without. */
+  /** The database of the sessions; null for engines without a table. */
   readonly db: Knex | null
-  /** The table of sessions, if not that of the engine. */
+  /** The table of sessions; null for the table of the engine. */
   readonly table: string | null
-  /** The name of the site's own session store, if it has one: a part of the salt. */
+  /** The name of the site's own session store, if it has one; it is part of the salt. */
   readonly storeClass: string | null
-  /** What else the table holds, where the engine does not know it. */
+  /** The table's further columns, unless the engine knows them. */
   readonly columns: SessionColumns | null
-  /** SESSION_FILE_PATH, for the file engine; null for this machine's folder of temporary files. */
+  /** SESSION_FILE_PATH, for the file engine; null for this machine's folder for temporary files. */
   readonly filePath: string | null
-  /** SESSION_COOKIE_NAME, with which the file engine's files begin. */
+  /** SESSION_COOKIE_NAME; the names of the file engine's files begin with it. */
   readonly cookieName: string
-  /** The entry of CACHES that SESSION_CACHE_ALIAS names, or a cache of your own; engines that have none do without. */
+  /** The entry of CACHES that SESSION_CACHE_ALIAS names, or a cache of your own; null for engines without a cache. */
   readonly cache: CacheSettings | Cache | null
-  /** When a session expires, USE_TZ and TIME_ZONE among it. */
+  /** When a session expires; USE_TZ and TIME_ZONE are part of it. */
   readonly rules: ExpiryRules
   /** `DATABASES[…]['TIME_ZONE']` of `db`; default: UTC. */
   readonly databaseTimeZone?: string
   readonly now: () => Date
-  /** How long a statement that the database refused for the moment is repeated, in milliseconds. */
+  /** For how long a statement with a transient failure is repeated, in milliseconds. */
   readonly timeout: number
   /** Listeners: `retry`, `cacheFailure` and `decode` happen here. */
   readonly events: SessionEvents
 }
 
-/** An engine, and the end of what it opened. */
+/** An engine that can be closed. */
 export interface OpenedSessionEngine {
   readonly engine: SessionEngine
   /** How it stores a session's values, where SESSION_SERIALIZER does not decide it. */
   readonly serializer?: SerializerName
-  /** Ends what was opened for it (not `db`, which is its caller's); nothing may be running any more. */
+  /** Closes what was opened for it (not `db`, which its caller opened). Nothing may be running. */
   close(): Promise<void>
 }
 
@@ -136,7 +136,7 @@ function openSignedCookies(options: SessionEngineOptions): OpenedSessionEngine {
   return { engine: createSignedCookiesEngine({ codec, cookieName, rules, now }), close: nothingToClose }
 }
 
-/** Milliseconds that a request waits at most for a cache that it can do without. */
+/** The longest wait of a request, in milliseconds, for a cache that it does not need. */
 const REMOVAL_TIMEOUT = 500
 
 function openCachedDb(
@@ -149,7 +149,7 @@ function openCachedDb(
   const { events } = options
   const engine = createCachedDbEngine({
     engine: opened.engine,
-    // As a read, a removal may be repeated whatever became of the first; a busy table asks for that.
+    // A removal may be repeated whether or not the first took effect, as a read may; a busy table needs it.
     cache: { delete: (key) => retryRead(() => cache.delete(key), { timeout, onRetry: events.retry }) },
     timeout,
     ...(needs.package === 'django-qsessions' && { keyPrefix: QSESSIONS_KEY_PREFIX }),
@@ -168,7 +168,7 @@ function openCachedDb(
 function openCacheAlone(options: SessionEngineOptions): OpenedSessionEngine {
   const { rules, now, timeout, events } = options
   const cache = observedCache(cacheOf(options), options)
-  // A table is repeated as any other; what is no database's refusal is not.
+  // Repeats transient failures of a database cache; other caches have none.
   const engine = createRetryingEngine(createCacheEngine({ cache, rules, now }), {
     timeout,
     onRetry: events.retry,
@@ -176,12 +176,12 @@ function openCacheAlone(options: SessionEngineOptions): OpenedSessionEngine {
   return { engine, serializer: holdsJson(options.cache) ? 'json' : 'pickle', close: () => cache.close() }
 }
 
-/** Whether it is django-redis with its JSONSerializer; every other cache of Django's pickles, whatever SESSION_SERIALIZER says. */
+/** Whether it is django-redis with its JSONSerializer. All other caches of Django pickle, whatever SESSION_SERIALIZER says. */
 function holdsJson(cache: SessionEngineOptions['cache']): boolean {
   return cache !== null && 'options' in cache && /\bJSONSerializer$/.test(String(cache.options.SERIALIZER))
 }
 
-/** @throws {TypeError} when there is none. @throws {UnsupportedCache} */
+/** @throws {TypeError} without a cache. @throws {UnsupportedCache} */
 function cacheOf({
   engine,
   cache,
@@ -202,7 +202,7 @@ function cacheOf({
   return openCache(cache, { database, now, timeout, maxInflatedBytes })
 }
 
-/** A cache that tells of its failures. */
+/** A cache that reports its failures. */
 function observedCache(cache: Cache, { events }: SessionEngineOptions): Cache {
   const observed = async <R>(answer: Promise<R>): Promise<R> => {
     try {
@@ -222,7 +222,7 @@ function observedCache(cache: Cache, { events }: SessionEngineOptions): Cache {
   }
 }
 
-/** A codec that tells what it has read. */
+/** A codec that reports what it has read. */
 function observedCodec({
   events,
   storeClass,
@@ -239,7 +239,7 @@ function observedCodec({
   }
 }
 
-/** @throws {TypeError} when there is none. */
+/** @throws {TypeError} without a database. */
 function databaseOf({ engine, db }: SessionEngineOptions): Knex {
   if (db === null)
     throw new TypeError(`the session engine ${engine} needs a database; give its Knex as \`db\``)

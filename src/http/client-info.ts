@@ -3,8 +3,8 @@ import { isIP } from 'node:net'
 import type { SessionClient } from '../session/engine.ts'
 
 /**
- * Who sends this request, found out only when an engine asks. `ip` gives the address, as the framework has it; what is
- * none (a proxy may pass on anything) counts as not known.
+ * The client that sent this request, looked up only when an engine asks. `ip` returns the address as the framework has
+ * it. A text that is not an address (a proxy may send anything) counts as unknown.
  */
 export function clientOf(request: IncomingMessage, ip: () => string | undefined): SessionClient {
   return new RequestClient(request, ip)

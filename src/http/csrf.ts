@@ -88,7 +88,7 @@ export interface CsrfRequest {
   readonly session: Pick<SessionHandle, 'load'> | null
 }
 
-/** What each adapter is made of. */
+/** The CSRF check without a framework. Each adapter uses it. */
 export interface CsrfRequests {
   open(request: CsrfRequest): Promise<OpenCsrfRequest>
 }
@@ -170,7 +170,7 @@ export function createCsrfRequests({
       const csrf: Csrf = {
         getToken() {
           secret ??= createCsrfSecret(rules)
-          isUsed = true // with a cookie that the browser has, too: it lives on from here
+          isUsed = true // Also when the browser has the cookie: this renews its expiry.
           return maskCsrfSecret(secret.secret)
         },
         rotateToken() {

@@ -1,14 +1,14 @@
 import type { OutgoingHttpHeader, ServerResponse } from 'node:http'
 
-/** The methods that send a response's headers, or what must come after them. */
+/** The methods that send a response's headers, or anything after them. */
 const METHODS = ['flushHeaders', 'writeHead', 'write', 'end'] as const
 
 type Method = (typeof METHODS)[number]
 
 /**
- * Holds a response back, from when its handler begins to answer, until `prepare` has run with its status: it may still
- * set headers. Then the response goes out as its handler wrote it; where `prepare` fails nothing of it does, and
- * `onFailure` answers instead.
+ * Holds a response back from the moment its handler begins to answer until `prepare` has run with the response's status.
+ * `prepare` may still set headers. Then the response is sent as its handler wrote it. If `prepare` fails, nothing of it is
+ * sent, and `onFailure` answers instead.
  */
 export function holdResponse(
   response: ServerResponse,
@@ -25,7 +25,7 @@ export function holdResponse(
   }
 
   async function hold(): Promise<void> {
-    // To its handler the answer has begun: an error after this is no reason to begin another one.
+    // For the handler, the response has begun: it must not answer a second time after an error.
     Object.defineProperty(response, 'headersSent', { value: true, configurable: true })
     try {
       await prepare(response.statusCode)
@@ -37,7 +37,7 @@ export function holdResponse(
     }
     restore()
     for (const call of calls) call()
-    // Whoever was told by `write` to wait goes on.
+    // A writer that waits, because `write` returned false, continues.
     if (!response.writableEnded && !response.writableNeedDrain) response.emit('drain')
   }
 
@@ -57,7 +57,7 @@ export function holdResponse(
   }
 }
 
-/** Headers of the answer that is not sent; they would describe another one. */
+/** Headers that describe the body; when another body is sent instead, they are removed. */
 const BODY_HEADERS: ReadonlySet<string> = new Set([
   'content-length',
   'content-encoding',
@@ -68,7 +68,7 @@ const BODY_HEADERS: ReadonlySet<string> = new Set([
   'transfer-encoding',
 ])
 
-/** What `writeHead` was given, kept where headers can still be added. Source: Node's lib/_http_server.js, writeHead. */
+/** Sets what `writeHead` was given on the response, so that headers can still be added. Source: Node's lib/_http_server.js, writeHead. */
 function readHead(response: ServerResponse, args: readonly unknown[]): void {
   const [status, ...rest] = args
   if (typeof status === 'number') response.statusCode = status

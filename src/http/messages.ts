@@ -57,7 +57,7 @@ export interface MessagesOptions {
   readonly tags?: Readonly<Record<number, string>>
   readonly secretKeys: MessagesCookieOptions['secretKeys']
   readonly profile: VersionProfile
-  /** SESSION_COOKIE_DOMAIN, _SECURE, _HTTPONLY and _SAMESITE, which count for the cookie of messages, too. */
+  /** SESSION_COOKIE_DOMAIN, _SECURE, _HTTPONLY and _SAMESITE, which also apply to the cookie of messages. */
   readonly sessionCookie: Pick<CookieSettings, 'domain' | 'secure' | 'httpOnly' | 'sameSite'>
   readonly now?: () => Date
 }
@@ -69,7 +69,7 @@ export interface MessagesRequest {
   readonly session: Pick<SessionHandle, 'load'> | null
 }
 
-/** What each adapter is made of. */
+/** Messages without a framework. Each adapter uses them. */
 export interface MessagesRequests {
   open(request: MessagesRequest): OpenMessagesRequest
   /** Returns the Vary header of a page on which messages were taken; null when the cookie does not decide them. */

@@ -18,17 +18,17 @@ export interface SessionRequestsOptions {
   readonly events?: Partial<SessionEvents>
 }
 
-/** Django's SessionMiddleware without a framework around it: what each adapter is made of. */
+/** Django's SessionMiddleware without a framework. Each adapter uses it. */
 export interface SessionRequests {
-  /** The session of the request with this Cookie header, as Node gives it; `client` for engines that keep it. */
+  /** Opens the session of the request with this Cookie header, as Node has it; `client` is for engines that store it. */
   open(cookieHeader: string | undefined, client?: SessionClient): SessionRequest
 }
 
 export interface SessionRequest {
   readonly session: SessionHandle
   /**
-   * To be called once, when the status is known and no header is sent: saves the session, and gives the headers that
-   * it needs. Where it throws, the response must be an error, so that nobody gets a 200 whose session was not saved.
+   * To be called once, when the status is known and before headers are sent: saves the session, and returns the headers
+   * for it. If it throws, the response must be an error: a visitor must not get a 200 whose session was not saved.
    * @throws {SessionInterrupted} with the status 400.
    */
   respond(status: number): Promise<SessionHeaders>
@@ -57,10 +57,10 @@ export function createSessionRequests({
       await handle.loaded?.settled()
     } catch (error) {
       if (maySave) throw error
-      // The visitor is told of a failure already, and keeps the cookie: logging out, say, can be tried again.
+      // The response reports a failure already. The visitor keeps the cookie, and can repeat a logout, for example.
       return { setCookie: null, vary }
     }
-    // Sampled before a save may load: an unknown key that nobody looked at is not "empty" yet.
+    // Read before a save may load the session: an unknown key that was not looked up is not "empty" yet.
     const { accessed, modified, isEmpty, isUnreadable } = handle
     if (sent !== undefined && isEmpty) {
       // Unlike Django, the cookie of a row that does not verify stays unless the session was flushed: Django may be
@@ -73,7 +73,7 @@ export function createSessionRequests({
     if (!saves || !maySave) return { setCookie: null, vary: accessed ? vary : null }
     const session = await handle.load()
     if (handle.isUnreadable && !modified) return { setCookie: null, vary }
-    maxAgeOf(session) // an expiry on which Django fails too: then nothing is saved
+    maxAgeOf(session) // Throws for an expiry on which Django fails too: then nothing is saved.
     await session.save()
     const options = { maxAge: maxAgeOf(session), now: now(), profile }
     return {

@@ -12,31 +12,31 @@ import { databaseKindOf } from '../sql/dialect.ts'
 import { isMissingColumn, isMissingTable, isMissingValue, isPermissionDenied } from '../sql/driver-errors.ts'
 import { CannotStart } from './start-problem.ts'
 
-/** Django's tables are not in the database. */
+/** The database lacks tables of Django. */
 export class MissingTables extends CannotStart {
   override name = 'MissingTables'
   override readonly code: string = 'ERR_MISSING_TABLES'
 }
 
-/** The database user may not do with a table what Django's user does. The message names table, right and GRANT. */
+/** The database user lacks a right on a table that Django's user has. The message names the table, the right and the GRANT. */
 export class MissingRight extends CannotStart {
   override name = 'MissingRight'
   override readonly code: string = 'ERR_MISSING_RIGHT'
 }
 
-/** Neither a setting nor the tables say which Django it is. */
+/** Neither a setting nor the tables show the Django version. */
 export class UnknownVersion extends CannotStart {
   override name = 'UnknownVersion'
   override readonly code: string = 'ERR_UNKNOWN_VERSION'
 }
 
-/** There are sessions, and none of the recent ones verifies. */
+/** There are sessions, but none of the recent ones verifies. */
 export class NoSessionVerifies extends CannotStart {
   override name = 'NoSessionVerifies'
   override readonly code: string = 'ERR_NO_SESSION_VERIFIES'
 }
 
-/** LocalLibrary's. */
+/** The tables of LocalLibrary. */
 export const CATALOG_TABLES: readonly ReadTable[] = [
   'catalog_book',
   'catalog_bookinstance',
@@ -48,16 +48,16 @@ const RECENT_SESSIONS = 20
 export interface ReadTable {
   readonly table: string
   readonly setting: string
-  /** All that is done with it, as GRANT takes it. */
+  /** All rights on it that are needed, as GRANT takes them. */
   readonly rights: string
 }
 
-/** A table that is also written; its columns that Django never leaves out, the key first. */
+/** A table that is also written, and the columns that Django always writes, the key first. */
 export interface WrittenTable extends ReadTable {
   readonly columns: readonly [key: string, ...others: string[]]
 }
 
-/** @throws {MissingTables} {MissingRight} naming every table that is not there or cannot be read; nothing is ever created. */
+/** @throws {MissingTables} {MissingRight} naming each table that is missing or cannot be read. Nothing is ever created. */
 export async function checkTables(db: Knex, tables: readonly ReadTable[]): Promise<void> {
   const missing: ReadTable[] = []
   const denied: string[] = []
@@ -77,13 +77,13 @@ export async function checkTables(db: Knex, tables: readonly ReadTable[]): Promi
 }
 
 /**
- * Whether this is the database of LocalLibrary. Some of its tables without the others are an error.
+ * Whether this is the database of LocalLibrary. A database with only some of its tables is an error.
  * @throws {MissingTables} {MissingRight}
  */
 export async function hasCatalog(db: Knex): Promise<boolean> {
   const answers = new Set<TableAnswer>()
   for (const { table } of CATALOG_TABLES) answers.add(await lookAt(db, table))
-  // To a user without any right to a table, MySQL does not say whether there is one; the migrations may.
+  // For a user without any right on a table, MySQL does not tell whether it exists; the migrations may.
   const mayBeThere =
     answers.has('denied') &&
     !answers.has('missing') &&
@@ -99,9 +99,9 @@ async function appsOf(db: Knex): Promise<readonly string[] | null> {
 }
 
 /**
- * Asks for every kind of write that sessions need, in a transaction that is rolled back: no row is made, changed, removed
- * or locked, but the server checks rights, read-only modes and its binary log's format as for a real one.
- * @throws {MissingRight} naming the table and the GRANT. What else the driver says is thrown as it is.
+ * Tries each kind of write that sessions need, in a transaction that is rolled back. No row is inserted, changed, deleted
+ * or locked, but the server checks rights, read-only modes and its binary log's format as for a real write.
+ * @throws {MissingRight} naming the table and the GRANT. Any other error of the driver is thrown unchanged.
  */
 export async function checkWrites(db: Knex, written: WrittenTable): Promise<void> {
   const { table, columns } = written
@@ -131,20 +131,20 @@ export async function checkWrites(db: Knex, written: WrittenTable): Promise<void
   }
 }
 
-/** As `checkWrites`, for the one column that a login writes. @throws {MissingRight} */
+/** Like `checkWrites`, for the one column that a login writes. @throws {MissingRight} */
 export async function checkUpdate(db: Knex, users: ReadTable, column: string): Promise<void> {
   try {
     await rolledBack(db, (transaction) =>
       transaction.raw('update ?? set ?? = ?? where 1 = 0', [users.table, column, column]),
     )
   } catch (error) {
-    if (isMissingColumn(error)) return // A user model may do without it.
+    if (isMissingColumn(error)) return // A user model may lack it.
     if (!isPermissionDenied(error)) throw error
     throw new MissingRight(await deniedText(db, 'UPDATE', users))
   }
 }
 
-/** A column of the site's own that has no default: no concern of a statement that inserts nothing. */
+/** A custom column without a default does not matter to a statement that inserts nothing. */
 function unlessColumnIsAsked(error: unknown): void {
   if (!isMissingValue(error)) throw error
 }
@@ -152,17 +152,17 @@ function unlessColumnIsAsked(error: unknown): void {
 async function rolledBack(db: Knex, write: (transaction: Knex) => Promise<unknown>): Promise<void> {
   const transaction = await db.transaction()
   try {
-    // Without a row to write, SQLite opens no journal: this has it write the header of the file, which is undone too.
+    // Without a row to write, SQLite does not open its journal. This writes the file's header, which is rolled back, too.
     if (databaseKindOf(db) === 'sqlite') await transaction.raw('pragma user_version = 0')
     await write(transaction)
   } finally {
-    await transaction.rollback().catch(() => {}) // The connection is lost, and the transaction with it.
+    await transaction.rollback().catch(() => {}) // It fails if the connection is lost, and the transaction with it.
   }
 }
 
 type TableAnswer = 'there' | 'missing' | 'denied'
 
-/** By a SELECT, as every page will: `information_schema` hides what the user has no right to. */
+/** Checked by a SELECT, like those of each page: `information_schema` hides tables on which the user has no right. */
 async function lookAt(db: Knex, table: string): Promise<TableAnswer> {
   try {
     await db.raw('select 1 from ?? where 1 = 0', [table])
@@ -174,7 +174,7 @@ async function lookAt(db: Knex, table: string): Promise<TableAnswer> {
   }
 }
 
-/** Tables, rights and the names of database users are no secrets. */
+/** Names of tables, rights and database users are not secrets. */
 async function deniedText(
   db: Knex,
   right: string,
@@ -187,7 +187,7 @@ async function deniedText(
   return `the database user ${account} may not ${right} in the table ${table}${orMissing}; run GRANT ${rights} ON ${quoted} TO ${account}`
 }
 
-/** The account whose rights count, as GRANT takes it. */
+/** The database account of this connection, as GRANT takes it. */
 async function whoAmI(db: Knex, isMysql: boolean): Promise<{ account: string; place: string }> {
   if (isMysql) {
     const [[row]] = await db.raw('select current_user() as account, database() as place')
@@ -198,7 +198,7 @@ async function whoAmI(db: Knex, isMysql: boolean): Promise<{ account: string; pl
   return { account: `"${rows[0].account}"`, place: '' }
 }
 
-/** What the site's `django_migrations` table tells. @throws {UnknownVersion} when it tells nothing. */
+/** The version that the site's `django_migrations` table shows. @throws {UnknownVersion} when it shows none. */
 export async function detectVersion(db: Knex): Promise<VersionFromMigrations> {
   const answer = await lookAt(db, 'django_migrations')
   const rows =
@@ -216,13 +216,13 @@ export async function detectVersion(db: Knex): Promise<VersionFromMigrations> {
       : ''),
   }[answer]
   throw new UnknownVersion(
-    `DJANGO_VERSION is empty, and the version cannot be seen: ${reason}; set DJANGO_VERSION to what \`python -m django --version\` prints at the Django site, e.g. 5.2`,
+    `DJANGO_VERSION is empty, and the database does not show the version: ${reason}; set DJANGO_VERSION to what \`python -m django --version\` prints at the Django site, e.g. 5.2`,
   )
 }
 
 /**
- * Reads the newest live sessions with our key. Saving with a key that is not Django's would make each side lose the
- * other's sessions, so where there are sessions and none verifies, the service must not start.
+ * Reads the most recent live sessions with the secret keys. With keys that are not Django's, each side would lose the
+ * sessions of the other. So the service must not start if there are sessions and none verifies.
  * @throws {NoSessionVerifies} with the likely reason.
  */
 export async function checkRecentSessions(
@@ -237,7 +237,7 @@ export async function checkRecentSessions(
   if (recent.length === 0 || readings(recent, createSessionCodec({ ...options, now })).has('read')) return
   throw new NoSessionVerifies(
     `none of the ${recent.length} most recent sessions verifies; ${likelyReason(recent, { ...options, now })} ` +
-      '(ALLOW_UNVERIFIED_SESSIONS=true starts anyway: such rows are never written over, their visitors get new sessions)',
+      '(ALLOW_UNVERIFIED_SESSIONS=true starts anyway: such rows are never overwritten, and their visitors get new sessions)',
   )
 }
 
@@ -245,17 +245,17 @@ function likelyReason(recent: readonly string[], options: SessionCodecOptions): 
   if (readings(recent, createSessionCodec(options)).has('payload')) {
     const [name, setting] =
       options.serializer === 'pickle' ? ['pickles', 'to the JSONSerializer'] : ['JSON', 'as in Django']
-    return `their signatures are right, but they are no ${name} that can be read: set SESSION_SERIALIZER ${setting}`
+    return `their signatures are right, but they are not ${name} that can be read: set SESSION_SERIALIZER ${setting}`
   }
   for (const version of ['2.2', '6.1']) {
     const codec = createSessionCodec({ ...options, profile: versionProfile(version) })
     if (!readings(recent, codec).has('read')) continue
-    return `they would as those of Django ${version}, and this service is set up for ${options.profile.version}: set DJANGO_VERSION`
+    return `they verify by the rules of Django ${version}, but this service is set up for Django ${options.profile.version}: set DJANGO_VERSION`
   }
   return 'DJANGO_SECRET_KEY is probably not the SECRET_KEY of the Django site; set it, and DJANGO_SECRET_KEY_FALLBACKS if the site has any'
 }
 
-/** What became of any of them. */
+/** The results of reading them, each once. */
 function readings(
   sessionData: readonly string[],
   codec: SessionCodec,

@@ -16,7 +16,7 @@ import {
 } from '../sql/driver-errors.ts'
 import type { DatabaseSettings } from './settings/database-settings.ts'
 
-/** The service cannot start, and waiting does not mend it. The message says what to do; it holds no password and no key. */
+/** The service cannot start, and waiting does not help. The message says what to do; it holds no password and no key. */
 export class CannotStart extends Error {
   override name = 'CannotStart'
   readonly code: string = 'ERR_CANNOT_START'
@@ -30,14 +30,14 @@ export interface Place {
 
 /** What a database's error means for a start. */
 export interface StartProblem {
-  /** Whether waiting may mend it; null where the table has no rule for it. */
+  /** Whether waiting may help; null when the table has no rule for it. */
   readonly passes: boolean | null
-  /** One line: what is wrong, and what to do. Never the password. */
+  /** One line: what is wrong, and what to do. It never holds the password. */
   readonly message: string
   readonly code: string | null
 }
 
-/** The rule that an error of a driver, or its cause, falls under, in words for who starts the service. */
+/** Explains an error of a driver, or its cause, to the operator, by the first rule that fits. */
 export function startProblem(error: unknown, place: Place): StartProblem {
   const cause = innermost(error)
   const codes = codesOf(cause)
@@ -59,11 +59,11 @@ export function startProblem(error: unknown, place: Place): StartProblem {
   }
 }
 
-/** What the texts are made of. */
+/** The values in the texts. */
 interface Terms {
   /** `host:port`, a socket, or a file. */
   readonly where: string
-  /** For a person, e.g. `user "site" without a password`. */
+  /** For the operator, e.g. `the user "site" without a password`. */
   readonly user: string
   readonly setting: string
   /** The database's name. */
@@ -76,23 +76,23 @@ interface Terms {
 
 interface Rule {
   readonly passes: boolean
-  /** Or the classes of them. */
+  /** Codes, or classes of errors. */
   readonly codes: readonly (string | number | ErrorClass)[]
-  /** For errors to which their drivers give no code. */
+  /** For errors without a code. */
   readonly words?: RegExp
-  /** What an error with one of the codes must say, too. */
+  /** What the message of an error with one of the codes must also match. */
   readonly when?: RegExp
   readonly text: (terms: Terms) => string
 }
 
-/** Waiting may mend these: the network, a name service or a clock at boot, a server that starts, stops or is full. */
+/** Waiting may help with these: the network, a name service or a clock at boot, a server that starts, stops or is full. */
 const waits = (
   codes: Rule['codes'],
   text: Rule['text'],
   condition: Pick<Rule, 'words' | 'when'> = {},
 ): Rule => ({ passes: true, codes, text, ...condition })
 
-/** And these it does not. */
+/** Waiting does not help with these. */
 const ends = (...parameters: Parameters<typeof waits>): Rule => ({ ...waits(...parameters), passes: false })
 
 const WRONG_PASSWORD = ({ where, user, setting }: Terms) =>
@@ -102,7 +102,8 @@ const NOT_YET_VALID = ({ where }: Terms) =>
   `the certificate of ${where} is not valid yet; set the clock of this machine, or renew the certificate`
 
 /**
- * What the drivers (mysql2, pg, better-sqlite3), Node and the servers say at a start. The first rule that fits counts.
+ * The errors of the drivers (mysql2, pg, better-sqlite3), of Node and of the servers at a start. The first rule that fits
+ * counts.
  * Sources: mysql2's lib/commands and lib/constants/errors.js; MySQL's and MariaDB's error references; PostgreSQL's
  * appendix "Error Codes"; pg's lib/connection.js and lib/crypto/sasl.js; Node's "Errors" and "TLS"; PgBouncer's client.c.
  */
@@ -116,29 +117,29 @@ const RULES: readonly Rule[] = [
   waits(
     ['ENOTFOUND', 'EAI_AGAIN'],
     ({ where, setting }) =>
-      `the host name of ${where} does not resolve; correct it in ${setting}, or mend the name service`,
+      `the host name of ${where} does not resolve; correct it in ${setting}, or repair the name service`,
   ),
   waits(
     ['EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENETDOWN'],
     ({ where, setting }) =>
-      `there is no route to ${where}; correct the host in ${setting}, or mend the network`,
+      `there is no route to ${where}; correct the host in ${setting}, or repair the network`,
   ),
   waits(
     [isTimedOut, 'ERR_DATABASE_TIMEOUT'],
     ({ where, server, setting }) =>
-      `${where} does not answer in time; check that ${server} serves there, firewalls, and ${setting}`,
+      `${where} does not answer in time; check that ${server} runs there, the firewalls, and ${setting}`,
     { words: /Timeout acquiring a connection|^operation timed out/ },
   ),
   waits(
     [isHungUp, isNeverSent],
     ({ where, server, setting }) =>
-      `${where} closes the connection; check that ${server} serves there, and ${setting}`,
+      `${where} closes the connection; check that ${server} runs there, and ${setting}`,
     { words: /disconnected before secure TLS/ },
   ),
   waits(
     ['ENOENT'],
     ({ where, setting }) =>
-      `there is no socket ${where}; start the database, or correct the path in ${setting}`,
+      `the socket ${where} does not exist; start the database, or correct the path in ${setting}`,
   ),
   ends(
     ['EACCES', 'EPERM'],
@@ -148,7 +149,7 @@ const RULES: readonly Rule[] = [
   ends(
     [],
     ({ where, server, setting }) =>
-      `what serves at ${where} does not speak the protocol of ${server}; correct scheme, host and port in ${setting}`,
+      `the server at ${where} does not speak the protocol of ${server}; correct scheme, host and port in ${setting}`,
     {
       words:
         /^Received unexpected|^Unexpected packet|establishing an SSL connection$|^Unknown authenticationOk|invalid packet|out of order/i,
@@ -165,7 +166,7 @@ const RULES: readonly Rule[] = [
       ],
     ],
     ({ where, server, setting }) =>
-      `${where} and the client do not agree on a protocol; check that ${server} serves there, and ${setting}`,
+      `${where} and the client do not agree on a protocol; check that ${server} runs there, and ${setting}`,
   ),
 
   // TLS
@@ -175,7 +176,7 @@ const RULES: readonly Rule[] = [
   ends(
     ['HANDSHAKE_NO_SSL_SUPPORT'],
     ({ where, tlsMode, setting }) =>
-      `${where} offers no TLS, which ${setting} asks for; turn TLS on there, or remove ${tlsMode} from ${setting}`,
+      `${where} does not offer TLS, which ${setting} requires; turn TLS on there, or remove ${tlsMode} from ${setting}`,
     { words: /does not support SSL connections$/ },
   ),
   ends(
@@ -199,15 +200,15 @@ const RULES: readonly Rule[] = [
       ...['PATH_LENGTH_EXCEEDED', 'INVALID_PURPOSE', 'CERT_UNTRUSTED', 'CERT_REJECTED', 'HOSTNAME_MISMATCH'],
     ],
     ({ where, tlsMode, tlsAuthority, setting }) =>
-      `TLS with ${where} fails; set ${tlsAuthority} in ${setting} to the file of the authority that signed the server's certificate, or ${tlsMode} to what the server offers`,
+      `TLS with ${where} fails; set ${tlsAuthority} in ${setting} to the file of the authority that signed the server's certificate, or set ${tlsMode} to a mode that the server offers`,
     { words: /^ERR_(?:SSL|OSSL)_/ },
   ),
   ends(
     ['ER_SECURE_TRANSPORT_REQUIRED', 3159],
-    ({ where, tlsMode, setting }) => `${where} takes TLS connections only; add ${tlsMode} to ${setting}`,
+    ({ where, tlsMode, setting }) => `${where} accepts only TLS connections; add ${tlsMode} to ${setting}`,
   ),
 
-  // Who asks
+  // The user
   ends(['ER_ACCESS_DENIED_ERROR', '28P01'], WRONG_PASSWORD, {
     words:
       /^SASL: .*(?:password|signature|server returned error)|server login failed: FATAL|(?:password|SASL|auth\w*) (?:authentication )?failed$/,
@@ -251,14 +252,14 @@ const RULES: readonly Rule[] = [
   ends(
     ['ER_HOST_NOT_PRIVILEGED', 'ER_HOST_IS_BLOCKED'],
     ({ where, user }) =>
-      `${where} accepts no connection from this machine; create ${user} for this machine's address there, and run FLUSH HOSTS`,
+      `${where} does not accept connections from this machine; create ${user} for this machine's address there, and run FLUSH HOSTS`,
   ),
   ends(
     ['28000'],
     ({ where, user, setting }) =>
       `${where} does not let ${user} in; correct the user in ${setting}, give the role LOGIN, or add a line for it to pg_hba.conf`,
   ),
-  // PgBouncer says nearly all that it has to say under this one code.
+  // PgBouncer uses this one code for nearly all of its errors.
   waits(
     ['08P01'],
     ({ where }) => `the pooler at ${where} does not reach its database; see the pooler's log`,
@@ -269,7 +270,7 @@ const RULES: readonly Rule[] = [
   ends(
     ['08P01'],
     ({ where, setting }) =>
-      `what serves at ${where} refuses this connection; correct host, port, name and options in ${setting}, or the pooler's own settings`,
+      `the server at ${where} refuses this connection; correct host, port, name and options in ${setting}, or the pooler's own settings`,
   ),
   ends(
     ['ER_BAD_DB_ERROR', '3D000', '3F000'],
@@ -279,7 +280,7 @@ const RULES: readonly Rule[] = [
   ends(
     [isMissingColumn],
     ({ where, name, setting }) =>
-      `a table of "${name}" at ${where} has not the columns that Django makes; run \`manage.py migrate\` there, or set ${setting} to the database of the Django site`,
+      `a table of "${name}" at ${where} lacks columns that Django creates; run \`manage.py migrate\` there, or set ${setting} to the database of the Django site`,
   ),
   ends([], ({ setting }) => `its option charset is unknown; write utf8mb4 in ${setting}, or remove it`, {
     words: /^Unknown charset/,
@@ -287,29 +288,29 @@ const RULES: readonly Rule[] = [
   ends(
     ['ER_DBACCESS_DENIED_ERROR'],
     ({ where, user, name }) =>
-      `${user} may not use the database "${name}" at ${where}, or there is none; correct the name, or run GRANT SELECT, INSERT, UPDATE, DELETE ON \`${name}\`.* TO this user`,
+      `${user} may not use the database "${name}" at ${where}, or it does not exist; correct the name, or run GRANT SELECT, INSERT, UPDATE, DELETE ON \`${name}\`.* TO this user`,
   ),
   ends(
     ['42501'],
     ({ where, user, name }) =>
-      `${user} has too few rights to the database "${name}" at ${where}; run GRANT CONNECT ON DATABASE "${name}" TO this user, and GRANT USAGE ON its SCHEMA`,
+      `${user} has too few privileges on the database "${name}" at ${where}; run GRANT CONNECT ON DATABASE "${name}" TO this user, and GRANT USAGE ON its SCHEMA`,
   ),
   ends(
     ['ER_TABLEACCESS_DENIED_ERROR', 'ER_COLUMNACCESS_DENIED_ERROR', 'ER_SPECIFIC_ACCESS_DENIED_ERROR'],
     ({ where, user, name }) =>
-      `${user} has too few rights to the database "${name}" at ${where}; run GRANT SELECT, INSERT, UPDATE, DELETE ON \`${name}\`.* TO this user`,
+      `${user} has too few privileges on the database "${name}" at ${where}; run GRANT SELECT, INSERT, UPDATE, DELETE ON \`${name}\`.* TO this user`,
   ),
 
-  // A server that does not serve yet, or no more
+  // A server that does not serve yet, or no longer
   waits(
     [isTooManyConnections, isOutOfResources],
     ({ where }) =>
-      `${where} has no connection to spare; raise its limit or the user's, or lower DATABASE_POOL_SIZE`,
+      `${where} has no free connection; raise its limit or the user's, or lower DATABASE_POOL_SIZE`,
   ),
   waits([isDiskFull], ({ where }) => `the disk of ${where} is full; free space on it`),
   waits(
     [isEndedByServer, isNotReady, isUnavailable],
-    ({ where }) => `${where} does not serve yet; see its log if this lasts`,
+    ({ where }) => `${where} is not ready to serve; see its log if this lasts`,
   ),
   // Transient in a request, since it was writable at the start; at the start, this process most likely lacks the right.
   ends(
@@ -320,7 +321,7 @@ const RULES: readonly Rule[] = [
   waits(
     [isReadOnly],
     ({ where, setting }) =>
-      `${where} is read-only, and sessions are written; make it writable, or set ${setting} to the primary`,
+      `${where} is read-only, but sessions are written; make it writable, or set ${setting} to the primary`,
   ),
   ends(
     ['ER_BINLOG_STMT_MODE_AND_ROW_ENGINE', 1665],
@@ -342,12 +343,12 @@ const RULES: readonly Rule[] = [
   ),
 ]
 
-/** Ours, which has the reasons of each host. */
+/** Whether it is our own error for several hosts, whose message has the reason of each host. */
 function isOfAllHosts(error: unknown): boolean {
   return codesOf(error).has('ERR_NO_DATABASE_HOST')
 }
 
-/** Our own errors, of which the driver's is the cause. */
+/** The driver's error, which is the cause of our own errors. */
 function innermost(error: unknown): unknown {
   const cause = error instanceof Error ? error.cause : undefined
   return cause instanceof Error ? innermost(cause) : error
@@ -357,7 +358,7 @@ function messageOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').trim()
 }
 
-/** What the driver or the server says, without the statement that Knex puts before it. */
+/** The message of the driver or the server, without the statement that Knex puts before it. */
 function wordsOf(error: unknown): string {
   const { sqlMessage } = error as { sqlMessage?: unknown }
   const message = typeof sqlMessage === 'string' ? sqlMessage : messageOf(error)

@@ -12,7 +12,7 @@ import type { DjangoSessionsOptions } from './django-sessions.ts'
 
 type Options = DjangoSessionsOptions & DjangoAuthOptions
 
-/** One object may hold the options of both. */
+/** One object may hold the options of both: `openDjangoSite` takes them. */
 const NAMES: Readonly<Record<keyof Options, true>> = {
   backends: true,
   cache: true,
@@ -59,8 +59,8 @@ const EVENTS: Readonly<Record<keyof SessionEvents, true>> = {
 const eventNames = Object.keys(EVENTS)
 
 /**
- * The options of `djangoSessions`, `djangoAuth` and `openDjangoSite`, as a program without types may give them. What only
- * one of their parts can judge (a dotted path, a time zone) it judges itself.
+ * Checks the options of `djangoSessions`, `djangoAuth` and `openDjangoSite`, as a program without types may pass them.
+ * A part of the site checks for itself what only that part can judge (a dotted path, a time zone).
  * @throws {TypeError}
  */
 export function checkOptions(caller: string, options: unknown): void {

@@ -19,7 +19,7 @@ export interface DjangoAuthOptions
 }
 
 /**
- * Django's users on the sessions that `djangoSessions` gives: who is logged in, login and logout.
+ * Django's users, on the sessions that `djangoSessions` opens: who is logged in, login and logout.
  * @throws {UnknownDjangoVersion} {InvalidUserModel}
  */
 export function djangoAuth(options: DjangoAuthOptions): Auth {

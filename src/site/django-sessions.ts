@@ -29,26 +29,26 @@ export interface DjangoSessionsOptions
     Pick<SessionCodecOptions, 'secretKeys' | 'maxInflatedBytes'>,
     Pick<SessionsOptions, 'conflictTimeout'>,
     Pick<SessionRequestsOptions, 'saveEveryRequest'> {
-  /** SESSION_ENGINE, Django's dotted path; `django.contrib.sessions.backends.db` unless given. Or an engine of your own. */
+  /** SESSION_ENGINE, Django's dotted path (default: `django.contrib.sessions.backends.db`), or an engine of your own. */
   readonly engine?: string | SessionEngine
-  /** The database of the Django site; only engines without one do without. */
+  /** The database of the Django site; not needed for an engine without a table. */
   readonly db?: Knex
   /** The table of sessions, if not Django's `django_session`. */
   readonly table?: string | null
-  /** The `__qualname__` of the site's own session store, if it has one: a part of the salt. */
+  /** The `__qualname__` of the site's own session store, if it has one; it is part of the salt. */
   readonly storeClass?: string | null
-  /** What else the site's table holds, where it is neither django-qsessions' nor django-user-sessions'. */
+  /** The table's further columns, unless it is the table of django-qsessions or of django-user-sessions. */
   readonly columns?: SessionColumns | null
-  /** SESSION_FILE_PATH, for the file engine; this machine's folder of temporary files unless given. */
+  /** SESSION_FILE_PATH, for the file engine; default: this machine's folder for temporary files. */
   readonly filePath?: string | null
   /** For the engines with a cache: the entry of CACHES that SESSION_CACHE_ALIAS names, or a cache of your own. */
   readonly cache?: CacheSettings | Cache
   /**
-   * SESSION_SERIALIZER, Django's dotted path; `django.contrib.sessions.serializers.JSONSerializer` unless given. The
-   * PickleSerializer, which Django had up to 4.2, keeps more kinds of values: see `PickledValue`.
+   * SESSION_SERIALIZER, Django's dotted path; default: `django.contrib.sessions.serializers.JSONSerializer`. The
+   * PickleSerializer, which Django had up to 4.2, stores more kinds of values: see `PickledValue`.
    */
   readonly serializer?: string
-  /** USE_TZ; True unless given, as startproject writes. */
+  /** USE_TZ; default: true, as startproject writes it. */
   readonly useTz?: boolean
   /** TIME_ZONE; matters where USE_TZ is False. */
   readonly timeZone?: string
@@ -168,7 +168,7 @@ function ownEngine(engine: SessionEngine): SessionEngine {
 }
 
 function observedEngine(engine: SessionEngine, events: SessionEvents): SessionEngine {
-  // Verb by verb: an engine of somebody's own may be a class.
+  // Method by method, since a custom engine may be an instance of a class.
   return {
     keepsNothing: engine.keepsNothing === true,
     exists: (...parameters) => engine.exists(...parameters),

@@ -16,25 +16,25 @@ export interface DjangoSiteOptions extends DjangoSessionsOptions, DjangoAuthOpti
   readonly db: DjangoAuthOptions['db']
 }
 
-/** A Django site's sessions and users, for any server: what the adapters for Express and Fastify are given. */
+/** A Django site's sessions and users, for any server. The adapters for Express and Fastify take it. */
 export interface DjangoSite {
   readonly requests: SessionRequests
   readonly auth: Auth
-  /** What an adapter hangs on each request, and what it asks before the response is sent. */
+  /** What an adapter adds to each request, and `respond`, which it calls before the response is sent. */
   open(
     cookieHeader: string | undefined,
     client?: SessionClient,
   ): DjangoRequest & Pick<SessionRequest, 'respond'>
   /**
-   * Who sends this request, or one with this Cookie header: for a WebSocket's upgrade, or a server of your own. Nothing
-   * is written, since no cookie could be set: a session whose hash no longer verifies is nobody's, but stays.
+   * The visitor who sends this request, or this Cookie header: for the upgrade to a WebSocket, or a server of your own.
+   * Nothing is written, since no cookie could be set: a session whose hash no longer verifies is anonymous, but stays.
    */
   authenticate(request: RequestOrCookie): Promise<Authenticated>
-  /** Ends what the session engine opened (not `db`, which is yours); no request may be running any more. */
+  /** Closes what the session engine opened (not `db`, which is yours). No request may be running. */
   close(): Promise<void>
 }
 
-/** A request of Node's, Koa's, Express' or Fastify's, a `Request`, its `Headers`, or a Cookie header; null is one without. */
+/** A request of Node's, Koa's, Express' or Fastify's, a `Request`, its `Headers`, or a Cookie header; null for no header. */
 export type RequestOrCookie =
   | { readonly headers: { readonly cookie?: string | undefined } | HeaderGetter }
   | HeaderGetter
@@ -46,7 +46,7 @@ interface HeaderGetter {
   get(name: string): string | null
 }
 
-/** A request to a Django site: its session, and who sent it. */
+/** A request to a Django site: its session and its visitor. */
 export interface DjangoRequest extends Visitor {
   /** Not yet loaded: `const session = await request.django.session.load()`. */
   readonly session: SessionHandle
@@ -55,7 +55,7 @@ export interface DjangoRequest extends Visitor {
 }
 
 export interface Authenticated {
-  /** To read; what is set takes effect with `save()`. */
+  /** To read. Changes are stored by `save()`. */
   readonly session: Session
   readonly user: User | AnonymousUser
 }
@@ -83,7 +83,7 @@ export function openDjangoSite(options: DjangoSiteOptions): DjangoSite {
   }
 }
 
-/** Anything else would silently be nobody. */
+/** Anything else would silently be an anonymous visitor. */
 function cookieHeaderOf(request: RequestOrCookie): string | undefined {
   if (typeof request === 'string') return request
   if (request === null || request === undefined) return undefined

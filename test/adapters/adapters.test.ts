@@ -31,7 +31,7 @@ for (const [name, serve] of Object.entries(adapters)) {
     t.is(await db.count(), 0)
   })
 
-  test(`under ${name}: nobody gets a 200 whose session was not saved`, async (t) => {
+  test(`under ${name}: no visitor gets a 200 whose session was not saved`, async (t) => {
     const db = await openDb(t, 'sqlite', { tables: 'library' })
     const url = await serve(t, siteOf(db), async ({ django }) => {
       const session = await django.session.load()
@@ -58,7 +58,7 @@ for (const [name, serve] of Object.entries(adapters)) {
     t.deepEqual(setCookie, [])
   })
 
-  test(`under ${name}: a visitor without a session costs no query`, async (t) => {
+  test(`under ${name}: a request without a session makes no query`, async (t) => {
     const db = await openDb(t, 'sqlite', { tables: 'library' })
     let queries = 0
     db.db.on('query', () => {

@@ -98,7 +98,7 @@ function unreachable(t: Scope, client: 'mysql2' | 'pg' = 'mysql2'): Site {
 }
 
 for (const [name, serve] of Object.entries(frameworks)) {
-  test(`${name} by itself answers our errors with their status`, async (t) => {
+  test(`${name} answers our errors with their status, without an error handler`, async (t) => {
     for (const [error, status] of errors) {
       const url = await serve(t, unreachable(t), async () => {
         throw withStatus(error)
@@ -108,7 +108,7 @@ for (const [name, serve] of Object.entries(frameworks)) {
   })
 
   for (const client of ['mysql2', 'pg'] as const) {
-    test(`${name} by itself answers 503 where ${client} is refused by the database`, async (t) => {
+    test(`${name} answers 503 when the database refuses ${client}, without an error handler`, async (t) => {
       const ask = [
         ({ session }: Django) => session.load(),
         ({ user }: Django) => user(),
@@ -126,7 +126,7 @@ for (const [name, serve] of Object.entries(frameworks)) {
 }
 
 for (const server of ['mariadb', 'postgresql'] as const) {
-  test(`a ${server} that is killed is a 503 under each framework, and serves on once it is back`, async (t) => {
+  test(`a ${server} that is killed is a 503 under each framework, until it is back`, async (t) => {
     const backend = await startBackend(t, server)
     const client = server === 'mariadb' ? 'mysql2' : 'pg'
     const sites = await Promise.all(
@@ -165,7 +165,7 @@ for (const server of ['mariadb', 'postgresql'] as const) {
   })
 }
 
-test('logins that find the passwords busy are a 503', async (t) => {
+test('logins while too many passwords are checked are a 503', async (t) => {
   const site = await openDb(t, 'sqlite', { tables: 'library' })
   await addUser(site, { username: 'ann', password: hashed('secret') })
   const auth = djangoAuth(options(site))

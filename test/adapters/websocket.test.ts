@@ -65,7 +65,7 @@ async function logIn(
   await db.engine.create(KEY, { data, expireDate: new Date('2999-01-01') })
 }
 
-test('a WebSocket is opened for who is logged in, and refused to others', async (t) => {
+test('a WebSocket is opened for a visitor who is logged in, and refused to others', async (t) => {
   const db = await openDb(t, 'sqlite', { tables: 'library' })
   await logIn(db)
   const url = await serve(t, siteOf(db))
@@ -74,7 +74,7 @@ test('a WebSocket is opened for who is logged in, and refused to others', async 
   t.is(await connect(t, url, 'sessionid=abcdefgh0123456789abcdefgh000000'), 401)
 })
 
-test('a session whose password was changed opens no WebSocket, and is left to the next page', async (t) => {
+test('after a change of the password, a session opens no WebSocket, and is kept for the next page', async (t) => {
   const db = await openDb(t, 'sqlite', { tables: 'library' })
   await logIn(db)
   await db.db('auth_user').update({ password: hashed('another') })
@@ -83,7 +83,7 @@ test('a session whose password was changed opens no WebSocket, and is left to th
   t.deepEqual(await db.rows(), before)
 })
 
-test('a hash of a fallback key opens a WebSocket, and the session keeps its key: no cookie could be set', async (t) => {
+test('a hash with a fallback key opens a WebSocket, and the session keeps its key, since no cookie could be set', async (t) => {
   const db = await openDb(t, 'sqlite', { tables: 'library' })
   await logIn(db)
   const before = await db.rows()
@@ -92,7 +92,7 @@ test('a hash of a fallback key opens a WebSocket, and the session keeps its key:
   t.deepEqual(await db.rows(), before)
 })
 
-test('a Cookie header alone will do, and what is set is there after save', async (t) => {
+test('a Cookie header is enough, and changes are stored by save', async (t) => {
   const db = await openDb(t, 'sqlite', { tables: 'library' })
   await logIn(db)
   const site = siteOf(db)

@@ -428,7 +428,7 @@ test.serial('a socket that is not there is waited for, and named', async (t) => 
     })
     t.regex(
       String((await command.next('service.waiting')).message),
-      /^DATABASE_URL: there is no socket \/no\/such/,
+      /^DATABASE_URL: the socket \/no\/such does not exist/,
     )
   }
 })
@@ -444,7 +444,7 @@ test.serial('an SQLite URL with two slashes, one or none is told how many there 
 })
 
 test.serial(
-  'an SQLite file that is a folder, is no database, is empty or cannot be written ends the start',
+  'an SQLite file that is a folder, is not a database, is empty or cannot be written ends the start',
   async (t) => {
     const folder = temporaryFolder(t)
     writeFileSync(

@@ -33,7 +33,7 @@ test('a token sets the cookie, and verifies as a field and as a header of the ne
   await t.notThrowsAsync((await requests.open(asHeader)).csrf.check())
 })
 
-test('a request whose token nobody asked for gets no headers', async (t) => {
+test('a request whose token was not used gets no headers', async (t) => {
   const opened = await createCsrfRequests({ profile }).open(request())
   await opened.csrf.check()
   t.deepEqual(await opened.respond(), NO_HEADERS)

@@ -72,7 +72,7 @@ const ANSWERS: Readonly<Record<string, Answerer>> = {
 }
 
 for (const [name, answer] of Object.entries(ANSWERS)) {
-  test(`an answer by ${name} goes out whole, with the late headers`, async (t) => {
+  test(`a response by ${name} is sent whole, with the late headers`, async (t) => {
     const { status, message, headers, body } = await ask(t, answer)
     t.is(status, 202)
     t.is(body, 'abc')
@@ -84,7 +84,7 @@ for (const [name, answer] of Object.entries(ANSWERS)) {
   })
 }
 
-test('much that is written slowly arrives whole', async (t) => {
+test('a large response that is written slowly arrives whole', async (t) => {
   const size = 5_000_000
   const { body } = await ask(t, (response) => {
     Readable.from(Array.from({ length: 50 }, () => Buffer.alloc(size / 50, 'x'))).pipe(response)
@@ -92,7 +92,7 @@ test('much that is written slowly arrives whole', async (t) => {
   t.is(body.length, size)
 })
 
-test('nothing of an answer goes out where its preparation fails', async (t) => {
+test('nothing of a response is sent when its preparation fails', async (t) => {
   for (const answer of Object.values(ANSWERS).slice(0, 5)) {
     const { status, body, headers } = await ask(t, answer, () => {
       throw new Error('the database is away')
@@ -103,7 +103,7 @@ test('nothing of an answer goes out where its preparation fails', async (t) => {
   }
 })
 
-test('to its handler, an answer that is held back has begun', async (t) => {
+test('for its handler, a response that is held back has begun', async (t) => {
   let seen: boolean | undefined
   await ask(t, (response) => {
     t.false(response.headersSent)

@@ -83,7 +83,7 @@ for (const { version, algorithm } of sites.filter((site) => site.algorithm === u
       env: { ...freePorts, ...serviceEnvironment({ version, databaseUrl }) },
     })
     t.is(await json.ended, 1)
-    t.regex(json.stderr(), /signatures are right, but they are no JSON.*set SESSION_SERIALIZER as in Django/)
+    t.regex(json.stderr(), /signatures are right, but they are not JSON.*set SESSION_SERIALIZER as in Django/)
     const service = await startService(t, { env: serviceEnvironment({ version, databaseUrl, settings }) })
     t.is(await visitor.visit(service.url), 2)
     t.is(await visitor.visit(django.url), 3)

@@ -105,7 +105,7 @@ for (const [where, table, name] of [
   [postgresql, POSTGRESQL, 'postgresql'],
 ] as const) {
   for (const [becomes, errors] of Object.entries(table)) {
-    test(`what ${name} says is known, and the start ${becomes}`, (t) => {
+    test(`the error of ${name} is known, and the start ${becomes}`, (t) => {
       for (const told of errors) {
         const { passes, message } = startProblem(errorOf(told), where)
         const label = JSON.stringify(told)
@@ -118,7 +118,7 @@ for (const [where, table, name] of [
   }
 }
 
-test('a message names the place, the setting and what is to be done', (t) => {
+test('a message names the place, the setting and what to do', (t) => {
   const message = (error: Told, where = mysql) => startProblem(errorOf(error), where).message
   t.regex(message('ECONNREFUSED'), /db\.example:3307 refuses connections; .*DATABASE_URL \(ECONNREFUSED\)$/)
   t.regex(
@@ -136,7 +136,7 @@ test('a message names the place, the setting and what is to be done', (t) => {
   t.regex(message('ECONNREFUSED', ipv6), /\[::1\]:5432,\[::2\]:5433 refuses/)
 })
 
-test('of an error around another, the inner one counts, and of several hosts all reasons are told', (t) => {
+test('of nested errors, the innermost counts; of several hosts, all reasons are shown', (t) => {
   const cause = errorOf({ code: 'ER_ACCESS_DENIED_ERROR' })
   const all = Object.assign(
     new Error('no database host gives a connection: a:1 (ECONNREFUSED), b:2 (1045)', { cause }),
@@ -149,7 +149,7 @@ test('of an error around another, the inner one counts, and of several hosts all
   t.regex(message, /a:1 \(ECONNREFUSED\), b:2/)
 })
 
-test('what no rule knows is left to the caller, with what was said in one line', (t) => {
+test('an error without a rule is left to the caller, with its message in one line', (t) => {
   const { passes, message, code } = startProblem(
     errorOf({ code: '42704', message: 'select 1 - unrecognized\nparameter' }),
     postgresql,

@@ -111,7 +111,7 @@ for (const [caller, open] of Object.entries({ djangoSessions, djangoAuth, openDj
   }
 }
 
-test('an engine without a database needs none, and one of a class is taken', async (t) => {
+test('an engine without a table needs no database, and an instance of a class is accepted', async (t) => {
   t.notThrows(() =>
     djangoSessions({
       engine: 'django.contrib.sessions.backends.signed_cookies',
@@ -204,7 +204,7 @@ for (const [name, call, message] of parts) {
   })
 }
 
-test('djangoFastify without its site says so', async (t) => {
+test('djangoFastify without its site fails with a message', async (t) => {
   const app = fastify()
   t.teardown(() => app.close())
   await t.throwsAsync(async () => app.register(djangoFastify, {} as never), {
@@ -275,7 +275,7 @@ const orders: readonly [name: string, middlewares: () => readonly Middleware[], 
 ]
 
 for (const [name, middlewares, message] of orders) {
-  test(`${name} is said at the first request`, async (t) => {
+  test(`the first request reports ${name}`, async (t) => {
     const { status, error } = await answer(t, middlewares())
     t.is(status, 500)
     t.true(error instanceof TypeError)
@@ -287,7 +287,7 @@ test('messages in the cookie alone need no sessions', async (t) => {
   t.is((await answer(t, [messages('cookie'), page])).status, 200)
 })
 
-test('site.authenticate takes requests, headers and Cookie texts, and refuses everything else in words', async (t) => {
+test('site.authenticate takes requests, headers and Cookie texts, and refuses everything else with a message', async (t) => {
   const { db: sqlite, engine } = await openDb(t, 'sqlite', { tables: 'library' })
   const site = openDjangoSite({ ...right, db: sqlite, secretKeys: [SECRET] })
   const session = await site.requests.open(undefined).session.load()

@@ -7,16 +7,16 @@ import { checkSession } from './session-middleware.ts'
 
 declare module 'koa' {
   interface ExtendableContext {
-    /** Who the visitor is: `const user = await ctx.user()`. */
+    /** The visitor's user: `const user = await ctx.user()`. */
     user(): Promise<User | AnonymousUser>
-    /** Logs a user in, e.g. the one that `auth.authenticate` gave; the CSRF token changes with it. */
+    /** Logs a user in, e.g. one that `auth.authenticate` returned; the CSRF token changes with it. */
     login: Visitor['login']
     logout: Visitor['logout']
   }
 }
 
 /**
- * Django's AuthenticationMiddleware; stands after the session's and the CSRF middleware.
+ * Django's AuthenticationMiddleware; it belongs after the middleware of sessions and of CSRF.
  * Source: django/contrib/auth/middleware.py.
  */
 export function createAuthMiddleware({ auth }: { auth: Auth }): Middleware {
@@ -32,7 +32,7 @@ export function createAuthMiddleware({ auth }: { auth: Auth }): Middleware {
   }
 }
 
-/** What the CSRF middleware adds, where there is one. */
+/** What the CSRF middleware adds, if it is used. */
 interface WithCsrf {
   readonly csrf?: { rotateToken(): unknown }
 }

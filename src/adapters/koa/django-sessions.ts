@@ -2,17 +2,17 @@ import type { Middleware } from 'koa'
 import { type DjangoSessionsOptions, openSessionRequests } from '../../site/django-sessions.ts'
 import { createSessionMiddleware } from './session-middleware.ts'
 
-/** Koa middleware, and the end of what it opened. */
+/** Koa middleware that can be closed. */
 export interface DjangoSessions extends Middleware {
-  /** Ends the connections of its engine (not `db`, which is yours); no request may be running any more. */
+  /** Closes the connections of its engine (not `db`, which is yours). No request may be running. */
   close(): Promise<void>
 }
 
 /**
- * Koa middleware that gives each request the visitor's session of the Django site with these settings.
+ * Koa middleware that sets `ctx.session` to the visitor's session of the Django site with these settings.
  * @throws {UnknownDjangoVersion}
- * @throws {TypeError} when the engine is none that is built, or lacks one of its settings, or the serializer is none
- * that this Django has.
+ * @throws {TypeError} when the engine is not supported, lacks one of its settings, or this Django does not have the
+ * serializer.
  */
 export function djangoSessions(options: DjangoSessionsOptions): DjangoSessions {
   const { requests, close } = openSessionRequests(options)

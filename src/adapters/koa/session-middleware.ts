@@ -15,7 +15,7 @@ declare module 'koa' {
 
 /**
  * Django's SessionMiddleware: opens the visitor's session, and saves it before the response is sent.
- * A save that fails throws, so the visitor never gets a 200 whose session was not saved.
+ * A save that fails throws, so that a visitor never gets a 200 whose session was not saved.
  * Source: django/contrib/sessions/middleware.py.
  */
 export function createSessionMiddleware({ requests }: { requests: SessionRequests }): Middleware {
@@ -35,7 +35,7 @@ export function createSessionMiddleware({ requests }: { requests: SessionRequest
     try {
       await next()
     } catch (error) {
-      // Where no error page stands inside this middleware. Django has one there, so a 404 still saves the session.
+      // No error page inside this middleware caught it. Django has one there, so that a 404 still saves the session.
       const answerable = withStatus(error)
       await respond(ctx, request, statusOf(answerable))
       throw withHeaders(answerable, ctx)
@@ -44,7 +44,7 @@ export function createSessionMiddleware({ requests }: { requests: SessionRequest
   }
 }
 
-/** For a middleware that needs `ctx.session`. @throws {TypeError} */
+/** Checks `ctx.session`, for a middleware that needs it. @throws {TypeError} */
 export function checkSession({ session }: { session?: unknown }, caller: string): void {
   const isOurs = typeof session === 'object' && session !== null && 'load' in session
   if (isOurs) return
@@ -61,8 +61,8 @@ function statusOf(error: unknown): number {
 }
 
 /**
- * Koa drops the headers set so far when it answers an error, all but those on the error itself. There they are not
- * enumerable: a cookie must not get into a log with the error.
+ * When Koa answers an error, it drops all headers but those on the error itself. They are put there, not enumerable: a
+ * cookie must not get into a log with the error.
  */
 function withHeaders(error: unknown, ctx: ParameterizedContext): unknown {
   if (!(error instanceof Error)) return error

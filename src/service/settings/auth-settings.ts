@@ -3,7 +3,7 @@ import { quoted } from '../../checks/quoted.ts'
 import type { SessionHashRule } from '../../django/auth-hash.ts'
 import { type Environment, readList } from './environment.ts'
 
-/** Django's AUTH… settings, and what cannot be seen of a user model from outside. */
+/** Django's AUTH… settings, and what the database does not show of a user model. */
 export interface AuthSettings {
   readonly userModel: {
     /** AUTH_USER_MODEL. */
@@ -22,14 +22,14 @@ export interface AuthSettings {
   readonly sessionHash: SessionHashRule
   /** AUTHENTICATION_BACKENDS. */
   readonly backends: readonly string[]
-  /** PASSWORD_HASHERS; null for those of this Django version. */
+  /** PASSWORD_HASHERS; null for the default of this Django version. */
   readonly passwordHashers: readonly string[] | null
 }
 
 /** As src/auth/user-model.ts has them. */
 type ColumnNames = { username: string } & Record<keyof typeof OPTIONAL_COLUMNS, string | null>
 
-/** Those that a model may be without. */
+/** The columns that a model may lack. */
 const OPTIONAL_COLUMNS = {
   password: 'AUTH_USER_PASSWORD_COLUMN',
   lastLogin: 'AUTH_USER_LAST_LOGIN_COLUMN',
@@ -44,7 +44,7 @@ export function readAuthSettings(environment: Environment, problems: string[]): 
   const model = environment.text('AUTH_USER_MODEL') ?? 'auth.User'
   if (!/^\w+\.\w+$/.test(model)) {
     problems.push(
-      `AUTH_USER_MODEL ${quoted(model)} is no model; write app_label.ModelName, as in settings.py`,
+      `AUTH_USER_MODEL ${quoted(model)} is not a model; write app_label.ModelName, as in settings.py`,
     )
   }
   const table = environment.text('AUTH_USER_TABLE')

@@ -6,9 +6,9 @@ import type { VersionProfile } from '../../django/versions.ts'
 import type { Environment } from './environment.ts'
 
 /**
- * The entry of CACHES, a JSON object in Django's own shape, that SESSION_CACHE_ALIAS names; null with the reasons added to
- * `problems`, which quote neither LOCATION nor OPTIONS: both may hold a password. TIMEOUT is taken and not heeded, since
- * a session brings its own. Source: django/core/cache/__init__.py and the backends' `__init__`.
+ * Returns the entry of CACHES (a JSON object in Django's own shape) that SESSION_CACHE_ALIAS names; or null, and adds the
+ * reasons to `problems`. They quote neither LOCATION nor OPTIONS: both may hold a password. TIMEOUT is accepted and has
+ * no effect, since a session has its own. Source: django/core/cache/__init__.py and the backends' `__init__`.
  */
 export function readCache(
   environment: Environment,
@@ -30,7 +30,7 @@ export function readCache(
   const caches = parseRecord(text)
   if (caches === null) {
     problems.push(
-      'CACHES is no JSON object; write {"default": {"BACKEND": "…", "LOCATION": "…"}} with double quotes, as Django has it',
+      'CACHES is not a JSON object; write {"default": {"BACKEND": "…", "LOCATION": "…"}} with double quotes, as Django has it',
     )
     return null
   }
@@ -64,12 +64,12 @@ function readEntry(
   const backend = typeof BACKEND === 'string' ? BACKEND : ''
   const refusal = whyRefused(BACKEND, profile)
   if (refusal !== null) problems.push(refusal)
-  if (keyPrefix === null) problems.push('KEY_PREFIX is neither a text nor a number; set it as in Django')
-  if (version === null) problems.push('VERSION is neither a number nor a text; set it as in Django')
-  if (!isRecord(OPTIONS)) problems.push('OPTIONS is no JSON object; set it as in Django')
+  if (keyPrefix === null) problems.push('KEY_PREFIX is neither a string nor a number; set it as in Django')
+  if (version === null) problems.push('VERSION is neither a number nor a string; set it as in Django')
+  if (!isRecord(OPTIONS)) problems.push('OPTIONS is not a JSON object; set it as in Django')
   if (KEY_FUNCTION !== undefined && KEY_FUNCTION !== null) {
     problems.push(
-      'KEY_FUNCTION is not supported: it is Python code; remove it in Django too, or use a cache of its own for sessions',
+      'KEY_FUNCTION is not supported: it is Python code; remove it, in Django too, or use a separate cache for sessions',
     )
   }
   return {
@@ -81,7 +81,7 @@ function readEntry(
   }
 }
 
-/** What stands before a key. Source: django/core/cache/backends/base.py, default_key_func: `'%s:%s:%s'`. */
+/** What is put before a key. Source: django/core/cache/backends/base.py, default_key_func: `'%s:%s:%s'`. */
 function keyParts(caches: string, alias: string): { keyPrefix: string | null; version: string | null } {
   const entry = parseObject(parseObject(caches).get(alias) ?? '{}')
   return {
@@ -96,12 +96,12 @@ function asPython(json: string): string | null {
   if (value === null) return 'None'
   if (typeof value === 'boolean') return value ? 'True' : 'False'
   if (typeof value === 'string') return value
-  return typeof value === 'number' ? canonicalize(json) : null // 1.0 is no 1 there
+  return typeof value === 'number' ? canonicalize(json) : null // 1.0 is not 1 in Python's `%s`
 }
 
 const DJANGO = 'django.core.cache.backends.'
 
-/** What separates the servers in a LOCATION that is one text; null where it is a name with any character in it. */
+/** What separates the servers in a LOCATION that is a string; null when it is one name, which may hold any character. */
 const SEPARATORS: ReadonlyMap<string, RegExp | null> = new Map([
   [`${DJANGO}redis.RedisCache`, /[;,]/], // RedisCache.__init__
   ['django_redis.cache.RedisCache', /,/], // django_redis/client/default.py, DefaultClient.__init__
@@ -112,7 +112,7 @@ const SEPARATORS: ReadonlyMap<string, RegExp | null> = new Map([
   [`${DJANGO}filebased.FileBasedCache`, null],
 ])
 
-/** Backends that keep nothing which two processes could share. */
+/** Backends that do not share anything between processes. */
 const UNSHARED: ReadonlyMap<string, string> = new Map([
   [
     `${DJANGO}locmem.LocMemCache`,
@@ -138,7 +138,7 @@ function readLocation(location: unknown, backend: string, problems: string[]): r
   const listed: unknown[] = Array.isArray(location) ? location : [location]
   const texts = listed.filter((one) => typeof one === 'string')
   if (texts.length < listed.length) {
-    problems.push('LOCATION is neither a text nor a list of texts; set it as in Django')
+    problems.push('LOCATION is neither a string nor a list of strings; set it as in Django')
     return []
   }
   const locations =
@@ -155,7 +155,7 @@ function* locationProblems(backend: string, locations: readonly string[]): Gener
   if (locations.length !== 1 || location === '')
     yield `LOCATION is not one ${isFolder ? 'folder' : 'table'}; set it as in Django`
   else if (isFolder && !isAbsolute(location))
-    yield 'LOCATION is a relative folder, which is another one in each program; write it from / on, here and in Django'
+    yield 'LOCATION is a relative folder, which means a different folder for each program; write an absolute path, here and in Django'
 }
 
 const KNOWN: ReadonlySet<string> = new Set(
@@ -167,7 +167,7 @@ const KNOWN: ReadonlySet<string> = new Set(
 
 const CULLING: ReadonlySet<string> = new Set(['MAX_ENTRIES', 'CULL_FREQUENCY'])
 
-/** Of the backends that ask for their OPTIONS by name, those names; the others hand all of them to their client. */
+/** The OPTIONS that a backend reads by name. Other backends pass all of them to their client. */
 const KNOWN_OPTIONS: ReadonlyMap<string, ReadonlySet<string>> = new Map([
   [`${DJANGO}db.DatabaseCache`, CULLING],
   [`${DJANGO}filebased.FileBasedCache`, CULLING],
@@ -190,7 +190,7 @@ function parseRecord(text: string): Readonly<Record<string, unknown>> | null {
     const value: unknown = JSON.parse(text)
     return isRecord(value) ? value : null
   } catch {
-    return null // the parser's own words quote the text
+    return null // The parser's message quotes the text.
   }
 }
 

@@ -6,12 +6,12 @@ import type { Environment } from './environment.ts'
 
 export interface CookieContext {
   readonly defaults: CookieSettings
-  /** Null where the version is not said. */
+  /** Null when DJANGO_VERSION is not set. */
   readonly profile: VersionProfile | null
   readonly problems: string[]
 }
 
-/** The settings of one cookie: `SESSION_COOKIE` and then _NAME, _DOMAIN and so on, or `CSRF_COOKIE`. */
+/** Reads the settings of one cookie: `SESSION_COOKIE` (or `CSRF_COOKIE`) followed by _NAME, _DOMAIN and so on. */
 export function readCookieSettings(
   environment: Environment,
   prefix: 'SESSION_COOKIE' | 'CSRF_COOKIE',
@@ -40,32 +40,32 @@ function readSameSite(
   return sameSite === 'False' || sameSite === 'false' ? null : sameSite
 }
 
-/** Cookies that Python refuses to write, or browsers to keep (RFC 6265bis, 4.1.3 and 5.7). */
+/** Cookies that Python does not write, or that browsers do not accept (RFC 6265bis, 4.1.3 and 5.7). */
 function* cookieProblems(
   prefix: string,
   { name, domain, path, secure, sameSite }: CookieSettings,
   profile: VersionProfile | null,
 ): Generator<string> {
   if (!COOKIE_NAME.test(name) || COOKIE_ATTRIBUTES.has(name.toLowerCase())) {
-    yield `${prefix}_NAME ${quoted(name)} is no name for a cookie; use letters, digits, - and _`
+    yield `${prefix}_NAME ${quoted(name)} is not a name for a cookie; use letters, digits, - and _`
   }
   if (domain !== null && !/^[\w.-]+$/.test(domain)) {
-    yield `${prefix}_DOMAIN ${quoted(domain)} is no domain; give a host's name alone, e.g. .example.com`
+    yield `${prefix}_DOMAIN ${quoted(domain)} is not a domain; write only the name of a host, e.g. .example.com`
   }
   if (!/^\/[\x21-\x3a\x3c-\x7e]*$/.test(path)) {
-    yield `${prefix}_PATH ${quoted(path)} is no path; begin it with / and use neither blanks nor ;`
+    yield `${prefix}_PATH ${quoted(path)} is not a path; begin it with /, without blanks and ;`
   }
   if (sameSite === 'None' && !secure) {
-    yield `${prefix}_SAMESITE is None, which browsers take only from secure cookies; set ${prefix}_SECURE=True`
+    yield `${prefix}_SAMESITE is None, which browsers accept only for secure cookies; set ${prefix}_SECURE=True`
   }
   if (sameSite === 'None' && profile?.allowsSameSiteNone === false) {
     yield `${prefix}_SAMESITE is None, which Django ${profile.version} cannot send; set it as in settings.py`
   }
   if (/^__(Secure|Host)-/i.test(name) && !secure) {
-    yield `${prefix}_NAME ${name} asks for a secure cookie; set ${prefix}_SECURE=True`
+    yield `${prefix}_NAME ${name} needs a secure cookie; set ${prefix}_SECURE=True`
   }
   if (/^__Host-/i.test(name) && (domain !== null || path !== '/')) {
-    yield `${prefix}_NAME ${name} allows no ${prefix}_DOMAIN, and no ${prefix}_PATH but /; unset them`
+    yield `${prefix}_NAME ${name} allows neither ${prefix}_DOMAIN nor a ${prefix}_PATH other than /; remove them`
   }
 }
 

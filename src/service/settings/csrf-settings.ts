@@ -17,7 +17,7 @@ export interface CsrfSettings {
 }
 
 export interface CsrfContext {
-  /** Null where the version is not said. */
+  /** Null when DJANGO_VERSION is not set. */
   readonly profile: VersionProfile | null
   readonly problems: string[]
   readonly warnings: string[]
@@ -40,7 +40,7 @@ function readHeaderName(environment: Environment, { problems }: CsrfContext): st
   const name = environment.text('CSRF_HEADER_NAME') ?? CSRF_HEADER_NAME
   if (!/^HTTP_[A-Z0-9_]+$/.test(name)) {
     problems.push(
-      `CSRF_HEADER_NAME ${quoted(name)} is no header's name; write it as Django does, e.g. HTTP_X_CSRFTOKEN for X-CSRFToken`,
+      `CSRF_HEADER_NAME ${quoted(name)} is not the name of a header; write it as Django does, e.g. HTTP_X_CSRFTOKEN for X-CSRFToken`,
     )
   }
   return name

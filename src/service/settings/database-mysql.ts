@@ -4,13 +4,13 @@ import type { IsolationLevel, Limits, MysqlSettings, UrlContext } from './databa
 import { type TlsModes, type TlsSettings, tlsOf } from './database-tls.ts'
 import type { DatabaseUrl } from './database-url.ts'
 
-/** The settings of a MySQL URL, whose options are mysqlclient's, PyMySQL's and those of MySQL's own client. */
+/** The settings in a MySQL URL, whose options are those of mysqlclient, of PyMySQL and of MySQL's own client. */
 export function readMysql(url: DatabaseUrl, limits: Limits, context: UrlContext): MysqlSettings {
   const { options, problems } = context
   const server = readServer(url, context, { defaultPort: 3306, parts: PARTS })
   const socket = takeOption(options, 'unix_socket')
   if (socket !== null && server.hosts.length > 1)
-    problems.push('its option unix_socket contradicts its hosts; write one of the two')
+    problems.push('its option unix_socket contradicts its hosts; write only one of the two')
   const settings: MysqlSettings = {
     kind: 'mysql',
     ...limits,
@@ -21,9 +21,9 @@ export function readMysql(url: DatabaseUrl, limits: Limits, context: UrlContext)
     tls: readTls(context),
   }
   if (settings.tls?.verify === 'host' && settings.hosts.some(({ host }) => isIP(host) > 0)) {
-    // mysql2 would look for `localhost` in the certificate.
+    // For an address, mysql2 looks for `localhost` in the certificate.
     problems.push(
-      'its option ssl_mode=VERIFY_IDENTITY needs the host by its name; write that, or ssl_mode=VERIFY_CA',
+      'its option ssl_mode=VERIFY_IDENTITY needs the name of the host; write the name, or ssl_mode=VERIFY_CA',
     )
   }
   for (const [names, reason] of IGNORED) {
@@ -48,11 +48,11 @@ const PARTS: UrlParts = {
   database: ['db', 'database'],
 }
 
-/** Options that change nothing here, and why. */
+/** Options without effect here, and the reason. */
 const IGNORED: readonly (readonly [names: readonly string[], reason: string])[] = [
   [
     ['connect_timeout', 'read_timeout', 'write_timeout'],
-    'DATABASE_TIMEOUT says how long the database is waited for',
+    'DATABASE_TIMEOUT limits the waits for the database',
   ],
   [['init_command', 'sql_mode', 'autocommit'], 'connections are set up by the service itself'],
   [['collation'], "the tables' own collations decide"],
@@ -69,7 +69,7 @@ function readCharset({ options, problems }: UrlContext): string {
   return 'utf8mb4'
 }
 
-/** Those that mysql2 knows, but the ones that MySQL takes from no client (its manual, "Impermissible Client Character Sets"). */
+/** The charsets of mysql2, without those that MySQL forbids to clients (its manual, "Impermissible Client Character Sets"). */
 const CHARSETS: ReadonlySet<string> = new Set([
   ...['utf8mb4', 'utf8', 'latin1', 'latin2', 'latin5', 'latin7', 'ascii', 'big5', 'dec8', 'cp850', 'cp852'],
   ...['cp866', 'cp932', 'cp1250', 'cp1251', 'cp1256', 'cp1257', 'koi8r', 'koi8u', 'swe7', 'ujis', 'sjis'],
@@ -102,7 +102,7 @@ const MODES: TlsModes = new Map([
   ['VERIFY_IDENTITY', { use: 'required', verify: 'host' }],
 ])
 
-/** libpq's words, which some hosts' URLs have for MySQL too. */
+/** libpq's words; the URLs of some hosting providers have them for MySQL, too. */
 const LIBPQ_MODES: ReadonlyMap<string, string> = new Map([
   ['DISABLE', 'DISABLED'],
   ['PREFER', 'PREFERRED'],
@@ -150,9 +150,9 @@ function readTls(context: UrlContext): TlsSettings | null {
     passphrase: take('sslkeypassword'),
   })
   if (tls !== null && (tls.cert === null) !== (tls.key === null))
-    problems.push('it has one of ssl_cert and ssl_key; write both')
+    problems.push('it has only one of ssl_cert and ssl_key; write both')
   for (const name of given.keys()) {
-    if (/^(sslcipher|tlsversion|tlsciphersuites)$/.test(name)) ignore(name, "it is as in Node's TLS")
+    if (/^(sslcipher|tlsversion|tlsciphersuites)$/.test(name)) ignore(name, "Node's TLS decides it")
     else if (name === 'sslcapath') problems.push('its option ssl_capath is not supported; write ssl_ca=FILE')
     else problems.push(`its option ${name} is not supported; write ssl_mode, ssl_ca, ssl_cert or ssl_key`)
   }
@@ -172,7 +172,7 @@ function readSsl(text: string): [name: string, value: string][] {
   })
 }
 
-/** A dictionary of Python's, of texts and truth values. */
+/** A Python dictionary of strings and booleans. */
 function jsonOf(repr: string): string {
   return repr.replaceAll("'", '"').replace(/\b(?:True|False)\b/g, (word) => word.toLowerCase())
 }

@@ -4,7 +4,7 @@ import type { Limits, PostgresqlSettings, UrlContext } from './database-settings
 import { type TlsModes, type TlsSettings, tlsOf } from './database-tls.ts'
 import type { DatabaseUrl } from './database-url.ts'
 
-/** The settings of a PostgreSQL URL, whose options are libpq's, Django's and dj-database-url's `currentSchema`. */
+/** The settings in a PostgreSQL URL, whose options are those of libpq, of Django and `currentSchema` of dj-database-url. */
 export function readPostgresql(url: DatabaseUrl, limits: Limits, context: UrlContext): PostgresqlSettings {
   const { options, problems } = context
   const server = readServer(url, context, { defaultPort: 5432, parts: PARTS })
@@ -22,7 +22,7 @@ export function readPostgresql(url: DatabaseUrl, limits: Limits, context: UrlCon
     tls: readTls(context),
   }
   if (settings.requiresChannelBinding && settings.tls?.use !== 'required')
-    problems.push('its option channel_binding=require needs TLS; write sslmode=require, too')
+    problems.push('its option channel_binding=require needs TLS; also write sslmode=require')
   for (const [names, reason] of IGNORED) {
     for (const name of names) if (takeOption(options, name) !== null) context.ignore(name, reason)
   }
@@ -35,7 +35,7 @@ export function readPostgresql(url: DatabaseUrl, limits: Limits, context: UrlCon
   return settings
 }
 
-/** Unless the URL names another. */
+/** The default of the URL's application_name. */
 export const APPLICATION_NAME = 'koa-django-sessions'
 
 /** libpq's names. */
@@ -47,15 +47,15 @@ const PARTS: UrlParts = {
   database: ['dbname', 'database'],
 }
 
-/** Options that change nothing here, and why. */
+/** Options without effect here, and the reason. */
 const IGNORED: readonly (readonly [names: readonly string[], reason: string])[] = [
-  [['connect_timeout', 'tcp_user_timeout'], 'DATABASE_TIMEOUT says how long the database is waited for'],
+  [['connect_timeout', 'tcp_user_timeout'], 'DATABASE_TIMEOUT limits the waits for the database'],
   [
     ['keepalives', 'keepalives_idle', 'keepalives_interval', 'keepalives_count'],
     'DATABASE_TIMEOUT finds dead connections',
   ],
   [['client_encoding'], 'it is UTF8, as in Django'],
-  [['sslcompression', 'sslsni', 'sslcertmode'], "it is as in Node's TLS"],
+  [['sslcompression', 'sslsni', 'sslcertmode'], "Node's TLS decides it"],
   [['krbsrvname', 'gsslib', 'gssdelegation'], 'GSSAPI is not used'],
   [['load_balance_hosts'], 'the hosts are tried in their order, which may differ between processes'],
   [['min_protocol_version', 'max_protocol_version'], 'version 3.0 of the protocol is used'],
@@ -76,15 +76,17 @@ const INSTEAD: readonly (readonly [option: RegExp, remedy: string])[] = [
   [/^(ssl|gss)/, 'write sslmode, sslrootcert, sslcert, sslkey, sslpassword, sslcrl or sslnegotiation'],
 ]
 
-/** Sessions are written: of several hosts one that takes writes is wanted, whatever `any` would do with. */
+/** Sessions are written: of several hosts, one that accepts writes is needed, even with `any`. */
 function readWritableOnly({ options, problems }: UrlContext): boolean {
   const attributes = takeOption(options, 'target_session_attrs')
   if (!['any', 'read-write', 'primary', null].includes(attributes))
-    problems.push('its option target_session_attrs is not read-write; sessions are written, so write that')
+    problems.push(
+      'its option target_session_attrs is not read-write; write read-write, since sessions are written',
+    )
   return attributes === 'read-write' || attributes === 'primary'
 }
 
-/** Source: dj-database-url, apply_current_schema; Django's `assume_role` (base.py, ensure_role), which is a parameter, too. */
+/** Source: dj-database-url, apply_current_schema; Django's `assume_role` (base.py, ensure_role), which also is a parameter. */
 function readServerOptions(options: Map<string, string>): string | null {
   const schema = takeOption(options, 'currentSchema')
   const given = takeOption(options, 'options')
@@ -114,7 +116,7 @@ function readAuthentication({
   const negated = asked.filter((name) => name.startsWith('!')).length
   if (names.some((name) => !AUTH_METHODS.has(name)) || (negated > 0 && negated < asked.length)) {
     problems.push(
-      `its option require_auth is not a list of ${[...AUTH_METHODS].join(', ')}, each with a ! before it or none`,
+      `its option require_auth is not a list of ${[...AUTH_METHODS].join(', ')}, each with a ! before it, or each without`,
     )
   }
   const methods = negated > 0 ? [...AUTH_METHODS].filter((name) => !names.includes(name)) : names
@@ -124,7 +126,7 @@ function readAuthentication({
   }
 }
 
-/** libpq's. */
+/** The names that libpq knows. */
 const AUTH_METHODS: ReadonlySet<string> = new Set([
   ...['password', 'md5', 'gss', 'sspi', 'scram-sha-256', 'oauth', 'none'],
 ])
@@ -159,7 +161,7 @@ function readTls(context: UrlContext): TlsSettings | null {
   const ca = takeOption(options, 'sslrootcert')
   const isSystem = ca === 'system'
   if (isSystem && word !== null && word !== 'verify-full')
-    problems.push('its option sslrootcert=system needs sslmode=verify-full; write that')
+    problems.push('its option sslrootcert=system needs sslmode=verify-full; write sslmode=verify-full')
   const tls = tlsOf(isSystem ? MODES.get('verify-full') : mode, {
     ca,
     cert: takeOption(options, 'sslcert'),
@@ -171,9 +173,9 @@ function readTls(context: UrlContext): TlsSettings | null {
     isDirect: negotiation === 'direct',
   })
   if (tls?.isDirect === true && tls.use !== 'required')
-    problems.push('its option sslnegotiation=direct needs TLS; write sslmode=require, too')
+    problems.push('its option sslnegotiation=direct needs TLS; also write sslmode=require')
   if (tls !== null && (tls.cert === null) !== (tls.key === null))
-    problems.push('it has one of sslcert and sslkey; write both')
+    problems.push('it has only one of sslcert and sslkey; write both')
   return tls
 }
 

@@ -1,14 +1,14 @@
 import type { ServerSettings, UrlContext } from './database-settings.ts'
 import type { DatabaseUrl } from './database-url.ts'
 
-/** The option of this name, which is then done with; null when there is none. */
+/** Removes the option of this name, and returns its value; null when it is missing. */
 export function takeOption(options: Map<string, string>, name: string): string | null {
   const value = options.get(name) ?? null
   options.delete(name)
   return value
 }
 
-/** What the options of libpq and mysqlclient call the parts of a URL. */
+/** The options of libpq and of mysqlclient that stand for the parts of a URL. */
 export interface UrlParts {
   readonly host: string
   readonly port: string
@@ -18,9 +18,9 @@ export interface UrlParts {
 }
 
 /**
- * Where the database is, and who asks. A part that the URL leaves out may be an option, as in
- * `postgres://user:password@/name?host=/cloudsql/…`. A name with a folder before it is a socket's path, and then the
- * database: `postgres://user:password@//cloudsql/project:region:instance/name` (django-environ, db_url_config).
+ * Reads the hosts, the user and the database. A part that the URL leaves out may be an option, as in
+ * `postgres://user:password@/name?host=/cloudsql/…`. A name with a folder before it is the path of a socket
+ * and then the database: `postgres://user:password@//cloudsql/project:region:instance/name` (django-environ, db_url_config).
  */
 export function readServer(
   url: DatabaseUrl,
@@ -33,7 +33,7 @@ export function readServer(
       const option = takeOption(options, name)
       if (option === null || option === value) continue
       if (value !== '')
-        problems.push(`its option ${name} contradicts the rest of the URL; write one of the two`)
+        problems.push(`its option ${name} contradicts the rest of the URL; write only one of the two`)
       else value = option
     }
     return value

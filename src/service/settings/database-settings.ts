@@ -25,9 +25,9 @@ export interface PostgresqlSettings extends ServerSettings {
   readonly options: string | null
   /** What `pg_stat_activity` shows. */
   readonly applicationName: string
-  /** The ways to authenticate that are taken, as `require_auth` names them; null for all. */
+  /** The accepted ways to authenticate, as `require_auth` names them; null for all. */
   readonly authMethods: readonly string[] | null
-  /** Whether only SCRAM that is bound to the TLS connection will do. */
+  /** Whether only SCRAM that is bound to the TLS connection is accepted. */
   readonly requiresChannelBinding: boolean
 }
 
@@ -35,7 +35,7 @@ export interface SqliteSettings extends Limits {
   readonly kind: 'sqlite'
   /** Absolute. */
   readonly filename: string
-  /** Whether it is the demo's own file, which the service makes; any other belongs to Django. */
+  /** Whether it is the demo's file, which the service creates; any other file belongs to Django. */
   readonly embedded: boolean
 }
 
@@ -49,7 +49,7 @@ export interface DatabaseHost {
 export interface ServerSettings extends Limits {
   /** At least one; several are a cluster, or a server and its standbys. */
   readonly hosts: readonly DatabaseHost[]
-  /** Whether a server that takes no writes is left for the next; of several hosts some may be such. */
+  /** Whether a server that does not accept writes is skipped; of several hosts, some may be standbys. */
   readonly writableOnly: boolean
   readonly user: string
   readonly password: string
@@ -59,14 +59,14 @@ export interface ServerSettings extends Limits {
 }
 
 export interface Limits {
-  /** Connections at most; SQLite has always one. */
+  /** The most connections; SQLite always has one. */
   readonly poolSize: number
-  /** Seconds: for a free connection, and for each statement. */
+  /** The longest wait for a free connection, and for each statement, in seconds. */
   readonly timeout: number
 }
 
 export interface DatabaseUrlContext {
-  /** The setting that holds the URL; DATABASE_URL unless given. */
+  /** The setting that holds the URL; default: DATABASE_URL. */
   readonly name?: string
   readonly cwd: string
   readonly problems: string[]
@@ -74,7 +74,7 @@ export interface DatabaseUrlContext {
 }
 
 /**
- * The database that a DATABASE_URL names, or null with the reasons added to `problems`, which never quote the URL.
+ * Returns the database that a DATABASE_URL names; or null, and adds the reasons to `problems`. They never quote the URL.
  * Source: dj-database-url, django-environ and, for the options, Django's backends (django/db/backends/…/base.py,
  * get_connection_params), libpq (PostgreSQL's manual, "Parameter Key Words") and mysqlclient.
  */
@@ -87,8 +87,8 @@ export function readDatabaseUrl(
   if (parsed === null) {
     problems.push(
       /^sqlite:/i.test(url)
-        ? `${name} is no URL; write sqlite:///relative/file or sqlite:////absolute/file`
-        : `${name} is no URL; write mysql://user:password@host:port/name, with # / ? @ : and % in the password or a socket's path percent-escaped`,
+        ? `${name} is not a URL; write sqlite:///relative/file or sqlite:////absolute/file`
+        : `${name} is not a URL; write mysql://user:password@host:port/name, with # / ? @ : and % in the password or a socket's path percent-escaped`,
     )
     return null
   }
@@ -111,13 +111,13 @@ export function readDatabaseUrl(
   return found.length > 0 ? null : (settings ?? null)
 }
 
-/** What the reader of one database's URLs is given. */
+/** What the reader for one kind of database gets. */
 export interface UrlContext {
   readonly cwd: string
-  /** Readers take out what they understand. */
+  /** A reader removes each option that it understands. */
   readonly options: Map<string, string>
   readonly problems: string[]
-  /** For an option that changes nothing here. */
+  /** For an option without effect here. */
   ignore(option: string, reason: string): void
 }
 
@@ -140,11 +140,11 @@ function readSqlite(
   const [host] = hosts
   if (name === '' && host?.host) {
     problems.push(
-      `it has two slashes, after which a host stands, and names no file; write sqlite:///${host.host} for a file in this folder, or sqlite:////absolute/file`,
+      `it has a host after its two slashes, but names no file; write sqlite:///${host.host} for a file in this folder, or sqlite:////absolute/file`,
     )
   } else if (name === '' || name === ':memory:') {
     problems.push(
-      'it names an SQLite database in memory, which no Django can share; write sqlite:///relative/file or sqlite:////absolute/file',
+      'it names an SQLite database in memory, which Django cannot share; write sqlite:///relative/file or sqlite:////absolute/file',
     )
   }
   return { kind: 'sqlite', ...limits, filename: resolve(cwd, name), embedded: false }

@@ -1,23 +1,23 @@
 import type { SecureVersion } from 'node:tls'
 
-/** How to encrypt the connection and whom to believe; file names, not contents. */
+/** How to encrypt the connection, and which certificates to trust; file names, not contents. */
 export interface TlsSettings {
-  /** `required`; or `preferred`: in clear where the server has no TLS; or `allowed`: in clear where the server lets us. */
+  /** `required`; or `preferred`: unencrypted if the server has no TLS; or `allowed`: unencrypted if the server accepts it. */
   readonly use: 'required' | 'preferred' | 'allowed'
   /** What of the server's certificate is checked: nothing, its authority, or its host name too. */
   readonly verify: 'nothing' | 'authority' | 'host'
-  /** File of the certificate authority; `system` for those of the system, null for those Node knows. */
+  /** File of the certificate authority; `system` for those of the system, null for those that Node trusts. */
   readonly ca: string | null
-  /** Files of our own certificate and its key, and what opens the key; null for none. */
+  /** Files of the client's certificate and its key, and the passphrase of the key; null for none. */
   readonly cert: string | null
   readonly key: string | null
   readonly passphrase: string | null
-  /** File of the certificates that were revoked; null for none. PostgreSQL's alone. */
+  /** File of the revoked certificates; null for none. PostgreSQL only. */
   readonly crl: string | null
-  /** Null: as Node has it. */
+  /** Null: Node's default. */
   readonly minVersion: SecureVersion | null
   readonly maxVersion: SecureVersion | null
-  /** Whether TLS begins at once, without being asked for (PostgreSQL 17's `sslnegotiation=direct`). */
+  /** Whether TLS begins at once, without negotiation (PostgreSQL 17's `sslnegotiation=direct`). */
   readonly isDirect: boolean
 }
 
@@ -40,7 +40,7 @@ const TLS_DEFAULTS: TlsSettings = {
 }
 
 /**
- * A named authority is checked even where the mode does not ask, and then TLS is needed unless the mode says otherwise.
+ * A named authority is checked even if the mode does not require it. TLS is then required, unless the mode says otherwise.
  * Stricter than libpq, which gives up TLS under `prefer` when the authority is not the server's.
  */
 export function tlsOf(mode: TlsMode | null | undefined, files: Partial<TlsSettings>): TlsSettings | null {

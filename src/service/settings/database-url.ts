@@ -4,23 +4,23 @@ export interface DatabaseUrl {
   readonly scheme: string
   readonly user: string
   readonly password: string
-  /** One, or several in the order in which they are to be tried. */
+  /** One, or several in the order of trying. */
   readonly hosts: readonly UrlHost[]
   /** The database, or SQLite's file. */
   readonly name: string
-  /** The query, as text; of a name given twice the last counts. */
+  /** The query, as text; the last value of a name counts. */
   readonly options: ReadonlyMap<string, string>
 }
 
 export interface UrlHost {
-  /** May be a socket's path, written `%2Fvar%2Frun…`; IPv6 without its brackets. Empty when not said. */
+  /** May be a socket's path, written `%2Fvar%2Frun…`; IPv6 without its brackets. Empty when missing. */
   readonly host: string
-  /** Null when not said. */
+  /** Null when missing. */
   readonly port: number | null
 }
 
 /**
- * Parses a DATABASE_URL, or gives null for text that is none: often one whose password holds a `#`, `/`, `?` or `@`
+ * Parses a DATABASE_URL. Returns null for any other text: often a URL whose password holds a `#`, `/`, `?` or `@`
  * that is not percent-escaped. Not WHATWG's URL, which knows neither `postgres://user:password@/name` nor `sqlite://:memory:`.
  * Unlike Django, whose URL names one server: several hosts, each with its port, as libpq's URIs have them.
  * Source: dj_database_url/__init__.py, parse; Python's urllib.parse, urlsplit.

@@ -7,7 +7,7 @@ import type { SettingName } from './definitions.ts'
 /** The variables that are read: settings of the table in definitions.ts, and those of Python's temporary folder. */
 export type VariableName = SettingName | 'TMPDIR' | 'TEMP' | 'TMP'
 
-/** Reads variables one by one; whatever is wrong goes to `problems`, and the default stands in for it. */
+/** Reads variables one by one. A wrong value adds to `problems`, and the default takes its place. */
 export interface Environment {
   /** The text, or null when the variable is not set or empty. */
   text(name: VariableName): string | null
@@ -63,30 +63,30 @@ export function createEnvironment(
   }
 }
 
-/** A JSON array, or words with blanks or commas between. */
+/** A JSON array, or words separated by blanks or commas. */
 export function readList(text: string): string[] {
   try {
     const list: unknown = JSON.parse(text)
     if (Array.isArray(list)) return list.map(String)
   } catch {
-    // no JSON, then
+    // It is not JSON.
   }
   return text.split(/[\s,]+/).filter((item) => item !== '')
 }
 
-/** The variables of the file `.env` in this folder; none when there is no such file. */
+/** The variables in the file `.env` of this folder; empty without such a file. */
 export function readEnvFile(folder: string, problems: string[]): Record<string, string | undefined> {
   const content = readIfThere(join(folder, '.env'), problems)
   const variables = parseEnv(content)
   for (const [, name = '', value = ''] of content.matchAll(UNQUOTED_HASH)) {
-    // Node cuts here, python-dotenv does not: half a secret key would verify nothing.
+    // Node cuts the value here, python-dotenv does not; half a secret key would verify nothing.
     if (variables[name] === value)
-      problems.push(`${name} in .env holds a # outside quotes; put the value in '…'`)
+      problems.push(`${name} in .env holds a # outside quotes; put the value into quotes: '…'`)
   }
   return variables
 }
 
-/** What people write in environments for Django, lower-cased. */
+/** The usual words in environments of Django projects, in lower case. */
 export const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
   ...['true', '1', 'yes', 'on'].map((word) => [word, true] as const),
   ...['false', '0', 'no', 'off'].map((word) => [word, false] as const),

@@ -4,20 +4,20 @@ import type { SettingName } from './definitions.ts'
 import type { Environment } from './environment.ts'
 
 export interface LoginSettings {
-  /** SERVE_LOGIN: whether the login and logout pages are ours. */
+  /** SERVE_LOGIN: whether this service has the login and logout pages. */
   readonly isServed: boolean
-  /** LOGIN_URL: a path, or a URL elsewhere. Where it is a path and the page is ours, it is there. */
+  /** LOGIN_URL: a path, or a URL of another site. With SERVE_LOGIN, the login page is at this path. */
   readonly loginUrl: string
-  /** LOGIN_REDIRECT_URL: where a login without `next` leads. */
+  /** LOGIN_REDIRECT_URL: the target of a login without `next`. */
   readonly loginRedirectUrl: string
-  /** LOGOUT_REDIRECT_URL; null for the page that says so. */
+  /** LOGOUT_REDIRECT_URL; null for the page that confirms the logout. */
   readonly logoutRedirectUrl: string | null
-  /** DJANGO_BASE_URL: what stands before the paths that Django serves; '' for the same origin. */
+  /** DJANGO_BASE_URL: the prefix of links to pages of Django; '' for the same origin. */
   readonly djangoBaseUrl: string
   readonly tries: TriesSettings
 }
 
-/** How many tries to log in may fail. */
+/** How many logins may fail. */
 export interface TriesSettings {
   /** LOGIN_TRIES_BY_NAME */
   readonly byName: number
@@ -33,20 +33,22 @@ export function readLoginSettings(environment: Environment, problems: string[]):
   function url(name: SettingName): string | null {
     const text = environment.text(name)
     if (text !== null && !/^(?:https?:\/)?\/[\x21-\x7e]*$/i.test(text)) {
-      // Django takes names of URL patterns, too, which only it can look up.
+      // Django also takes names of URL patterns, which only Django can look up.
       problems.push(
-        `${name} ${quoted(text)} is no path and no URL; write what it stands for, e.g. /accounts/login/`,
+        `${name} ${quoted(text)} is neither a path nor a URL; write the path of that URL pattern, e.g. /accounts/login/`,
       )
     }
     return text
   }
   const loginUrl = url('LOGIN_URL') ?? '/accounts/login/'
-  // No segment that is empty or dots: servers disagree about those.
+  // Without empty segments and dot segments: servers differ in reading them.
   const isPath = /^\/[\w./~-]*$/.test(loginUrl) && lenientPath(loginUrl) === loginUrl
-  // With Django behind us its own pages stay until they are asked for here.
+  // With an upstream, Django's own pages stay, unless SERVE_LOGIN is set.
   const isServed = environment.boolean('SERVE_LOGIN', isPath && environment.text('DJANGO_UPSTREAM') === null)
   if (isServed && !isPath) {
-    problems.push('LOGIN_URL is no plain path of this site, and SERVE_LOGIN is True; set LOGIN_URL to a path')
+    problems.push(
+      'LOGIN_URL is not a plain path of this site, and SERVE_LOGIN is True; set LOGIN_URL to a path',
+    )
   }
   return {
     isServed,
@@ -71,7 +73,7 @@ function readBaseUrl(environment: Environment, problems: string[]): string {
   )
     return text.replace(/\/$/, '')
   problems.push(
-    `DJANGO_BASE_URL ${quoted(text)} is no URL of a site; write https://django.example.com, or nothing for the same origin`,
+    `DJANGO_BASE_URL ${quoted(text)} is not the URL of a site; write https://django.example.com, or leave it empty for the same origin`,
   )
   return ''
 }

@@ -31,9 +31,9 @@ function readTags(environment: Environment, problems: string[]): Readonly<Record
     const tags: unknown = JSON.parse(environment.text('MESSAGE_TAGS') ?? '{}')
     if (isTags(tags)) return tags
   } catch {
-    // told below
+    // Reported below.
   }
-  problems.push('MESSAGE_TAGS is no JSON object of levels and tags; write e.g. {"40": "danger"}')
+  problems.push('MESSAGE_TAGS is not a JSON object of levels and tags; write e.g. {"40": "danger"}')
   return {}
 }
 

@@ -31,24 +31,24 @@ import { readTrustedProxy, type TrustedProxySetting } from './proxy-settings.ts'
 import { pythonTemporaryFolder } from './temporary-folder.ts'
 import { readUpstream, type UpstreamSettings } from './upstream-settings.ts'
 
-/** All that the service is told from outside; frozen, all the way down. Django's names and meanings where it has one. */
+/** The whole configuration of the service, deeply frozen. A setting that Django has keeps Django's name and meaning. */
 export interface Settings {
   readonly database: DatabaseSettings
-  /** Where the sessions are, if not in `database`; null for there. */
+  /** The database of the sessions; null when they are in `database`. */
   readonly sessionDatabase: DatabaseSettings | null
   /**
-   * DJANGO_SECRET_KEY, then DJANGO_SECRET_KEY_FALLBACKS. Null only where the embedded demo is to use its own key,
-   * which is made beside its file (demo/secret.ts).
+   * DJANGO_SECRET_KEY, then DJANGO_SECRET_KEY_FALLBACKS. Null only for the embedded demo, which creates a key of its own
+   * beside its file (demo/secret.ts).
    */
   readonly secretKeys: readonly [string, ...string[]] | null
   /** The rules of DJANGO_VERSION; null when it is not set: the table django_migrations shows the version. */
   readonly profile: VersionProfile | null
-  /** DEFAULT_HASHING_ALGORITHM, which Django 3.1 and 3.2 know. */
+  /** DEFAULT_HASHING_ALGORITHM, which only Django 3.1 and 3.2 have. */
   readonly defaultHashingAlgorithm: HashAlgorithm
-  /** Null: not said. */
+  /** Null when it is not set. */
   readonly useTz: boolean | null
   readonly timeZone: string
-  /** `DATABASES[…]['TIME_ZONE']` of the database, and of the sessions' where that is another one; UTC for none. */
+  /** `DATABASES[…]['TIME_ZONE']` of the database, and of the database of the sessions; UTC when it is not set. */
   readonly databaseTimeZone: string
   readonly sessionDatabaseTimeZone: string
   readonly session: SessionSettings
@@ -56,44 +56,44 @@ export interface Settings {
   readonly messages: MessagesSettings
   readonly auth: AuthSettings
   readonly login: LoginSettings
-  /** The entry of CACHES that SESSION_CACHE_ALIAS names; null where the session engine needs none. */
+  /** The entry of CACHES that SESSION_CACHE_ALIAS names; null for an engine without a cache. */
   readonly cache: CacheSettings | null
   readonly host: string
   /** 0 for any that is free. */
   readonly port: number
-  /** Seconds between SIGTERM, from when `/health/ready` says 503, and the end of listening. */
+  /** Seconds between SIGTERM and the end of listening. Meanwhile `/health/ready` answers 503. */
   readonly shutdownDelay: number
-  /** How old the counts on the home page may be, in seconds; 0: taken after the request came. */
+  /** The greatest age of the counts on the home page, in seconds; 0: counted after each request arrived. */
   readonly catalogCountsMaxAge: number
   readonly logLevel: LogLevel
-  /** Null: `pretty` for a terminal, `json` for all else. */
+  /** Null: `pretty` on a terminal, otherwise `json`. */
   readonly logFormat: LogFormat | null
-  /** LOG_PATHS: patterns in the syntax of Django's `path()` that stand in the log for the paths that match. */
+  /** LOG_PATHS: patterns in the syntax of Django's `path()`; the log shows the pattern instead of a path that matches. */
   readonly logPaths: readonly string[]
-  /** What a proxy in front may say, by `X-Forwarded-…`, of who asked and how. */
+  /** The `X-Forwarded-…` headers that are trusted, since a proxy in front sets them. */
   readonly trustedProxy: TrustedProxySetting
   readonly allowedHosts: readonly string[]
-  /** The Django behind us, to which goes what is not served here; null for none. */
+  /** The upstream Django, which gets the requests that this service does not serve; null for none. */
   readonly upstream: UpstreamSettings | null
   /** SECURE_HSTS_…; null where SECURE_HSTS_SECONDS is 0. */
   readonly hsts: HstsSettings | null
-  /** Where Prometheus asks; null for nowhere. */
+  /** Where Prometheus finds the metrics; null to serve none. */
   readonly metrics: MetricsSettings | null
-  /** Whether to start although no recent session verifies under the secret keys. */
+  /** Whether to start even if no recent session verifies with the secret keys. */
   readonly allowUnverifiedSessions: boolean
   readonly environment: 'development' | 'production'
-  /** What the operator ought to know but need not mend; a sentence each, nothing secret. */
+  /** What the operator should know but need not fix; one sentence each, without secrets. */
   readonly warnings: readonly string[]
 }
 
 export interface SessionSettings {
   /** Django's dotted path. */
   readonly engine: string
-  /** SESSION_FILE_PATH, absolute; null for the engines that keep no files. */
+  /** SESSION_FILE_PATH, absolute; null for an engine without files. */
   readonly filePath: string | null
-  /** The table of sessions, if not that of the engine. */
+  /** The table of sessions; null for the table of the engine. */
   readonly table: string | null
-  /** The name of the site's own session store, if it has one: a part of the salt. */
+  /** The name of the site's own session store, if it has one; it is part of the salt. */
   readonly storeClass: string | null
   /** Django's dotted path. */
   readonly serializer: string
@@ -102,7 +102,7 @@ export interface SessionSettings {
   readonly expireAtBrowserClose: boolean
   readonly saveEveryRequest: boolean
   readonly cookie: CookieSettings
-  /** Bytes; stored data that inflates to more is refused. */
+  /** Bytes. Stored data that inflates to more is rejected. */
   readonly maxInflatedBytes: number
 }
 
@@ -117,16 +117,16 @@ export interface MetricsSettings {
   readonly host: string
   /** 0 for any that is free. */
   readonly port: number
-  /** Whether METRICS_PORT was set; if not, a port that is taken is no reason not to start. */
+  /** Whether METRICS_PORT was set. If not, the service starts even if the default port is taken. */
   readonly isPortGiven: boolean
 }
 
-/** `pretty`: a line for a person. `json`: one for a program. */
+/** `pretty`: lines for people. `json`: lines for programs. */
 export type LogFormat = 'pretty' | 'json'
 
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** Everything that is wrong with the settings, each with what to do about it. Quotes no secret. */
+/** All problems of the settings, each with what to do. It quotes no secret. */
 export class SettingsError extends Error {
   override name = 'SettingsError'
   readonly code: string = 'ERR_SETTINGS'
@@ -139,7 +139,7 @@ export class SettingsError extends Error {
 }
 
 /**
- * The settings in these variables and, where they are silent, in the file `.env` of the folder `cwd`.
+ * Reads the settings from these variables; a variable that is not set may be in the file `.env` of the folder `cwd`.
  * An empty variable counts as not set.
  * @throws {SettingsError} naming every problem at once.
  */
@@ -226,7 +226,7 @@ function readDatabase(
   return { kind: 'sqlite', filename: resolve(context.cwd, DEMO_FILE), embedded: true, ...limits }
 }
 
-/** The other database of a site whose router sends its sessions there. */
+/** The separate database of the sessions, for a site whose database router has one. */
 function readSessionDatabase(
   environment: Environment,
   limits: Limits,
@@ -246,7 +246,7 @@ function readSecretKeys(environment: Environment, problems: string[]): Settings[
   const fallbacks = readFallbacks(environment.text('DJANGO_SECRET_KEY_FALLBACKS') ?? '')
   if (fallbacks === null) {
     problems.push(
-      'DJANGO_SECRET_KEY_FALLBACKS is no JSON array of texts; write ["key", …], or keys without commas with blanks between',
+      'DJANGO_SECRET_KEY_FALLBACKS is not a JSON array of strings; write ["key", …], or keys without commas, separated by blanks',
     )
   }
   const secretKey = environment.text('DJANGO_SECRET_KEY')
@@ -257,7 +257,7 @@ function readSecretKeys(environment: Environment, problems: string[]): Settings[
   return null
 }
 
-/** A JSON array, or words; null when it is neither. A comma might part two keys or belong to one, so words have none. */
+/** A JSON array, or words; null when it is neither. Words have no commas: one might separate two keys or be part of a key. */
 function readFallbacks(text: string): string[] | null {
   if (!/^\s*\[|,/.test(text)) return text.split(/\s+/).filter((key) => key !== '')
   try {
@@ -275,16 +275,16 @@ function readDjango(
   const useTz = environment.text('USE_TZ') === null ? null : environment.boolean('USE_TZ', true)
   const timeZone = environment.text('TIME_ZONE')
   if (timeZone !== null && !isTimeZone(timeZone)) {
-    problems.push(`TIME_ZONE ${quoted(timeZone)} is no time zone; set it to the project's, e.g. Asia/Seoul`)
+    problems.push(
+      `TIME_ZONE ${quoted(timeZone)} is not a time zone; set it to the TIME_ZONE of the Django project, e.g. Asia/Seoul`,
+    )
   }
   if (useTz === false && timeZone === null) {
-    problems.push('TIME_ZONE is empty, and USE_TZ is False; set it to the TIME_ZONE of the Django project')
+    problems.push('TIME_ZONE is empty, and USE_TZ is False; set TIME_ZONE as in the Django project')
   }
   if (useTz === null && timeZone !== null) {
     // A wrong guess would move every expiry date by hours; the default depends on the Django version.
-    problems.push(
-      'USE_TZ is empty, and TIME_ZONE means nothing without it; set it to the USE_TZ of the Django project',
-    )
+    problems.push('USE_TZ is empty, and TIME_ZONE needs it; set USE_TZ as in the Django project')
   }
   return {
     defaultHashingAlgorithm: environment.oneOf('DEFAULT_HASHING_ALGORITHM', ['sha1', 'sha256'], 'sha256'),
@@ -293,7 +293,7 @@ function readDjango(
   }
 }
 
-/** What Django's DATABASES say of time zones. Source: django/db/backends/base/base.py, check_settings and timezone. */
+/** TIME_ZONE in Django's DATABASES. Source: django/db/backends/base/base.py, check_settings and timezone. */
 function readDatabaseZones(
   environment: Environment,
   options: Pick<Settings, 'useTz'> & {
@@ -308,11 +308,11 @@ function readDatabaseZones(
     const zone = environment.text(name)
     if (zone === null) return TIME_DEFAULTS.databaseTimeZone
     if (!isTimeZone(zone))
-      problems.push(`${name} ${quoted(zone)} is no time zone; set it to TIME_ZONE in the project's DATABASES`)
-    else if (useTz !== true)
       problems.push(
-        `${name} is set, and USE_TZ is not True, which it needs in Django, too; set USE_TZ to True`,
+        `${name} ${quoted(zone)} is not a time zone; set it to TIME_ZONE in the DATABASES of the Django project`,
       )
+    else if (useTz !== true)
+      problems.push(`${name} is set, but needs USE_TZ=True, as in Django; set USE_TZ to True`)
     else if (kind === 'postgresql') warnings.push(`${name} is ignored: PostgreSQL keeps instants`)
     return zone
   }
@@ -367,7 +367,7 @@ function readSession(
   }
 }
 
-/** Pickles are read only where the site says that it writes them, and its Django can. */
+/** Pickles are read only if the site is set up to write them, and its Django can. */
 function readSerializer(
   environment: Environment,
   profile: VersionProfile | null,
@@ -378,7 +378,7 @@ function readSerializer(
   problems.push(
     profile === null
       ? 'SESSION_SERIALIZER is the PickleSerializer, which only Django up to 4.2 has; set DJANGO_VERSION'
-      : `SESSION_SERIALIZER is the PickleSerializer, which Django ${profile.version} has no more (it went with 5.0); set it as in settings.py`,
+      : `SESSION_SERIALIZER is the PickleSerializer, which Django ${profile.version} does not have: Django 5.0 removed it; set SESSION_SERIALIZER as in settings.py`,
   )
   return path
 }
@@ -409,18 +409,18 @@ function either(choices: readonly string[]): string {
   return choices.join(', ').replace(/, (?=[^,]*$)/, ' or ')
 }
 
-/** Blanks or commas between, or a JSON array. Empty means what Django makes of it, without and with DEBUG. */
+/** Separated by blanks or commas, or a JSON array. An empty list means the same as in Django, without and with DEBUG. */
 function readAllowedHosts(environment: Environment, problems: string[]): readonly string[] {
   const hosts = readList(environment.text('ALLOWED_HOSTS') ?? '')
   for (const host of hosts) {
     if (HOST_PATTERN.test(host)) continue
     problems.push(
-      `ALLOWED_HOSTS ${quoted(host)} is no host; write names or addresses without scheme and port, [::1] for IPv6, .example.com for a domain and those below it, * for any`,
+      `ALLOWED_HOSTS ${quoted(host)} is not a host; write names or addresses without scheme and port, [::1] for IPv6, .example.com for a domain and its subdomains, * for any host`,
     )
   }
   if (hosts.length > 0) return hosts
   if (environment.text('NODE_ENV') === 'production') {
-    // Django answers 400 to everything then, and its runserver does not start.
+    // With that, Django answers 400 to each request, and its runserver does not start.
     problems.push(
       'ALLOWED_HOSTS is empty, and NODE_ENV is production; set it to the ALLOWED_HOSTS of the Django project',
     )
@@ -459,18 +459,18 @@ function readMetrics(environment: Environment): MetricsSettings | null {
 
 function* ignoredNames(environment: Environment): Generator<string> {
   for (const name of environment.names()) {
-    if (!isHeeded(name, environment.text('SESSION_ENGINE')))
-      yield `${name} is ignored: SESSION_ENGINE has no use for it`
+    if (!isUsedBy(name, environment.text('SESSION_ENGINE')))
+      yield `${name} is ignored: this SESSION_ENGINE does not use it`
     else if (/^(?:SESSION_COOKIE|CSRF|MESSAGE)_/.test(name) && !KNOWN.has(name))
       yield `${name} is unknown and ignored`
   }
   if (environment.text('DATABASE_URL') === null && environment.text('NODE_ENV') === 'production') {
-    yield 'DATABASE_URL is empty: the embedded demo is served, in production'
+    yield 'DATABASE_URL is empty: the embedded demo is served, although NODE_ENV is production'
   }
 }
 
-/** Whether this engine has a use for the setting; files have for the first, tables for the others. */
-function isHeeded(name: string, engine: string | null): boolean {
+/** Whether this engine uses the setting: the first is for files, the others are for tables. */
+function isUsedBy(name: string, engine: string | null): boolean {
   if (name === 'SESSION_FILE_PATH') return isInFolder(engine)
   if (name === 'SESSION_DB_TABLE' || name === 'SESSION_DATABASE_URL') return !isWithoutTable(engine)
   return true

@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import type { Environment } from './environment.ts'
 
 /**
- * Where Python puts temporary files, and Django its session files unless SESSION_FILE_PATH is set.
+ * Python's folder for temporary files: Django keeps its session files there if SESSION_FILE_PATH is not set.
  * Source: Python's tempfile.py, _candidate_tempdir_list.
  */
 export function pythonTemporaryFolder(environment: Environment, cwd: string): string {

@@ -6,19 +6,19 @@ import type { Environment } from './environment.ts'
 export interface UpstreamSettings {
   /** DJANGO_UPSTREAM: `http://host:port`, `https://host:port` or `unix:/path`, without a slash at the end. */
   readonly url: string
-  /** DJANGO_UPSTREAM_TIMEOUT, seconds: the longest silence. */
+  /** DJANGO_UPSTREAM_TIMEOUT: the longest silence, in seconds. */
   readonly timeout: number
-  /** DJANGO_UPSTREAM_CONNECTIONS: open at once, for requests. */
+  /** DJANGO_UPSTREAM_CONNECTIONS: the most connections for requests. */
   readonly connections: number
-  /** DJANGO_UPSTREAM_WEBSOCKETS: open at once. */
+  /** DJANGO_UPSTREAM_WEBSOCKETS: the most WebSockets. */
   readonly webSockets: number
-  /** DJANGO_UPSTREAM_BUFFER: bytes of a body that are read before Django is asked. */
+  /** DJANGO_UPSTREAM_BUFFER: bytes of a body that are read before the request goes to Django. */
   readonly buffer: number
-  /** What is in the file DJANGO_UPSTREAM_CA; null for the authorities that Node trusts. */
+  /** The content of the file DJANGO_UPSTREAM_CA; null for the authorities that Node trusts. */
   readonly ca: string | null
 }
 
-/** Null where DJANGO_UPSTREAM is not set. */
+/** Null when DJANGO_UPSTREAM is not set. */
 export function readUpstream(environment: Environment, problems: string[]): UpstreamSettings | null {
   const timeout = environment.number('DJANGO_UPSTREAM_TIMEOUT', 60, {
     min: 0.001,
@@ -34,7 +34,7 @@ export function readUpstream(environment: Environment, problems: string[]): Upst
   const url = originOf(text)
   if (url === null) {
     problems.push(
-      `DJANGO_UPSTREAM is no address of a server; write http://127.0.0.1:8000, https://host or unix:/path/to/socket, without a path and a user`,
+      `DJANGO_UPSTREAM is not the address of a server; write http://127.0.0.1:8000, https://host or unix:/path/to/socket, without a path and without a user`,
     )
     return null
   }
@@ -50,7 +50,7 @@ export function readUpstream(environment: Environment, problems: string[]): Upst
   return { url, timeout, connections, webSockets, buffer, ca }
 }
 
-/** The certificates in the file DJANGO_UPSTREAM_CA; null where it is not set, or wrong. */
+/** The certificates in the file DJANGO_UPSTREAM_CA; null when it is not set, or wrong. */
 function readAuthority(environment: Environment, problems: string[]): string | null {
   const filename = environment.text('DJANGO_UPSTREAM_CA')
   if (filename === null) return null

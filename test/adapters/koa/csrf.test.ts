@@ -33,7 +33,7 @@ test("a forged request is refused with a page in the site's frame, and Django's 
   )
 })
 
-test('no token gets into the log, and what a forger wrote there is cut and harmless', async (t) => {
+test('no token gets into the log, and the text of a forger is cut and escaped', async (t) => {
   const { url, log, visitor } = await start(t)
   const token = await tokenOf(url, visitor)
   const other = `${token.slice(1)}a`
@@ -44,7 +44,7 @@ test('no token gets into the log, and what a forger wrote there is cut and harml
   t.true(text.length < 1000)
 })
 
-test('a token is looked for where Django looks for it', async (t) => {
+test('a token is read where Django reads it', async (t) => {
   const { url, visitor } = await start(t)
   const token = await tokenOf(url, visitor)
   const send = async (init: RequestInit, path = '/form') => {
@@ -95,7 +95,7 @@ test('a form that is too large, has too many fields or is broken is a 400', asyn
     t.is((await visitor.fetch(`${url}/form`, { method: 'POST', ...request })).status, 200)
 })
 
-test('only routes behind `protect` are checked, and a body that nobody asks for is left unread', async (t) => {
+test('only routes behind `protect` are checked; otherwise the body is left unread', async (t) => {
   const { url, visitor } = await start(t)
   const body = new URLSearchParams({ title: 'x'.repeat(100_000) })
   const exempt = await visitor.fetch(`${url}/exempt`, { method: 'POST', body })
@@ -103,7 +103,7 @@ test('only routes behind `protect` are checked, and a body that nobody asks for 
   t.is((await visitor.fetch(`${url}/nowhere`, { method: 'POST', body })).status, 404)
 })
 
-test('a site that has parsed the body already says how a field is read', async (t) => {
+test('a site that has parsed the body already can pass its own way to read a field', async (t) => {
   const { url, visitor } = await start(t, {
     readField: async (ctx, name) => new URLSearchParams(ctx.get('X-Parsed')).get(name) ?? undefined,
   })
@@ -112,7 +112,7 @@ test('a site that has parsed the body already says how a field is read', async (
   t.is((await visitor.fetch(`${url}/form`, { method: 'POST', headers: parsed })).status, 200)
 })
 
-test('the cookie of a token comes with a page that fails, too', async (t) => {
+test('a page that fails also sets the cookie of its token', async (t) => {
   const { url, visitor } = await start(t)
   for (const status of [404, 500]) {
     const response = await visitor.fetch(`${url}/fails/${status}`)

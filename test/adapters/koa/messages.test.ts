@@ -12,7 +12,7 @@ import { listen } from '../../support/library.ts'
 
 const sessionCookie = { domain: null, secure: false, httpOnly: true, sameSite: 'Lax' } as const
 
-test('messages have the tags of their level and their own', async (t) => {
+test('messages have the tag of their level and their own tags', async (t) => {
   const visit = await start(t, { tags: { 40: 'danger', 50: 'fatal', 20: '' } })
   await visit('/add', (ctx) => {
     const { messages } = ctx
@@ -41,7 +41,7 @@ test('messages have the tags of their level and their own', async (t) => {
   })
 })
 
-test('a page shows what it adds itself; what it adds after that, the next page shows', async (t) => {
+test('a page shows the messages that it added before; the next page shows those that it added after', async (t) => {
   const visit = await start(t)
   await visit('/', (ctx) => ctx.messages.info('earlier'))
   await visit('/', async (ctx) => {
@@ -63,7 +63,7 @@ test('a page shows what it adds itself; what it adds after that, the next page s
   await visit('/', async (ctx) => t.deepEqual(await ctx.messages.take(), []))
 })
 
-test('a page that neither adds nor shows says nothing of messages', async (t) => {
+test('a page that neither adds nor shows messages sets no header for them', async (t) => {
   const visit = await start(t)
   await visit('/', (ctx) => ctx.messages.info('kept'))
   const quiet = await visit('/', () => null)
@@ -73,7 +73,7 @@ test('a page that neither adds nor shows says nothing of messages', async (t) =>
   t.deepEqual(none.headers.getSetCookie(), [])
 })
 
-test('a message added by a page that fails is shown by the next', async (t) => {
+test('the next page shows a message that a failed page added', async (t) => {
   const visit = await start(t)
   const failed = await visit('/', (ctx) => {
     ctx.messages.error('that went wrong')

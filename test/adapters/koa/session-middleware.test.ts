@@ -142,7 +142,7 @@ for (const hasErrorPages of [true, false]) {
   })
 }
 
-test('an error that passes by keeps its own headers, and shows no cookie to a log', async (t) => {
+test('an error that passes through keeps its own headers, and shows no cookie to a log', async (t) => {
   const seen: unknown[] = []
   const handler: Handler = async (ctx) => {
     await setB(ctx)
@@ -157,7 +157,7 @@ test('an error that passes by keeps its own headers, and shows no cookie to a lo
   t.false(JSON.stringify(Object.entries(Object(seen[0]))).includes(KEY))
 })
 
-test('the error of the handler is the one that is told, though a flush has failed too', async (t) => {
+test('the error of the handler is reported, even if a flush has failed, too', async (t) => {
   const told: unknown[] = []
   const site = await openSite(t)
   const handler: Handler = async (ctx) => {
@@ -175,7 +175,7 @@ test('the error of the handler is the one that is told, though a flush has faile
   )
 })
 
-test('a thing that is thrown and is no error is a 500', async (t) => {
+test('a thrown value that is not an error is a 500', async (t) => {
   const answer = await visit(
     t,
     () => {
@@ -229,7 +229,7 @@ test('Vary headers that a handler sets one by one are kept', async (t) => {
   t.is((await visit(t, handler)).vary, 'Accept, Origin, Cookie')
 })
 
-test('a request that does not use its session costs no statement', async (t) => {
+test('a request that does not use its session makes no statement', async (t) => {
   const site = await openSite(t)
   const request = await serve(t, site, (ctx) => [ctx.session.sessionKey, ctx.session.isEmpty])
   const statements: string[] = []
@@ -266,7 +266,7 @@ test('a session that was saved in the handler gets its cookie, and no second wri
 })
 
 for (const name of testDatabases) {
-  test(`a save that ends the page costs nothing more, one that the page goes on after a look for the key, on ${name}`, async (t) => {
+  test(`a save at the end of the page adds no statement; a save before more work adds a check of the key, on ${name}`, async (t) => {
     const site = await openDb(t, name)
     const expireDate = new Date(Date.now() + 3_600_000)
     await site.engine.create(KEY, { data: new Map([['a', '1']]), expireDate })
@@ -331,7 +331,7 @@ test('a change inside an object is saved after modified = true', async (t) => {
   t.deepEqual(lost, [], 'nothing was lost')
 })
 
-test('a lost change that JSON cannot hold is told and harms nothing', async (t) => {
+test('a lost change that JSON cannot hold is reported and does no harm', async (t) => {
   const lost: (readonly string[])[] = []
   const settings = { events: { lostChange: (keys: readonly string[]) => lost.push(keys) } }
   const site = await openSite(t)
@@ -344,7 +344,7 @@ test('a lost change that JSON cannot hold is told and harms nothing', async (t) 
   t.deepEqual(lost, [['cart']])
 })
 
-test('the cookie lives as long as the session that is stored in the end', async (t) => {
+test('the cookie expires with the session that is stored at the end', async (t) => {
   const site = await openSite(t)
   const other = await serve(t, site, async (ctx) => (await ctx.session.load()).setExpiry(60))
   const handler: Handler = async (ctx) => {
@@ -357,7 +357,7 @@ test('the cookie lives as long as the session that is stored in the end', async 
   ])
 })
 
-test('a row that cannot be read is told, and the visitor gets a new session under a new key', async (t) => {
+test('a row that cannot be read is reported, and the visitor gets a new session with a new key', async (t) => {
   const told: string[] = []
   const answer = await visit(t, setB, {
     site: await openUnreadable(t),
@@ -393,7 +393,7 @@ test('flushing an unreadable session deletes the cookie; the row stays', async (
   t.deepEqual(answer.rows, { [KEY]: { unreadable: 'unreadable' } })
 })
 
-test('requests of one browser at the same time lose nothing', async (t) => {
+test('simultaneous requests of one browser lose nothing', async (t) => {
   const site = await openSite(t)
   let number = 0
   const request = await serve(t, site, async (ctx) => {

@@ -39,7 +39,7 @@ test('an engine with a cache reads CACHES in the shape that Django has', (t) => 
   })
 })
 
-test('an engine without a cache leaves CACHES alone, whatever it holds', (t) => {
+test('an engine without a cache ignores CACHES, whatever it holds', (t) => {
   const settings = read({
     SESSION_ENGINE: 'django.contrib.sessions.backends.db',
     CACHES: '{',
@@ -49,7 +49,7 @@ test('an engine without a cache leaves CACHES alone, whatever it holds', (t) => 
   t.deepEqual(settings.warnings, [])
 })
 
-test('a LOCATION that is one text is split where Django splits it', (t) => {
+test('a LOCATION that is one string is split where Django splits it', (t) => {
   const location = (BACKEND: string, LOCATION: string | string[]) =>
     read({ CACHES: json({ BACKEND, LOCATION }) }).cache?.location
   t.deepEqual(location(REDIS, 'redis://a;redis://b,redis://c'), ['redis://a', 'redis://b', 'redis://c'])
@@ -63,7 +63,7 @@ test('a LOCATION that is one text is split where Django splits it', (t) => {
   t.deepEqual(location(`${DJANGO}filebased.FileBasedCache`, '/var/tmp/a;b, c'), ['/var/tmp/a;b, c'])
 })
 
-test('the cache must be one that this Django has', (t) => {
+test('a cache that this Django does not have is refused', (t) => {
   const memcached = (name: string) => ({ BACKEND: `${DJANGO}memcached.${name}`, LOCATION: 'a:11211' })
   const redis = { BACKEND: REDIS, LOCATION: 'redis://a' }
   const isKnown = (DJANGO_VERSION: string, entry: object) => {
@@ -99,13 +99,16 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
     {},
     /^CACHES is empty, and django\.contrib\.sessions\.backends\.cache needs it; set it/,
   ],
-  'a Python dictionary': [{ CACHES: "{'default': {}}" }, /^CACHES is no JSON object; write \{"default"/],
-  'a JSON list': [{ CACHES: '[]' }, /^CACHES is no JSON object/],
-  'an alias that is not there': [
+  'a Python dictionary': [{ CACHES: "{'default': {}}" }, /^CACHES is not a JSON object; write \{"default"/],
+  'a JSON list': [{ CACHES: '[]' }, /^CACHES is not a JSON object/],
+  'an alias that does not exist': [
     { CACHES: '{"a": {}, "b": {}}' },
     /^CACHES has no entry "default"; set SESSION_CACHE_ALIAS to one of its names \("a", "b"\)/,
   ],
-  'an entry that is no object': [{ CACHES: '{"default": "redis://x"}' }, /^CACHES has no entry "default"/],
+  'an entry that is not an object': [
+    { CACHES: '{"default": "redis://x"}' },
+    /^CACHES has no entry "default"/,
+  ],
   'no BACKEND': [{ CACHES: json({ LOCATION: 'x' }) }, /: BACKEND is empty; set BACKEND to one of django/],
   'an unknown BACKEND': [
     { CACHES: json({ BACKEND: 'redis_cache.RedisCache', LOCATION: 'x' }) },
@@ -115,7 +118,7 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
     { CACHES: json({ BACKEND: `${DJANGO}locmem.LocMemCache`, LOCATION: 'x' }) },
     /LocMemCache keeps sessions in the memory of one process, .* do not see; set BACKEND to one of/,
   ],
-  'a cache that keeps nothing': [
+  'a cache that stores nothing': [
     { CACHES: json({ BACKEND: `${DJANGO}dummy.DummyCache`, LOCATION: 'x' }) },
     /DummyCache keeps sessions nowhere; set BACKEND/,
   ],
@@ -126,7 +129,7 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
   ],
   'a number as LOCATION': [
     { CACHES: json({ BACKEND: REDIS, LOCATION: 6379 }) },
-    /: LOCATION is neither a text/,
+    /: LOCATION is neither a string/,
   ],
   'a relative folder': [
     { CACHES: json({ BACKEND: `${DJANGO}filebased.FileBasedCache`, LOCATION: 'cache' }) },
@@ -138,19 +141,19 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
   ],
   'a KEY_FUNCTION': [
     { CACHES: json({ BACKEND: REDIS, LOCATION: 'redis://a', KEY_FUNCTION: 'site.keys.make' }) },
-    /: KEY_FUNCTION is not supported: it is Python code; remove it in Django too/,
+    /: KEY_FUNCTION is not supported: it is Python code; remove it, in Django too/,
   ],
   'a KEY_PREFIX that is a list': [
     { CACHES: json({ BACKEND: REDIS, LOCATION: 'redis://a', KEY_PREFIX: [5] }) },
-    /: KEY_PREFIX is neither a text nor a number/,
+    /: KEY_PREFIX is neither a string nor a number/,
   ],
   'a VERSION that is an object': [
     { CACHES: json({ BACKEND: REDIS, LOCATION: 'redis://a', VERSION: {} }) },
-    /: VERSION is neither a number nor a text/,
+    /: VERSION is neither a number nor a string/,
   ],
-  'OPTIONS that are no object': [
+  'OPTIONS that are not an object': [
     { CACHES: json({ BACKEND: REDIS, LOCATION: 'redis://a', OPTIONS: [] }) },
-    /: OPTIONS is no JSON object/,
+    /: OPTIONS is not a JSON object/,
   ],
 }
 
@@ -162,7 +165,7 @@ for (const [name, [env, expected]] of Object.entries(refusals)) {
   })
 }
 
-test('every problem of an entry is reported at once, and none quotes what may be a password', (t) => {
+test('all problems of an entry are reported at once, and none quotes a possible password', (t) => {
   const secret = 'Sup3rS3cret'
   const entry = {
     BACKEND: 'unknown.Cache',
@@ -179,14 +182,14 @@ test('every problem of an entry is reported at once, and none quotes what may be
   t.notRegex(problems(t, { CACHES: `{"default": {"LOCATION": "redis://:${secret}@` }).join('\n'), /Sup3r/)
 })
 
-test('what Django would ignore in an entry is warned about', (t) => {
+test('a warning names what Django would ignore in an entry', (t) => {
   const { warnings } = read({
     CACHES: json({ BACKEND: REDIS, LOCATION: 'redis://a', PASSWORD: 'x', TIMEOUT: 60 }),
   })
   t.deepEqual(warnings, ['CACHES["default"]: PASSWORD is unknown and ignored'])
 })
 
-test('so are OPTIONS that the backend does not ask for, and nothing else is said of them', (t) => {
+test('a warning names OPTIONS that the backend does not read, and does not quote their values', (t) => {
   const OPTIONS = { MAX_ENTRIES: 'x', db: '10', PASSWORD: 'Sup3rS3cret' }
   const warnings = (BACKEND: string, LOCATION: string) =>
     read({ CACHES: json({ BACKEND, LOCATION, OPTIONS }) }).warnings

@@ -61,9 +61,9 @@ const postgresqlIgnored: readonly string[] = [
 const postgresqlRefused: Record<string, RegExp> = {
   'sslmode=prefered': /sslmode is not one of disable, allow, prefer, require, verify-ca, verify-full$/,
   'sslmode=require&sslrootcert=system': /needs sslmode=verify-full/,
-  'sslnegotiation=direct': /write sslmode=require, too/,
+  'sslnegotiation=direct': /also write sslmode=require/,
   'sslmode=require&sslnegotiation=now': /sslnegotiation is not one of postgres, direct/,
-  'channel_binding=require': /write sslmode=require, too/,
+  'channel_binding=require': /also write sslmode=require/,
   'channel_binding=perhaps': /channel_binding is not one of disable, prefer, require/,
   'require_auth=scram': /require_auth is not a list of password, md5,/,
   'require_auth=md5,!none': /require_auth is not a list of/,
@@ -78,7 +78,7 @@ const postgresqlRefused: Record<string, RegExp> = {
   'schema=site': /write currentSchema=/,
   'sslcrldir=/crls': /write sslcrl=FILE/,
   'sslkey_file=/key': /write sslmode, sslrootcert/,
-  'target_session_attrs=standby': /sessions are written, so write that/,
+  'target_session_attrs=standby': /write read-write, since sessions are written/,
   'user=other': /contradicts the rest of the URL/,
   'host=elsewhere': /contradicts the rest of the URL/,
 }
@@ -148,7 +148,7 @@ for (const [scheme, understood, ignored, refused] of [
   }
   for (const option of ignored) {
     const name = option.replace(/=.*/, '')
-    test(`${scheme}://…?${option} changes nothing, and is warned about`, (t) => {
+    test(`${scheme}://…?${option} has no effect, and a warning says so`, (t) => {
       const { database, warnings } = read(urlOf(option))
       t.deepEqual(database, read(urlOf('')).database)
       t.is(warnings.length, 1)
@@ -159,7 +159,7 @@ for (const [scheme, understood, ignored, refused] of [
     })
   }
   for (const [options, expected] of Object.entries(refused)) {
-    test(`${scheme}://…?${options} is refused, with what to write`, (t) => {
+    test(`${scheme}://…?${options} is refused, and the message says what to write`, (t) => {
       const problems = problemsOf(t, urlOf(encodeURI(decodeURIComponent(options))))
       t.is(problems.length, 1)
       t.regex(problems[0] ?? '', expected)
@@ -167,7 +167,7 @@ for (const [scheme, understood, ignored, refused] of [
   }
 }
 
-test('what the URL leaves out may be an option', (t) => {
+test('a part that the URL leaves out may be an option', (t) => {
   const where = (url: string) => {
     const { hosts, user, password, database } = read(url).database as Server
     return [user, password, ...hosts.map(({ host, port }) => `${host} ${port}`), database].join('|')
@@ -184,7 +184,7 @@ test('what the URL leaves out may be an option', (t) => {
   t.regex(problemsOf(t, 'postgres://db1,db2/n?port=1,2,3')[0] ?? '', /each port after its host/)
 })
 
-test('each scheme of dj-database-url and django-environ is that of its database', (t) => {
+test('each scheme of dj-database-url and django-environ selects its database', (t) => {
   const kindOf = (scheme: string) => read(`${scheme}://host/library`).database.kind
   for (const scheme of ['mysql', 'mysql2', 'mysqlgis', 'mysql-connector']) t.is(kindOf(scheme), 'mysql')
   for (const scheme of ['postgres', 'postgresql', 'pgsql', 'psql', 'postgis', 'timescale', 'timescalegis'])
@@ -194,12 +194,12 @@ test('each scheme of dj-database-url and django-environ is that of its database'
     t.regex(problemsOf(t, `${scheme}://host/library`)[0] ?? '', /not supported; use one of mysql,/)
 })
 
-test('mysql2 cannot verify an address, so a name is asked for', (t) => {
+test('mysql2 cannot verify an address, so the message asks for a name', (t) => {
   const [problem = ''] = problemsOf(t, 'mysql://10.0.0.1/n?ssl_mode=VERIFY_IDENTITY')
-  t.regex(problem, /VERIFY_IDENTITY needs the host by its name; write that, or ssl_mode=VERIFY_CA/)
+  t.regex(problem, /VERIFY_IDENTITY needs the name of the host; write the name, or ssl_mode=VERIFY_CA/)
 })
 
-test("a socket's colons need escaping, and the message says so", (t) => {
+test("the colons in a socket's path must be escaped, and the message says so", (t) => {
   const [problem = ''] = problemsOf(t, 'postgres://u:p@%2Fcloudsql%2Fp:r:i/n')
   t.regex(problem, /: and % in the password or a socket's path percent-escaped/)
 })

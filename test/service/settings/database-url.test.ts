@@ -45,7 +45,7 @@ const ENGINES: ReadonlyMap<string, string> = new Map([
 ])
 
 const parses = test.macro<[Row]>({
-  title: (_, { url }) => `${url} is what dj-database-url takes it for`,
+  title: (_, { url }) => `${url} is read as dj-database-url reads it`,
   exec(t, { url, parsed }) {
     const ours = parseDatabaseUrl(url)
     t.is(ours === null, parsed === null)
@@ -68,13 +68,13 @@ const parses = test.macro<[Row]>({
 for (const row of urls) test(parses, row)
 
 for (const { url, host, name, user } of sockets) {
-  test(`${url} names the socket that django-environ takes it for`, (t) => {
+  test(`${url} names the socket that django-environ reads in it`, (t) => {
     const { database } = readSettings({ DATABASE_URL: url, DJANGO_SECRET_KEY: 'x' }, { cwd: '/nowhere' })
     t.like(database, { hosts: [{ host }], database: name, user })
   })
 }
 
-test('a URL names several hosts as those of libpq do', (t) => {
+test('a URL names several hosts as a URL of libpq does', (t) => {
   const hosts = (url: string) => parseDatabaseUrl(url)?.hosts.map(({ host, port }) => `${host} ${port}`)
   t.deepEqual(hosts('mysql://user:p,w@DB1:3307,db2,[::1]:3308/library'), ['db1 3307', 'db2 null', '::1 3308'])
   t.deepEqual(hosts('postgresql://%2Frun%2Fa%2Cb,10.0.0.2:/library'), ['/run/a,b null', '10.0.0.2 null'])

@@ -98,7 +98,7 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
   })
 })
 
-test('what is passed on to Django is bounded, as the settings say', (t) => {
+test('the settings limit what is passed on to Django', (t) => {
   const upstream = { DJANGO_UPSTREAM: 'http://127.0.0.1:8000' }
   t.deepEqual(read({ ...MYSQL, ...upstream }).upstream, {
     url: 'http://127.0.0.1:8000',
@@ -194,7 +194,7 @@ test("each variable sets what Django's setting of that name means", (t) => {
   })
 })
 
-test('the settings are frozen all the way down', (t) => {
+test('the settings are deeply frozen', (t) => {
   const { session, database, warnings, secretKeys } = read(MYSQL)
   for (const part of [session, session.cookie, database, warnings, secretKeys]) t.true(Object.isFrozen(part))
 })
@@ -210,7 +210,7 @@ test('fallback keys are a JSON array, or words', (t) => {
   }
 })
 
-test('ALLOWED_HOSTS is a JSON array, or has commas or blanks between', (t) => {
+test('ALLOWED_HOSTS is a JSON array, or separated by commas or blanks', (t) => {
   const hosts = (ALLOWED_HOSTS: string) => [...read({ ALLOWED_HOSTS }).allowedHosts]
   t.deepEqual(hosts('example.com, .example.org\n[::1]'), ['example.com', '.example.org', '[::1]'])
   t.deepEqual(hosts('[::1],*'), ['[::1]', '*'])
@@ -218,7 +218,7 @@ test('ALLOWED_HOSTS is a JSON array, or has commas or blanks between', (t) => {
   t.deepEqual(hosts('[]'), ['.localhost', '127.0.0.1', '[::1]'])
 })
 
-test('TRUSTED_PROXY is all, nothing, or some of what a proxy says', (t) => {
+test('TRUSTED_PROXY trusts all, none or some of the headers of a proxy', (t) => {
   const trusted = (TRUSTED_PROXY: string) => read({ TRUSTED_PROXY }).trustedProxy
   t.deepEqual(trusted(''), [])
   for (const all of [
@@ -255,7 +255,7 @@ test('LOG_PATHS has patterns in the syntax of path()', (t) => {
   )
 })
 
-test('a login page is served at a path that all servers read alike', (t) => {
+test('a login page is served only at a path that all servers read alike', (t) => {
   for (const LOGIN_URL of [
     '//evil.example/login/',
     '/accounts//login/',
@@ -265,7 +265,7 @@ test('a login page is served at a path that all servers read alike', (t) => {
   ])
     t.regex(
       problems(t, { LOGIN_URL, SERVE_LOGIN: 'True' })[0] ?? '',
-      /^LOGIN_URL is no plain path/,
+      /^LOGIN_URL is not a plain path/,
       LOGIN_URL,
     )
   for (const LOGIN_URL of ['/login', '/~login/', '/login.html', '/'])
@@ -341,7 +341,7 @@ test('METRICS=False turns the metrics off', (t) => {
   t.is(read({ METRICS: 'False', METRICS_PORT: '9465' }).metrics, null)
 })
 
-test("the file engine's folder is SESSION_FILE_PATH, or that of Python's temporary files", (t) => {
+test("the file engine's folder is SESSION_FILE_PATH, or Python's folder for temporary files", (t) => {
   const SESSION_ENGINE = 'django.contrib.sessions.backends.file'
   const cwd = folder(t)
   const filePath = (env: NodeJS.ProcessEnv) =>
@@ -353,7 +353,7 @@ test("the file engine's folder is SESSION_FILE_PATH, or that of Python's tempora
   t.is(filePath({}), '/tmp')
 })
 
-test('SESSION_DATABASE_URL needs DATABASE_URL, and is told apart from it', (t) => {
+test('SESSION_DATABASE_URL needs DATABASE_URL, and its problems carry its own name', (t) => {
   const [needed] = problems(t, { SESSION_DATABASE_URL: 'sqlite:///sessions.sqlite3' })
   t.regex(needed ?? '', /^SESSION_DATABASE_URL is set, but DATABASE_URL is empty/)
   t.deepEqual(
@@ -377,7 +377,9 @@ test('a value of .env that Node would cut at a # is a problem', (t) => {
     const cwd = folder(t)
     writeFileSync(join(cwd, '.env'), `${line}\n`)
     const error = t.throws(() => readSettings({}, { cwd }), { instanceOf: SettingsError })
-    t.deepEqual(error?.problems, ["DJANGO_SECRET_KEY in .env holds a # outside quotes; put the value in '…'"])
+    t.deepEqual(error?.problems, [
+      "DJANGO_SECRET_KEY in .env holds a # outside quotes; put the value into quotes: '…'",
+    ])
   }
 })
 
@@ -398,7 +400,7 @@ test('.env.example names every setting, and shows the defaults', (t) => {
     t.true(documented.includes(name), name)
 })
 
-test('every problem is reported at once', (t) => {
+test('all problems are reported at once', (t) => {
   t.deepEqual(
     problems(t, {
       DATABASE_URL: 'oracle://user:secret@host/library',
@@ -416,7 +418,7 @@ test('every problem is reported at once', (t) => {
       'DATABASE_TIMEOUT is "0"; set it to a number from 0.001 to 3600',
       'DATABASE_URL: its scheme oracle:// is not supported; use one of mysql, mysql2, mysqlgis, mysql-connector, postgres, postgresql, pgsql, psql, postgis, timescale, timescalegis, sqlite, spatialite',
       'DJANGO_SECRET_KEY is empty; set it to the SECRET_KEY of the Django project',
-      'TIME_ZONE is empty, and USE_TZ is False; set it to the TIME_ZONE of the Django project',
+      'TIME_ZONE is empty, and USE_TZ is False; set TIME_ZONE as in the Django project',
       'DJANGO_VERSION: Django 1.11 is not supported; the oldest supported version is 2.2',
       'SESSION_SERIALIZER: "myapp.Serializer" is unknown; set SESSION_SERIALIZER to django.contrib.sessions.serializers.JSONSerializer or django.contrib.sessions.serializers.PickleSerializer, here and in Django',
       'SESSION_COOKIE_AGE is "2 weeks"; set it to an integer from 1 to 3155760000',
@@ -449,32 +451,32 @@ test('no message quotes a secret key or a password', (t) => {
 })
 
 const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
-  'a cookie name with a blank': [{ SESSION_COOKIE_NAME: 'session id' }, /is no name for a cookie/],
-  'a cookie named as an attribute': [{ SESSION_COOKIE_NAME: 'Path' }, /is no name for a cookie/],
-  'a relative cookie path': [{ SESSION_COOKIE_PATH: 'catalog' }, /is no path/],
-  'a cookie path with another attribute': [{ SESSION_COOKIE_PATH: '/; Domain=x' }, /is no path/],
-  'a cookie domain that is a URL': [{ SESSION_COOKIE_DOMAIN: 'https://example.com' }, /is no domain/],
+  'a cookie name with a blank': [{ SESSION_COOKIE_NAME: 'session id' }, /is not a name for a cookie/],
+  'a cookie named as an attribute': [{ SESSION_COOKIE_NAME: 'Path' }, /is not a name for a cookie/],
+  'a relative cookie path': [{ SESSION_COOKIE_PATH: 'catalog' }, /is not a path/],
+  'a cookie path with another attribute': [{ SESSION_COOKIE_PATH: '/; Domain=x' }, /is not a path/],
+  'a cookie domain that is a URL': [{ SESSION_COOKIE_DOMAIN: 'https://example.com' }, /is not a domain/],
   'SameSite=None without Secure': [{ SESSION_COOKIE_SAMESITE: 'None' }, /set SESSION_COOKIE_SECURE=True/],
   'an unknown SameSite': [{ SESSION_COOKIE_SAMESITE: 'Loose' }, /set it to Lax, Strict, None, False/],
-  'SameSite=None of a Django that cannot send it': [
+  'SameSite=None with a Django that cannot send it': [
     { SESSION_COOKIE_SAMESITE: 'None', SESSION_COOKIE_SECURE: '1', DJANGO_VERSION: '2.2' },
     /Django 2\.2 cannot send/,
   ],
-  'a __Secure- cookie that is not': [
+  'a __Secure- cookie without Secure': [
     { SESSION_COOKIE_NAME: '__Secure-id' },
     /set SESSION_COOKIE_SECURE=True/,
   ],
   'a __Host- cookie with a domain': [
     { SESSION_COOKIE_NAME: '__Host-id', SESSION_COOKIE_SECURE: '1', SESSION_COOKIE_DOMAIN: 'example.com' },
-    /no SESSION_COOKIE_DOMAIN/,
+    /allows neither SESSION_COOKIE_DOMAIN nor/,
   ],
   'a __Host- cookie with a path': [
     { SESSION_COOKIE_NAME: '__Host-id', SESSION_COOKIE_SECURE: '1', SESSION_COOKIE_PATH: '/catalog' },
-    /no SESSION_COOKIE_PATH but \//,
+    /nor a SESSION_COOKIE_PATH other than \//,
   ],
   'a CSRF cookie with a blank in its name': [
     { CSRF_COOKIE_NAME: 'csrf token' },
-    /^CSRF_COOKIE_NAME .* is no name/,
+    /^CSRF_COOKIE_NAME .* is not a name/,
   ],
   'a CSRF cookie that browsers drop': [{ CSRF_COOKIE_SAMESITE: 'None' }, /set CSRF_COOKIE_SECURE=True/],
   'a header that is written as in HTTP': [{ CSRF_HEADER_NAME: 'X-CSRFToken' }, /e\.g\. HTTP_X_CSRFTOKEN/],
@@ -482,26 +484,32 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
     { MESSAGE_STORAGE: 'own.Storage' },
     /set it to django\.contrib\.messages/,
   ],
-  'a user model that is none': [{ AUTH_USER_MODEL: 'User' }, /^AUTH_USER_MODEL "User" is no model/],
-  'a session hash of no known kind': [{ AUTH_SESSION_HASH: 'None' }, /set it to django, none, custom/],
-  'a type that no primary key has': [{ AUTH_USER_ID_TYPE: 'bigint' }, /set it to integer, uuid, text/],
-  'tags that are no JSON': [{ MESSAGE_TAGS: '40=danger' }, /^MESSAGE_TAGS is no JSON object/],
-  'tags of what are no levels': [{ MESSAGE_TAGS: '{"error": "danger"}' }, /^MESSAGE_TAGS is no JSON object/],
-  'an unknown time zone': [{ USE_TZ: 'True', TIME_ZONE: 'Asia/Soul' }, /is no time zone/],
+  'a user model that is not a model': [{ AUTH_USER_MODEL: 'User' }, /^AUTH_USER_MODEL "User" is not a model/],
+  'an unknown kind of session hash': [{ AUTH_SESSION_HASH: 'None' }, /set it to django, none, custom/],
+  'a type that is not a type of primary keys': [
+    { AUTH_USER_ID_TYPE: 'bigint' },
+    /set it to integer, uuid, text/,
+  ],
+  'tags that are not JSON': [{ MESSAGE_TAGS: '40=danger' }, /^MESSAGE_TAGS is not a JSON object/],
+  'tags whose keys are not levels': [
+    { MESSAGE_TAGS: '{"error": "danger"}' },
+    /^MESSAGE_TAGS is not a JSON object/,
+  ],
+  'an unknown time zone': [{ USE_TZ: 'True', TIME_ZONE: 'Asia/Soul' }, /is not a time zone/],
   "a database's time zone without USE_TZ": [
     { ...MYSQL, DATABASE_TIME_ZONE: 'Asia/Seoul' },
-    /^DATABASE_TIME_ZONE is set, and USE_TZ is not True/,
+    /^DATABASE_TIME_ZONE is set, but needs USE_TZ=True/,
   ],
   "a database's time zone with USE_TZ=False": [
     { ...MYSQL, USE_TZ: 'False', TIME_ZONE: 'UTC', DATABASE_TIME_ZONE: 'Asia/Seoul' },
-    /^DATABASE_TIME_ZONE is set, and USE_TZ is not True/,
+    /^DATABASE_TIME_ZONE is set, but needs USE_TZ=True/,
   ],
   "a database's time zone that is none": [
     { ...MYSQL, USE_TZ: 'True', DATABASE_TIME_ZONE: '+09:00' },
-    /^DATABASE_TIME_ZONE "\+09:00" is no time zone; set it to TIME_ZONE in the project's DATABASES/,
+    /^DATABASE_TIME_ZONE "\+09:00" is not a time zone; set it to TIME_ZONE in the DATABASES of the Django project/,
   ],
   'a time zone without USE_TZ': [{ TIME_ZONE: 'Asia/Seoul' }, /^USE_TZ is empty/],
-  'what is no version': [{ DJANGO_VERSION: 'latest' }, /is not a Django version/],
+  'a text that is not a version': [{ DJANGO_VERSION: 'latest' }, /is not a Django version/],
   'an empty ALLOWED_HOSTS in production': [
     { NODE_ENV: 'production', ALLOWED_HOSTS: ' , ' },
     /set it to the ALLOWED_HOSTS of the Django project/,
@@ -510,29 +518,32 @@ const refusals: Record<string, [NodeJS.ProcessEnv, RegExp]> = {
     { ALLOWED_HOSTS: 'https://example.com,b' },
     /^ALLOWED_HOSTS "https:\/\/example.com" is/,
   ],
-  'a port in ALLOWED_HOSTS': [{ ALLOWED_HOSTS: 'example.com:80' }, /"example.com:80" is no host/],
+  'a port in ALLOWED_HOSTS': [{ ALLOWED_HOSTS: 'example.com:80' }, /"example.com:80" is not a host/],
   'an asterisk within ALLOWED_HOSTS': [{ ALLOWED_HOSTS: '*.example.com' }, /\.example\.com for a domain/],
-  'a Python list in ALLOWED_HOSTS': [{ ALLOWED_HOSTS: "['localhost']" }, /is no host/],
+  'a Python list in ALLOWED_HOSTS': [{ ALLOWED_HOSTS: "['localhost']" }, /is not a host/],
   'a bare IPv6 address in ALLOWED_HOSTS': [{ ALLOWED_HOSTS: '::1' }, /\[::1\] for IPv6/],
-  'the pickle serializer of a Django that is not said': [
+  'the pickle serializer without DJANGO_VERSION': [
     { SESSION_SERIALIZER: 'django.contrib.sessions.serializers.PickleSerializer' },
     /^SESSION_SERIALIZER is the PickleSerializer, which only Django up to 4.2 has; set DJANGO_VERSION$/,
   ],
-  'the pickle serializer of a Django without it': [
+  'the pickle serializer with a Django without it': [
     { SESSION_SERIALIZER: 'django.contrib.sessions.serializers.PickleSerializer', DJANGO_VERSION: '5.2' },
-    /^SESSION_SERIALIZER is the PickleSerializer, which Django 5.2 has no more/,
+    /^SESSION_SERIALIZER is the PickleSerializer, which Django 5.2 does not have: Django 5.0 removed it/,
   ],
-  'a user model without its app': [{ AUTH_USER_MODEL: 'User' }, /^AUTH_USER_MODEL "User" is no model/],
+  'a user model without its app': [{ AUTH_USER_MODEL: 'User' }, /^AUTH_USER_MODEL "User" is not a model/],
   'a CSRF cookie named as an attribute': [
     { CSRF_COOKIE_NAME: 'Path' },
-    /^CSRF_COOKIE_NAME "Path" is no name for a cookie/,
+    /^CSRF_COOKIE_NAME "Path" is not a name for a cookie/,
   ],
-  'a login URL by name': [{ LOGIN_URL: 'login' }, /^LOGIN_URL "login" is no path and no URL/],
-  'a login page of ours elsewhere': [
+  'a login URL by name': [{ LOGIN_URL: 'login' }, /^LOGIN_URL "login" is neither a path nor a URL/],
+  'a login page that this service serves at another site': [
     { LOGIN_URL: 'https://sso.example.com/', SERVE_LOGIN: 'True' },
-    /^LOGIN_URL is no plain path of this site/,
+    /^LOGIN_URL is not a plain path of this site/,
   ],
-  'a base URL that is a path': [{ DJANGO_BASE_URL: '/django' }, /^DJANGO_BASE_URL "\/django" is no URL/],
+  'a base URL that is a path': [
+    { DJANGO_BASE_URL: '/django' },
+    /^DJANGO_BASE_URL "\/django" is not the URL of a site/,
+  ],
   'an unknown engine': [{ SESSION_ENGINE: 'redis_sessions.session' }, /"redis_sessions.session" is unknown/],
 }
 
@@ -544,7 +555,7 @@ for (const [name, [env, expected]] of Object.entries(refusals)) {
   })
 }
 
-test('what Django would heed and this ignores is warned about', (t) => {
+test('a warning names each setting of Django that is ignored here', (t) => {
   const { warnings } = read({
     ...MYSQL,
     DATABASE_URL: `${MYSQL.DATABASE_URL}?init_command=SET%20x&conn_max_age=60`,
@@ -556,16 +567,16 @@ test('what Django would heed and this ignores is warned about', (t) => {
   t.deepEqual(warnings, [
     'DATABASE_URL: the option init_command is ignored: connections are set up by the service itself',
     'DATABASE_URL: the option conn_max_age is ignored',
-    'SESSION_FILE_PATH is ignored: SESSION_ENGINE has no use for it',
+    'SESSION_FILE_PATH is ignored: this SESSION_ENGINE does not use it',
     'SESSION_COOKIE_SAME_SITE is unknown and ignored',
     'CSRF_FAILURE_VIEW is unknown and ignored',
   ])
   t.deepEqual(read({ NODE_ENV: 'production', ALLOWED_HOSTS: '*' }).warnings, [
-    'DATABASE_URL is empty: the embedded demo is served, in production',
+    'DATABASE_URL is empty: the embedded demo is served, although NODE_ENV is production',
   ])
 })
 
-test('AUTH… and PASSWORD_HASHERS are what they are in Django', (t) => {
+test('AUTH… and PASSWORD_HASHERS mean what they mean in Django', (t) => {
   const { auth } = read({
     AUTH_USER_MODEL: 'accounts.Member',
     AUTH_USER_TABLE: 'people',
@@ -611,7 +622,7 @@ test('AUTH… and PASSWORD_HASHERS are what they are in Django', (t) => {
   })
 })
 
-test('CSRF_… and MESSAGE_… are what they are in Django', (t) => {
+test('CSRF_… and MESSAGE_… mean what they mean in Django', (t) => {
   const { csrf, messages, warnings } = read({
     ...MYSQL,
     DJANGO_VERSION: '5.2',
@@ -647,7 +658,7 @@ test('CSRF_… and MESSAGE_… are what they are in Django', (t) => {
   t.deepEqual(warnings, [])
 })
 
-test('CSRF_TRUSTED_ORIGINS have schemes since Django 4.0, and none before', (t) => {
+test('CSRF_TRUSTED_ORIGINS have schemes since Django 4.0, and not before', (t) => {
   const trusted = (DJANGO_VERSION: string, CSRF_TRUSTED_ORIGINS: string) => ({
     ...MYSQL,
     DJANGO_VERSION,
@@ -665,7 +676,7 @@ test('CSRF_TRUSTED_ORIGINS have schemes since Django 4.0, and none before', (t) 
   ])
 })
 
-test('a MySQL URL gives everything that the connection needs', (t) => {
+test('a MySQL URL holds everything that the connection needs', (t) => {
   t.deepEqual(database('mysql2://us%40er:p%23ss@host:3307/library?charset=latin1&ssl-ca=/etc/ca.pem'), {
     kind: 'mysql',
     hosts: [{ host: 'host', port: 3307 }],
@@ -708,7 +719,7 @@ const TLS = {
   isDirect: false,
 }
 
-test('a PostgreSQL URL gives everything that the connection needs', (t) => {
+test('a PostgreSQL URL holds everything that the connection needs', (t) => {
   t.deepEqual(database('postgres://user:password@[::1]/library?currentSchema=site&sslmode=verify-full'), {
     kind: 'postgresql',
     hosts: [{ host: '::1', port: 5432 }],
@@ -729,7 +740,7 @@ test('a PostgreSQL URL gives everything that the connection needs', (t) => {
   })
 })
 
-test('of several hosts one that takes writes is wanted, as from a single one that is asked for that', (t) => {
+test('of several hosts, one that accepts writes is needed; of one host, only if an option asks for it', (t) => {
   t.like(database('mysql://db1,db2:3307/library'), {
     hosts: [
       { host: 'db1', port: 3306 },
@@ -741,7 +752,7 @@ test('of several hosts one that takes writes is wanted, as from a single one tha
   t.like(database('postgres://db/library?target_session_attrs=read-write'), { writableOnly: true })
 })
 
-test("each database has a time zone of its own, as in Django's DATABASES", (t) => {
+test("each database has its own time zone, as in Django's DATABASES", (t) => {
   const zones = (env: NodeJS.ProcessEnv) => {
     const { databaseTimeZone, sessionDatabaseTimeZone, warnings } = read({ ...MYSQL, USE_TZ: 'True', ...env })
     return [databaseTimeZone, sessionDatabaseTimeZone, ...warnings]
