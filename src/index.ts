@@ -159,8 +159,7 @@ export { StorageFailure, StorageUnavailable } from './http/statuses.ts'
 
 // site/: a Django site as one object
 
-export { type DjangoAuthOptions, djangoAuth } from './site/django-auth.ts'
-export type { DjangoSessionsOptions } from './site/django-sessions.ts'
+export { djangoAuth } from './site/django-auth.ts'
 export {
   type Authenticated,
   type DjangoRequest,
@@ -168,6 +167,7 @@ export {
   type DjangoSiteOptions,
   openDjangoSite,
 } from './site/django-site.ts'
+export type { DjangoAuthOptions, DjangoSessionsOptions } from './site/site-options.ts'
 
 // adapters/koa/: Koa middleware
 

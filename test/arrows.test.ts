@@ -84,6 +84,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'checks/',
     'auth/visitor.ts',
     'site/django-sessions.ts',
+    'type site/',
     'type auth/',
     'type session/',
     'type koa',

@@ -7,9 +7,10 @@ import { createSessionMiddleware } from '../adapters/koa/session-middleware.ts'
 import type { Auth } from '../auth/auth.ts'
 import { SESSION_COOKIE } from '../django/cookie.ts'
 import type { VersionProfile } from '../django/versions.ts'
-import { type DjangoAuthOptions, openAuth } from '../site/django-auth.ts'
-import { type DjangoSessionsOptions, openSessions } from '../site/django-sessions.ts'
+import { openAuth } from '../site/django-auth.ts'
+import { openSessions } from '../site/django-sessions.ts'
 import type { WithProfile } from '../site/django-version.ts'
+import type { DjangoAuthOptions, DjangoSessionsOptions } from '../site/site-options.ts'
 
 export interface DjangoMiddlewareOptions extends WithProfile<DjangoSessionsOptions> {
   /** The database of the sessions; also of the users (default of `auth.db`). */

@@ -7,8 +7,7 @@ import {
   kindOf,
 } from '../checks/check-values.ts'
 import type { SessionEvents } from '../session/events.ts'
-import type { DjangoAuthOptions } from './django-auth.ts'
-import type { DjangoSessionsOptions } from './django-sessions.ts'
+import type { DjangoAuthOptions, DjangoSessionsOptions } from './site-options.ts'
 
 type Options = DjangoSessionsOptions & DjangoAuthOptions
 

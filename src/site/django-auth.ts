@@ -1,22 +1,12 @@
-import type { Knex } from 'knex'
-import { type Auth, type AuthOptions, createAuth } from '../auth/auth.ts'
+import { type Auth, createAuth } from '../auth/auth.ts'
 import { checkKnex } from '../checks/check-values.ts'
 import { mapFailures } from '../concurrency/map-failures.ts'
 import { createDateColumn, TIME_DEFAULTS } from '../django/datetime.ts'
 import { withStatus, withStorageStatus } from '../http/statuses.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
 import { checkOptions } from './check-options.ts'
-import type { DjangoSessionsOptions } from './django-sessions.ts'
-import { type DjangoVersionOptions, type WithProfile, withProfile } from './django-version.ts'
-
-/** Django's settings, in camelCase and with Django's defaults: those of the sessions, and those of the users. */
-export interface DjangoAuthOptions
-  extends DjangoVersionOptions,
-    Pick<DjangoSessionsOptions, 'secretKeys' | 'useTz' | 'timeZone' | 'databaseTimeZone' | 'now'>,
-    Omit<AuthOptions, 'db' | 'database' | 'dates' | 'secretKeys' | 'profile' | 'now' | 'mapFailure'> {
-  /** The database of the users. */
-  readonly db: Knex
-}
+import { type WithProfile, withProfile } from './django-version.ts'
+import type { DjangoAuthOptions } from './site-options.ts'
 
 /**
  * Django's users, on the sessions that `djangoSessions` opens: who is logged in, login and logout.

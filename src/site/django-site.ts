@@ -7,9 +7,10 @@ import type { SessionClient } from '../session/engine.ts'
 import type { SessionHandle } from '../session/handle.ts'
 import type { Session } from '../session/session.ts'
 import { checkOptions } from './check-options.ts'
-import { type DjangoAuthOptions, openAuth } from './django-auth.ts'
-import { type DjangoSessionsOptions, openSessions } from './django-sessions.ts'
+import { openAuth } from './django-auth.ts'
+import { openSessions } from './django-sessions.ts'
 import { withProfile } from './django-version.ts'
+import type { DjangoAuthOptions, DjangoSessionsOptions } from './site-options.ts'
 
 /** Django's settings, in camelCase and with Django's defaults. */
 export interface DjangoSiteOptions extends DjangoSessionsOptions, DjangoAuthOptions {

@@ -4,7 +4,7 @@ import { createSessionCodec, type SessionCodec } from '../../src/django/session-
 import { versionProfile } from '../../src/django/versions.ts'
 import { createDbEngine } from '../../src/engines/db.ts'
 import { openDatabase } from '../../src/service/database/open-database.ts'
-import { readDatabaseUrl } from '../../src/service/settings/database-settings.ts'
+import { readDatabaseUrl } from '../../src/service/settings/database-reader.ts'
 import type { EngineUnderTest } from '../session/conformance/engine-under-test.ts'
 import {
   createTestDatabase,

@@ -1,5 +1,6 @@
 import type { Middleware } from 'koa'
-import { type DjangoSessionsOptions, openSessionRequests } from '../../site/django-sessions.ts'
+import { openSessionRequests } from '../../site/django-sessions.ts'
+import type { DjangoSessionsOptions } from '../../site/site-options.ts'
 import { createSessionMiddleware } from './session-middleware.ts'
 
 /** Koa middleware that can be closed. */

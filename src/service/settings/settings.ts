@@ -17,12 +17,8 @@ import { type AuthSettings, readAuthSettings } from './auth-settings.ts'
 import { readCache } from './caches.ts'
 import { readCookieSettings } from './cookie-settings.ts'
 import { type CsrfSettings, readCsrfSettings } from './csrf-settings.ts'
-import {
-  type DatabaseSettings,
-  type DatabaseUrlContext,
-  type Limits,
-  readDatabaseUrl,
-} from './database-settings.ts'
+import { type DatabaseUrlContext, readDatabaseUrl } from './database-reader.ts'
+import type { DatabaseSettings, Limits } from './database-settings.ts'
 import type { SettingName } from './definitions.ts'
 import { createEnvironment, type Environment, readEnvFile, readList } from './environment.ts'
 import { type LoginSettings, readLoginSettings } from './login-settings.ts'

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { type PythonValue, parseValue } from '../../../src/django/json.ts'
-import type { DjangoSessionsOptions } from '../../../src/site/django-sessions.ts'
+import type { DjangoSessionsOptions } from '../../../src/site/site-options.ts'
 import { type DbUnderTest, openDb } from '../../engines/db-under-test.ts'
 import type { TestDatabaseName } from '../../support/databases.ts'
 import type { Scope } from '../../support/file-scope.ts'
