@@ -35,7 +35,7 @@ const faults: Record<string, (server: CacheServer) => Promise<() => unknown>> = 
 
 for (const [name, { start, backend, open }] of Object.entries(caches)) {
   for (const [what, make] of Object.entries(faults)) {
-    if (name === 'memcached' && what === 'is frozen') continue // to us the same as a frozen Redis
+    if (name === 'memcached' && what === 'is frozen') continue // the same as a frozen Redis
     test.serial(
       `cached_db: no visit fails or is lost while ${name} ${what} under load, and Django agrees`,
       async (t) => {
@@ -49,7 +49,7 @@ for (const [name, { start, backend, open }] of Object.entries(caches)) {
         const { first, load } = await startVisitors(service.url)
         await load.more(100, ok)
 
-        // Django keeps a copy of what it has seen; a cache that was only frozen comes back with it.
+        // Django keeps a copy of each session that it has read; a cache that was only frozen still has it.
         const visitor = createVisitor()
         t.is(await visitor.visit(service.url), 1)
         t.is(await visitor.visit(django.url), 2)
@@ -68,7 +68,7 @@ for (const [name, { start, backend, open }] of Object.entries(caches)) {
         const cache = open(cacheSettings(backend, server.location))
         t.teardown(() => cache.close())
         const copyOf = ({ cookie }: Visitor) => `django.contrib.sessions.cached_db${cookie()}`
-        // Until the service removes copies again: those at hand, and those it could not remove meanwhile.
+        // Wait until the service removes copies again: current ones, and those that it could not remove meanwhile.
         const probe = createVisitor()
         await probe.visit(service.url)
         do {
@@ -81,14 +81,14 @@ for (const [name, { start, backend, open }] of Object.entries(caches)) {
         t.is(await visitor.visit(django.url), 6)
         t.is(await leaver.visit(django.url), 2)
         const warnings = service.log().filter(({ event }) => event === 'session.cache_failed')
-        t.true(warnings.length > 0 && warnings.length < 5, 'it is said, and not at each request')
+        t.true(warnings.length > 0 && warnings.length < 5, 'the outage is logged, but not at each request')
         t.false(JSON.stringify(warnings).includes(visitor.cookie() ?? ''))
         t.is(await service.stop(), 0)
       },
     )
 
     test.serial(
-      `cache engine: what is answered while ${name} ${what} under load is stored, all else a 503`,
+      `cache engine: while ${name} ${what} under load, each answered visit is stored, each other is a 503`,
       async (t) => {
         t.timeout(110_000)
         const server = await start()
@@ -110,7 +110,7 @@ for (const [name, { start, backend, open }] of Object.entries(caches)) {
         for (const [sessionKey, all] of Map.groupBy(visits, (visit) => visit.sessionKey)) {
           if (sessionKey === null) continue
           const shown = all.filter(ok).map((visit) => visit.shown ?? Number.NaN)
-          // What a cache that was killed has forgotten is gone: its visitors begin anew, under another key.
+          // Sessions in a killed cache are lost: their visitors get new ones, under other keys.
           const stored = (await cache.get(`django.contrib.sessions.cache${sessionKey}`))?.data.get(
             'num_visits',
           )
@@ -133,7 +133,7 @@ function environment(engine: string, backend: string, { location }: CacheServer)
   }
 }
 
-/** 8 visitors with a session each, and 8 on one, which the first visit made. */
+/** 8 visitors with separate sessions, and 8 that share one, created by the first visit. */
 async function startVisitors(url: string): Promise<{ first: Visit; load: Load }> {
   const first = await visitHome(url)
   const hot = Array.from({ length: 8 }, () => first.sessionKey ?? undefined)

@@ -27,7 +27,7 @@ const session = (number: number) => ({ data: new Map([['number', String(number)]
 for (const name of ['mariadb', 'mysql'] as const) {
   if (!testDatabases.includes(name)) continue
 
-  test(`a lock wait time-out on ${name} (1205) is retried`, async (t) => {
+  test(`a lock wait timeout on ${name} (1205) is retried`, async (t) => {
     const { url, db, engine, retries } = await openEngine(t, name)
     const { revision } = await engine.create(KEY, session(1))
     const other = await openTransaction(t, url)
@@ -45,14 +45,14 @@ for (const name of ['mariadb', 'mysql'] as const) {
     const { url, engine, retries } = await openEngine(t, name)
     const { revision } = await engine.create(KEY, session(1))
     const other = await openTransaction(t, url)
-    // The server gives up the transaction that has written less, and that is not to be this one.
+    // The server rolls back the transaction that has written less, which must be the other one.
     const rows = Array.from({ length: 50 }, (_, at) => ({
       session_key: `other-${at}`,
       session_data: '',
       expire_date: '2030-01-01 00:00:00',
     }))
     await other('django_session').insert(rows)
-    // It holds the row's entry in the index of `expire_date`, and then wants the row; the UPDATE goes the other way.
+    // It locks the row's entry in the index of `expire_date`, then the row; the UPDATE locks them in the other order.
     const index = await expiryIndex(other)
     await other.raw(
       `SELECT expire_date FROM django_session FORCE INDEX (${index}) WHERE expire_date < '2029-01-01' LOCK IN SHARE MODE`,
@@ -101,7 +101,7 @@ if (testDatabases.includes('postgresql')) {
     t.is((await engine.load(KEY))?.data.get('number'), '2')
   })
 
-  test('two services at SERIALIZABLE count every visit to one session, and show none of their conflicts', async (t) => {
+  test('two services at SERIALIZABLE count every visit to one session, without a visible conflict', async (t) => {
     const { url } = await createTestDatabase(t, 'postgresql', { tables: 'library' })
     const start = () => startReadyService(t, `${url}${SERIALIZABLE}`, { DATABASE_TIMEOUT: '20' })
     const [one, other] = [await start(), await start()]
@@ -121,7 +121,7 @@ test('a SQLite that another process is writing to (SQLITE_BUSY) is retried, with
   const { revision } = await engine.create(KEY, session(1))
   const holder = await holdSqlite(t, url, 60_000)
   const update = engine.update(KEY, session(2), revision)
-  while (retries.length < 3) await delay(1) // each a moment in which all else can run
+  while (retries.length < 3) await delay(1) // during each wait the event loop can run other tasks
   holder.kill('SIGKILL')
   await update
   t.deepEqual(new Set(retries), new Set(['SQLITE_BUSY']))
@@ -170,7 +170,7 @@ test('while the disk is full, a session that cannot be stored is a 503', async (
   t.is((await visitHome(url)).shown, 1)
 })
 
-/** The engine as the service has it, on one connection; `retries` holds the codes of what was repeated. */
+/** The engine as in the service, on one connection; `retries` contains the codes of retried errors. */
 async function openEngine(
   t: Scope,
   name: TestDatabaseName,
@@ -208,7 +208,7 @@ async function expiryIndex(db: Knex): Promise<string> {
   return rows.find(({ Column_name }) => Column_name === 'expire_date')?.Key_name ?? ''
 }
 
-/** Another process that has the file to itself, for so many milliseconds. */
+/** Starts a process that locks the file exclusively, for this many milliseconds. */
 async function holdSqlite(
   t: ExecutionContext,
   url: string,

@@ -4,7 +4,7 @@ import { testDatabases } from '../support/databases.ts'
 import { type Load, startLoad, summary, type Visit, visitHome } from '../support/load.ts'
 import { assertNothingLost, type Backend, type ServerName, startBackend, startReadyService } from './site.ts'
 
-/** Milliseconds: the time-out that the service has unless it is set, its grace, and what a shared machine may add. */
+/** Milliseconds: the default timeout of the service, its grace period, and an allowance for a shared machine. */
 const ANSWERED_WITHIN = 2000 + 1000 + 2000
 const RESUMED_WITHIN = 2000 + 4000
 
@@ -13,7 +13,7 @@ const unavailable = (visit: Visit) => visit.status === 503
 
 interface Fault {
   readonly title: string
-  /** Makes it, and gives what mends it. */
+  /** Causes the fault; returns a function that ends it. */
   make(backend: Backend): Promise<() => unknown>
   readonly env?: Readonly<Record<string, string>>
 }
@@ -59,7 +59,7 @@ const faults: readonly Fault[] = [
         else {
           await sql(`ALTER SYSTEM SET default_transaction_read_only = ${value}`)
           await sql('SELECT pg_reload_conf()')
-          // Its processes hear of it one after another, and hand it to those that they start.
+          // Its processes learn of it one after another, and pass it on to those that they start.
           while (
             (await sql('SHOW default_transaction_read_only'))[0]?.default_transaction_read_only !== value
           )
@@ -72,7 +72,7 @@ const faults: readonly Fault[] = [
     },
   },
   {
-    title: 'answers nobody, since somebody else holds the table,',
+    title: 'answers no query, because another client has locked the table,',
     env: { DATABASE_POOL_SIZE: '2' },
     async make(backend) {
       const { sql } = await backend.connect()
@@ -101,7 +101,7 @@ for (const name of servers) {
 
       const mend = await make(backend)
       const madeAt = performance.now()
-      // Longer than any time-out, so that all are met.
+      // Longer than every timeout, so that all of them occur.
       await Promise.all([load.more(64, unavailable), delay(3500)])
       t.is((await fetch(`${service.url}/health/live`)).status, 200)
       const mendingAt = performance.now()
@@ -148,7 +148,7 @@ for (const name of servers) {
   )
 }
 
-/** 16 visitors with a session each, and 16 on one, which the first visit made. */
+/** 16 visitors with separate sessions, and 16 that share one, created by the first visit. */
 async function startVisitors(url: string): Promise<{ first: Visit; load: Load }> {
   const first = await visitHome(url)
   const hot = Array.from({ length: 16 }, () => first.sessionKey ?? undefined)
@@ -156,7 +156,7 @@ async function startVisitors(url: string): Promise<{ first: Visit; load: Load }>
   return { first, load: startLoad(url, { sessionKeys: [...hot, ...own] }) }
 }
 
-/** Every request has an answer in time: the page, or a 503 that says when to try again. */
+/** Every request is answered in time: with the page, or a 503 with Retry-After. */
 function assertAnswered(t: ExecutionContext, visits: readonly Visit[]): void {
   t.is(summary(visits.filter((visit) => !ok(visit) && !unavailable(visit))), '')
   t.is(visits.filter((visit) => unavailable(visit) && !(Number(visit.retryAfter) > 0)).length, 0)

@@ -53,7 +53,7 @@ for (const name of testDatabases) {
   )
 }
 
-/** Gives the port of a process of its own. */
+/** Starts a server in a separate process; returns its port. */
 async function startServer(t: ExecutionContext, databaseUrl: string): Promise<number> {
   const script = fileURLToPath(new URL('../support/hot-server.ts', import.meta.url))
   const server = spawn(process.execPath, [script, databaseUrl], { stdio: ['pipe', 'pipe', 'inherit'] })

@@ -31,7 +31,7 @@ for (const name of ['mariadb', 'postgresql'] as const satisfies readonly ServerN
     t.is(await countRows(backend), 1)
   })
 
-  test.serial(`what ${name} wrote for several visitors without an answer is counted once each`, async (t) => {
+  test.serial(`a joint write on ${name} whose answer is lost is counted once per visitor`, async (t) => {
     const { network, service } = await start(t, name)
     const visitors = await Promise.all(Array.from({ length: 8 }, () => visitHome(service.url)))
     const visitAll = () =>
@@ -39,7 +39,7 @@ for (const name of ['mariadb', 'postgresql'] as const satisfies readonly ServerN
         visitors.map(({ sessionKey }) => visitHome(service.url, { sessionKey: sessionKey ?? undefined })),
       )
     for (const [lost, counts] of [
-      ['answer', 3], // 1, 2 unseen
+      ['answer', 3], // numbers 1 and 2 were not shown
       ['question', 4],
     ] as const) {
       network.lose(lost, /update .django_session/)
@@ -50,7 +50,7 @@ for (const name of ['mariadb', 'postgresql'] as const satisfies readonly ServerN
   })
 
   test.serial(
-    `a new visitor whose row was written to ${name} without an answer gets no second one`,
+    `a new visitor whose INSERT was executed by ${name} but not answered gets no second row`,
     async (t) => {
       const { network, service, backend } = await start(t, name)
       network.lose('answer', /insert into .django_session/)
@@ -93,14 +93,14 @@ async function countRows(backend: Backend): Promise<number> {
 
 interface Network {
   readonly port: number
-  /** How many connections it has cut. */
+  /** The number of connections that it has cut. */
   readonly lost: number
-  /** Cuts the connection on which such a statement goes, before the server has it or once it has answered. */
+  /** Cuts the connection of a matching statement, before the server receives it or after the server has answered. */
   lose(what: 'question' | 'answer', statement: RegExp, options?: { times?: number }): void
   mend(): void
 }
 
-/** A network between the service and the server on this port, which can lose things. Statements go in plain text. */
+/** A proxy between the service and the server on this port that can lose data. Statements are sent as plain text. */
 async function startNetwork(t: Scope, serverPort: number): Promise<Network> {
   let rule: { what: 'question' | 'answer'; statement: RegExp; times: number } | null = null
   let lost = 0

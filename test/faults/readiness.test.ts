@@ -18,7 +18,7 @@ const starts = { mariadb: startMariadb, mysql: startMysql, postgresql: startPost
 type ServerName = keyof typeof starts
 const servers = testDatabases.filter((name) => name !== 'sqlite')
 
-/** A server of the test's own with LocalLibrary; the site's user has rights to its tables, one by one. */
+/** Starts a separate server with LocalLibrary; the site's user has separate rights to each of its tables. */
 async function startSite(
   t: ExecutionContext,
   name: ServerName,
@@ -46,7 +46,7 @@ const environment = (url: string) => ({
   USE_TZ: 'True',
 })
 
-/** What `/health/ready` says once it says this status. */
+/** Waits until `/health/ready` has this status; returns its body. */
 async function untilReadiness(
   t: ExecutionContext,
   url: string,
@@ -69,7 +69,7 @@ const unready = (check: string) => ({ status: 'unavailable', check })
 
 for (const name of servers) {
   test.serial(
-    `on ${name} readiness is 503 while sessions cannot be written or a table is gone, and says which`,
+    `on ${name} readiness is 503 while sessions cannot be written or a table is missing, and says which`,
     async (t) => {
       const { admin, url, account } = await startSite(t, name)
       const service = await startService(t, { env: environment(url) })
@@ -100,7 +100,7 @@ for (const name of servers) {
     },
   )
 
-  test.serial(`a service waits for a read-only ${name}, and readiness is 503 when it turns so`, async (t) => {
+  test.serial(`while ${name} is read-only, a start waits and readiness is 503`, async (t) => {
     const { admin, url } = await startSite(t, name)
     const setTo = async (value: 'on' | 'off') => {
       if (name !== 'postgresql') return runScript(admin, `SET GLOBAL read_only = ${value === 'on' ? 1 : 0}`)
@@ -117,7 +117,7 @@ for (const name of servers) {
     })
     const { url: listening } = await command.next('service.listening')
     const service = { ...command, url: new URL(String(listening)).origin }
-    // The connections that this test ends may be a reason of their own.
+    // The connections that this test kills may be reported, too.
     const readOnly = () =>
       service
         .log()
@@ -139,7 +139,7 @@ for (const name of servers) {
 
 for (const name of servers.filter((one): one is 'mariadb' | 'mysql' => one !== 'postgresql')) {
   test.serial(
-    `on ${name} a binary log that refuses the isolation level of the URL ends the start, and readiness later`,
+    `on ${name} a binary log that rejects the isolation level of the URL fails the start, or the readiness of a running service`,
     async (t) => {
       const { admin, url } = await startSite(t, name, {
         extraArguments: ['--log-bin=binlog', '--server-id=1', '--binlog-format=MIXED'],
@@ -147,12 +147,12 @@ for (const name of servers.filter((one): one is 'mariadb' | 'mysql' => one !== '
       const env = environment(`${url}?isolation_level=read%20committed`)
       const service = await startService(t, { env })
       await runScript(admin, "SET GLOBAL binlog_format = 'STATEMENT'")
-      // Connections take the format when they begin.
+      // A connection uses the format that was set when it began.
       for (const { id } of await runSql(
         admin,
         "SELECT id FROM information_schema.processlist WHERE user = 'site'",
       ))
-        await runScript(admin, `KILL ${id}`).catch(() => {}) // It has ended by itself.
+        await runScript(admin, `KILL ${id}`).catch(() => {}) // It has already ended.
       t.deepEqual(await untilReadiness(t, service.url, 503), unready('database'))
       t.is((await visitHome(service.url)).status, 500)
 
@@ -167,7 +167,7 @@ for (const name of servers.filter((one): one is 'mariadb' | 'mysql' => one !== '
     },
   )
 
-  test.serial(`on ${name} readiness leaves nothing in the tables or the binary log`, async (t) => {
+  test.serial(`on ${name} the readiness check leaves no trace in the tables or the binary log`, async (t) => {
     const { admin, url } = await startSite(t, name, {
       extraArguments: ['--log-bin=binlog', '--server-id=1', '--binlog-format=ROW'],
     })
@@ -181,7 +181,7 @@ for (const name of servers.filter((one): one is 'mariadb' | 'mysql' => one !== '
     const service = await startService(t, { env: environment(url) })
     const before = await position()
     const rows = await runSql(admin, 'CHECKSUM TABLE django_session, auth_user')
-    // Longer than one answer counts.
+    // Longer than an answer is cached.
     for (const end = performance.now() + 6000; performance.now() < end; await delay(100))
       t.is((await fetch(`${service.url}/health/ready`)).status, 200)
     t.deepEqual(await position(), before)
@@ -191,7 +191,7 @@ for (const name of servers.filter((one): one is 'mariadb' | 'mysql' => one !== '
 
 for (const name of testDatabases) {
   for (const engine of ['db', 'cache'] as const) {
-    test.serial(`on ${name} a start and readiness of the engine ${engine} write no row`, async (t) => {
+    test.serial(`on ${name} start and readiness check of the engine ${engine} write no row`, async (t) => {
       const { url } = await createTestDatabase(t, name, { tables: 'library' })
       const CACHE_TABLE = {
         mariadb: 'cache_key varchar(255) PRIMARY KEY, value longtext NOT NULL, expires datetime(6) NOT NULL',

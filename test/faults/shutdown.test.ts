@@ -27,7 +27,7 @@ for (const name of servers) {
         sessionKeys: [...Array(16).fill(sessionKey ?? undefined), ...Array(16).fill(undefined)],
       })
       await load.more(200, ok)
-      // So that requests are under way for sure, which wait for this lock.
+      // Requests wait for this lock, so that some are certainly running.
       const { sql } = await backend.connect()
       await sql('BEGIN')
       await sql(`SELECT session_key FROM django_session WHERE session_key = '${sessionKey}' FOR UPDATE`)
@@ -58,7 +58,7 @@ for (const name of servers) {
 }
 
 test.serial(
-  'for SHUTDOWN_DELAY seconds it says that it is not ready, and still serves new connections',
+  'for SHUTDOWN_DELAY seconds the service reports that it is not ready, and still serves new connections',
   async (t) => {
     const backend = await startBackend(t, name)
     const service = await startReadyService(t, backend.databaseUrl, { SHUTDOWN_DELAY: '1.5' })
@@ -77,7 +77,7 @@ test.serial(
   },
 )
 
-test.serial('connections on which nobody asks for anything do not keep it from ending', async (t) => {
+test.serial('idle connections do not delay the shutdown', async (t) => {
   const backend = await startBackend(t, name)
   const service = await startReadyService(t, backend.databaseUrl)
   const { hostname, port } = new URL(service.url)
@@ -98,13 +98,13 @@ test.serial('connections on which nobody asks for anything do not keep it from e
   t.false(service.log().some(({ event }) => event === 'service.killed'))
 })
 
-test.serial('it exits with 0 within the grace time although the database is frozen', async (t) => {
+test.serial('the service exits with 0 within the grace period although the database is frozen', async (t) => {
   const backend = await startBackend(t, name)
   const service = await startReadyService(t, backend.databaseUrl)
   const load = startLoad(service.url, { sessionKeys: Array(16).fill(undefined) })
   await load.more(50, ok)
   backend.freeze()
-  // Until no request is answered any more: all of them wait for the database.
+  // Wait until no request is answered: all of them wait for the database.
   for (let before = -1; before !== load.visits.length; await delay(100)) before = load.visits.length
   service.kill('SIGTERM')
   t.is(await service.ended, 0)
@@ -114,7 +114,7 @@ test.serial('it exits with 0 within the grace time although the database is froz
   await assertNothingLost(t, backend.databaseUrl, visits)
 })
 
-test.serial('a second signal ends it at once', async (t) => {
+test.serial('a second signal ends the service at once', async (t) => {
   const backend = await startBackend(t, name)
   const service = await startReadyService(t, backend.databaseUrl, { SHUTDOWN_DELAY: '3600' })
   service.kill('SIGTERM')

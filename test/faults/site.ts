@@ -16,15 +16,15 @@ export type ServerName = 'mariadb' | 'postgresql'
 /** A database server that the test may break, with LocalLibrary's tables. */
 export interface Backend extends DatabaseServer {
   readonly name: ServerName
-  /** A DATABASE_URL, of a user who may do with the rows what Django does, and no more. */
+  /** A DATABASE_URL with a user who has only the rights on rows that Django needs. */
   readonly databaseUrl: string
-  /** A connection of the administrator, which lasts until it is ended, or the test. */
+  /** A connection of the administrator, open until it or the test ends. */
   connect(): Promise<Administrator>
-  /** Ends all connections of the site's user; they are gone then. */
+  /** Ends all connections of the site's user, and waits until they are closed. */
   dropConnections(administrator: Administrator): Promise<void>
-  /** SIGKILL to every one of its processes at once, as the kernel's out-of-memory killer or a power cut does. */
+  /** Sends SIGKILL to all its processes, like the kernel's out-of-memory killer or a power failure. */
   crash(): Promise<void>
-  /** SIGSTOP, as a network that swallows everything looks to us. */
+  /** Sends SIGSTOP, which looks like a network that drops all packets. */
   freeze(): void
   thaw(): void
 }
@@ -36,7 +36,7 @@ export interface Administrator {
 
 const starts = { mariadb: startMariadb, postgresql: startPostgresql }
 
-/** What is committed is on the disk: the promises are about acknowledged writes. */
+/** Commits are flushed to disk, because the promises are about acknowledged writes. */
 const DURABLE: Readonly<Record<ServerName, readonly string[]>> = {
   mariadb: ['--innodb-flush-log-at-trx-commit=1', '--innodb-flush-method=fsync'],
   postgresql: ['-c', 'fsync=on', '-c', 'full_page_writes=on'],
@@ -54,7 +54,7 @@ export async function startBackend(t: Scope, name: ServerName): Promise<Backend>
     for (const pid of processes(server.pid)) {
       try {
         process.kill(pid, signal)
-      } catch {} // It has ended meanwhile, by itself or with its parent.
+      } catch {} // It has already ended, by itself or with its parent.
     }
   }
   return Object.assign(Object.create(server) as DatabaseServer, {
@@ -68,7 +68,7 @@ export async function startBackend(t: Scope, name: ServerName): Promise<Backend>
     async dropConnections({ sql }: Administrator) {
       const list = async () => (await sql(CONNECTIONS[name])).map(({ id }) => Number(id))
       const doomed = await list()
-      for (const id of doomed) await sql(DROP[name](id)).catch(() => {}) // gone by itself
+      for (const id of doomed) await sql(DROP[name](id)).catch(() => {}) // already closed
       while ((await list()).some((id) => doomed.includes(id))) await delay(10)
     },
     async crash() {
@@ -131,15 +131,15 @@ function processes(pid: number): number[] {
   ]
 }
 
-/** The real service, in a process of its own. */
+/** The real service, in a separate process. */
 export interface Service extends RunningCommand {
-  /** Without a slash at the end. */
+  /** Without a trailing slash. */
   readonly url: string
   readonly isRunning: boolean
   kill(signal: NodeJS.Signals): void
 }
 
-/** `koa-django-sessions serve` with its own time-outs, once it listens; whether its database is there or not. */
+/** Starts `koa-django-sessions serve` with its default timeouts; returns when it listens, even without a database. */
 export async function startService(
   t: Scope,
   databaseUrl: string,
@@ -173,7 +173,7 @@ export async function startService(
   }
 }
 
-/** The same once it is ready. */
+/** The same, but returns when it is ready. */
 export async function startReadyService(...parameters: Parameters<typeof startService>): Promise<Service> {
   const service = await startService(...parameters)
   await service.next('service.ready')
@@ -184,8 +184,8 @@ export const SECRET_KEY = 'a-secret-key-for-tests-0123456789-abcdefghijklmnop'
 const DJANGO_VERSION = '5.2'
 
 /**
- * The promise to each visitor: a number that was shown is stored, nobody else was shown it, and nothing was counted that
- * nobody asked for. A visit that was not answered with 200 may or may not have been counted.
+ * Checks the promise to each visitor: each number that was shown is stored, no number was shown twice, and no more visits
+ * were counted than requested. A visit without a 200 answer may or may not have been counted.
  */
 export async function assertNothingLost(
   t: ExecutionContext,

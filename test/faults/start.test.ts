@@ -18,7 +18,7 @@ const absences: readonly Absence[] = [
     },
   },
   {
-    title: 'accepts connections but says nothing',
+    title: 'accepts connections but never answers',
     async begin(backend) {
       backend.freeze()
       return () => backend.thaw()
@@ -30,7 +30,7 @@ for (const name of ['mariadb', 'postgresql'] as const satisfies readonly ServerN
   if (!testDatabases.includes(name)) continue
   for (const { title, begin } of absences) {
     test.serial(
-      `a service started while ${name} ${title} stays up, and is ready once it can be`,
+      `a service started while ${name} ${title} keeps running, and is ready when ${name} is`,
       async (t) => {
         const backend = await startBackend(t, name)
         const end = await begin(backend)
@@ -55,7 +55,7 @@ for (const name of ['mariadb', 'postgresql'] as const satisfies readonly ServerN
     )
   }
 
-  test.serial(`a service whose ${name} never comes ends with 0 when it is told to`, async (t) => {
+  test.serial(`a service that still waits for ${name} exits with 0 at SIGTERM`, async (t) => {
     const backend = await startBackend(t, name)
     backend.freeze()
     const service = await startService(t, backend.databaseUrl)

@@ -5,16 +5,16 @@ import { testDatabases } from '../support/databases.ts'
 import { fileScope } from '../support/file-scope.ts'
 import { readLog, SECRET_KEY, type Site, startSite, visit, watch } from './site.ts'
 
-/** Whose row is not to be had but by this very key. */
+/** The key of the row that only this exact key may open. */
 const KEY = 'abcdefghijklmnopqrstuvwxyz012345'
 
-/** Rows that nothing but a mistake could open: the key is empty, or shorter than any that Django takes. */
+/** Keys of rows that only a bug could open: empty, or shorter than Django accepts, or likely results of a bug. */
 const BAIT = ['', 'abcdefg', 'k'.repeat(40), '%']
 
 const utf8 = (text: string) => Buffer.from(text).toString('latin1')
 const upper = KEY.toUpperCase()
 
-/** A Cookie header, one character per byte, that opens no session; and the status, where it is not 200. */
+/** Cookie headers, one character per byte, that open no session; with the status, if it is not 200. */
 const strangers: [name: string, header: string, status?: number][] = [
   ['an empty key', 'sessionid='],
   ['an empty key in quotes', 'sessionid=""'],
@@ -35,8 +35,8 @@ const strangers: [name: string, header: string, status?: number][] = [
   ['a zero-width character', utf8(`sessionid=${KEY}\u200b`)],
   ['a soft hyphen', utf8(`sessionid=${KEY.slice(0, 9)}\u00ad${KEY.slice(9)}`)],
   ['a byte order mark', utf8(`sessionid=\ufeff${KEY}`)],
-  ['a trailing blank', `sessionid="${KEY} "`],
-  ['a leading blank', `sessionid=" ${KEY}"`],
+  ['a trailing space', `sessionid="${KEY} "`],
+  ['a leading space', `sessionid=" ${KEY}"`],
   ['a trailing tab, by its octal escape', `sessionid="${KEY}\\011"`],
   ['a trailing NUL, by its octal escape', `sessionid="${KEY}\\000"`],
   ['NULs by their octal escapes', `sessionid="${'\\000'.repeat(8)}"`],
@@ -52,7 +52,7 @@ const strangers: [name: string, header: string, status?: number][] = [
   ['SQL', "sessionid=' OR '1'='1"],
   ['SQL with a comment', `sessionid=' OR session_key = '${KEY}' -- `],
   ['SQL behind a backslash', `sessionid=\\' OR session_key = '${KEY}' -- `],
-  ['SQL behind a byte that begins a character', `sessionid=\xbf' OR session_key = '${KEY}' -- `],
+  ['SQL after the first byte of a multibyte character', `sessionid=\xbf' OR session_key = '${KEY}' -- `],
   ['SQL that ends the statement', `sessionid="'\\073 DELETE FROM django_session\\073 -- "`],
   ['SQL in double quotes', 'sessionid="\\" OR \\"1\\"=\\"1"'],
   ['a UNION', "sessionid=' UNION SELECT session_key, session_data, expire_date FROM django_session -- "],
@@ -63,7 +63,7 @@ const strangers: [name: string, header: string, status?: number][] = [
   ['another name of JavaScript', 'sessionid=constructor'],
   ['an emoji', utf8('sessionid=😀😀😀😀😀😀😀😀')],
   ['half a character', 'sessionid=\xf0\x9f\x98\xf0\x9f\x98\xf0\x9f\x98'],
-  ['bytes that are no UTF-8', 'sessionid=\xff\xfe\xc0\x80\xed\xa0\xbd\xed\xb8\x80'],
+  ['bytes that are not UTF-8', 'sessionid=\xff\xfe\xc0\x80\xed\xa0\xbd\xed\xb8\x80'],
   [
     'every byte of latin-1 from 160',
     `sessionid=${String.fromCharCode(...Array.from({ length: 96 }, (_, i) => i + 160))}`,
@@ -78,12 +78,12 @@ const strangers: [name: string, header: string, status?: number][] = [
   ),
 ]
 
-/** A Cookie header that Django takes for this visitor's key. */
+/** Cookie headers that Django reads as the key of this visitor. */
 const visitors: [name: string, header: string][] = [
   ['the key', `sessionid=${KEY}`],
   ['the key in quotes', `sessionid="${KEY}"`],
   ['the key with an octal escape', `sessionid="\\141${KEY.slice(1)}"`],
-  ['the key with blanks around it', `  sessionid \t= ${KEY}\t; a=b`],
+  ['the key with spaces around it', `  sessionid \t= ${KEY}\t; a=b`],
   ['the key as the last of two', `sessionid=abcdefgh; sessionid=${KEY}`],
 ]
 
@@ -107,12 +107,12 @@ for (const database of testDatabases) {
   })
 
   for (const [name, header, status = 200] of strangers) {
-    test.serial(`${database}: a cookie with ${name} opens nobody's session`, async (t) => {
+    test.serial(`${database}: a cookie with ${name} opens no session`, async (t) => {
       const { result, made, changed, gone } = await watch(site, () => visit(site.url, header))
       t.is(result.status, status)
       t.is(result.visits, status === 200 ? '1 time' : undefined)
       t.deepEqual({ changed, gone }, { changed: [], gone: [] })
-      // A new visitor, under a key that nobody but us has chosen.
+      // A new visitor, under a key that the service has chosen.
       t.deepEqual(made, status === 200 ? [result.key] : [])
       for (const key of made) t.regex(key, /^[a-z0-9]{32}$/)
       const log = readLog(site)
@@ -132,7 +132,7 @@ for (const database of testDatabases) {
   }
 
   test.serial(
-    `${database}: a key that the column has no characters for fails no other visitor`,
+    `${database}: a key that the column cannot represent does not affect other visitors`,
     async (t) => {
       if (database === 'mariadb' || database === 'mysql') {
         await site.db.raw('alter table django_session convert to character set latin1')

@@ -1,4 +1,4 @@
-/** `node --expose-gc memory.ts unknown-keys|unreadable-rows URL` or `bomb`: prints the bytes that it cost. */
+/** `node --expose-gc memory.ts unknown-keys|unreadable-rows URL` or `bomb`: prints the memory growth in bytes. */
 import { once } from 'node:events'
 import { Agent, createServer, get } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -13,7 +13,7 @@ import { connect } from '../engines/db-under-test.ts'
 const [what, url = ''] = process.argv.slice(2)
 console.log(what === 'bomb' ? bomb() : await visits())
 
-/** How much the heap grows while 10,000 visitors come with keys of their own, after 5000 others. */
+/** The growth of the heap during visits with 10,000 different keys, after 5000 others as a warm-up. */
 async function visits(): Promise<number> {
   const db = connect(url)
   const key = (n: number) => `unknown${n}`.padEnd(32, 'x')
@@ -60,11 +60,11 @@ async function visits(): Promise<number> {
   return grown
 }
 
-/** How much more memory the process has ever had, after a stream that would inflate to 1 GiB. */
+/** The growth of the peak memory by a stream that would decompress to 1 GiB. */
 function bomb(): number {
   const signer = createSigner({ secretKeys: ['secret'], salt: 'django.contrib.sessions.SessionStore' })
   const now = () => new Date()
-  // One block of blanks again and again; nobody comes as far as the missing checksum.
+  // One block of spaces, repeated. The checksum is missing, but no reader gets that far.
   const block = deflateRawSync(Buffer.alloc(1 << 20, ' '), { finishFlush: constants.Z_FULL_FLUSH })
   const stream = Buffer.concat([Buffer.from([0x78, 0x9c]), ...Array.from({ length: 1024 }, () => block)])
   const row = sign(signer, `.${stream.toString('base64url')}`, { now })

@@ -16,13 +16,13 @@ const start = async (t: Parameters<typeof startLibrary>[0]) => {
 const get = (path: string, headers = '') =>
   `GET ${path} HTTP/1.1\r\nHost: localhost\r\n${headers}Connection: close\r\n\r\n`
 
-/** No session was made, and nothing in the log needs anyone. */
+/** Whether no session was created, and no error was logged. */
 async function isUntouched({ db, log }: Library): Promise<boolean> {
   const rows: unknown[] = await db('django_session').select()
   return rows.length === 0 && log.events.every(({ level }) => level !== 'error')
 }
 
-/** Paths that lead nowhere, though another server might find a file or a page there; ASSET is a file that we serve. */
+/** Paths that must be 404, although another server might find a file or page there; ASSET is a file that is served. */
 const paths = [
   '/koa-assets/',
   '/koa-assets',
@@ -102,7 +102,7 @@ const paths = [
   'http://localhost//etc/passwd',
 ]
 for (const path of paths) {
-  test(`${path.slice(0, 60)} is nothing to find, and no visit`, async (t) => {
+  test(`${path.slice(0, 60)} is a 404, and does not count as a visit`, async (t) => {
     const library = await start(t)
     const { status, text } = await send(library.url, get(path.replace('ASSET', library.asset)))
     t.is(status, 404)
@@ -112,7 +112,7 @@ for (const path of paths) {
   })
 }
 
-test('a redirect leads to this host alone', async (t) => {
+test('a redirect leads only to this host', async (t) => {
   const { url } = await start(t)
   for (const path of ['/', '/?//elsewhere.example', '/catalog', 'http://localhost/']) {
     const { status, text } = await send(url, get(path, 'X-Forwarded-Host: elsewhere.example\r\n'))
@@ -124,7 +124,7 @@ test('a redirect leads to this host alone', async (t) => {
   t.notRegex(text, /^Set-Cookie:/im)
 })
 
-/** Requests that are no HTTP, or that two servers could read in two ways. */
+/** Requests that are not HTTP, or that two servers could parse differently. */
 const malformed: [name: string, bytes: string][] = [
   ['noise', '\x00\x01\x02\xff\xfe\r\n\r\n'],
   ['TLS', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'],
@@ -134,24 +134,24 @@ const malformed: [name: string, bytes: string][] = [
   ['a method in lower case', 'get /catalog/ HTTP/1.1\r\nHost: localhost\r\n\r\n'],
   ['no host', 'GET /catalog/ HTTP/1.1\r\nConnection: close\r\n\r\n'],
   ['a NUL in the path', get('/catalog/\0')],
-  ['a blank in the path', get('/catalog/ /')],
+  ['a space in the path', get('/catalog/ /')],
   ['no path', 'GET  HTTP/1.1\r\nHost: localhost\r\n\r\n'],
-  ['a path that begins with no slash', get('catalog/')],
+  ['a path without a leading slash', get('catalog/')],
   ['the path of a file', get('file:///etc/passwd')],
   ['a header without a name', get('/catalog/', ': value\r\n')],
   ['a header without a colon', get('/catalog/', 'header\r\n')],
-  ['a blank before the colon', get('/catalog/', 'Cookie : a=b\r\n')],
+  ['a space before the colon', get('/catalog/', 'Cookie : a=b\r\n')],
   ['a NUL in a header', get('/catalog/', 'X-A: a\0b\r\n')],
   ['a carriage return in a header', get('/catalog/', 'X-A: a\rSet-Cookie: b\r\n')],
   ['a length and chunks', get('/catalog/', 'Content-Length: 3\r\nTransfer-Encoding: chunked\r\n')],
   ['two lengths', get('/catalog/', 'Content-Length: 3\r\nContent-Length: 4\r\n')],
   ['a negative length', get('/catalog/', 'Content-Length: -1\r\n')],
-  ['a length that is no number', get('/catalog/', 'Content-Length: 0x10\r\n')],
-  ['a length beyond all numbers', get('/catalog/', `Content-Length: ${'9'.repeat(30)}\r\n`)],
+  ['a length that is not a decimal number', get('/catalog/', 'Content-Length: 0x10\r\n')],
+  ['a length beyond all integers', get('/catalog/', `Content-Length: ${'9'.repeat(30)}\r\n`)],
   ['an unknown encoding of the body', get('/catalog/', 'Transfer-Encoding: chunked, cow\r\n')],
 ]
 for (const [name, bytes] of malformed) {
-  test(`a request of ${name} is refused, and no visit`, async (t) => {
+  test(`a request with ${name} is rejected, and does not count as a visit`, async (t) => {
     const library = await start(t)
     const { status, text } = await send(library.url, bytes)
     t.true(status === 400 || status === 0, `${status}`)
@@ -160,7 +160,7 @@ for (const [name, bytes] of malformed) {
   })
 }
 
-test('headers beyond 16 KiB are refused, many small ones are not', async (t) => {
+test('headers beyond 16 KiB are rejected, many small ones are accepted', async (t) => {
   const library = await start(t)
   t.is((await send(library.url, get('/nothing', `X-A: ${'a'.repeat(20_000)}\r\n`))).status, 431)
   t.is((await send(library.url, get(`/${'a'.repeat(20_000)}`))).status, 431)
@@ -171,7 +171,7 @@ test('headers beyond 16 KiB are refused, many small ones are not', async (t) => 
 
 for (const method of METHODS) {
   if (method === 'GET' || method === 'HEAD' || method === 'CONNECT') continue
-  test(`${method} is a visit of no page`, async (t) => {
+  test(`${method} does not count as a visit`, async (t) => {
     const library = await start(t)
     for (const path of ['/', '/catalog', '/catalog/', '/nothing', '/health/live', library.asset, '*']) {
       const { status, text } = await send(
@@ -185,7 +185,7 @@ for (const method of METHODS) {
   })
 }
 
-test('CONNECT and Upgrade make no tunnel', async (t) => {
+test('CONNECT and Upgrade do not open a tunnel', async (t) => {
   const library = await start(t)
   const tunnel = await send(library.url, 'CONNECT elsewhere.example:443 HTTP/1.1\r\nHost: localhost\r\n\r\n')
   t.true(tunnel.status === 0 || tunnel.status >= 400)
@@ -203,15 +203,15 @@ test('CONNECT and Upgrade make no tunnel', async (t) => {
 })
 
 for (const [name, head] of [
-  ['that never comes', 'POST /catalog/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n'],
+  ['that never arrives', 'POST /catalog/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n'],
   ['in endless chunks', 'POST /catalog/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n'],
   ['of a GET', 'GET /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n'],
   [
-    'that asks first',
+    'after Expect: 100-continue',
     'POST /catalog/ HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n',
   ],
 ] as const) {
-  test(`nobody waits for a body ${name}`, async (t) => {
+  test(`a request is answered without waiting for a body ${name}`, async (t) => {
     const library = await start(t)
     const socket = connect(Number(new URL(library.url).port), '127.0.0.1')
     t.teardown(() => socket.destroy())
@@ -223,7 +223,7 @@ for (const [name, head] of [
   })
 }
 
-test('what a client says of itself is not in the answer', async (t) => {
+test('an answer contains no header value of the client', async (t) => {
   const { url } = await start(t)
   for (const id of ['<script>', 'a"b', 'a b c', '\xe9', 'a'.repeat(129), '{{7*7}}', '{% include %}']) {
     const { text } = await send(

@@ -26,9 +26,9 @@ const codecOf = (version: string, secretKey = SECRET_KEY, storeClass = 'SessionS
     now,
   })
 
-/** JSON text under our own signature. */
+/** JSON text with a valid signature. */
 const signed = (json: string, compress = false) => dumps(signer, json, { compress, now })
-/** Anything else under our own signature. */
+/** Any other bytes with a valid signature. */
 const signedBytes = (bytes: Buffer) => sign(signer, `.${bytes.toString('base64url')}`, { now })
 
 const DATA = new Map([['num_visits', '41']])
@@ -40,16 +40,16 @@ type Row = [name: string, sessionData: string, reason: UnreadableReason]
 
 const unreadable: Row[] = [
   ['nothing', '', 'format'],
-  ['a blank', ' ', 'format'],
+  ['a space', ' ', 'format'],
   ['colons', '::', 'format'],
   ['many colons', ':'.repeat(100_000), 'format'],
   ['plain JSON', json, 'format'],
-  ['text that is no ASCII', '홍길동:😀', 'format'],
+  ['text that is not ASCII', '홍길동:😀', 'format'],
   ['a row without its last character', good.slice(0, -1), 'signature'],
   ['a row without its signature', unsigned(good), 'format'],
   ['a row without its first character', good.slice(1), 'signature'],
   ['half a row', good.slice(0, 20), 'format'],
-  ['a row and a blank', `${good} `, 'format'],
+  ['a row and a space', `${good} `, 'format'],
   ['a row twice', good + good, 'format'],
   ['a row in upper case', good.toUpperCase(), 'signature'],
   ['the signature of another row', swapped(good, signed('{"num_visits":42}')), 'signature'],
@@ -63,12 +63,12 @@ const unreadable: Row[] = [
     'signature',
   ],
   ['the format of Django before 3.1', legacy, 'format'],
-  ['no time stamp', signer.sign('e30'), 'payload'],
-  ['a time stamp that is no number', signer.sign('e30:-_'), 'payload'],
-  ['an endless time stamp', signer.sign(`e30:${'z'.repeat(1_000_000)}`), 'payload'],
-  ['base64 that is cut', sign(signer, 'e30ab', { now }), 'payload'],
+  ['no timestamp', signer.sign('e30'), 'payload'],
+  ['a timestamp that is not a number', signer.sign('e30:-_'), 'payload'],
+  ['a timestamp of a million digits', signer.sign(`e30:${'z'.repeat(1_000_000)}`), 'payload'],
+  ['incomplete base64', sign(signer, 'e30ab', { now }), 'payload'],
   ['no base64', sign(signer, '!!!', { now }), 'payload'],
-  ['JSON that is cut', signed('{"num_visits":'), 'payload'],
+  ['incomplete JSON', signed('{"num_visits":'), 'payload'],
   ['JSON and more', signed(`${json}${json}`), 'payload'],
   ['a Python literal', signed("{'num_visits': 41}"), 'payload'],
   ['a byte order mark', signed(`\u00ef\u00bb\u00bf${json}`), 'payload'],
@@ -121,21 +121,21 @@ const readable: [name: string, sessionData: string, visits: string][] = [
   ],
   ['__proto__', signed('{"__proto__":{"num_visits":7},"constructor":1,"num_visits":41}'), '42 times'],
   ['num_visits twice', signed('{"num_visits":7,"num_visits":41}'), '42 times'],
-  ['text where a number is due', signed('{"num_visits":"<script>alert(1)</script>"}'), '1 time'],
-  ['a number that is infinite', signed('{"num_visits":1e999}'), '1 time'],
+  ['text instead of a number', signed('{"num_visits":"<script>alert(1)</script>"}'), '1 time'],
+  ['an infinite number', signed('{"num_visits":1e999}'), '1 time'],
   [
-    'a time stamp of the year 5000',
+    'a timestamp of the year 5000',
     signer.sign(`${Buffer.from(json).toString('base64url')}:1gSDaHk`),
     '42 times',
   ],
-  ['a time stamp before 1970', signer.sign(`${Buffer.from(json).toString('base64url')}:-1`), '42 times'],
+  ['a timestamp before 1970', signer.sign(`${Buffer.from(json).toString('base64url')}:-1`), '42 times'],
   ['another alphabet of base64', sign(signer, Buffer.from(json).toString('base64'), { now }), '42 times'],
 ]
 
 for (const database of testDatabases) {
   const file = fileScope(test)
   let site: Site
-  test.serial.before(`${database} holds somebody else's session`, async () => {
+  test.serial.before(`${database} contains the session of another visitor`, async () => {
     site = await startSite(file, database)
     await site
       .db('django_session')
@@ -150,7 +150,7 @@ for (const database of testDatabases) {
   }
 
   for (const [name, sessionData, reason] of unreadable) {
-    test.serial(`${database}: a row of ${name} is left alone, and its visitor is a new one`, async (t) => {
+    test.serial(`${database}: a row of ${name} stays, and its visitor gets a new session`, async (t) => {
       site.reasons.length = 0
       const { result, made, changed, gone } = await visitWith(sessionData)
       t.deepEqual(site.reasons, [reason])
@@ -174,14 +174,14 @@ for (const database of testDatabases) {
     })
   }
 
-  test.serial(`${database}: a zip bomb of 1 GiB is left alone, and its visitor is a new one`, async (t) => {
+  test.serial(`${database}: a zip bomb of 1 GiB stays, and its visitor gets a new session`, async (t) => {
     site.reasons.length = 0
     const { result, made, changed, gone } = await visitWith(signedBytes(await bombOf(1 << 30)))
     t.deepEqual([site.reasons, result.status], [['too-large'], 200])
     t.deepEqual({ made, changed, gone }, { made: [result.key], changed: [], gone: [] })
   })
 
-  test.serial(`${database}: what Django has signed for another use is no session`, async (t) => {
+  test.serial(`${database}: a value that Django signed for another purpose is not a session`, async (t) => {
     for (const [use, text] of Object.entries(await signedElsewhere())) {
       site.reasons.length = 0
       const { result, changed } = await visitWith(text)
@@ -192,9 +192,9 @@ for (const database of testDatabases) {
   })
 
   for (const [name, expireDate, isLive] of expireDates(database)) {
-    test.serial(`${database}: an expire_date of ${name} is ${isLive ? 'read' : 'no failure'}`, async (t) => {
+    test.serial(`${database}: an expire_date of ${name} is ${isLive ? 'read' : 'expired'}`, async (t) => {
       await site.db('django_session').where({ session_key: KEY }).delete()
-      // Without the strict mode, in which MySQL refuses such dates.
+      // Without strict mode, in which MySQL rejects such dates.
       await runScript(
         site.databaseUrl,
         `${database === 'mariadb' || database === 'mysql' ? "SET sql_mode = '';" : ''}
@@ -212,7 +212,7 @@ for (const database of testDatabases) {
 }
 
 for (const version of ['2.2', '5.2']) {
-  test(`what is too large to be read again is not written for Django ${version} either`, (t) => {
+  test(`a session that is too large to be read again is not written for Django ${version}`, (t) => {
     const options = { secretKeys: [SECRET_KEY] as const, profile: versionProfile(version), now }
     const codec = createSessionCodec({ ...options, maxInflatedBytes: 1000 })
     const of = (length: number) => new Map([['k', `"${'a'.repeat(length - 8)}"`]])
@@ -227,7 +227,7 @@ const legacyRows: Row[] = [
   ['another SECRET_KEY', codecOf('2.2', 'another').encode(DATA), 'signature'],
   ['the salt of the signed format', legacyUnder('django.contrib.sessions.SessionStoresigner'), 'signature'],
   ['no base64', '!!!', 'format'],
-  ['base64 that is cut', legacy.slice(0, -3), 'format'],
+  ['incomplete base64', legacy.slice(0, -3), 'format'],
   ['half a row', Buffer.from(legacy, 'base64').subarray(0, 50).toString('base64'), 'signature'],
   ['no hash', Buffer.from(json).toString('base64'), 'format'],
   ['no colon', Buffer.from('a'.repeat(40)).toString('base64'), 'format'],
@@ -235,7 +235,7 @@ const legacyRows: Row[] = [
   ['a value of 20 MB', codecOf('2.2').encode(new Map([['a', `"${noise(20_000_000)}"`]])), 'too-large'],
 ]
 for (const [name, sessionData, reason] of legacyRows) {
-  test(`on Django 2.2, a row with ${name} is left alone, and its visitor is a new one`, async (t) => {
+  test(`on Django 2.2, a row with ${name} stays, and its visitor gets a new session`, async (t) => {
     const site = await startSite(t, 'sqlite', { profile: versionProfile('2.2') })
     await site
       .db('django_session')
@@ -246,7 +246,7 @@ for (const [name, sessionData, reason] of legacyRows) {
   })
 }
 
-/** SQL for dates that no Django writes, and whether such a session is alive. */
+/** SQL for dates that no Django writes, and whether such a session is live. */
 function expireDates(database: TestDatabaseName): [name: string, sql: string, isLive: boolean][] {
   const last: [string, string, boolean] = ['the last moment of 9999', "'9999-12-31 23:59:59.999999'", true]
   if (database === 'postgresql') {
@@ -280,7 +280,7 @@ function expireDates(database: TestDatabaseName): [name: string, sql: string, is
 
 let elsewhere: Promise<Record<string, string>> | undefined
 
-/** The very payload of a session, as the newest Django signs it elsewhere, and its other tokens. */
+/** The payload of a session, signed by the newest Django for other purposes, and its other tokens. */
 function signedElsewhere(): Promise<Record<string, string>> {
   elsewhere ??= djangoShell(djangoVersions.at(-1) ?? '', {
     env: { SECRET_KEY },
@@ -309,18 +309,18 @@ print(json.dumps({
   return elsewhere
 }
 
-/** A zlib stream of blanks, made of one block again and again. Nobody comes as far as its missing checksum. */
+/** A zlib stream of spaces: one block, repeated. The checksum is missing, but no reader gets that far. */
 async function bombOf(bytes: number): Promise<Buffer> {
   const block = await promisify(deflateRaw)(Buffer.alloc(16 << 20, ' '), { finishFlush: 3 })
   return Buffer.concat([Buffer.from([0x78, 0x9c]), ...Array.from({ length: bytes >> 24 }, () => block)])
 }
 
-/** Letters that do not compress to less than three quarters. */
+/** Letters that compress to no less than three quarters. */
 function noise(length: number): string {
   const hashes = Array.from({ length: 1000 }, (_, i) =>
     createHash('sha512').update(`${i}`).digest('base64url'),
   )
-  // Longer than the window in which zlib sees repetitions.
+  // Longer than the window in which zlib finds repetitions.
   const block = hashes.join('')
   return block.repeat(Math.ceil(length / block.length)).slice(0, length)
 }

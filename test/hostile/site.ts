@@ -9,13 +9,13 @@ import { type RecordedLog, startLibrary } from '../support/library.ts'
 
 export const SECRET_KEY = 'the secret key of the hostile tests'
 
-/** Our site, on a table that these tests fill with rows of other people. */
+/** Our site, on a table that these tests fill with hostile rows. */
 export interface Site {
   readonly url: string
   readonly databaseUrl: string
   readonly db: Knex
   readonly log: RecordedLog
-  /** Why rows were not read, in order. */
+  /** The reasons why rows could not be read, in order. */
   readonly reasons: string[]
 }
 
@@ -25,12 +25,12 @@ export async function startSite(
   session: Partial<DjangoMiddlewareOptions> = {},
 ): Promise<Site> {
   const { url: databaseUrl, kind } = await createTestDatabase(t, database)
-  // Else MariaDB takes no statement of 16 MiB, and some of these rows are larger.
+  // By default MariaDB accepts no statement of 16 MiB, and some of these rows are larger.
   if (kind === 'mysql') await runScript(databaseUrl, 'SET GLOBAL max_allowed_packet = 67108864')
   return openSite(t, databaseUrl, session)
 }
 
-/** Our site on a database that is there. */
+/** Our site on an existing database. */
 export async function openSite(
   t: Scope,
   databaseUrl: string,
@@ -47,21 +47,21 @@ export async function openSite(
 }
 
 export interface Answer {
-  /** 0 where the server hung up. */
+  /** 0 if the server closed the connection. */
   readonly status: number
   readonly text: string
-  /** What the page says: `1 time`; undefined where it is another page. */
+  /** The number on the home page, e.g. `1 time`; undefined for another page. */
   readonly visits: string | undefined
   /** The session key in Set-Cookie. */
   readonly key: string | undefined
 }
 
-/** Sends these characters, a byte each, as they are; gives what comes back until the server closes. */
+/** Sends these characters unchanged, one byte each; returns everything received until the server closes the connection. */
 export async function send(url: string, bytes: string): Promise<Answer> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   const chunks: Buffer[] = []
   socket.on('data', (chunk) => chunks.push(chunk))
-  socket.on('error', () => {}) // The server may hang up before it has read all.
+  socket.on('error', () => {}) // The server may close the connection before it has read everything.
   socket.write(bytes, 'latin1')
   await once(socket, 'close')
   const text = Buffer.concat(chunks).toString('latin1')
@@ -73,7 +73,7 @@ export async function send(url: string, bytes: string): Promise<Answer> {
   }
 }
 
-/** A visit of the home page with this Cookie header. */
+/** Visits the home page with this Cookie header. */
 export function visit(url: string, cookie: string): Promise<Answer> {
   return send(
     url,
@@ -81,7 +81,7 @@ export function visit(url: string, cookie: string): Promise<Answer> {
   )
 }
 
-/** What happens to the table meanwhile, every row of it. */
+/** Runs `act`; returns its result, and the keys of the rows that were created, changed or deleted meanwhile. */
 export async function watch<R>(
   { db }: Site,
   act: () => Promise<R>,
@@ -104,7 +104,7 @@ async function rowsOf(db: Knex): Promise<Map<string, string>> {
   return new Map(rows.map((row) => [row.session_key, JSON.stringify(row)]))
 }
 
-/** What the log holds from here on that a person would read, as text. */
+/** The log events since the last call, as text. */
 export function readLog({ log }: Site): string {
   return JSON.stringify(log.events.splice(0))
 }

@@ -14,7 +14,7 @@ import { openSite, SECRET_KEY, visit, watch } from './site.ts'
 const file = fileScope(test)
 let server: DatabaseServer
 
-/** Cookies that end the string they are quoted in where a backslash is a character like any other. */
+/** Cookies that end their SQL string if a backslash does not escape. */
 const injections = [
   "abcdefgh'",
   "' OR 1=1 -- ",
@@ -25,9 +25,9 @@ const injections = [
   '" OR 1=1 -- ',
 ]
 
-// mysql2 escapes with backslashes, whatever the server makes of them.
+// mysql2 always escapes with backslashes, even if the server does not treat them as escapes.
 if (testDatabases.includes('mariadb')) {
-  test.before('a server takes a backslash for a character like any other', async () => {
+  test.before('a server starts with NO_BACKSLASH_ESCAPES', async () => {
     const modes = ['NO_BACKSLASH_ESCAPES', 'ANSI_QUOTES', 'STRICT_TRANS_TABLES']
     server = await startMariadb({ extraArguments: [`--sql-mode=${modes.join(',')}`] })
     file.teardown(() => server.stop())
@@ -47,7 +47,7 @@ if (testDatabases.includes('mariadb')) {
   })
 
   for (const ours of [true, false]) {
-    test(`no cookie is SQL where sql_mode is NO_BACKSLASH_ESCAPES, on ${ours ? 'a connection of ours' : 'any Knex'}`, async (t) => {
+    test(`no cookie becomes SQL with NO_BACKSLASH_ESCAPES, on ${ours ? 'a connection of ours' : 'any Knex'}`, async (t) => {
       const db = knex({ client: 'mysql2', connection: `${server.url}/django` })
       t.teardown(() => db.destroy())
       const site = await openSite(t, `${server.url}/django`, ours ? {} : { db })
@@ -61,7 +61,7 @@ if (testDatabases.includes('mariadb')) {
     })
   }
 
-  test('no user agent is SQL there either, on any Knex', async (t) => {
+  test('no user agent becomes SQL with NO_BACKSLASH_ESCAPES, on any Knex', async (t) => {
     const db = knex({ client: 'mysql2', connection: `${server.url}/django` })
     t.teardown(() => db.destroy())
     await db.raw('CREATE TABLE qsessions_session LIKE django_session')
