@@ -30,7 +30,7 @@ test.before(async () => {
   file.teardown(() => memcached.stop())
 })
 
-/** Seconds until each expiry that Django sets in CREATE, and we set below; null for INSTANT. */
+/** Seconds until each expiry that Django sets in CREATE, and that ours sets below; null for INSTANT. */
 const AGES: Readonly<Record<string, number | null>> = {
   ...{ seconds: 300, close: COOKIE_AGE, none: COOKIE_AGE },
   ...{ delta: THREE_DAYS, date: null, local: null, fixed: null, zone: null },
@@ -66,7 +66,7 @@ for (const version of djangoVersions) {
             delta: await visit(`${alias} delta`, null, (session) =>
               session.setExpiry({ seconds: THREE_DAYS }),
             ),
-            // What Django has set, and we set anew.
+            // Expiries that Django has set, and that ours sets again.
             again: await visit(`${alias} again`, theirs[alias]?.again ?? null, (session) =>
               session.setExpiry(INSTANT),
             ),
@@ -95,7 +95,7 @@ for (const version of djangoVersions) {
               if (age === null) t.is(Math.round(found.date * 1000), INSTANT.getTime(), label)
               t.is(found.atClose, name === 'close', label)
             }
-            t.is(sessions.date?.type, read.theirs[alias]?.date?.type, 'our date is stored as theirs')
+            t.is(sessions.date?.type, read.theirs[alias]?.date?.type, 'our date is stored like theirs')
             t.is(sessions.date?.zone, read.theirs[alias]?.date?.zone)
           }
         }
@@ -138,7 +138,7 @@ function look(session: Session): Seen {
   }
 }
 
-/** Null for what is left until INSTANT; minutes are more than enough for what counts from now. */
+/** Null for an expiry at INSTANT; for one that counts from now, a tolerance of minutes is enough. */
 function isAge(
   t: ExecutionContext,
   age: number | undefined,
@@ -175,7 +175,7 @@ async function openSite(
   const python = async <T>(script: string, input: object): Promise<T> =>
     JSON.parse(await djangoShell(version, { env, script, input: JSON.stringify({ ...input, aliases }) }))
 
-  /** Visits of our site with this cache; each gives the session's key. */
+  /** Visits our site with this cache; returns the session key. */
   async function open(alias: string) {
     const { cache } = readSettings(
       { ...env, DJANGO_SECRET_KEY: secretKey, SESSION_ENGINE, SESSION_CACHE_ALIAS: alias },
@@ -202,7 +202,7 @@ async function openSite(
   return { aliases, python, open }
 }
 
-/** Of every cache: the keys of sessions with each kind of expiry. */
+/** For each cache: the keys of sessions with each kind of expiry. */
 const CREATE = `
 import datetime, json, sys
 from django.conf import settings
@@ -241,7 +241,7 @@ for alias in given['aliases']:
 print(json.dumps(keys))
 `
 
-/** What Django makes of each session, which it saves again. */
+/** Loads and saves each session in Django; prints how Django reads it. */
 const READ = `
 import json, sys
 from django.contrib.sessions.backends.cache import SessionStore

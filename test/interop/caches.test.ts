@@ -20,7 +20,7 @@ const file = fileScope(test)
 const DJANGO = 'django.core.cache.backends.'
 const ENGINE = 'django.contrib.sessions.backends.'
 
-/** Each BACKEND, and the versions whose environments here have what it needs (python-memcached: that of 2.2). */
+/** Each BACKEND, and the versions whose environments here have its client (python-memcached: only that of 2.2). */
 const BACKENDS = {
   redis: [`${DJANGO}redis.RedisCache`, (version: string) => Number(version) >= 4],
   django_redis: ['django_redis.cache.RedisCache', () => true],
@@ -31,7 +31,7 @@ const BACKENDS = {
   files: [`${DJANGO}filebased.FileBasedCache`, () => true],
 } as const satisfies Record<string, [string, (version: string) => boolean]>
 
-/** Where a cached_db is tried: for us a copy is a key to be removed, and each client removes it in one way. */
+/** The caches for cached_db. For ours a copy is only a key to be removed, which each client does in one way. */
 const COPIES: ReadonlySet<string> = new Set(['django_redis', 'pymemcache', 'memcached', 'database'])
 
 const aliases = Object.keys(BACKENDS) as (keyof typeof BACKENDS)[]
@@ -46,12 +46,12 @@ test.before(async () => {
   file.teardown(() => memcached.stop())
 })
 
-/** What only Python has: it is carried along as it was. */
+/** Values that only Python has; they are kept unchanged. */
 const DELICATE =
   "{'t': (1, b'\\x00\\xff', 1.0, 2**70), 'd': datetime.datetime(2026, 1, 2, 3, 4, 5, 6), 'x': Decimal('1.50'), 's': '홍길동 \\ud83d', 1: None}"
 
 for (const [at, version] of djangoVersions.entries()) {
-  // Every database has its turn, and the oldest and the newest Django are naive, far from UTC.
+  // Each version uses another database; the oldest and the newest Django use naive dates, far from UTC.
   const name = testDatabases[at % testDatabases.length] ?? 'sqlite'
   const zone =
     at % 4 === 0 ? { USE_TZ: 'false', TIME_ZONE: 'Asia/Seoul' } : { USE_TZ: 'true', TIME_ZONE: 'UTC' }
@@ -81,7 +81,7 @@ interface Shared {
   readonly count: (key: string) => Promise<number>
 }
 
-/** Counts 1, 2, 3, … in turns, refuses what is older, and ends with a logout on either side. */
+/** Both sides count 1, 2, 3, … in turns, neither shows an older number, and each logs out once. */
 async function sharesSessions(
   t: ExecutionContext,
   alias: string,
@@ -140,7 +140,7 @@ async function sharesValues(
   t.is((await django.open('v', { ...where, key })).data, `${data.slice(0, -1)}, 'n': 1}`, alias)
 }
 
-/** A Django that has loaded the session before our write: what it does then to the row and its copy reaches us. */
+/** Django loads the session before our write; ours must see what Django then writes to the row and its copy. */
 async function outlivesStaleDjango(t: ExecutionContext, alias: string, shared: Shared): Promise<void> {
   const { django, ours, engine } = shared
   const where = { engine, cache: alias }
@@ -156,7 +156,7 @@ async function outlivesStaleDjango(t: ExecutionContext, alias: string, shared: S
     "{'n': 2}",
     `${alias}: our write is seen at once`,
   )
-  // As between two requests of Django alone, the slow one writes back what it had.
+  // As between two requests of Django, the slow one writes back its old data.
   await django.save('slow', "{'slow': True}")
   t.deepEqual(
     [...((await ours.load(key))?.data ?? [])],

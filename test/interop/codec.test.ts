@@ -8,7 +8,7 @@ import { secretKey } from './sites.ts'
 
 const RUNS = 300
 
-/** Python's own spellings of numbers, and others that Python reads. */
+/** Numbers as Python writes them, and other notations that Python reads. */
 const number = fc.oneof(
   fc.maxSafeInteger().map(String),
   fc.bigInt({ min: -(10n ** 60n), max: 10n ** 60n }).map(String),
@@ -30,7 +30,7 @@ const number = fc.oneof(
   ),
 )
 
-/** Any string of UTF-16 units, lone surrogates too, as JSON; all of it escaped, some of it, or as little as may be. */
+/** Any string of UTF-16 units, including lone surrogates, as JSON: fully, partly or minimally escaped. */
 const units = fc.oneof(
   fc.string({ unit: 'binary' }),
   fc.array(fc.nat(0xffff)).map((codes) => String.fromCharCode(...codes)),
@@ -57,7 +57,7 @@ const { object } = fc.letrec<{ value: string; array: string; object: string }>((
     .map((members) => `{${members.map(([key, value]) => `${key} : ${value}`).join(',\n')}}`),
 }))
 
-/** The profiles of our vectors, each with the settings under which a Django of this run behaves so. */
+/** The profiles of the vectors, each with the settings with which a Django of this run behaves like it. */
 const configurations = labels
   .map((label) => {
     const [, version = '', algorithm] = label.split('-')
@@ -67,7 +67,7 @@ const configurations = labels
   .filter(({ version }) => djangoVersions.includes(version))
 
 for (const { label, version, settings } of configurations) {
-  test(`any dictionary that we encode, real ${label} decodes, and the reverse`, async (t) => {
+  test(`real ${label} decodes any dictionary that ours encodes, and the reverse`, async (t) => {
     const codecs = {
       ours: createSessionCodec({ secretKeys: [secretKey], profile: profileOf(label), now: () => new Date() }),
       django: await startCodec(t, { version, secretKey, settings }),
@@ -78,9 +78,9 @@ for (const { label, version, settings } of configurations) {
     )
   })
 
-  test(`every vector that we encode, real ${label} decodes, under every key and store class`, async (t) => {
+  test(`real ${label} decodes every vector that ours encodes, with every key and store class`, async (t) => {
     const vectors = readVectors(label).sessions.map((vector) => {
-      // `…sessionsMyStore` of the old format, `…sessions.Outer.Inner` of the new one.
+      // The salts: `…sessionsMyStore` in the old format, `…sessions.Outer.Inner` in the new one.
       const storeClass = vector.salt.replace(/^django\.contrib\.sessions\.?/, '')
       const options = { secretKeys: [secretKeyOf(vector)] as const, profile: profileOf(label), storeClass }
       const codec = createSessionCodec({ ...options, now: () => new Date() })

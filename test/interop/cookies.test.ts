@@ -29,7 +29,7 @@ const variants = [
 
 for (const version of djangoVersions) {
   for (const { name, settings, begins } of variants) {
-    test(`our cookie is that of Django ${version}, to the letter, with ${name}`, async (t) => {
+    test(`our cookie is identical to that of Django ${version}, with ${name}`, async (t) => {
       await takeTurn(t)
       const { django, ours } = await startSites(t, { version, database: 'sqlite', settings })
       const cookieName = settings.SESSION_COOKIE_NAME ?? 'sessionid'
@@ -40,7 +40,7 @@ for (const version of djangoVersions) {
       t.deepEqual(first.ours, first.theirs)
       const again = await both(theirVisitor, ourVisitor, '/catalog/')
       t.deepEqual(again.ours, again.theirs)
-      // A page that does not look at the session, with a cookie and without.
+      // A page that does not access the session, with a cookie and without.
       const missing = await both(theirVisitor, ourVisitor, '/catalog/nowhere')
       t.deepEqual(missing.ours, missing.theirs)
       t.is(missing.ours.status, 404)
@@ -48,7 +48,7 @@ for (const version of djangoVersions) {
       const stranger = await both(createVisitor(), createVisitor(), '/catalog/nowhere')
       t.deepEqual(stranger.ours, stranger.theirs)
       t.is(stranger.ours.cookie, null)
-      // A key that nobody knows, or that is none.
+      // An unknown or an invalid key.
       for (const key of ['a'.repeat(32), 'short', '']) {
         const [one, other] = [createVisitor(), createVisitor()]
         for (const visitor of [one, other]) visitor.setCookie(key, cookieName)
@@ -71,7 +71,7 @@ for (const version of djangoVersions) {
   }
 }
 
-/** What a response says of sessions, without what differs from one to the next. */
+/** The headers of a response about sessions, without parts that differ in each response. */
 async function headers(
   visitor: Visitor,
   url: string,

@@ -6,10 +6,10 @@ import { startService } from '../support/service.ts'
 import { meetings, secretKey, serviceEnvironment, startSites, takeTurn } from './sites.ts'
 import { createVisitor } from './visitor.ts'
 
-/** Seconds; shorter than the zones are away from UTC. */
+/** Seconds; shorter than the offsets of the time zones. */
 const AGE = 1800
 
-/** Django 2.2 refuses the setting on PostgreSQL, and later ones keep instants there all the same. */
+/** Django 2.2 rejects the setting on PostgreSQL; later versions still store instants there. */
 const zoneOf: Readonly<Partial<Record<TestDatabaseName, string>>> = {
   mariadb: 'Asia/Seoul',
   mysql: 'America/St_Johns',
@@ -56,7 +56,7 @@ for (const { version, database } of meetings) {
     t.is(await one.visit(ours), 5)
     t.is(await other.visit(django), 2)
 
-    // The users' dates, too: whoever logs in here has logged in a moment ago, for Django.
+    // Dates of users, too: for Django, a login here happened a moment ago.
     const people = `
 from django.contrib.auth import get_user_model
 from django.utils import timezone
@@ -80,7 +80,7 @@ User = get_user_model()`
 for (const { version, database } of meetings.filter(
   (one) => one.database === 'postgresql' && one.version !== '2.2',
 )) {
-  test(`with TIME_ZONE in DATABASES, Django ${version} keeps instants on ${database} all the same`, async (t) => {
+  test(`with TIME_ZONE in DATABASES, Django ${version} and ours still store instants on ${database}`, async (t) => {
     await takeTurn(t)
     const settings = { DATABASE_TIME_ZONE: 'Asia/Seoul', SESSION_COOKIE_AGE: String(AGE) }
     const { django, ours, databaseUrl } = await startSites(t, { version, database, settings })
@@ -96,7 +96,8 @@ for (const { version, database } of meetings.filter(
   })
 }
 
-// Django before 4.0 writes a cache's dates in UTC and reads them in this zone, so its own sessions end at another time.
+// Django before 4.0 writes the dates of a cache in UTC and reads them in this time zone, so its own sessions end at a
+// different time.
 for (const { version, database } of meetings.filter(
   (one) => Number(one.version) >= 4 && zoneOf[one.database],
 )) {
@@ -151,11 +152,11 @@ for (const [index, version] of djangoVersions.entries()) {
   const database = (['sqlite', 'mariadb', 'mysql'] as const)[index % 3] ?? 'sqlite'
   if (!meetings.some((one) => one.database === database)) continue
   for (const [zone, instants] of Object.entries(EDGES)) {
-    test(`Django ${version} on ${database} writes and reads ${zone}'s edges as ours`, async (t) => {
+    test(`Django ${version} on ${database} and ours write and read the clock changes of ${zone} alike`, async (t) => {
       await takeTurn(t)
       const { url } = await createTestDatabase(t, database)
       const env = { DATABASE_URL: url, USE_TZ: 'true', DATABASE_TIME_ZONE: zone }
-      // Of the two instants of an hour that comes twice, Django reads the first, or with pytz none.
+      // In an hour that occurs twice, Django reads the first instant; with pytz it fails.
       const script = `
 import json, sys
 from datetime import datetime
@@ -190,7 +191,7 @@ for at, text in enumerate(json.load(sys.stdin)):
   }
 }
 
-/** `2031-02-03 04:05:06` as the clocks on the walls of this zone show it. */
+/** The wall clock time of an instant in this time zone, as `2031-02-03 04:05:06`. */
 function wallClockOf(timeZone: string): (milliseconds: number) => string {
   const format = new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short', timeStyle: 'medium' })
   return (milliseconds) => format.format(milliseconds)

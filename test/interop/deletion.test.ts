@@ -8,7 +8,7 @@ const databases = new Set([testDatabases[0] ?? 'sqlite', 'sqlite'] as const)
 
 for (const version of djangoVersions) {
   for (const database of databases) {
-    test(`what Django ${version} deletes during our request stays deleted, on ${database}`, async (t) => {
+    test(`a session that Django ${version} deletes during our request stays deleted, on ${database}`, async (t) => {
       await takeTurn(t)
       const { url: databaseUrl } = await createTestDatabase(t, database, { tables: 'library' })
       const django = (await startDjango(t, { version, secretKey, databaseUrl })).url
@@ -30,7 +30,7 @@ for (const version of djangoVersions) {
       t.deepEqual(await runSql(databaseUrl, 'SELECT * FROM django_session'), [])
       t.is(other.cookie(), undefined)
 
-      // The dead key is adopted by neither.
+      // Neither side adopts the deleted key.
       during = async () => {}
       t.is((await visitor.fetch(`${ours}/`, { method: 'POST', body: '{"ours":2}' })).status, 200)
       t.not(visitor.cookie(), sessionKey)
@@ -38,7 +38,7 @@ for (const version of djangoVersions) {
       t.is(await session.text(), '{"ours":2}')
     })
 
-    test(`what we delete during a request of Django ${version} stays deleted, on ${database}`, async (t) => {
+    test(`a session that ours deletes during a request of Django ${version} stays deleted, on ${database}`, async (t) => {
       await takeTurn(t)
       const { url: databaseUrl } = await createTestDatabase(t, database, { tables: 'library' })
       const ours = await startKoa(t, { databaseUrl, version })
@@ -60,7 +60,7 @@ for (const version of djangoVersions) {
   }
 }
 
-/** A request through all of the site's middleware, whose view asks us to flush the session that it has loaded. */
+/** A request through all middleware of the site; its view loads the session and then makes ours flush it. */
 const FLUSH_DURING_REQUEST = `
 import json, logging, sys
 from urllib.request import Request, urlopen

@@ -12,7 +12,7 @@ const COOKIE_AGE = 5000
 const INSTANT = new Date('2035-01-02T02:04:05.678Z')
 const THREE_DAYS = 3 * 86_400
 
-/** What the two sites agree on, and how Django writes the instant under it. */
+/** The common settings of both sites, and how Django writes the instant with them. */
 const sites = [
   { database: testDatabases[0] ?? 'sqlite', useTz: true, timeZone: 'UTC', offset: 0 },
   { database: 'sqlite', useTz: false, timeZone: 'Europe/Berlin', offset: 1 },
@@ -40,7 +40,7 @@ for (const version of djangoVersions) {
         during: (session) => during(session),
       })
 
-      // Django decides, we read and go on.
+      // Django sets the expiry, ours reads and keeps it.
       const instant = new Date(INSTANT.getTime() + offset * 3_600_000).toISOString().slice(0, -1)
       const theirs = await python<Record<string, string>>(CREATE, storesIsoExpiry ? { instant } : {})
       const seen = new Map<string, { age: number; atClose: boolean; date: Date }>()
@@ -61,7 +61,7 @@ for (const version of djangoVersions) {
         t.is(visitor.cookie() === sessionKey, name !== 'past', name)
       }
 
-      // We decide, Django reads and goes on.
+      // Ours sets the expiry, Django reads and keeps it.
       const expiries: Record<string, number | Date | { seconds: number } | null> = {
         ...{ fixed: 300, close: 0, past: -5, none: null },
         ...(storesIsoExpiry && { date: INSTANT, delta: { seconds: THREE_DAYS } }),
@@ -92,7 +92,7 @@ for (const version of djangoVersions) {
           if (name === 'date') t.is(Math.round(expireDate), INSTANT.getTime(), label)
           else {
             const age = { fixed: 300, close: COOKIE_AGE, none: COOKIE_AGE, delta: THREE_DAYS }[name] ?? 0
-            // A timedelta counts from set_expiry, which may be before we started; a minute is more than enough.
+            // A timedelta counts from set_expiry, which may be before this test; a tolerance of a minute is enough.
             t.true(expireDate >= started - 60_000 + age * 1000 && expireDate <= ended + age * 1000 + 1, label)
           }
           if (name !== 'date' && name !== 'delta') t.is(row?.age, name === 'fixed' ? 300 : COOKIE_AGE, label)
@@ -135,7 +135,7 @@ for name, expiry in expiries.items():
 print(json.dumps(keys))
 `
 
-/** What each row says, and whether Django, which loads and saves it, finds it live. */
+/** Loads and saves each row in Django; prints its content, and whether Django considers it live. */
 const READ = `
 import json, sys
 from django.contrib.sessions.backends.db import SessionStore

@@ -11,12 +11,12 @@ import { startService } from '../support/service.ts'
 import { secretKey, serviceEnvironment, startKoa, takeTurn } from './sites.ts'
 import { createVisitor } from './visitor.ts'
 
-/** The user with the id 1: sessions point to one. */
+/** The user with the id 1, to which sessions refer. */
 const READER = `INSERT INTO auth_user
   (username, password, first_name, last_name, email, is_staff, is_active, is_superuser, date_joined)
   VALUES ('reader', '', '', '', '', '0', '1', '0', '2026-11-23 08:00:00')`
 
-/** What browsers of the tests call themselves: a name that would end an SQL string, and one that no column holds. */
+/** User agents of the tests: one that would end an SQL string, and one that is too long for the column. */
 const FIREFOX = `Fire'fox "5\\0" \\' -- é`
 const ENDLESS = `Endless/${'x'.repeat(400)}`
 
@@ -25,7 +25,7 @@ interface Package {
   readonly engine: string
   readonly versions: readonly string[]
   readonly agentLength: number
-  /** Its columns that are a time: when it was saved last, and when it was created. */
+  /** Its date columns: the last save, and the creation. */
   readonly savedAt: string
   readonly createdAt: string | null
 }
@@ -34,7 +34,7 @@ const packages: readonly Package[] = [
   {
     app: 'qsessions',
     engine: 'qsessions.backends.db',
-    versions: djangoVersions.filter((version) => version !== '2.2'), // none for it
+    versions: djangoVersions.filter((version) => version !== '2.2'), // the package does not support it
     agentLength: 300,
     savedAt: 'updated_at',
     createdAt: 'created_at',
@@ -42,7 +42,7 @@ const packages: readonly Package[] = [
   {
     app: 'user_sessions',
     engine: 'user_sessions.backends.db',
-    versions: djangoVersions.filter((version) => version !== '6.1'), // needs pkg_resources, gone from Python 3.12 on
+    versions: djangoVersions.filter((version) => version !== '6.1'), // needs pkg_resources, removed in Python 3.12
     agentLength: 200,
     savedAt: 'last_activity',
     createdAt: null,
@@ -51,9 +51,9 @@ const packages: readonly Package[] = [
 
 for (const [at, pack] of packages.entries()) {
   for (const [turn, version] of pack.versions.entries()) {
-    // A server after the other, SQLite among them: each Django once, each server with each package.
+    // The databases rotate, including SQLite: each Django once, each database with each package.
     const database = testDatabases[(at + turn) % testDatabases.length] ?? 'sqlite'
-    test(`${pack.app} of Django ${version} finds our rows to be its own, and we find its, on ${database}`, (t) =>
+    test(`${pack.app} of Django ${version} and ours accept each other's rows, on ${database}`, (t) =>
       meet(t, { pack, version, database }))
   }
 }
@@ -82,7 +82,7 @@ async function meet(
   const ours = `${koa}/`
   const expected = { user_id: 1, user_agent: FIREFOX, ip: '127.0.0.1' }
 
-  // What we save their model shows, and they find nothing to save in it.
+  // Their model shows our saved columns, and finds nothing to change.
   const start = Date.now()
   await post(ours, { _auth_user_id: '1', a: 1 })
   let row = await sessionOf(key())
@@ -92,7 +92,7 @@ async function meet(
   t.deepEqual((await get(theirs)).headers.getSetCookie(), [])
   t.deepEqual((await get(ours)).headers.getSetCookie(), [])
 
-  // What they save we go on with, and neither loses what the other keeps.
+  // Ours continues with their rows, and neither side loses columns of the other.
   await post(theirs, { b: 2 })
   t.deepEqual((await get(ours)).headers.getSetCookie(), [])
   await post(ours, { c: 3 })
@@ -101,14 +101,14 @@ async function meet(
   if (pack.createdAt !== null) t.is(row[pack.createdAt], createdAt)
   t.deepEqual(await (await get(theirs)).json(), await (await get(ours)).json())
 
-  // Another browser under the same key is noted by whoever sees it.
+  // Each side records another browser under the same key.
   t.is((await get(ours, ENDLESS)).headers.getSetCookie().length, 1)
   t.is((await sessionOf(key())).user_agent, ENDLESS.slice(0, pack.agentLength))
   t.deepEqual((await get(theirs, ENDLESS)).headers.getSetCookie(), [])
   t.is((await get(theirs)).headers.getSetCookie().length, 1)
   t.deepEqual((await get(ours)).headers.getSetCookie(), [])
 
-  // A new key takes all of it along, and begins anew where theirs does.
+  // A new key keeps all columns, except those that their package resets.
   const before = key()
   await post(ours, { cycle: true })
   await get(ours)
@@ -118,11 +118,11 @@ async function meet(
   if (pack.createdAt !== null) t.not(row[pack.createdAt], createdAt)
   t.is(Number((await runSql(databaseUrl, `SELECT COUNT(*) AS n FROM ${pack.app}_session`))[0]?.n), 1)
 
-  // Who is no user any more is none in the row.
+  // A logged-out user is removed from the row.
   await post(ours, { _auth_user_id: null })
   t.is((await sessionOf(key())).user_id, null)
 
-  // Logging out on either side.
+  // Logout on each side.
   await post(ours, { a: 1 })
   const loggedOut = key()
   await visitor.fetch(theirs, { method: 'DELETE' })
@@ -149,11 +149,11 @@ async function meet(
   }
 }
 
-/** The oldest and the newest: of all else the versions differ in, other tests tell. */
+/** The oldest and the newest; other tests cover the differences between versions. */
 const ends = djangoVersions.filter((_, at, { length }) => at === 0 || at === length - 1)
 
 for (const version of ends) {
-  test(`Django ${version} and ours count together in a table, under a class name, of the site's own`, async (t) => {
+  test(`Django ${version} and ours count together in a custom table with a custom store class`, async (t) => {
     await takeTurn(t)
     t.timeout(110_000)
     const database = testDatabases[djangoVersions.indexOf(version) % testDatabases.length] ?? 'sqlite'
@@ -168,7 +168,7 @@ for (const version of ends) {
     const visitor = createVisitor()
     for (const [at, site] of [django, ours, django].entries()) t.is(await visitor.visit(site), at + 1)
 
-    // What only the site fills stays as it is when we save.
+    // A column that only the site fills is unchanged by our save.
     await visitor.fetch(`${django}/_test/session`, { method: 'POST', body: '{"_auth_user_id": "1"}' })
     await runSql(databaseUrl, "UPDATE library_session SET note = 'kept'")
     t.is(await visitor.visit(ours), 4)
@@ -179,14 +179,14 @@ for (const version of ends) {
     )
     t.deepEqual(await runSql(databaseUrl, 'SELECT * FROM django_session'), [])
 
-    // A new row of ours has what the site's own columns have by default.
+    // A new row of ours has the default values of the custom columns.
     const other = createVisitor()
     for (const [at, site] of [ours, django].entries()) t.is(await other.visit(site), at + 1)
   })
 }
 
 for (const version of ends) {
-  test(`Django ${version} and ours count together where the sessions are in a database of their own`, async (t) => {
+  test(`Django ${version} and ours count together with sessions in a separate database`, async (t) => {
     await takeTurn(t)
     t.timeout(110_000)
     const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'none' })
@@ -212,7 +212,7 @@ for (const version of ends) {
 }
 
 for (const version of packages[0]?.versions ?? []) {
-  test(`qsessions of Django ${version} with its cache sees what we save, and that we log out`, async (t) => {
+  test(`qsessions of Django ${version} with its cache sees our saves and our logout`, async (t) => {
     await takeTurn(t)
     t.timeout(110_000)
     const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'none' })
@@ -233,7 +233,7 @@ for (const version of packages[0]?.versions ?? []) {
     })
     const visitor = createVisitor()
     t.is(await visitor.visit(django), 1)
-    t.is(readdirSync(folder).length, 1, 'Django keeps a copy, under the key that we remove')
+    t.is(readdirSync(folder).length, 1, 'Django keeps a copy, under the key that ours removes')
     for (const [at, site] of [ours, django, django, ours, django].entries())
       t.is(await visitor.visit(site), at + 2)
     const key = visitor.cookie() ?? ''
@@ -287,7 +287,7 @@ for (const version of packages[0]?.versions ?? []) {
   })
 }
 
-test('each package meets each Django that it runs on', (t) => {
+test('each package is tested with each Django that it supports', (t) => {
   if (inCi)
     t.deepEqual(
       packages.map(({ versions }) => versions.length),

@@ -42,13 +42,13 @@ for (const version of djangoVersions) {
     t.deepEqual(await listed(), [fileOf(one), fileOf(two)].toSorted())
     for (const file of await listed()) t.is((await stat(file)).mode & 0o777, 0o600)
 
-    // What either side puts there the other reads, to the byte.
+    // Each side reads the values of the other, byte for byte.
     const body = '{"10":1.0,"2":[NaN,18446744073709551617],"홍":"길동"}'
     const set = await (await one.fetch(`${django}/_test/session`, { method: 'POST', body })).text()
     await one.fetch(`${koa}/`, { method: 'POST', body: '{"x":1}' })
     t.is(await (await one.fetch(`${django}/_test/session`)).text(), set.replace(/}$/, ',"x":1}'))
 
-    // Logging out on either side.
+    // Logout on each side.
     const before = fileOf(one)
     await one.fetch(`${django}/_test/session`, { method: 'DELETE' })
     one.setCookie(before.slice(join(path, 'library').length), 'library')
@@ -60,7 +60,7 @@ for (const version of djangoVersions) {
     t.is(await two.visit(django), 1)
     t.not(fileOf(two), gone)
 
-    // The file's time decides when it has expired.
+    // The modification time of the file decides when it has expired.
     for (const [site, other] of [
       [ours, django],
       [django, ours],
@@ -81,7 +81,7 @@ for (const version of djangoVersions) {
     t.is(await service.stop(), 0)
   })
 
-  test(`clearing the expired of Django ${version} and of ours leaves the same files`, async (t) => {
+  test(`clearsessions of Django ${version} and our clearExpired leave the same files`, async (t) => {
     await takeTurn(t)
     const profile = versionProfile(version)
     const now = () => new Date()
@@ -138,11 +138,11 @@ for expiry in ${version < '4.1' ? '[None, 60]' : '[None, 60, -60, __import__("da
   })
 }
 
-test('Django and ours share their files in each Django that there is', (t) => {
+test('sharing files is tested with each Django version', (t) => {
   t.true(djangoVersions.length > 0)
 })
 
-/** As if the file had been saved so many seconds ago. */
+/** Sets the modification time of the file to this many seconds ago. */
 async function age(file: string, seconds: number): Promise<void> {
   const savedAt = new Date(Date.now() - seconds * 1000)
   await utimes(file, savedAt, savedAt)

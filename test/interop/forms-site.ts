@@ -40,7 +40,7 @@ export async function startForms(
     databaseUrl: string
     version: string
     settings?: Readonly<Record<string, string>>
-    /** Runs while a page that shows messages is made, after it has them. */
+    /** Runs while a page that shows messages is rendered, after it has read them. */
     onShown?: (ctx: Context) => Promise<unknown>
   },
 ): Promise<FormsSite> {
@@ -85,7 +85,7 @@ export async function startForms(
   return { url: await listen(t, app.callback()), log }
 }
 
-/** The token in the form that this site shows. */
+/** Returns the token in the form of this site. */
 export async function tokenOf(visitor: Visitor, site: string, init?: RequestInit): Promise<string> {
   const page = await (await visitor.fetch(`${site}/_test/form`, init)).text()
   const [, token] = / name="csrfmiddlewaretoken" value="([a-zA-Z0-9]{64})"/.exec(page) ?? []
@@ -110,12 +110,12 @@ export async function send(
   return response.status
 }
 
-/** Adds messages through a form of the site's own. */
+/** Adds messages through the form of this site. */
 export async function add(visitor: Visitor, site: string, ...messages: readonly Added[]): Promise<void> {
   assert.equal(await send(visitor, site, { token: await tokenOf(visitor, site), messages }), 200)
 }
 
-/** What the site shows of messages. */
+/** Returns the messages that the site shows. */
 export async function shownBy(visitor: Visitor, site: string): Promise<Shown[]> {
   const response = await visitor.fetch(`${site}/_test/messages`)
   const text = await response.text()

@@ -8,7 +8,7 @@ import { createVisitor, type Visitor } from './visitor.ts'
 
 const STORAGE = 'django.contrib.messages.storage'
 
-/** Django's settings and ours; `cookies` are what a visitor holds once a form was shown and a message added. */
+/** Django's settings and ours; `cookies`: those of a visitor after a form was shown and a message added. */
 const variants = [
   { name: 'their defaults', settings: {}, cookies: ['csrftoken', 'messages'], inSession: [] },
   {
@@ -36,7 +36,7 @@ const variants = [
   },
 ]
 
-/** The last variant on the oldest and the newest Django only: the others show the formats of each. */
+/** The last variant runs only on the oldest and the newest Django: the others cover the formats of each version. */
 function variantsOf(version: string): typeof variants {
   return version === djangoVersions[0] || version === djangoVersions.at(-1) ? variants : variants.slice(0, 2)
 }
@@ -52,7 +52,7 @@ const MESSAGES: readonly Added[] = [
 
 for (const version of djangoVersions) {
   for (const { name, settings, cookies, inSession } of variantsOf(version)) {
-    test(`Django ${version} and ours take each other's forms and messages, with ${name}`, async (t) => {
+    test(`Django ${version} and ours accept each other's forms and messages, with ${name}`, async (t) => {
       await takeTurn(t)
       const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
       const django = (await startDjango(t, { version, secretKey, databaseUrl, settings })).url
@@ -62,14 +62,14 @@ for (const version of djangoVersions) {
       const csrfCookie = cookies.find((cookie) => /csrf|xsrf/.test(cookie))
       const header = settings.CSRF_HEADER_NAME === undefined ? 'X-CSRFToken' : 'X-XSRF-Token'
 
-      // What the browser is told of a new secret, of one that it has, of a malformed one, and of a refusal.
+      // The headers for a new secret, an existing one, a malformed one, and a rejected request.
       const [theirs, our] = [createVisitor(), createVisitor()]
       for (const path of ['form', 'form', 'rotate', 'messages']) {
         const [there, here] = [
           await told(theirs, `${django}/_test/${path}`),
           await told(our, `${ours}/_test/${path}`),
         ]
-        // Unlike Django, a page that shows messages says that it depends on their cookie.
+        // Unlike Django, a page that shows messages varies on their cookie.
         t.deepEqual(here, path === 'messages' ? { ...there, vary: 'Cookie' } : there, path)
       }
       if (csrfCookie !== undefined) {
@@ -87,7 +87,7 @@ for (const version of djangoVersions) {
         }
       }
 
-      // Forms, begun by either side.
+      // Forms that each side renders.
       for (const [first, second] of [
         [django, ours],
         [ours, django],
@@ -105,13 +105,13 @@ for (const version of djangoVersions) {
           for (const there of [first, second]) t.is(await send(visitor, there, { token: wrong }), 403)
         t.is(await send(createVisitor(), second, { token }), 403)
 
-        // A login there ends the forms of before on both sides.
+        // A login there invalidates earlier forms on both sides.
         await visitor.fetch(`${first}/_test/rotate`)
         for (const there of [first, second]) t.is(await send(visitor, there, { token }), 403)
         const fresh = await tokenOf(visitor, second)
         for (const there of [first, second]) t.is(await send(visitor, there, { token: fresh }), 200)
 
-        // Messages of one, shown by the other, once.
+        // Messages of one side, shown once by the other.
         const minimum = Number(settings.MESSAGE_LEVEL ?? 20)
         const expected = MESSAGES.filter(([level, text]) => level >= minimum && text !== '').map(
           ([level, text, extraTags, isSafe]) => [level, text, tagsOf(level, extraTags), isSafe],
@@ -126,7 +126,7 @@ for (const version of djangoVersions) {
         t.deepEqual(await shownBy(visitor, first), expected)
         for (const there of [first, second]) t.deepEqual(await shownBy(visitor, there), [])
 
-        // More than a cookie holds.
+        // More than fits into a cookie.
         const many = Array.from({ length: 12 }, (_, at): Added => [20, `${at}${noise(400)}`, '', false])
         await add(visitor, first, ...many)
         const shown = await shownBy(visitor, second)
@@ -169,7 +169,7 @@ for (const version of djangoVersions) {
     })
   }
 
-  test(`over HTTPS, Origin and Referer are judged as Django ${version} judges them, for the same reason`, async (t) => {
+  test(`over HTTPS, Origin and Referer are accepted or rejected as by Django ${version}, with the same reason`, async (t) => {
     await takeTurn(t)
     const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
     const trusted = versionProfile(version).csrf.checksOrigin
@@ -212,7 +212,7 @@ for (const version of djangoVersions) {
   })
 }
 
-/** Where a form was sent from, as browsers say it. */
+/** Headers with which browsers say where a form was sent from. */
 const FROM: readonly Record<string, string>[] = [
   {},
   { Referer: 'https://library.example.com/catalog/?secret=1' },
@@ -234,7 +234,7 @@ const FROM: readonly Record<string, string>[] = [
   { 'X-Forwarded-Proto': 'http', Origin: 'https://evil.org' },
 ]
 
-/** What a response says of cookies, without what differs from one to the next. */
+/** The headers of a response about cookies, without parts that differ in each response. */
 async function told(
   visitor: Visitor,
   url: string,

@@ -20,7 +20,7 @@ test.before(async () => {
   file.teardown(() => redis.stop())
 })
 
-/** What a page does with its session: `existing` has one, `new` has none yet. `gone`: another request deletes it. */
+/** What a page does with its session: `existing` has one, `new` has none yet; `gone`: another request deletes it. */
 const PAGES: readonly (readonly ['existing' | 'new', ...(keyof typeof STEPS)[]])[] = [
   ['existing', 'set', 'gone'],
   ['existing', 'read', 'gone'],
@@ -63,7 +63,7 @@ const STEPS = {
     session.sessionKey === null ? undefined : logOut(session.sessionKey),
 }
 
-/** The engines, and the cache of those that have one. */
+/** The engines, with the cache of those that use one. */
 const sites = [
   'db',
   'file',
@@ -77,7 +77,7 @@ const sites = [
 for (const version of djangoVersions) {
   const name = version === djangoVersions.at(-1) ? (testDatabases[0] ?? 'sqlite') : 'sqlite'
 
-  test(`a session that another request deletes is missed where Django ${version} misses it, on ${name}`, async (t) => {
+  test(`a session deleted by another request is an error in the same cases as in Django ${version}, on ${name}`, async (t) => {
     await takeTurn(t)
     t.timeout(110_000)
     const { url: databaseUrl } = await createTestDatabase(t, name, { tables: 'library' })
@@ -112,7 +112,7 @@ for (const version of djangoVersions) {
 
 interface Answer {
   readonly status: number
-  /** What becomes of the browser's cookie. */
+  /** The effect on the browser's cookie. */
   readonly cookie: 'kept' | 'set' | 'removed'
 }
 

@@ -13,7 +13,7 @@ import { createVisitor } from './visitor.ts'
 
 const SESSION_SERIALIZER = 'django.contrib.sessions.serializers.PickleSerializer'
 
-/** The Djangos that have a PickleSerializer, and 3.2 in the old format too. */
+/** The Django versions that have a PickleSerializer; 3.2 also in the old format. */
 const sites: readonly { version: string; algorithm?: HashAlgorithm }[] = djangoVersions
   .filter((version) => versionProfile(version).hasPickleSerializer)
   .flatMap((version) =>
@@ -23,7 +23,7 @@ const sites: readonly { version: string; algorithm?: HashAlgorithm }[] = djangoV
 for (const { version, algorithm } of sites) {
   const name = `Django ${version}${algorithm === undefined ? '' : ` with ${algorithm}`}`
 
-  test(`what ${name} pickles we read, and give back as it was beside a value of our own`, async (t) => {
+  test(`ours reads sessions pickled by ${name}, and writes their values back unchanged beside a new one`, async (t) => {
     await takeTurn(t)
     const profile = versionProfile(version, { ...(algorithm && { defaultHashingAlgorithm: algorithm }) })
     const codec = createSessionCodec({
@@ -65,13 +65,13 @@ for (const { version, algorithm } of sites) {
       now: () => new Date(),
     })
     const error = t.throws(() => tampered.decode(evil), { name: 'UnreadableSession' })
-    t.like(error, { reason: 'signature' }, 'the signature comes first')
+    t.like(error, { reason: 'signature' }, 'the signature is checked first')
   })
 }
 
 for (const { version, algorithm } of sites.filter((site) => site.algorithm === undefined)) {
   const database = version === '4.2' ? (testDatabases[0] ?? 'sqlite') : 'sqlite'
-  test(`a visitor walks between Django ${version} and ours, both with the PickleSerializer, on ${database}`, async (t) => {
+  test(`a visitor alternates between Django ${version} and ours, both with the PickleSerializer, on ${database}`, async (t) => {
     await takeTurn(t)
     t.is(algorithm, undefined)
     const { url: databaseUrl } = await createTestDatabase(t, database, { tables: 'library' })
@@ -126,7 +126,7 @@ for (const { version } of sites.filter((site) => site.algorithm === undefined)) 
     [true, 'UTC', 0],
     [false, 'Europe/Berlin', 1],
   ] as const) {
-    if (!useTz && version !== '2.2') continue // The versions differ in their UTC alone.
+    if (!useTz && version !== '2.2') continue // The versions differ only in their UTC.
     test(`Django ${version} and ours agree on pickled expiries, USE_TZ=${useTz}`, async (t) => {
       await takeTurn(t)
       const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
@@ -168,7 +168,7 @@ for (const { version } of sites.filter((site) => site.algorithm === undefined)) 
       t.true(Math.abs((seen.age ?? 0) * 1000 - (INSTANT.getTime() - Date.now())) < 60_000)
       t.true(Math.abs((seen.delta ?? 0) - THREE_DAYS) < 60)
       await visit((session) => {
-        session.set('_session_expiry', new PythonTimedelta({ days: 1 })) // on which Django fails, too
+        session.set('_session_expiry', new PythonTimedelta({ days: 1 })) // Django fails on it, too
         t.throws(() => session.getExpiryDate(), { code: 'ERR_SESSION_EXPIRY' })
         session.setExpiry(null)
       })
@@ -183,7 +183,7 @@ for (const { version } of sites.filter((site) => site.algorithm === undefined)) 
   }
 }
 
-/** What sessions of real sites hold, and more. */
+/** Values as in sessions of real sites, and further types. */
 const VALUES = `
 import datetime, decimal, json, sys, uuid
 from django.conf import settings
@@ -260,7 +260,7 @@ for name, expiry in {'date': instant, 'delta': datetime.timedelta(days=3)}.items
 print(json.dumps(keys))
 `
 
-/** Whatever tells one expiry from another, minutes apart for what counts from now. */
+/** Distinguishes the expiries; for those that count from now, with a tolerance of minutes. */
 const READ_EXPIRIES = `
 import datetime, json, sys
 from django.contrib.sessions.backends.db import SessionStore

@@ -84,7 +84,7 @@ const hashable: fc.Arbitrary<PickledValue> = fc.oneof(
   fc.uuid().map((digits) => new PythonUuid(digits)),
 )
 
-/** Sets and other dicts of one member: Python orders the members of a set by their hashes. */
+/** Sets and other dicts have one member, because Python orders the members of a set by their hashes. */
 const { value } = fc.letrec<{ value: PickledValue; key: PickledValue }>((tie) => ({
   key: fc.oneof(
     { depthSize: 'small' },
@@ -106,7 +106,7 @@ const { value } = fc.letrec<{ value: PickledValue; key: PickledValue }>((tie) =>
 }))
 
 for (const version of djangoVersions.filter((each) => ['2.2', '4.2', '6.1'].includes(each))) {
-  test(`whatever a session holds, the Python of Django ${version} loads, pickles in any protocol, and we read again`, async (t) => {
+  test(`any session survives our pickle, the Python of Django ${version} in any protocol, and our reader`, async (t) => {
     const pickled = startPickler(t, version)
     await fc.assert(
       fc.asyncProperty(
@@ -129,13 +129,13 @@ for (const version of djangoVersions.filter((each) => ['2.2', '4.2', '6.1'].incl
   })
 }
 
-test('what only Django marks as safe stays so', async (t) => {
+test('a string that Django marked as safe stays safe', async (t) => {
   const pickled = startPickler(t, djangoVersions.at(-1) ?? '')
   const data = new Map([['a', pickledValues.stringify([new SafeString('<b>')])]])
   t.deepEqual([...parsePickledObject(await pickled(pickleObject(data), 4))], [...data])
 })
 
-/** Pickles that touch a file where they are loaded. */
+/** Pickles that create a file when they are loaded. */
 const attacks: Record<string, (file: string) => string> = {
   'os.system by GLOBAL and REDUCE': (file) => `cos\nsystem\n(Vtouch ${file}\ntR.`,
   'posix.system by STACK_GLOBAL': (file) =>
@@ -160,7 +160,7 @@ const attacks: Record<string, (file: string) => string> = {
     `}${str('a')}cos\nsystem\n(Vtouch ${file}\ntRs.`,
 }
 
-test('pickles that run code where Python loads them are refused here, and run nothing', async (t) => {
+test('pickles that run code when Python loads them are refused here, and run nothing', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'pickle-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const python = startPickler(t, djangoVersions[0] ?? '')
@@ -174,7 +174,7 @@ test('pickles that run code where Python loads them are refused here, and run no
   }
 })
 
-/** Enough to tell, and little enough to print. */
+/** A short form for the log. */
 function abridged(data: ReadonlyMap<string, string>): [string, string][] {
   return [...data].map(([name, each]) => [name, each.slice(0, 1000)])
 }

@@ -12,7 +12,7 @@ const OLD = 'the key that goes, from the tests'
 const NEW = 'the key that comes, from the tests'
 
 /**
- * The keys of a site on the way from one to the next: the first signs, all are read.
+ * The keys of a site during a rotation: the first signs, all verify.
  * Source: Django's ticket 35400. Several processes never change at once, so all read the new key before any signs with it.
  */
 const PHASES = {
@@ -24,7 +24,7 @@ const PHASES = {
 
 type Phase = keyof typeof PHASES
 
-/** Who is where, in order; whoever is named first changes first. */
+/** The phase of each side, in order; the first side changes first. */
 const STEPS: readonly [first: Phase, second: Phase][] = [
   ['before', 'before'],
   ['prepared', 'before'],
@@ -38,7 +38,7 @@ const STEPS: readonly [first: Phase, second: Phase][] = [
 const withFallbacks = djangoVersions.filter((version) => versionProfile(version).usesFallbackKeys)
 const withoutFallbacks = djangoVersions.filter((version) => !versionProfile(version).usesFallbackKeys)
 
-/** The key that signed what is stored under this session key. */
+/** The key that signed the stored session. */
 async function signedWith(databaseUrl: string, sessionKey: string | undefined): Promise<string | undefined> {
   const [row] = await runSql(databaseUrl, 'SELECT session_data FROM django_session WHERE session_key = ?', [
     sessionKey,
@@ -97,7 +97,7 @@ for (const version of withFallbacks) {
         let visits = 0
         let sessionKey: string | undefined
         for (const [first, second] of STEPS) {
-          // Each side after itself and after the other one.
+          // Each side reads its own session and that of the other.
           for (const [side, phase] of [
             [leader, first],
             [follower, second],
@@ -179,7 +179,7 @@ for (const version of withFallbacks) {
 }
 
 for (const version of withoutFallbacks) {
-  test.serial(`Django ${version} reads no row under a fallback key, and neither do we`, async (t) => {
+  test.serial(`neither Django ${version} nor ours reads a row signed with a fallback key`, async (t) => {
     const options = { profile: versionProfile(version), now: () => new Date() }
     const old = createSessionCodec({ ...options, secretKeys: [OLD] })
     const ours = createSessionCodec({ ...options, secretKeys: [NEW, OLD] })

@@ -7,7 +7,7 @@ import { createVisitor } from './visitor.ts'
 
 const [version = ''] = djangoVersions.slice(-1)
 
-/** LocalLibrary's tables in the schema `site`, and an empty schema that is looked at first. */
+/** LocalLibrary's tables in the schema `site`, after an empty schema in the search path. */
 async function createSiteSchema(t: ExecutionContext): Promise<{ url: string; name: string }> {
   const { url } = await createTestDatabase(t, 'postgresql', { tables: 'library' })
   const name = new URL(url).pathname.slice(1)
@@ -16,7 +16,7 @@ async function createSiteSchema(t: ExecutionContext): Promise<{ url: string; nam
 }
 
 if (testDatabases.includes('postgresql')) {
-  test('tables in a later schema of the search path are found, as by Django', async (t) => {
+  test('tables in a later schema of the search path are found, as in Django', async (t) => {
     const { url, name } = await createSiteSchema(t)
     await runSql(url, `ALTER DATABASE ${name} SET search_path = first, site`)
     const django = await startDjango(t, { version, secretKey, databaseUrl: url })
@@ -31,7 +31,7 @@ if (testDatabases.includes('postgresql')) {
     'currentSchema=first,site',
     `options=${encodeURIComponent('-c search_path=first,site')}`,
   ]) {
-    test(`so they are with ${option} in the URL`, async (t) => {
+    test(`tables in a later schema are found with ${option} in the URL`, async (t) => {
       const { url } = await createSiteSchema(t)
       const databaseUrl = `${url}?${option}`
       const ours = await startService(t, { env: serviceEnvironment({ version, databaseUrl }) })
@@ -40,7 +40,7 @@ if (testDatabases.includes('postgresql')) {
     })
   }
 
-  test('tables that no schema of the search path has are missed', async (t) => {
+  test('tables outside the search path are reported as missing', async (t) => {
     const { url } = await createSiteSchema(t)
     const env = { ...serviceEnvironment({ version, databaseUrl: url }), PORT: '0', METRICS_PORT: '0' }
     const { status, stderr } = await runCommand(t, ['serve'], { env })
@@ -48,7 +48,7 @@ if (testDatabases.includes('postgresql')) {
     t.regex(stderr, /^MissingTables: .*no tables .*django_session/)
   })
 
-  test('a role that the URL assumes owns what is written', async (t) => {
+  test('rows are written with the role that the URL assumes', async (t) => {
     const { url, name } = await createSiteSchema(t)
     const role = `owner_${name}`
     await runScript(url, `CREATE ROLE ${role}; ALTER DATABASE ${name} SET search_path = site`)
@@ -67,7 +67,7 @@ if (testDatabases.includes('postgresql')) {
 }
 
 for (const name of testDatabases.filter((each) => each === 'mariadb' || each === 'mysql')) {
-  test(`on ${name} a view stands for a table, as for Django`, async (t) => {
+  test(`on ${name} a view is used like a table, as in Django`, async (t) => {
     const { url } = await createTestDatabase(t, name, { tables: 'library' })
     await runScript(url, 'RENAME TABLE django_session TO kept_elsewhere')
     await runScript(url, 'CREATE VIEW django_session AS SELECT * FROM kept_elsewhere')

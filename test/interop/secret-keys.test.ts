@@ -12,7 +12,7 @@ const OLD_KEY = 'the key of the site before, in the tests'
 for (const version of djangoVersions) {
   const { usesFallbackKeys, writes } = versionProfile(version)
 
-  test(`the key of a Django ${version} site is replaced as Django replaces it`, async (t) => {
+  test(`SECRET_KEY of a Django ${version} site is rotated as in Django`, async (t) => {
     await takeTurn(t)
     const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
     const visitor = createVisitor()
@@ -20,13 +20,13 @@ for (const version of djangoVersions) {
     const before = await runSql(databaseUrl, 'SELECT session_data FROM django_session')
     const settings = {
       DJANGO_SECRET_KEY_FALLBACKS: JSON.stringify([OLD_KEY]),
-      // Before 4.1 there are no fallback keys, and nothing verifies.
+      // Before 4.1 there are no fallback keys, so no signature matches.
       ALLOW_UNVERIFIED_SESSIONS: String(!usesFallbackKeys),
     }
     const ours = await startService(t, { env: serviceEnvironment({ version, databaseUrl, settings }) })
     t.is(await visitor.visit(ours.url), usesFallbackKeys ? 8 : 1)
 
-    // What we wrote verifies under the new key alone.
+    // Our row is signed with the new key.
     const django = await startDjango(t, { version, secretKey, databaseUrl })
     t.is(await visitor.visit(django.url), usesFallbackKeys ? 9 : 2)
     const rows = await runSql(databaseUrl, 'SELECT session_data FROM django_session')
@@ -37,7 +37,7 @@ for (const version of djangoVersions) {
     )
   })
 
-  test(`under another key than that of Django ${version} we do not start, unless told to, and never write over`, async (t) => {
+  test(`with another key than Django ${version} the service does not start, unless allowed to, and overwrites no row`, async (t) => {
     await takeTurn(t)
     const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
     const visitor = createVisitor()
@@ -68,7 +68,7 @@ for (const version of djangoVersions) {
     t.is(warnings[0]?.reason, 'signature')
   })
 
-  test(`without DJANGO_VERSION, the tables that Django ${version} made tell how its sessions are written`, async (t) => {
+  test(`without DJANGO_VERSION, the session format is derived from the migrations of Django ${version}`, async (t) => {
     await takeTurn(t)
     const sites = { version, database: 'sqlite', migrate: true, env: { DJANGO_VERSION: '' } } as const
     const { django, ours, databaseUrl, service } = await startSites(t, sites)
@@ -86,7 +86,7 @@ for (const version of djangoVersions) {
   })
 }
 
-/** A session in which this Django has counted seven visits; gives its key. */
+/** Creates a session in which this Django has counted seven visits; returns its key. */
 async function createSession(version: string, env: Record<string, string>): Promise<string> {
   const script = `
 from django.contrib.sessions.backends.db import SessionStore

@@ -22,21 +22,21 @@ for (const version of djangoVersions) {
       t.is(await one.visit(site), at + 1)
     for (const [at, site] of [ours, django, ours, django].entries()) t.is(await two.visit(site), at + 1)
 
-    // What either side puts there the other reads, to the byte; compressed, too.
+    // Each side reads the values of the other, byte for byte, also when compressed.
     const body = `{"10":1.0,"2":[NaN,18446744073709551617],"홍":"길동","long":"${'a'.repeat(500)}"}`
     const set = await (await one.fetch(`${django}/_test/session`, { method: 'POST', body })).text()
     await one.fetch(`${koa}/`, { method: 'POST', body: '{"x":1}' })
     t.true(one.cookie()?.startsWith('.'))
     t.is(await (await one.fetch(`${django}/_test/session`)).text(), set.replace(/}$/, ',"x":1}'))
 
-    // Logging out, on either side, takes the cookie away.
+    // Logout on each side deletes the cookie.
     await one.fetch(`${koa}/`, { method: 'DELETE' })
     t.is(one.cookie(), undefined)
     await two.fetch(`${django}/_test/session`, { method: 'DELETE' })
     t.is(two.cookie(), undefined)
     t.is(await two.visit(ours), 1)
 
-    // What a browser would not keep: an error here, and the session stays as it was.
+    // A cookie that a browser would not store is an error here, and the session is unchanged.
     const noise = Array.from({ length: 600 }, (_, at) => Math.sin(at))
     const before = two.cookie()
     const tooLarge = await two.fetch(`${koa}/`, { method: 'POST', body: JSON.stringify({ noise }) })
@@ -51,7 +51,7 @@ for (const version of djangoVersions) {
     t.is(await service.stop(), 0)
   })
 
-  test(`a signed cookie is as old for Django ${version} as for ours`, async (t) => {
+  test(`a signed cookie expires at the same age for Django ${version} and ours`, async (t) => {
     await takeTurn(t)
     let now = new Date('2026-11-23T08:25:12.345Z')
     const profile = versionProfile(version)

@@ -28,7 +28,7 @@ const TURNS = 4
 let taken = 0
 const waiting: (() => void)[] = []
 
-/** Waits until few enough of this file's tests run: each starts several processes. */
+/** Limits the number of simultaneous tests of this file, since each starts several processes. */
 export async function takeTurn(t: Scope): Promise<void> {
   if (taken === TURNS) await new Promise<void>((resolve) => waiting.push(resolve))
   else taken += 1
@@ -41,13 +41,13 @@ export async function takeTurn(t: Scope): Promise<void> {
 
 export interface Sites {
   readonly databaseUrl: string
-  /** Without a slash at the end. */
+  /** Without a trailing slash. */
   readonly django: string
   readonly ours: string
   readonly service: RunningService
 }
 
-/** Django's LocalLibrary and our service on one database, each told of the other's settings. */
+/** Django's LocalLibrary and our service on one database, with the same settings. */
 export async function startSites(
   t: Scope,
   {
@@ -59,11 +59,11 @@ export async function startSites(
   }: {
     version: string
     database: TestDatabaseName
-    /** Django's settings and ours, which have the same names. */
+    /** Settings of both sides, which have the same names. */
     settings?: Readonly<Record<string, string>>
-    /** More of ours alone. */
+    /** Further settings, only for ours. */
     env?: Readonly<Record<string, string>>
-    /** Whether Django makes its own tables, instead of those of Django 5.2. */
+    /** Whether this Django creates its tables; otherwise those of Django 5.2 are used. */
     migrate?: boolean
   },
 ): Promise<Sites> {
@@ -75,7 +75,7 @@ export async function startSites(
   return { databaseUrl, django: django.url, ours: service.url, service }
 }
 
-/** What our service is told of a Django site of the tests. */
+/** The environment of our service for a Django test site. */
 export function serviceEnvironment({
   version,
   databaseUrl,
@@ -97,7 +97,7 @@ export function serviceEnvironment({
 
 /**
  * A Koa site of a library user, on the database of a Django site, with Django's `/_test/session`: GET shows the
- * session as JSON (what a pickle alone can hold as null), POST sets each item of a JSON object, DELETE flushes it.
+ * session as JSON (a value that only a pickle can contain as null), POST sets each item of a JSON object, DELETE flushes it.
  */
 export async function startKoa(
   t: Scope,
@@ -109,7 +109,7 @@ export async function startKoa(
   }: Omit<Partial<DjangoSessionsOptions>, 'db'> & {
     databaseUrl: string
     version: string
-    /** Runs in each request after the session was loaded, before anything is done to it. */
+    /** Runs in each request after the session was loaded, before it is changed. */
     during?: (session: Session) => unknown
   },
 ): Promise<string> {

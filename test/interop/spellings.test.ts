@@ -8,15 +8,15 @@ import { type RunningService, startService } from '../support/service.ts'
 import { secretKey, serviceEnvironment, takeTurn } from './sites.ts'
 import { createVisitor } from './visitor.ts'
 
-/** What a target leads to: a page, a redirect to one, or nothing. */
+/** The result for a target: a page, a redirect to one, or nothing. */
 type Meaning = 'login' | 'logout' | 'home' | 'redirect' | 'nothing'
 
-/** What we do with it: it is that page of ours, our 404 page, or Django's to answer. */
+/** What ours does: serve its own page, refuse with its 404 page, or pass the request to Django. */
 type Deed = 'served' | 'refused' | 'passed on'
 
-/** A target, what Django's resolver makes of it behind its own server and behind gunicorn, and what we do. */
+/** A target, the result of Django's resolver behind its own server and behind gunicorn, and what ours does. */
 const SPELLINGS: readonly [target: string, django: Meaning, ours: Deed, gunicorn?: Meaning][] = [
-  // As it is, and percent-encoded: one path.
+  // Plain and percent-encoded: one path.
   ['/accounts/login/', 'login', 'served'],
   ['/accounts/login/?', 'login', 'served'],
   ['/accounts/login/?next=/', 'login', 'served'],
@@ -36,7 +36,7 @@ const SPELLINGS: readonly [target: string, django: Meaning, ours: Deed, gunicorn
   ['/accounts/%6cogin', 'redirect', 'served'],
   ['/accounts/%6cogout', 'redirect', 'served'],
   ['/', 'redirect', 'served'],
-  // Slashes that are encoded or too many, backslashes, dot segments: servers disagree.
+  // Encoded or repeated slashes, backslashes, dot segments: servers disagree.
   ['/accounts/login%2f', 'login', 'refused'],
   ['/accounts/login%2F', 'login', 'refused'],
   ['/accounts%2flogin/', 'login', 'refused'],
@@ -75,13 +75,13 @@ const SPELLINGS: readonly [target: string, django: Meaning, ours: Deed, gunicorn
   ['/..%2faccounts/login/', 'nothing', 'refused'],
   ['/accounts/x%2f..%2flogin/', 'nothing', 'refused'],
   ['/%2e', 'nothing', 'refused'],
-  // What gunicorn takes for a fragment.
+  // Targets that gunicorn reads as having a fragment.
   ['/accounts/login/#', 'nothing', 'refused', 'login'],
   ['/accounts/login/#x?y', 'nothing', 'refused', 'login'],
   ['/accounts/%6cogin/#/x', 'nothing', 'refused', 'login'],
   ['/accounts/login#/', 'nothing', 'refused', 'redirect'],
   ['/#/accounts/login/', 'nothing', 'refused', 'redirect'],
-  // Control characters, which a server might leave out.
+  // Control characters, which a server might remove.
   ['/accounts/login/%0a', 'nothing', 'refused'],
   ['/accounts/login%0a/', 'nothing', 'refused'],
   ['/accounts/login/%0d%0a', 'nothing', 'refused'],
@@ -89,7 +89,7 @@ const SPELLINGS: readonly [target: string, django: Meaning, ours: Deed, gunicorn
   ['/accounts/%09login/', 'nothing', 'refused'],
   ['/accounts/login/%00', 'nothing', 'refused'],
   ['/accounts%00/login/', 'nothing', 'refused'],
-  // Other paths, to every server.
+  // Other paths, for every server.
   ['/accounts/login/%00x', 'nothing', 'passed on'],
   ['/accounts/login/%20', 'nothing', 'passed on'],
   ['/%20accounts/login/', 'nothing', 'passed on'],
@@ -122,7 +122,7 @@ const SPELLINGS: readonly [target: string, django: Meaning, ours: Deed, gunicorn
   ['/app/accounts/login/', 'nothing', 'passed on'],
   ['/index.php/accounts/login/', 'nothing', 'passed on'],
   ['*', 'nothing', 'passed on'],
-  // With a host: servers after us see the path alone.
+  // With a host: servers upstream see only the path.
   ['http://127.0.0.1/accounts/login/', 'nothing', 'served', 'login'],
   ['http://127.0.0.1/accounts/%6cogin/', 'nothing', 'served', 'login'],
   ['HTTP://127.0.0.1/accounts/login/', 'nothing', 'served', 'login'],
@@ -143,7 +143,7 @@ for (const server of ['2.2', '4.2', '6.1', 'gunicorn'] as const) {
     for (const [target, own, deed, gunicorn = own] of SPELLINGS) {
       const expected = server === 'gunicorn' ? gunicorn : own
       const direct = await ask(django, 'GET', target)
-      // Node's parser, and so we, refuse a target that does not begin with a slash; Django's server does not.
+      // Node's parser, and so ours, rejects a target without a leading slash; Django's server does not.
       if (!/^(?:\/|\*|\w+:)/.test(target)) {
         t.is((await ask(front.url, 'GET', target)).status, 400, target)
         continue
@@ -159,7 +159,7 @@ for (const server of ['2.2', '4.2', '6.1', 'gunicorn'] as const) {
   })
 }
 
-test('of 25 guesses by other spellings no more are looked at than by one', async (t) => {
+test('25 password guesses under different paths have the same limit as under one path', async (t) => {
   t.timeout(110_000)
   await takeTurn(t)
   const { front } = await startBoth(t, { server: 'gunicorn', env: { LOGIN_TRIES_BY_ADDRESS: '5' } })
@@ -184,7 +184,7 @@ test('of 25 guesses by other spellings no more are looked at than by one', async
   )
 })
 
-test('every method of the login and logout pages is ours, and so is a WebSocket there', async (t) => {
+test('ours answers every method of the login and logout pages, and a WebSocket there', async (t) => {
   t.timeout(110_000)
   await takeTurn(t)
   const { front } = await startBoth(t, { server: 'gunicorn' })
@@ -208,11 +208,11 @@ test('every method of the login and logout pages is ours, and so is a WebSocket 
     'http://127.0.0.1/accounts/logout/',
   ])
     t.is((await ask(front.url, 'GET', path, upgrade)).status, 404, path)
-  // gunicorn has no WebSockets, and answers as to any request.
+  // gunicorn does not support WebSockets, and answers as for any request.
   t.is((await ask(front.url, 'GET', '/admin/', upgrade)).status, 302)
 })
 
-test('a header with which gunicorn takes a part of the path away goes no further', async (t) => {
+test('a header with which gunicorn removes a part of the path is not passed on', async (t) => {
   t.timeout(110_000)
   await takeTurn(t)
   const { django, front } = await startBoth(t, { server: 'gunicorn' })
@@ -266,7 +266,7 @@ async function ask(
   ]
   const answer = await sendRaw(site, lines.join('\r\n'))
   const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(answer)?.[1])
-  // Django sends no such header.
+  // Django does not send this header.
   const isOurs = /^content-security-policy: default-src 'none'/im.test(answer)
   const deed = isOurs ? (status === 404 ? 'refused' : 'served') : 'passed on'
   return { status, deed, meaning: meaningOf(status, answer) }

@@ -4,7 +4,7 @@ import { djangoShell } from '../support/django.ts'
 import { meetings, secretKey, startSites, takeTurn } from './sites.ts'
 import { createVisitor } from './visitor.ts'
 
-/** Seconds; shorter than the zones are away from UTC. */
+/** Seconds; shorter than the offsets of the time zones. */
 const AGE = 1800
 
 const zoneOf: Readonly<Record<TestDatabaseName, string>> = {
@@ -42,7 +42,7 @@ for (const { version, database } of meetings) {
     }
 
     t.is(await other.visit(ours), 1)
-    // It ended a minute ago by this zone's clock; nine or one hour ahead by another's.
+    // It ended a minute ago in this time zone; in another it would end hours later.
     const past = wallClock(Date.now() - 60_000) + (database === 'postgresql' ? ` ${timeZone}` : '')
     const update = `UPDATE django_session SET expire_date = '${past}' WHERE session_key = '${other.cookie()}'`
     await runSql(databaseUrl, update)
@@ -59,7 +59,7 @@ for (const { version, database } of meetings) {
   })
 }
 
-/** `2031-02-03 04:05:06` as the clocks on the walls of this zone show it. */
+/** The wall clock time of an instant in this time zone, as `2031-02-03 04:05:06`. */
 function wallClockOf(timeZone: string): (milliseconds: number) => string {
   const format = new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short', timeStyle: 'medium' })
   return (milliseconds) => format.format(milliseconds)

@@ -6,7 +6,7 @@ import type { Scope } from '../support/file-scope.ts'
 import { startService } from '../support/service.ts'
 import { secretKey, serviceEnvironment, takeTurn } from './sites.ts'
 
-/** Where Django sends a visitor who comes by HTTP, and which it does by HTTPS: so it tells the host and the scheme. */
+/** Django's redirect shows which host and scheme it received. */
 const REDIRECTING = { SECURE_SSL_REDIRECT: 'true' }
 
 const SECURE = '302 /admin/login/?next=/admin/'
@@ -22,7 +22,7 @@ for (const [line, answer] of [
   ['Front-End-Https: on', '301 https://library.example.com/admin/'],
   ['Via: nothing of the scheme', '301 https://library.example.com/admin/'],
 ] as const) {
-  test(`gunicorn believes a proxy before us that says ${line} as if we were not there`, async (t) => {
+  test(`gunicorn trusts a proxy in front of ours that sends ${line}, as without ours`, async (t) => {
     t.timeout(110_000)
     await takeTurn(t)
     const { url } = await startInFront(t, 'gunicorn', { TRUSTED_PROXY: 'True' })
@@ -30,7 +30,7 @@ for (const [line, answer] of [
   })
 }
 
-test('by any header that Django is told of, a proxy before us may say the scheme', async (t) => {
+test('a proxy in front of ours can send the scheme in any header that Django is configured for', async (t) => {
   t.timeout(110_000)
   await takeTurn(t)
   const settings = { ...REDIRECTING, SECURE_PROXY_SSL_HEADER: '["HTTP_FRONT_END_HTTPS", "on"]' }
@@ -42,7 +42,7 @@ test('by any header that Django is told of, a proxy before us may say the scheme
 })
 
 for (const version of ['2.2', '6.1']) {
-  test(`of two X-Forwarded-Host Django ${version} gets the last, and would refuse both`, async (t) => {
+  test(`of two X-Forwarded-Host headers Django ${version} receives the last; it would reject both`, async (t) => {
     t.timeout(110_000)
     await takeTurn(t)
     const settings = {
@@ -66,7 +66,7 @@ for (const version of ['2.2', '6.1']) {
   })
 }
 
-test('of HTTP/1.0 without a Host Django gets the address that the visitor asked', async (t) => {
+test('for HTTP/1.0 without a Host header, Django receives the address that the visitor connected to', async (t) => {
   t.timeout(110_000)
   await takeTurn(t)
   const { url } = await startInFront(t, 'gunicorn', {})
@@ -89,7 +89,7 @@ async function startInFront(
   return { url, django }
 }
 
-/** The status and where it leads. */
+/** The status and the redirect target. */
 async function ask(site: string, lines: readonly string[], version = '1.1'): Promise<string> {
   const answer = await sendRaw(
     site,

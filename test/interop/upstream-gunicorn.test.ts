@@ -84,7 +84,7 @@ async function startGunicorn(t: Scope): Promise<{ url: string; gate: string }> {
 }
 
 if (djangoVersions.includes(VERSION)) {
-  test('what Django answers to bodies that it does not read arrives each time', async (t) => {
+  test('answers of Django to bodies that it does not read always arrive', async (t) => {
     t.timeout(110_000)
     const { url: upstream } = await startGunicorn(t)
     for (const buffer of [1024 ** 2, 0]) {
@@ -106,7 +106,7 @@ if (djangoVersions.includes(VERSION)) {
     }
   })
 
-  test("clients that drip their bodies hold none of Django's workers", async (t) => {
+  test("clients that send their bodies slowly block none of Django's workers", async (t) => {
     const { url: upstream } = await startGunicorn(t)
     const { url } = await startBefore(t, upstream)
     const sent = Array(8).fill(0)
@@ -143,7 +143,7 @@ if (djangoVersions.includes(VERSION)) {
     t.is(await response.text(), '4 4')
   })
 
-  test("the head of Django's event stream comes before its first event", async (t) => {
+  test("the response head of Django's event stream arrives before its first event", async (t) => {
     const { url: upstream, gate } = await startGunicorn(t)
     const { url } = await startBefore(t, upstream)
     const response = await fetch(`${url}/events`)

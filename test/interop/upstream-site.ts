@@ -10,9 +10,9 @@ import type { Visitor } from './visitor.ts'
 export const PASSWORD = 'open sesame, 열려라'
 
 export interface UpstreamSite {
-  /** The service in front of Django, whose login pages are Django's. */
+  /** The service in front of Django; Django serves the login pages. */
   readonly front: RunningService
-  /** The same with login pages of its own. */
+  /** The same, but ours serves the login pages. */
   readonly withLogin: RunningService
   readonly django: string
   readonly databaseUrl: string
@@ -64,7 +64,7 @@ export function tokenFor(page: string, action: string): string {
   return token
 }
 
-/** Logs in by the form of whichever side shows it at this address; gives where that leads, or the status. */
+/** Logs in by the form at this address, on either side; returns the redirect target, or the status. */
 export async function logIn(
   visitor: Visitor,
   page: string,
@@ -86,7 +86,7 @@ export async function logIn(
   return response.headers.get('Location') ?? response.status
 }
 
-/** Logs out by the form in the sidebar of this page; gives the status. */
+/** Logs out by the form in the sidebar of this page; returns the status. */
 export async function logOut(visitor: Visitor, page: string): Promise<number> {
   const html = await (await visitor.fetch(page)).text()
   const body = new URLSearchParams({ csrfmiddlewaretoken: tokenFor(html, '/accounts/logout/') })

@@ -7,7 +7,7 @@ import { logIn, logOut, startInFront } from './upstream-site.ts'
 import { createVisitor, type Visitor } from './visitor.ts'
 
 for (const version of djangoVersions) {
-  test(`in front of Django ${version} a visitor logs in and out on either side, and is the same on both`, async (t) => {
+  test(`in front of Django ${version} a visitor logs in and out on either side, and both show the same user`, async (t) => {
     t.timeout(110_000)
     await takeTurn(t)
     const { front, withLogin, django } = await startInFront(t, { version })
@@ -23,7 +23,7 @@ for (const version of djangoVersions) {
       (await get(visitor, `${site}/nowhere-here-but-in-django`)).status === 404 &&
       (await get(visitor, `${site}/catalog/`)).page.includes('User: <strong>reader</strong>')
 
-    // By Django's pages, through our port.
+    // With Django's pages, through our port.
     const visitor = createVisitor()
     t.is(await visitor.visit(front.url), 1)
     t.true((await get(visitor, `${front.url}/catalog/books/`)).page.includes('거울'))
@@ -38,7 +38,7 @@ for (const version of djangoVersions) {
     t.is(visitor.cookie(), undefined)
     t.is(await visitor.visit(front.url), 1)
 
-    // By ours, and by Django's own form to ours.
+    // With our pages, and with Django's form sent to ours.
     const other = createVisitor()
     t.is(await other.visit(withLogin.url), 1)
     t.is(await logIn(other, withLogin.url, { next: '/catalog/mybooks/' }), '/catalog/mybooks/')
@@ -49,19 +49,19 @@ for (const version of djangoVersions) {
     t.is(other.cookie(), undefined)
     t.is((await get(other, `${django}/catalog/mybooks/`)).status, 302)
 
-    // A form of one side, sent to the other.
+    // The form of one side, sent to the other.
     const crossing = createVisitor()
     t.is(await logIn(crossing, django, { site: withLogin.url, next: '/catalog/' }), '/catalog/')
     t.true(await isReader(crossing, front.url))
     t.is(await logIn(crossing, withLogin.url, { site: front.url, next: '/catalog/' }), '/catalog/')
     t.true(await borrowed(crossing, withLogin.url))
 
-    // What Django stored for the next page is shown once, here.
+    // A message that Django stored is shown once, here.
     await add(crossing, front.url, [25, 'Saved <b>', '', false])
     t.true((await get(crossing, `${front.url}/catalog/`)).page.includes('message success">Saved &lt;b&gt;<'))
     t.false((await get(crossing, `${front.url}/catalog/`)).page.includes('Saved'))
 
-    // Where next is not safe, and what a GET does to a login.
+    // An unsafe `next`, and the effect of a GET of the logout page.
     const status = versionProfile(version).logsOutOnGet ? 200 : 405
     for (const site of [front.url, withLogin.url]) {
       const stranger = createVisitor()

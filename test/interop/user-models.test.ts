@@ -10,7 +10,7 @@ import { createVisitor, type Visitor } from './visitor.ts'
 const PASSWORD = 'correct 비밀번호'
 const UNVERIFIED = 'auth.unverified'
 
-/** The oldest Django, one in the middle and the newest, each on a database of its own. */
+/** The oldest Django, one in the middle and the newest, each on another database. */
 const meetings = (
   [
     ['2.2', 'mariadb'],
@@ -26,7 +26,7 @@ interface Site {
   readonly django: string
 }
 
-/** A Django site with a user model of test/django-site/accounts, which makes its own tables. */
+/** A Django site with a user model of test/django-site/accounts, which creates its own tables. */
 async function startSite(
   t: ExecutionContext,
   { version, database, model }: { version: string; database: TestDatabaseName; model: string },
@@ -43,7 +43,7 @@ async function startSite(
 const serve = (t: ExecutionContext, { env }: Site, more: Readonly<Record<string, string>>) =>
   startService(t, { env: { ...env, ...more } })
 
-/** What the service says in place of starting. */
+/** Returns the error with which the service fails to start. */
 async function refusal(
   t: ExecutionContext,
   { env }: Site,
@@ -57,7 +57,7 @@ async function refusal(
 }
 
 for (const [version, database] of meetings) {
-  test(`a model whose fields have other columns is followed by its settings, as Django ${version} (${database})`, async (t) => {
+  test(`a model with other column names works by its settings, as in Django ${version} (${database})`, async (t) => {
     const site = await startSite(t, { version, database, model: 'Renamed' })
     const { django, databaseUrl } = site
     const columns = {
@@ -72,7 +72,7 @@ for (const [version, database] of meetings) {
     const untold = await refusal(t, site)
     for (const setting of ['AUTH_USERNAME_COLUMN', 'AUTH_USER_PASSWORD_COLUMN', 'AUTH_USER_ACTIVE_COLUMN'])
       t.true(untold.includes(setting), untold)
-    t.true(untold.includes('enabled'), 'which columns there are')
+    t.true(untold.includes('enabled'), 'the error lists the columns of the table')
     t.regex(
       await refusal(t, site, { ...columns, AUTH_USER_STAFF_COLUMN: 'kru' }),
       /no column kru for is_staff/,
@@ -95,7 +95,7 @@ for (const [version, database] of meetings) {
     t.true(Math.abs(Number(there?.lastLogin) - Date.now()) < 60_000)
     t.deepEqual(await shown(bob, ours), { name: 'bob', isStaff: false, seesBorrowed: false })
 
-    // Inactive users are nobody, before and after.
+    // Inactive users cannot log in, before and after.
     t.is(await logIn(createVisitor(), ours, 'eve'), 200)
     await people(t, site, 'PUT', { username: 'bob', is_active: false })
     t.is(await shown(bob, ours), null)
@@ -111,7 +111,7 @@ for (const [version, database] of meetings) {
     t.is(rows.length, 2, "bob's, and the new one of nobody")
   })
 
-  test(`a model whose is_active is no column lets nobody in unasked, as Django ${version} (${database})`, async (t) => {
+  test(`a model without an is_active column needs a setting before users can log in, as in Django ${version} (${database})`, async (t) => {
     const site = await startSite(t, { version, database, model: 'Computed' })
     const { django } = site
     const untold = await refusal(t, site)
@@ -136,7 +136,7 @@ for (const [version, database] of meetings) {
     for (const one of [await shown(ann, ours), await atDjango(ann, django)]) t.is(one, null)
     await people(t, site, 'PUT', { username: 'ann', level: 1 })
 
-    // What the operator says is so.
+    // With the setting of the operator.
     const told = await serve(t, site, {
       AUTH_USER_ACTIVE_COLUMN: 'None',
       AUTH_USER_STAFF_COLUMN: 'is_admin',
@@ -147,7 +147,7 @@ for (const [version, database] of meetings) {
     t.is(await logIn(createVisitor(), told.url, 'eve'), 302)
   })
 
-  test(`a model with a session hash of its own keeps its sessions, and says so, as Django ${version} (${database})`, async (t) => {
+  test(`with a custom session hash sessions stay, and a warning says so, as in Django ${version} (${database})`, async (t) => {
     const site = await startSite(t, { version, database, model: 'Stamped' })
     const { django } = site
     const service = await serve(t, site, {})
@@ -163,7 +163,7 @@ for (const [version, database] of meetings) {
     t.is((await atDjango(ann, django))?.username, 'ann', 'and Django still knows the visitor')
     t.is(ann.cookie(), cookie)
 
-    // A login here is worth nothing to Django, and proves nothing here.
+    // Django does not accept a login here, and it proves nothing here.
     const bob = createVisitor()
     t.is(await logIn(bob, ours, 'bob'), 302)
     t.is((await shown(bob, ours))?.name, 'bob')
@@ -176,7 +176,7 @@ for (const [version, database] of meetings) {
     t.regex(String(lines[0]?.message), /AUTH_SESSION_HASH to custom/)
     for (const secret of [cookie, 'ann', secretKey]) t.false(JSON.stringify(lines).includes(String(secret)))
 
-    // Of the model that was named nothing is expected, and nobody is promised a login.
+    // With the setting, the named password column is not required, and there is no login page.
     const told = await serve(t, site, { AUTH_SESSION_HASH: 'custom', AUTH_USER_PASSWORD_COLUMN: 'elsewhere' })
     const warnings = warningsOf(told).filter((warning) => warning.includes('AUTH_SESSION_HASH is custom'))
     t.is(warnings.length, 2, 'the users, the login page')
@@ -186,7 +186,7 @@ for (const [version, database] of meetings) {
     t.is(told.log().filter(({ event }) => event === UNVERIFIED).length, 0)
   })
 
-  test(`a model without a session hash is known as Django ${version} knows it (${database})`, async (t) => {
+  test(`users of a model without a session hash are recognized as by Django ${version} (${database})`, async (t) => {
     const site = await startSite(t, { version, database, model: 'Bare' })
     const { django } = site
     const service = await serve(t, site, { AUTH_SESSION_HASH: 'none', AUTH_USER_SUPERUSER_COLUMN: 'None' })
@@ -196,7 +196,7 @@ for (const [version, database] of meetings) {
     t.is(await logIn(ann, ours, 'ann'), 302)
     t.is((await atDjango(ann, django))?.username, 'ann')
     t.like(JSON.parse(await (await ann.fetch(`${django}/_test/session`)).text()), { _auth_user_hash: '' })
-    // Since Django 6.0 (of 6.1 it is measured here) its own login asks every model for a hash.
+    // Since Django 6.0 (measured with 6.1) its own login requires a hash of every model.
     if (version !== '6.1') {
       await atDjango(ann, django, null)
       t.is((await atDjango(ann, django, { username: 'ann', password: PASSWORD }))?.username, 'ann')
@@ -207,7 +207,7 @@ for (const [version, database] of meetings) {
     await people(t, site, 'PUT', { username: 'ann', is_active: false })
     for (const one of [await shown(ann, ours), await atDjango(ann, django)]) t.is(one, null)
 
-    // Untold, the sessions are nobody's here and stay.
+    // Without the setting, visitors are anonymous here, and their sessions stay.
     await people(t, site, 'PUT', { username: 'ann', is_active: true })
     const untold = await serve(t, site, {})
     t.is(await shown(ann, untold.url), null)
@@ -215,7 +215,7 @@ for (const [version, database] of meetings) {
     t.is((await atDjango(ann, django))?.username, 'ann')
   })
 
-  test(`a model without passwords is known, and has no login page, as Django ${version} (${database})`, async (t) => {
+  test(`users of a model without passwords are recognized, without a login page, as by Django ${version} (${database})`, async (t) => {
     const site = await startSite(t, { version, database, model: 'Passwordless' })
     const { django } = site
     t.regex(
@@ -237,7 +237,7 @@ for (const [version, database] of meetings) {
     t.is(warningsOf(service).filter((warning) => warning.includes('login and logout pages')).length, 1)
   })
 
-  test(`with a wrong SECRET_KEY the sessions that Django ${version} has in a cache stay`, async (t) => {
+  test(`with a wrong SECRET_KEY the sessions of Django ${version} in a cache stay`, async (t) => {
     await takeTurn(t)
     t.timeout(110_000)
     const redis = await startRedis()
@@ -261,7 +261,7 @@ for (const [version, database] of meetings) {
     const services = [await serve(t, site, wrong), await serve(t, site, wrong)] as const
     for (const service of services) t.is(await shown(ann, service.url), null)
 
-    // Nor does it help that another process with that key logs somebody in.
+    // A login by another process with that key does not change that.
     const bob = createVisitor()
     t.is(await logIn(bob, services[0].url, 'bob'), 302)
     for (const service of services) {
@@ -271,9 +271,9 @@ for (const [version, database] of meetings) {
     }
     t.is((await atDjango(ann, django))?.username, 'ann')
     const visits = JSON.parse(await (await ann.fetch(`${django}/_test/session`)).text()).num_visits
-    t.is(visits, 4, 'and what was done here was done in it')
+    t.is(visits, 4, 'visits here were counted in the same session')
 
-    // With the right key the first session that verifies is the proof, and a new password ends what it ends in Django.
+    // With the right key, the first matching hash is the proof; then a new password ends the same sessions as in Django.
     const right = await serve(t, site, {})
     t.is((await shown(ann, right.url))?.name, 'ann')
     const key = ann.cookie()
@@ -294,7 +294,7 @@ async function people(t: ExecutionContext, { django }: Site, method: string, bod
   t.is(answer.status, 200)
 }
 
-/** Who the visitor is to Django, after a login (or with null a logout) there. */
+/** Returns the visitor as Django sees it, after a login there (null: a logout). */
 async function atDjango(
   visitor: Visitor,
   django: string,
@@ -310,7 +310,7 @@ async function atDjango(
   return answer.status === 200 ? ((await answer.json()) as Person | null) : null
 }
 
-/** Whom our home page greets; null for nobody. */
+/** Returns the user whom our home page greets; null for an anonymous visitor. */
 async function shown(
   visitor: Visitor,
   ours: string,

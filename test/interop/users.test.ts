@@ -15,7 +15,7 @@ import { inCi } from '../support/places.ts'
 import { secretKey, takeTurn } from './sites.ts'
 import { createVisitor, type Visitor } from './visitor.ts'
 
-/** A user model of test/django-site, as Django is told of it and as we are. */
+/** A user model of test/django-site, with Django's settings and ours. */
 interface Model {
   readonly env: Readonly<Record<string, string>>
   readonly options: UserModelOptions
@@ -50,7 +50,7 @@ interface Meeting {
   readonly timeZone?: string
 }
 
-/** Every Django with its own users; custom users on each database, with UUIDs as each Django stores them there. */
+/** Each Django with auth.User; custom users on each database, with UUIDs as each Django stores them there. */
 const wanted: readonly Meeting[] = [
   ...djangoVersions.map((version) => ({ version, database: 'sqlite', model: 'auth.User' }) as const),
   { version: '2.2', database: 'mariadb', model: 'auth.User', timeZone: 'Asia/Seoul' },
@@ -74,7 +74,7 @@ const GROUP = ['catalog.add_book', 'auth.view_group']
 
 for (const meeting of meetings) {
   const { version, database, model, timeZone } = meeting
-  test(`Django ${version} and ours know the same ${model} on ${database}${timeZone ? ` in ${timeZone}` : ''}`, async (t) => {
+  test(`Django ${version} and ours recognize the same ${model} on ${database}${timeZone ? ` in ${timeZone}` : ''}`, async (t) => {
     await takeTurn(t)
     t.timeout(110_000)
     const sites = await startSites(t, meeting)
@@ -86,13 +86,13 @@ for (const meeting of meetings) {
     const [ann, bob, eve] = ['ann', 'bob', 'eve'].map((name) => sites.nameOf(name))
     const password = PASSWORD
     await send('POST', [
-      // Beyond what a double holds, where the model has such keys.
+      // Beyond the range of a double, if the model has such keys.
       { username: ann, password, permissions: PERMISSIONS, group: GROUP, ...sites.bigKey },
       { username: bob, password, is_superuser: true, ...sites.fields({ is_staff: true, first_name: 'Bob' }) },
       { username: eve, password, ...sites.fields({ is_active: false }) },
     ])
 
-    // Logged in at Django, known here, with the same permissions; logged out here.
+    // Login at Django, recognized here with the same permissions; logout here.
     const one = createVisitor()
     const atDjango = await post(one, django, { username: ann, password })
     t.is(atDjango.status, 200)
@@ -105,7 +105,7 @@ for (const meeting of meetings) {
     t.is(one.cookie(), undefined)
     t.is(await who(one, django), null)
 
-    // Logged in here, known there; logged out there.
+    // Login here, recognized there; logout there.
     const wrong = await post(one, ours, { username: ann, password: 'wrong' })
     t.is(wrong.status, 403)
     const before = Date.now()
@@ -118,7 +118,7 @@ for (const meeting of meetings) {
     t.is(await logOut(one, django), null)
     t.is(await who(one, ours), null)
 
-    // Another user takes over a session: nothing of it is left, whichever side it is.
+    // Another user logs in: none of the old session data is left, on either side.
     await one.fetch(`${django}/_test/session`, { method: 'POST', body: '{"cart": [1]}' })
     await post(one, ours, { username: ann, password })
     t.regex(await sessionOf(one, django), /"cart"/)
@@ -138,7 +138,7 @@ for (const meeting of meetings) {
     t.is(one.cookie(), undefined)
     t.deepEqual(await runSql(sites.databaseUrl, 'SELECT session_key FROM django_session'), [])
 
-    // Whoever is inactive gets in nowhere.
+    // An inactive user cannot log in on either side.
     if (model !== 'accounts.Member')
       for (const site of [django, ours])
         t.is((await post(createVisitor(), site, { username: eve, password })).status, 403)
@@ -149,7 +149,7 @@ for (const meeting of meetings) {
   })
 }
 
-/** Passwords that each hasher of this Django stores let users in here, at the hasher's own cost. */
+/** Users can log in here with passwords of each hasher of this Django, at the hasher's own cost. */
 async function checkHashers(t: ExecutionContext, { version, django, ours }: Sites): Promise<void> {
   const users = versionProfile(version).passwordHashers.map((hasher) => ({
     username: hasher,
@@ -173,7 +173,7 @@ const ALGORITHMS: Readonly<Record<string, string>> = {
   ScryptPasswordHasher: 'scrypt',
 }
 
-/** A visitor stays logged in while SECRET_KEY rotates: ours upgrades the session to what Django, already there, reads. */
+/** A visitor stays logged in while SECRET_KEY rotates: ours writes the new hash, which Django with the new key accepts. */
 async function checkRotation(t: ExecutionContext, { version, databaseUrl, django }: Sites): Promise<void> {
   const before = await serveOurs(t, { databaseUrl, version, secretKeys: ['the key that goes'] })
   const secretKeys = [secretKey, 'the key that goes'] as const
@@ -186,7 +186,7 @@ async function checkRotation(t: ExecutionContext, { version, databaseUrl, django
   t.is((await who(visitor, django))?.username, 'bob')
 }
 
-test('users meet on every database of this run, and in CI on all that there are', (t) => {
+test('users are tested on every database of this run, and in CI on all databases', (t) => {
   for (const database of testDatabases) t.true(meetings.some((meeting) => meeting.database === database))
   if (inCi) t.is(meetings.length, wanted.length)
 })
@@ -226,7 +226,7 @@ interface Sites {
 
 async function startSites(t: Scope, { version, database, model: name, timeZone }: Meeting) {
   const model: Model = MODELS[name]
-  // Custom users have tables of their own, and Django 2.2 of another make.
+  // Custom users have their own tables, and those of Django 2.2 differ.
   const migrate = name !== 'auth.User' || database !== 'sqlite' || version === '2.2'
   const { url: databaseUrl } = await createTestDatabase(t, database, { tables: migrate ? 'none' : 'library' })
   const settings = { ...model.env, ...(timeZone !== undefined && { USE_TZ: 'false', TIME_ZONE: timeZone }) }
@@ -239,7 +239,7 @@ async function startSites(t: Scope, { version, database, model: name, timeZone }
     django: django.url,
     ours,
     nameOf: (one: string) => (isMember ? `${one}@example.com` : one),
-    /** Fields that members have not. */
+    /** Fields that Member does not have. */
     fields: (fields: object) => (isMember ? {} : fields),
     bigKey: name === 'accounts.Account' ? { id: '9007199254740993' } : {},
   }

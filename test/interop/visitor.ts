@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 
 /** One browser: cookies ignore ports, so Django's site and ours on 127.0.0.1 share them. */
 export interface Visitor {
-  /** Fetches with the cookies, keeps those that come; follows no redirect. */
+  /** Fetches with the cookies, stores received ones, and does not follow redirects. */
   fetch(url: string, init?: RequestInit): Promise<Response>
-  /** Opens a site's home page; gives the number of visits that it shows. */
+  /** Opens a site's home page; returns the number of visits that it shows. */
   visit(site: string): Promise<number>
   /** The value of a cookie, or undefined. */
   cookie(name?: string): string | undefined
-  /** As if the browser had got it before. */
+  /** Sets a cookie, as if the browser had received it before. */
   setCookie(value: string, name?: string): void
 }
 

@@ -6,7 +6,7 @@ import { inCi } from '../support/places.ts'
 import { meetings, secretKey, startSites, takeTurn } from './sites.ts'
 import { createVisitor } from './visitor.ts'
 
-/** What JavaScript alone would change, as Python's json.dumps prints it. */
+/** Values that JavaScript's JSON would change, as Python's json.dumps prints them. */
 const DELICATE = canonicalize(`{
   "10": "first", "2": "second", "1": [], "__proto__": {"constructor": null, "7": 1, "3": 2},
   "toString": "x", "": "empty",
@@ -29,19 +29,19 @@ for (const { version, database } of meetings) {
       return sorted(rows.map((row) => row.session_key))
     }
 
-    // Begun by Django, extended by us, and so on.
+    // Created by Django, continued by ours, and so on.
     const one = createVisitor()
     for (const [at, site] of [django, ours, django, ours, ours, django, django, ours].entries())
       t.is(await one.visit(site), at + 1)
     t.deepEqual(await keys(), [one.cookie()])
 
-    // Begun by us.
+    // Created by ours.
     const other = createVisitor()
     for (const [at, site] of [ours, django, ours, django].entries()) t.is(await other.visit(site), at + 1)
     t.deepEqual(await keys(), sorted([one.cookie(), other.cookie()]))
     t.is(await one.visit(django), 9)
 
-    // What else Django has put into the session stays as it is, to the byte.
+    // Other values that Django stored in the session stay unchanged, byte for byte.
     const set = await one.fetch(`${django}/_test/session`, { method: 'POST', body: DELICATE })
     const before = await set.text()
     t.is(before, `{"num_visits":9,${DELICATE.slice(1)}`)
@@ -49,13 +49,13 @@ for (const { version, database } of meetings) {
     const after = await (await one.fetch(`${django}/_test/session`)).text()
     t.is(after, before.replace('"num_visits":9', '"num_visits":10'))
 
-    // Counting is exact where a double is not.
+    // Counting is exact beyond the range of a double.
     const body = '{"num_visits": 9007199254740992}'
     await one.fetch(`${django}/_test/session`, { method: 'POST', body })
     t.is((await one.fetch(`${ours}/catalog/`)).status, 200)
     t.regex(await (await one.fetch(`${django}/_test/session`)).text(), /"num_visits":9007199254740993,/)
 
-    // The cleaner knows our rows from expired ones.
+    // clearsessions distinguishes our rows from expired ones.
     const expire = "UPDATE django_session SET expire_date = '2001-02-03 04:05:06' WHERE session_key ="
     await runSql(databaseUrl, `${expire} '${other.cookie()}'`)
     const env = { SECRET_KEY: secretKey, DATABASE_URL: databaseUrl }
@@ -73,7 +73,7 @@ for (const { version, database } of meetings) {
   })
 }
 
-test('Django and ours meet on every database of this run, and in CI on all that there are', (t) => {
+test('visits are tested on every database of this run, and in CI on all databases', (t) => {
   for (const database of testDatabases) t.true(meetings.some((meeting) => meeting.database === database))
   if (inCi) t.true(meetings.length >= 2 * 5 + 2 && djangoVersions.length === 5)
 })
