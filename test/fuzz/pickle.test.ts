@@ -179,5 +179,5 @@ test('100,000 bytes of any opcode take linear time and memory', (t) => {
     }
   }
   t.log(`${Math.round(slowest)} ms at most`)
-  t.true(slowest < 10_000) // A hundred times what it takes, and less than what grows with the square.
+  t.true(slowest < 10_000) // a hundred times the linear time, and less than the quadratic time
 })

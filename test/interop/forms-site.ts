@@ -93,7 +93,7 @@ export async function tokenOf(visitor: Visitor, site: string, init?: RequestInit
   return token
 }
 
-/** Sends the form; gives the status. */
+/** Sends the form; returns the status. */
 export async function send(
   visitor: Visitor,
   site: string,

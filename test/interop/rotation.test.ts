@@ -85,7 +85,7 @@ async function startPhases(
 
 for (const version of withFallbacks) {
   test.serial(
-    `SECRET_KEY is rotated in two phases with Django ${version}, whoever goes first, and no visit is lost`,
+    `SECRET_KEY is rotated in two phases with Django ${version} in either order, and no visit is lost`,
     async (t) => {
       const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
       const sites = await startPhases(t, version, databaseUrl)

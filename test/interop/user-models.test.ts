@@ -108,7 +108,7 @@ for (const [version, database] of meetings) {
     t.not(ann.cookie(), key)
     const rows = await runSql(databaseUrl, 'SELECT session_key FROM django_session')
     t.false(rows.some(({ session_key }) => session_key === key))
-    t.is(rows.length, 2, "bob's, and the new one of nobody")
+    t.is(rows.length, 2, "bob's, and the new anonymous one")
   })
 
   test(`a model without an is_active column needs a setting before users can log in, as in Django ${version} (${database})`, async (t) => {

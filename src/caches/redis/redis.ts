@@ -107,7 +107,7 @@ else redis.call('SET', KEYS[1], ARGV[3], ARGV[4], ARGV[2]) end
 return 'done'`
 
 /**
- * SHA-1, because Redis offers it to scripts. A collision is no attack: only the owner of a session could create two values
+ * SHA-1, because Redis offers it to scripts. A collision is not an attack: only the owner of a session could create two values
  * with the same digest.
  */
 function revisionOf(value: Buffer): string {
