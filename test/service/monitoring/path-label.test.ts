@@ -50,8 +50,8 @@ for (const [pattern, problem] of [
   ['accounts/<token>/', /begin/],
   ['/accounts/<token/', /syntax/],
   ['/accounts/<1token>/', /syntax/],
-  ['/accounts/<yyyy:year>/', /converters/],
-  ['/accounts/<constructor:year>/', /converters/],
+  ['/accounts/<yyyy:year>/', /another converter than/],
+  ['/accounts/<constructor:year>/', /another converter than/],
   ['/<a>-<b>/', /more than one converter/],
   ['/<path:a>/<path:b>/', /more than one path/],
 ] as const) {
