@@ -168,6 +168,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
   'service/proxy/': [
     'service/proxy/',
+    'concurrency/',
     'service/monitoring/',
     'service/server/',
     'service/routing.ts',

@@ -1,3 +1,5 @@
+import { createOncePerInterval } from '../concurrency/once-per-interval.ts'
+
 /** Why a session's user cannot be verified here. Contains no user id, session key or hash, so it may be logged. */
 export interface UnverifiedUser {
   readonly reason: 'hash' | 'backend' | 'id'
@@ -11,14 +13,11 @@ const UNVERIFIED_INTERVAL = 60_000
 /** Returns a function that reports each reason at most once a minute; default: by `process.emitWarning`. */
 export function createUnverifiedLog(
   report: (problem: UnverifiedUser) => void = warn,
-  { monotonic = () => performance.now() }: { monotonic?: () => number } = {},
+  clock: { monotonic?: () => number } = {},
 ): (reason: UnverifiedUser['reason']) => void {
-  const reportedAt = new Map<string, number>()
+  const isDue = createOncePerInterval(UNVERIFIED_INTERVAL, clock)
   return (reason) => {
-    const now = monotonic()
-    if (now - (reportedAt.get(reason) ?? Number.NEGATIVE_INFINITY) < UNVERIFIED_INTERVAL) return
-    reportedAt.set(reason, now)
-    report({ reason, message: UNVERIFIED[reason] })
+    if (isDue(reason)) report({ reason, message: UNVERIFIED[reason] })
   }
 }
 

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { UnusableUserTable } from '../auth/user-table.ts'
+import { createOncePerInterval } from '../concurrency/once-per-interval.ts'
 import { isTransient } from '../http/statuses.ts'
 import { DatabaseMismatch } from './database/connection.ts'
 import { MissingDatabase } from './database/open-database.ts'
 import type { Log } from './monitoring/log.ts'
-import { createLogInterval } from './monitoring/log-interval.ts'
 import { CannotStart, type Place, startProblem } from './start-problem.ts'
 
 /** Milliseconds between two attempts. */
@@ -29,7 +29,7 @@ export async function retryStart<R>(
   start: () => Promise<R>,
   { log, signal, onFailure }: StartRetryOptions,
 ): Promise<R> {
-  const isDue = createLogInterval(WAITING_LOG_INTERVAL)
+  const isDue = createOncePerInterval(WAITING_LOG_INTERVAL)
   for (;;) {
     try {
       return await start()

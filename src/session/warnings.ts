@@ -1,3 +1,4 @@
+import { createOncePerInterval } from '../concurrency/once-per-interval.ts'
 import type { UnreadableSession } from '../django/unreadable-session.ts'
 
 /** What is reported without a listener: warnings of Node, for which a process can listen (`process.on('warning')`). */
@@ -27,11 +28,10 @@ const MINUTE = 60_000
 export function createUnreadableWarning(
   now: () => Date,
 ): (sessionKey: string, error: UnreadableSession) => void {
-  const warnedAt = new Map<string, number>()
+  // By the clock that the site was given.
+  const isDue = createOncePerInterval(MINUTE, { monotonic: () => now().getTime() })
   return function warnOfUnreadable(_sessionKey, { reason, message }) {
-    const time = now().getTime()
-    if (time - (warnedAt.get(reason) ?? Number.NEGATIVE_INFINITY) < MINUTE) return
-    warnedAt.set(reason, time)
+    if (!isDue(reason)) return
     emit(
       'SESSION_UNREADABLE',
       `${message} (${reason}). It stays as it is, and its visitor gets a new one. To handle this yourself, pass events.unreadable`,

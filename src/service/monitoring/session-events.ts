@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
+import { createOncePerInterval } from '../../concurrency/once-per-interval.ts'
 import type { CacheFailure, SessionEvents } from '../../session/events.ts'
 import { errorFields, type Log } from './log.ts'
-import { createLogInterval } from './log-interval.ts'
 import type { Metrics } from './metrics.ts'
 
 export interface SessionEventsOptions {
@@ -44,7 +44,7 @@ const LOST_CHANGE =
 const CACHE_LOG_INTERVAL = 10_000
 
 function createCacheFailureLog(log: Log): (failure: CacheFailure) => void {
-  const isDue = createLogInterval(CACHE_LOG_INTERVAL)
+  const isDue = createOncePerInterval(CACHE_LOG_INTERVAL)
   return ({ error, owed, givenUp }) => {
     if (!isDue(error instanceof Error ? error.name : '')) return
     log.warn('session.cache_failed', { owed, givenUp, ...errorFields(error) })

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { createOncePerInterval } from '../../concurrency/once-per-interval.ts'
 import type { Log } from '../monitoring/log.ts'
 
 /** All connections to the upstream are in use, and none became free in time. Status 503. */
@@ -45,13 +46,10 @@ export function createConnectionSlots({
 }: ConnectionSlotsOptions): ConnectionSlots {
   const queue = new Set<() => void>()
   let used = 0
-  let loggedAt = Number.NEGATIVE_INFINITY
+  const isDue = createOncePerInterval(LOG_INTERVAL, { monotonic })
 
   function logBusy(): void {
-    const now = monotonic()
-    if (now - loggedAt < LOG_INTERVAL) return
-    loggedAt = now
-    log.warn('upstream.busy', { kind, connections: limit, waiting: queue.size })
+    if (isDue(kind)) log.warn('upstream.busy', { kind, connections: limit, waiting: queue.size })
   }
 
   function occupy(): () => void {
