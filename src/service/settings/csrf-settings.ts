@@ -30,7 +30,7 @@ export function readCsrfSettings(environment: Environment, context: CsrfContext)
     cookieAge:
       environment.text('CSRF_COOKIE_AGE') === 'None'
         ? null
-        : environment.number('CSRF_COOKIE_AGE', CSRF_COOKIE_AGE, { min: 1, max: 3_155_760_000 }),
+        : environment.number('CSRF_COOKIE_AGE', CSRF_COOKIE_AGE),
     headerName: readHeaderName(environment, context),
     trustedOrigins: readTrustedOrigins(environment, context),
   }

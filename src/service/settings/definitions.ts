@@ -41,6 +41,13 @@ export type SettingType =
 
 export type SettingName = keyof typeof SETTINGS
 
+/** The settings that have a range. */
+export type NumericSetting = {
+  [Name in SettingName]: (typeof SETTINGS)[Name] extends { readonly range: readonly [number, number] }
+    ? Name
+    : never
+}[SettingName]
+
 /** The sections of the table, and the page of docs/ that explains each. */
 export const SETTING_SECTIONS = {
   database: { title: 'The database', page: 'databases.md' },

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import { quoted } from '../../checks/quoted.ts'
-import type { SettingName } from './definitions.ts'
+import { type NumericSetting, SETTINGS, type SettingName } from './definitions.ts'
 
 /** The variables that are read: settings of the table in definitions.ts, and those of Python's temporary folder. */
 export type VariableName = SettingName | 'TMPDIR' | 'TEMP' | 'TMP'
@@ -12,7 +12,8 @@ export interface Environment {
   /** The text, or null when the variable is not set or empty. */
   text(name: VariableName): string | null
   boolean(name: SettingName, byDefault: boolean): boolean
-  number(name: SettingName, byDefault: number, range: { min: number; max: number; integer?: boolean }): number
+  /** Within the range that definitions.ts has for it. */
+  number(name: NumericSetting, byDefault: number): number
   oneOf<T extends string>(name: SettingName, choices: readonly T[], byDefault: T): T
   /** Names of the variables that are set. */
   names(): string[]
@@ -42,7 +43,10 @@ export function createEnvironment(
     boolean(name, byDefault) {
       return parsed(name, byDefault, (value) => BOOLEANS.get(value.toLowerCase()), 'True or False')
     },
-    number(name, byDefault, { min, max, integer = true }) {
+    number(name, byDefault) {
+      const { type, range } = SETTINGS[name]
+      const [min, max] = range
+      const integer = type === 'integer'
       const read = (value: string) => {
         const number = /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN
         return number >= min && number <= max && (!integer || Number.isInteger(number)) ? number : undefined

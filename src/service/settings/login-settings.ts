@@ -28,8 +28,6 @@ export interface TriesSettings {
 }
 
 export function readLoginSettings(environment: Environment, problems: string[]): LoginSettings {
-  const count = (name: SettingName, byDefault: number) =>
-    environment.number(name, byDefault, { min: 1, max: 1_000_000 })
   function url(name: SettingName): string | null {
     const text = environment.text(name)
     if (text !== null && !/^(?:https?:\/)?\/[\x21-\x7e]*$/i.test(text)) {
@@ -57,9 +55,9 @@ export function readLoginSettings(environment: Environment, problems: string[]):
     logoutRedirectUrl: url('LOGOUT_REDIRECT_URL'),
     djangoBaseUrl: readBaseUrl(environment, problems),
     tries: {
-      byName: count('LOGIN_TRIES_BY_NAME', 10),
-      byAddress: count('LOGIN_TRIES_BY_ADDRESS', 50),
-      window: count('LOGIN_TRIES_WINDOW', 900),
+      byName: environment.number('LOGIN_TRIES_BY_NAME', 10),
+      byAddress: environment.number('LOGIN_TRIES_BY_ADDRESS', 50),
+      window: environment.number('LOGIN_TRIES_WINDOW', 900),
     },
   }
 }

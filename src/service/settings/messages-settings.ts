@@ -21,7 +21,7 @@ export function readMessagesSettings(environment: Environment, problems: string[
   const byDefault = 'django.contrib.messages.storage.fallback.FallbackStorage'
   return {
     storage: STORAGES[environment.oneOf('MESSAGE_STORAGE', paths, byDefault)],
-    level: environment.number('MESSAGE_LEVEL', MESSAGE_LEVELS.info, { min: 0, max: 1_000_000 }),
+    level: environment.number('MESSAGE_LEVEL', MESSAGE_LEVELS.info),
     tags: readTags(environment, problems),
   }
 }

@@ -169,13 +169,9 @@ export function readSettings(
     auth: readAuthSettings(environment, problems),
     login: readLoginSettings(environment, problems),
     host: environment.text('HOST') ?? '127.0.0.1',
-    port: environment.number('PORT', 3000, { min: 0, max: 65_535 }),
-    shutdownDelay: environment.number('SHUTDOWN_DELAY', 0, { min: 0, max: 3600, integer: false }),
-    catalogCountsMaxAge: environment.number('CATALOG_COUNTS_MAX_AGE', 0, {
-      min: 0,
-      max: 86_400,
-      integer: false,
-    }),
+    port: environment.number('PORT', 3000),
+    shutdownDelay: environment.number('SHUTDOWN_DELAY', 0),
+    catalogCountsMaxAge: environment.number('CATALOG_COUNTS_MAX_AGE', 0),
     logLevel: environment.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
     logFormat:
       environment.text('LOG_FORMAT') === null
@@ -207,8 +203,8 @@ const DEMO_FILE = 'var/demo.sqlite3'
 
 function readLimits(environment: Environment): Limits {
   return {
-    poolSize: environment.number('DATABASE_POOL_SIZE', 10, { min: 1, max: 1000 }),
-    timeout: environment.number('DATABASE_TIMEOUT', 2, { min: 0.001, max: 3600, integer: false }),
+    poolSize: environment.number('DATABASE_POOL_SIZE', 10),
+    timeout: environment.number('DATABASE_TIMEOUT', 2),
   }
 }
 
@@ -348,7 +344,7 @@ function readSession(
     table: environment.text('SESSION_DB_TABLE'),
     storeClass: environment.text('SESSION_STORE_CLASS'),
     serializer: readSerializer(environment, profile, problems),
-    cookieAge: environment.number('SESSION_COOKIE_AGE', SESSION_COOKIE_AGE, { min: 1, max: 3_155_760_000 }),
+    cookieAge: environment.number('SESSION_COOKIE_AGE', SESSION_COOKIE_AGE),
     expireAtBrowserClose: environment.boolean('SESSION_EXPIRE_AT_BROWSER_CLOSE', false),
     saveEveryRequest: environment.boolean('SESSION_SAVE_EVERY_REQUEST', false),
     cookie: readCookieSettings(environment, 'SESSION_COOKIE', {
@@ -356,10 +352,7 @@ function readSession(
       profile,
       problems,
     }),
-    maxInflatedBytes: environment.number('SESSION_MAX_INFLATED_BYTES', 16 * 1024 ** 2, {
-      min: 1024,
-      max: 1024 ** 3,
-    }),
+    maxInflatedBytes: environment.number('SESSION_MAX_INFLATED_BYTES', 16 * 1024 ** 2),
   }
 }
 
@@ -437,7 +430,7 @@ function readLogPaths(environment: Environment, problems: string[]): readonly st
 
 function readHsts(environment: Environment): HstsSettings | null {
   const hsts = {
-    maxAge: environment.number('SECURE_HSTS_SECONDS', 0, { min: 0, max: 3_155_760_000 }),
+    maxAge: environment.number('SECURE_HSTS_SECONDS', 0),
     includeSubDomains: environment.boolean('SECURE_HSTS_INCLUDE_SUBDOMAINS', false),
     preload: environment.boolean('SECURE_HSTS_PRELOAD', false),
   }
@@ -447,7 +440,7 @@ function readHsts(environment: Environment): HstsSettings | null {
 function readMetrics(environment: Environment): MetricsSettings | null {
   const metrics = {
     host: environment.text('METRICS_HOST') ?? '127.0.0.1',
-    port: environment.number('METRICS_PORT', 9464, { min: 0, max: 65_535 }),
+    port: environment.number('METRICS_PORT', 9464),
     isPortGiven: environment.text('METRICS_PORT') !== null,
   }
   return environment.boolean('METRICS', true) ? metrics : null

@@ -20,14 +20,10 @@ export interface UpstreamSettings {
 
 /** Null when DJANGO_UPSTREAM is not set. */
 export function readUpstream(environment: Environment, problems: string[]): UpstreamSettings | null {
-  const timeout = environment.number('DJANGO_UPSTREAM_TIMEOUT', 60, {
-    min: 0.001,
-    max: 86_400,
-    integer: false,
-  })
-  const connections = environment.number('DJANGO_UPSTREAM_CONNECTIONS', 100, { min: 1, max: 100_000 })
-  const webSockets = environment.number('DJANGO_UPSTREAM_WEBSOCKETS', 1000, { min: 0, max: 1_000_000 })
-  const buffer = environment.number('DJANGO_UPSTREAM_BUFFER', 1024 ** 2, { min: 0, max: 1024 ** 3 })
+  const timeout = environment.number('DJANGO_UPSTREAM_TIMEOUT', 60)
+  const connections = environment.number('DJANGO_UPSTREAM_CONNECTIONS', 100)
+  const webSockets = environment.number('DJANGO_UPSTREAM_WEBSOCKETS', 1000)
+  const buffer = environment.number('DJANGO_UPSTREAM_BUFFER', 1024 ** 2)
   const ca = readAuthority(environment, problems)
   const text = environment.text('DJANGO_UPSTREAM')
   if (text === null) return null
