@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type CacheServer, serverFolder, startCacheServer } from './cache-server.ts'
 import { makeCertificate } from './certificates.ts'
 import { execute } from './executables.ts'
 import { freePort } from './free-port.ts'
+import { until } from './until.ts'
 
 export interface RedisServer extends CacheServer {
   /** Runs a command through redis-cli. Returns its output. */
@@ -163,13 +163,6 @@ async function cli(address: string | number, words: readonly string[], password?
   const to = typeof address === 'number' ? ['-p', String(address)] : ['-s', address]
   const env = { PATH: process.env.PATH, ...(password !== undefined && { REDISCLI_AUTH: password }) }
   return (await execute('redis-cli', [...to, ...words], { env })).stdout.replace(/\n$/, '')
-}
-
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; !(await isSo()); tries += 1) {
-    if (tries === 200) throw new Error(`Waited in vain: ${what}`)
-    await sleep(50)
-  }
 }
 
 const certificateOf = (folder: string): string[] => [

@@ -9,6 +9,7 @@ import { djangoVersions } from '../../support/django.ts'
 import { startDjangoCaches } from '../../support/django-cache.ts'
 import { fileScope } from '../../support/file-scope.ts'
 import { startRedis, startRedisCluster, startRedisSentinels } from '../../support/redis.ts'
+import { until } from '../../support/until.ts'
 import { testCacheContract } from '../contract.ts'
 import { survivesOutages } from '../faults.ts'
 
@@ -268,7 +269,10 @@ test('after a failover, sentinels lead ours and django-redis to the new leader',
   const replica = servers.find((server) => server.port !== port)
   const added = await cache.add('key', json('{"a":1}'), 1000)
   t.is(await leader?.command('EXISTS', ':1:key'), '1')
-  await leader?.command('WAIT', '1', '2000')
+  // Not WAIT, which waits for the writes of its own connection: the leader streams to a new replica only some time after
+  // that replica says that it is in step.
+  const replicaHasEntry = async () => (await replica?.command('EXISTS', ':1:key')) === '1'
+  await until('the replica has the entry', replicaHasEntry)
   await leader?.kill()
 
   const deadline = performance.now() + 30_000
