@@ -1,10 +1,32 @@
+import { Option } from 'commander'
 import { canonicalize, parseObject } from '../django/json.ts'
 import { createSessionCodec } from '../django/session-data.ts'
 import { type SessionFormat, versionProfile } from '../django/versions.ts'
+import type { AddCommand } from './command.ts'
 import { convertLines, type LinesOptions } from './lines.ts'
 import { readSecrets } from './secrets.ts'
 
-export interface EncodeOptions extends LinesOptions {
+export const addEncode: AddCommand = (program, action) => {
+  const format = new Option('--format <format>', 'the format (default: that of DJANGO_VERSION)').choices([
+    'legacy',
+    'signed',
+  ])
+  program
+    .command('encode')
+    .description('read JSON objects from standard input, one per line, and print them as session_data')
+    .addOption(format)
+    .addHelpText('after', EXAMPLES)
+    .action(
+      action((context, given: { format?: SessionFormat }) => encode({ ...context, format: given.format })),
+    )
+}
+
+const EXAMPLES = `
+Examples:
+  $ echo '{"num_visits": 1}' | koa-django-sessions encode
+  $ echo '{"num_visits": 1}' | koa-django-sessions encode --format legacy`
+
+interface EncodeOptions extends LinesOptions {
   readonly env: NodeJS.ProcessEnv
   readonly format: SessionFormat | undefined
 }
@@ -12,7 +34,7 @@ export interface EncodeOptions extends LinesOptions {
 const VERSION_OF = { legacy: '2.2', signed: '6.1' } as const
 
 /** Prints JSON objects as `session_data` values. Default of `format`: that of DJANGO_VERSION. */
-export async function encode({ env, format, ...streams }: EncodeOptions): Promise<0 | 1> {
+async function encode({ env, format, ...streams }: EncodeOptions): Promise<0 | 1> {
   const { secretKeys, djangoVersion, serializer } = readSecrets(env)
   const version = format === undefined ? (djangoVersion ?? VERSION_OF.signed) : VERSION_OF[format]
   const codec = createSessionCodec({

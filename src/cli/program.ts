@@ -1,67 +1,48 @@
-import { Command, Option } from 'commander'
-import { decode } from './decode.ts'
-import { encode } from './encode.ts'
+import { Command, CommanderError } from 'commander'
+import { packageVersion } from '../service/package-folder.ts'
+import type { Action, AddCommand, CommandContext } from './command.ts'
+import { createContext } from './context.ts'
+import { addDecode } from './decode.ts'
+import { addEncode } from './encode.ts'
 import { problemText } from './problem-text.ts'
-import { serve } from './serve.ts'
+import { addServe } from './serve.ts'
 
-/** Runs the command that the arguments name. An error with a code is one line on standard error and exit status 1. */
-export async function run(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
+/** Every command, in the order of the help. */
+const COMMANDS: readonly AddCommand[] = [addServe, addDecode, addEncode]
+
+/** The program with all its commands. */
+export function createProgram(context: CommandContext): Command {
   const program = new Command('koa-django-sessions')
     .description(
-      'A service beside a Django site that shares its sessions. Settings are read from the environment and a .env file.',
+      'Shares the sessions of a Django site. Settings are read from the environment and a .env file.',
     )
+    .version(packageVersion(), '--version', 'print the version')
     .showHelpAfterError()
+    .exitOverride()
+  const action: Action =
+    (work) =>
+    async (...given) => {
+      process.exitCode = await work(context, ...given)
+    }
+  for (const add of COMMANDS) add(program, action, context)
+  for (const command of program.commands) command.copyInheritedSettings(program)
+  return program
+}
 
-  program
-    .command('serve')
-    .description('start the service')
-    .action(() => serve(env).catch(endWith1))
-  program
-    .command('decode')
-    .description('read session_data values from standard input, one per line, and print them as JSON')
-    .option('-v, --verbose', 'print the format and the key of each value on standard error')
-    .action(async ({ verbose = false }: { verbose?: boolean }) => {
-      process.exitCode = await decode({ env, verbose, ...streams() })
-    })
-  program
-    .command('encode')
-    .description('read JSON objects from standard input, one per line, and print them as session_data')
-    .addOption(
-      new Option('--format <format>', 'the format (default: that of DJANGO_VERSION)').choices([
-        'legacy',
-        'signed',
-      ]),
-    )
-    .action(async ({ format }: { format?: 'legacy' | 'signed' }) => {
-      process.exitCode = await encode({ env, format, ...streams() })
-    })
-
+/**
+ * Runs the command that the arguments name. The exit status is the command's. An error with a code is one line on
+ * standard error and exit status 2, and so is a wrong argument.
+ */
+export async function run(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<void> {
   try {
-    await program.parseAsync(argv)
+    await createProgram(createContext(env)).parseAsync(argv)
   } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? 0 : 2 // Help and the version are not errors.
+      return
+    }
     if (!(error instanceof Error && 'code' in error)) throw error
     console.error(problemText(error))
-    process.exitCode = 1
+    process.exitCode = 2
   }
-}
-
-/** Exits immediately: after a failed start, an open handle could keep the process running. */
-function endWith1(error: unknown): void {
-  console.error(problemText(error))
-  process.exit(1)
-}
-
-function streams(): {
-  input: NodeJS.ReadableStream
-  output: NodeJS.WritableStream
-  errors: NodeJS.WritableStream
-} {
-  process.stdout.on('error', stopQuietly)
-  return { input: process.stdin, output: process.stdout, errors: process.stderr }
-}
-
-/** The reader of the output closed the pipe, e.g. `| head`. The exit status is that of the lines so far. */
-function stopQuietly(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error
-  process.exit()
 }

@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -8,14 +7,34 @@ import { quoted } from '../checks/quoted.ts'
 import { withDeadline } from '../concurrency/deadline.ts'
 import { errorFields, type Log } from '../service/monitoring/log.ts'
 import { createLog, readableOutput } from '../service/monitoring/pino-log.ts'
-import { packageFolder } from '../service/package-folder.ts'
+import { packageVersion } from '../service/package-folder.ts'
 import { isWebSocket } from '../service/proxy/websocket.ts'
 import { http } from '../service/server/node-http.ts'
 import { limitPipelining } from '../service/server/pipelining.ts'
 import { limitBodyTime } from '../service/server/time-limit.ts'
 import { createService, type Service } from '../service/service.ts'
 import { readSettings, type Settings } from '../service/settings/settings.ts'
+import type { AddCommand } from './command.ts'
 import { problemText } from './problem-text.ts'
+
+export const addServe: AddCommand = (program, _action, { env }) => {
+  program
+    .command('serve')
+    .description('start the service')
+    .addHelpText('after', EXAMPLES)
+    .action(() => serve(env).catch(endWith1))
+}
+
+const EXAMPLES = `
+Examples:
+  $ koa-django-sessions serve
+  $ DATABASE_URL=mysql://user:password@host/name DJANGO_SECRET_KEY=... koa-django-sessions serve`
+
+/** Exits immediately: after a failed start, an open handle could keep the process running. */
+function endWith1(error: unknown): void {
+  console.error(problemText(error))
+  process.exit(1)
+}
 
 /** Milliseconds that running requests may take after SIGTERM. */
 const GRACE = 10_000
@@ -35,7 +54,7 @@ const FIRST_ATTEMPT = 5000
  * Only such a stop ends the process with exit status 0.
  * @throws an error about the settings or the databases, with a message for the operator.
  */
-export async function serve(env: NodeJS.ProcessEnv): Promise<void> {
+async function serve(env: NodeJS.ProcessEnv): Promise<void> {
   // Any other end of the process is a failure, also an empty event loop.
   process.exitCode = 1
   const settings = readSettings(env)
@@ -66,7 +85,7 @@ function createServiceLog({ logLevel, logFormat }: Settings): Log {
 }
 
 async function serveWith(settings: Settings, log: Log): Promise<void> {
-  const service = await createService(settings, { log, version: ownVersion() })
+  const service = await createService(settings, { log, version: packageVersion() })
   const server = createPagesServer(service, settings)
   // Each response is in a box that is emptied at its end. After growing, V8 keeps a Set's old tables until a full garbage
   // collection, and they would keep the responses and all that belongs to their requests.
@@ -240,12 +259,6 @@ async function startMetrics(
     })
     return null
   }
-}
-
-function ownVersion(): string {
-  const manifest = readFileSync(new URL('package.json', packageFolder), 'utf8')
-  const { version, release } = JSON.parse(manifest)
-  return version ?? release // a checkout has no version; see tools/pack.mjs
 }
 
 function greet({ database }: Settings, url: string): void {

@@ -43,6 +43,22 @@ export async function retryStart<R>(
   }
 }
 
+/**
+ * Runs `work` once, for a command that does not wait.
+ * @throws {CannotStart} with the setting and the reason when a database or a cache fails; any other error unchanged.
+ */
+export async function attemptOnce<R>(work: () => Promise<R>): Promise<R> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof DatabaseFailure) {
+      const { message, code } = startProblem(error.cause, error.place)
+      throw code === null && !(error.cause instanceof Error) ? error : new CannotStart(message)
+    }
+    throw error
+  }
+}
+
 /** A database's failure, with the setting that names the database. */
 class DatabaseFailure extends Error {
   override name = 'DatabaseFailure'

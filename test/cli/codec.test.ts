@@ -108,7 +108,7 @@ test('decode handles ten thousand lines', async (t) => {
 
 test('without a secret key, a command names the variable to set', async (t) => {
   const { status, stdout, stderr } = await runCommand(t, ['decode'], { input: 'x\n' })
-  t.deepEqual([status, stdout], [1, ''])
+  t.deepEqual([status, stdout], [2, ''])
   t.is(stderr, 'SettingsError: DJANGO_SECRET_KEY is empty; set it to the SECRET_KEY of the Django project\n')
 })
 

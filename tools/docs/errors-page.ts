@@ -446,6 +446,12 @@ const ERRORS: Readonly<Record<string, ErrorText>> = {
     remedy:
       'Start Django, or correct `DJANGO_UPSTREAM` or `DJANGO_UPSTREAM_CA`. The cause in the log says why.',
   },
+  ERR_USAGE: {
+    where: 'start',
+    meaning:
+      'A command was called with arguments that do not fit together, or it needs an answer and has no terminal.',
+    remedy: 'Follow the message; `--help` shows examples.',
+  },
   ERR_USER_TABLE: {
     where: 'start',
     meaning: 'The table of users does not exist, cannot be read, or lacks a column that is needed.',
