@@ -1,5 +1,6 @@
 // `npm run docs`: writes the pages that are generated from the source. test/docs/generated.test.ts fails when one is stale.
 import { writeFileSync } from 'node:fs'
+import { doctorPage } from './docs/doctor-page.ts'
 import { errorsPage } from './docs/errors-page.ts'
 import { llmsText } from './docs/llms.ts'
 import { logEventsPage } from './docs/log-events-page.ts'
@@ -12,6 +13,7 @@ export function generatedFiles(): ReadonlyMap<string, string> {
     ['.env.example', envExample()],
     ['docs/settings.md', settingsPage()],
     ['docs/errors.md', errorsPage()],
+    ['docs/doctor.md', doctorPage()],
     ['docs/log-events.md', logEventsPage()],
     ...(llms === null ? [] : [['llms.txt', llms] as const]),
   ])

@@ -3,12 +3,13 @@ import { packageVersion } from '../service/package-folder.ts'
 import type { Action, AddCommand, CommandContext } from './command.ts'
 import { createContext } from './context.ts'
 import { addDecode } from './decode.ts'
+import { addDoctor } from './doctor.ts'
 import { addEncode } from './encode.ts'
 import { problemText } from './problem-text.ts'
 import { addServe } from './serve.ts'
 
 /** Every command, in the order of the help. */
-const COMMANDS: readonly AddCommand[] = [addServe, addDecode, addEncode]
+const COMMANDS: readonly AddCommand[] = [addServe, addDoctor, addDecode, addEncode]
 
 /** The program with all its commands. */
 export function createProgram(context: CommandContext): Command {
