@@ -77,6 +77,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'type caches/',
     'type knex',
   ],
+  'signing/': ['signing/', 'django/', 'checks/check-node.ts'],
   'adapters/': ['http/', 'checks/', 'type site/', 'type express', 'type fastify', 'node:'],
   'adapters/koa/': [
     'adapters/koa/',

@@ -42,10 +42,13 @@ export interface SignerOptions {
   readonly salt: string
   /** The first algorithm signs; every algorithm verifies. See `VersionProfile.signatureAlgorithms`. */
   readonly algorithms?: readonly [HashAlgorithm, ...HashAlgorithm[]]
+  /** Between the value, the timestamp and the signature; default: `:`. */
+  readonly separator?: string
 }
 
 /** Django's Signer: `value:signature`. */
 export interface Signer {
+  readonly separator: string
   sign(value: string): string
   /** @throws {BadSignature} if the signature matches none of the keys. */
   unsign(signedValue: string): Unsigned
@@ -84,18 +87,24 @@ export function constantTimeCompare(a: string, b: string): boolean {
 }
 
 /** Creates a Signer; derives its keys once. */
-export function createSigner({ secretKeys, salt, algorithms = ['sha256'] }: SignerOptions): Signer {
+export function createSigner({
+  secretKeys,
+  salt,
+  algorithms = ['sha256'],
+  separator = ':',
+}: SignerOptions): Signer {
   const verifiers = secretKeys.flatMap((secretKey, keyIndex) =>
     algorithms.map((algorithm) => ({ keyIndex, hmac: saltedHmac(`${salt}signer`, secretKey, algorithm) })),
   )
   const hmac = saltedHmac(`${salt}signer`, secretKeys[0], algorithms[0])
   return {
-    sign: (value) => `${value}:${hmac().update(value).digest('base64url')}`,
+    separator,
+    sign: (value) => `${value}${separator}${hmac().update(value).digest('base64url')}`,
     unsign(signedValue) {
-      const colon = signedValue.lastIndexOf(':')
-      if (colon === -1) throw new BadSignature('No ":" found in value')
-      const value = signedValue.slice(0, colon)
-      const signature = signedValue.slice(colon + 1)
+      const end = signedValue.lastIndexOf(separator)
+      if (end === -1) throw new BadSignature(`No "${separator}" found in value`)
+      const value = signedValue.slice(0, end)
+      const signature = signedValue.slice(end + separator.length)
       for (const { keyIndex, hmac } of verifiers) {
         if (constantTimeCompare(signature, hmac().update(value).digest('base64url')))
           return { value, keyIndex }
@@ -107,7 +116,7 @@ export function createSigner({ secretKeys, salt, algorithms = ['sha256'] }: Sign
 
 /** Returns `value:timestamp:signature`. Source: TimestampSigner.sign. */
 export function sign(signer: Signer, value: string, { now }: { now: () => Date }): string {
-  return signer.sign(`${value}:${b62Encode(Math.floor(now().getTime() / 1000))}`)
+  return signer.sign(`${value}${signer.separator}${b62Encode(Math.floor(now().getTime() / 1000))}`)
 }
 
 /**
@@ -117,14 +126,14 @@ export function sign(signer: Signer, value: string, { now }: { now: () => Date }
  */
 export function unsign(signer: Signer, signedValue: string, { maxAge, now }: UnsignOptions): Unsigned {
   const { value: stamped, keyIndex } = signer.unsign(signedValue)
-  const colon = stamped.lastIndexOf(':')
-  if (colon === -1) throw new BadPayload('The signed value has no timestamp')
-  const signedAt = b62Decode(stamped.slice(colon + 1))
+  const end = stamped.lastIndexOf(signer.separator)
+  if (end === -1) throw new BadPayload('The signed value has no timestamp')
+  const signedAt = b62Decode(stamped.slice(end + signer.separator.length))
   if (maxAge !== undefined) {
     const age = now().getTime() / 1000 - Number(signedAt)
     if (age > maxAge) throw new SignatureExpired(`Signature age ${age} > ${maxAge} seconds`)
   }
-  return { value: stamped.slice(0, colon), keyIndex }
+  return { value: stamped.slice(0, end), keyIndex }
 }
 
 /**
@@ -136,12 +145,16 @@ export function dumps(
   json: string,
   { compress = false, now }: { compress?: boolean; now: () => Date },
 ): string {
+  return sign(signer, packObject(json, { compress }), { now })
+}
+
+/** JSON text as `[.]base64`, with a dot if it is compressed. Source: Signer.sign_object. */
+export function packObject(json: string, { compress }: { compress: boolean }): string {
   const data = encodeJson(json)
   const deflated = compress && mayShrink(data) ? deflateSync(data) : data
-  // Django compresses only when that saves more than the dot costs (Signer.sign_object).
+  // Django compresses only when that saves more than the dot costs.
   const smaller = deflated.length < data.length - 1
-  const payload = smaller ? `.${deflated.toString('base64url')}` : data.toString('base64url')
-  return sign(signer, payload, { now })
+  return smaller ? `.${deflated.toString('base64url')}` : data.toString('base64url')
 }
 
 /** Limits of `loads`. */
@@ -156,10 +169,18 @@ export interface LoadsOptions extends UnsignOptions {
  */
 export function loads(signer: Signer, signedValue: string, options: LoadsOptions): Unsigned {
   const { value: payload, keyIndex } = unsign(signer, signedValue, options)
+  return { value: unpackObject(payload, options), keyIndex }
+}
+
+/** Reads the result of `packObject`. @throws {BadPayload} {PayloadTooLarge} */
+export function unpackObject(
+  payload: string,
+  { maxInflatedBytes }: Pick<LoadsOptions, 'maxInflatedBytes'>,
+): string {
   const data = payload.startsWith('.')
-    ? inflate(decodeBase64Url(payload.slice(1)), options.maxInflatedBytes)
+    ? inflate(decodeBase64Url(payload.slice(1)), maxInflatedBytes)
     : decodeBase64Url(payload)
-  return { value: data.toString('latin1'), keyIndex }
+  return data.toString('latin1')
 }
 
 /**

@@ -61,6 +61,8 @@ export interface VersionProfile {
   readonly useTzDefault: boolean
   readonly csrf: CsrfRules
   readonly messages: MessagesRules
+  readonly signedCookies: SignedCookieRules
+  readonly passwordReset: PasswordResetRules
   /**
    * Whether it has this BACKEND of CACHES, a dotted path; true for a path outside Django. RedisCache was added in 4.0,
    * PyMemcacheCache in 3.2; MemcachedCache was removed in 4.1.
@@ -105,6 +107,27 @@ export interface MessagesRules {
   readonly spacesSession: boolean
   /** Whether empty extra tags ('') are written (since 4.1; before, such a message has none). */
   readonly writesEmptyTags: boolean
+}
+
+/** The rules of `set_signed_cookie` and `get_signed_cookie`. Source: django/core/signing.py, _unsign_cookie. */
+export interface SignedCookieRules {
+  /**
+   * Whether the salt begins with the length of the caller's salt, so that a name and a salt cannot be mistaken for other
+   * ones (5.2.15, 6.0.6, 6.1).
+   */
+  readonly prefixesSalt: boolean
+  /** The default of SIGNED_COOKIE_LEGACY_SALT_FALLBACK: whether cookies with the older salt are accepted, too. */
+  readonly acceptsOlderSalt: boolean
+}
+
+/** The rules of password reset tokens. Source: django/contrib/auth/tokens.py, PasswordResetTokenGenerator. */
+export interface PasswordResetRules {
+  /** Whether a token counts days, and PASSWORD_RESET_TIMEOUT_DAYS limits them (before 3.1); since then, seconds. */
+  readonly countsDays: boolean
+  /** Whether the e-mail address is part of the hash (since 3.1). */
+  readonly hashesEmail: boolean
+  /** Whether a token of an older release, which counts days or is hashed with SHA-1, is accepted (3.1 and 3.2). */
+  readonly acceptsOlderTokens: boolean
 }
 
 /** `hash`: `hash$json`; `signed-json`: the JSON text with a timestamp, signed; `signed`: `signing.dumps`. */
@@ -180,6 +203,15 @@ export function versionProfile(
       cookieFormats: messagesCookieFormats(since),
       spacesSession: since(3, 2),
       writesEmptyTags: since(4, 1),
+    }),
+    signedCookies: Object.freeze({
+      prefixesSalt: since(6, 0) ? since(6, 0, 6) : since(5, 2, 15),
+      acceptsOlderSalt: !since(6, 1),
+    }),
+    passwordReset: Object.freeze({
+      countsDays: !since(3, 1),
+      hashesEmail: since(3, 1),
+      acceptsOlderTokens: transitional,
     }),
     hasCacheBackend(backend: string) {
       if (backend === 'django.core.cache.backends.redis.RedisCache') return since(4, 0)

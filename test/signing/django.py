@@ -1,0 +1,72 @@
+"""Signs and verifies with real Django. Input: {"signed": {name: text}, …}. Output: {"made": …, "read": …}, one JSON text."""
+import datetime
+import json
+import sys
+
+from django.conf import settings
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
+from django.core import signing
+from django.http import HttpRequest, HttpResponse
+from django.utils.crypto import salted_hmac
+
+given = json.load(sys.stdin)
+UTC = datetime.timezone.utc
+
+
+class User:
+    def __init__(self, pk, password, last_login, email):
+        self.pk, self.password, self.email = pk, password, email
+        self.last_login = last_login and datetime.datetime.fromtimestamp(last_login, UTC if settings.USE_TZ else None)
+        self.is_active = True
+
+    @staticmethod
+    def get_email_field_name():
+        return "email"
+
+
+def outcome(work):
+    try:
+        return {"returns": work()}
+    except Exception as error:
+        return {"raises": type(error).__name__}
+
+
+def cookie(name, value, salt):
+    response = HttpResponse()
+    response.set_signed_cookie(name, value, salt=salt)
+    return response.cookies[name].value
+
+
+def read_cookie(name, value, **options):
+    request = HttpRequest()
+    request.COOKIES[name] = value
+    return request.get_signed_cookie(name, **options)
+
+
+made = {
+    "sign": [[salt, sep, value, signing.Signer(salt=salt, sep=sep).sign(value)] for salt, sep, value in given["values"]],
+    "stamped": [
+        [salt, sep, value, signing.TimestampSigner(salt=salt, sep=sep).sign(value)] for salt, sep, value in given["values"]
+    ],
+    "dumps": [
+        [json.dumps(value), compress, salt, signing.dumps(value, salt=salt or "django.core.signing", compress=compress)]
+        for value in given["objects"]
+        for compress in (False, True)
+        for salt in (None, "elsewhere")
+    ],
+    "cookies": [[name, value, salt, cookie(name, value, salt)] for name, value, salt in given["cookies"]],
+    "hmac": [[salt, value, salted_hmac(salt, value, secret=secret).hexdigest(), secret] for salt, value, secret in given["hmacs"]],
+    "tokens": [[user, PasswordResetTokenGenerator().make_token(User(**user))] for user in given["users"]],
+}
+
+ours = given.get("ours")
+read = ours and {
+    "sign": [outcome(lambda: signing.Signer(salt=salt, sep=sep).unsign(text)) for salt, sep, text in ours["sign"]],
+    "stamped": [
+        outcome(lambda: signing.TimestampSigner(salt=salt, sep=sep).unsign(text, max_age=1000)) for salt, sep, text in ours["stamped"]
+    ],
+    "dumps": [outcome(lambda: signing.loads(text, salt=salt or "django.core.signing")) for salt, text in ours["dumps"]],
+    "cookies": [outcome(lambda: read_cookie(name, text, salt=salt, max_age=1000)) for name, salt, text in ours["cookies"]],
+    "tokens": [PasswordResetTokenGenerator().check_token(User(**user), token) for user, token in ours["tokens"]],
+}
+print(json.dumps({"made": made, "read": read}))
