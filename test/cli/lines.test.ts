@@ -60,7 +60,7 @@ test('no option takes a secret, and an error does not repeat the argument', asyn
   for (const command of ['serve', 'encode', 'decode']) {
     for (const option of ['--secret-key', '--key', '--database-url']) {
       const { status, stdout, stderr } = await runCommand(t, [command, option, secret], { input: '{}\n' })
-      t.is(status, 1)
+      t.is(status, 2)
       t.is(stdout, '')
       t.regex(stderr, /^error: unknown option /)
       t.false(stderr.includes(secret))
@@ -71,7 +71,7 @@ test('no option takes a secret, and an error does not repeat the argument', asyn
 test('an unknown command or format, or no command, is an error that shows the choices', async (t) => {
   for (const args of [[], ['decod'], ['encode', '--format', 'pickle']]) {
     const { status, stdout, stderr } = await runCommand(t, args, { env, input: '{}\n' })
-    t.deepEqual([status, stdout], [1, ''], args.join(' '))
+    t.deepEqual([status, stdout], [2, ''], args.join(' '))
     t.regex(stderr, /Usage: koa-django-sessions/)
   }
 })
