@@ -162,12 +162,12 @@ export { StorageFailure, StorageUnavailable } from './http/statuses.ts'
 export { djangoAuth } from './site/django-auth.ts'
 export {
   type Authenticated,
-  type DjangoRequest,
   type DjangoSite,
   type DjangoSiteOptions,
   openDjangoSite,
 } from './site/django-site.ts'
-export type { DjangoAuthOptions, DjangoSessionsOptions } from './site/site-options.ts'
+export type { DjangoAuthOptions, DjangoPagesOptions, DjangoSessionsOptions } from './site/site-options.ts'
+export type { DjangoExchange, DjangoRequest, OpenedExchange, SiteRequest } from './site/site-request.ts'
 
 // adapters/koa/: Koa middleware
 

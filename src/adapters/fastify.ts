@@ -1,25 +1,37 @@
 import '../checks/check-node.ts'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { checkSite } from '../checks/check-values.ts'
-import { clientOf } from '../http/client-info.ts'
-import type { SessionRequest } from '../http/session-exchange.ts'
-import type { DjangoRequest, DjangoSite } from '../site/django-site.ts'
+import type { DjangoSite } from '../site/django-site.ts'
+import type { DjangoExchange, OpenedExchange } from '../site/site-request.ts'
+import { NodeSiteRequest } from './node-request.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The visitor's Django session, and who the visitor is: `const user = await request.django.user()`. */
-    readonly django: DjangoRequest
+    readonly django: DjangoExchange
   }
 }
 
+export interface DjangoFastifyOptions {
+  readonly site: Pick<DjangoSite, 'openRequest'>
+  /**
+   * Whether `request.django.form()` reads forms. Default: false, for a site whose forms another plugin parses, such as
+   * @fastify/formbody. Without either, Fastify answers 415 to a form.
+   */
+  readonly forms?: boolean
+}
+
+/** The types of bodies that a form may have. */
+const FORM_TYPES = ['application/x-www-form-urlencoded', 'multipart/form-data']
+
 /**
- * A Fastify plugin that sets `request.django` to the visitor's Django session and user. The session is saved before the
- * response is sent; if that fails, Fastify's error handler answers.
+ * A Fastify plugin that sets `request.django` to the visitor's Django session and user, CSRF token and messages. The
+ * session is saved before the response is sent; if that fails, Fastify's error handler answers.
  * `await fastify.register(djangoFastify, { site })`
  */
 export function djangoFastify(
   fastify: FastifyInstance,
-  { site }: { site: Pick<DjangoSite, 'open'> },
+  { site, forms = false }: DjangoFastifyOptions,
   done: (error?: Error) => void,
 ): void {
   try {
@@ -28,13 +40,19 @@ export function djangoFastify(
     done(error as Error) // If thrown, it would end the process.
     return
   }
-  const responders = new WeakMap<object, SessionRequest['respond']>()
+  const responders = new WeakMap<object, OpenedExchange['respond']>()
   fastify.decorateRequest('django')
+  // The body stays unread until `form()` or the CSRF check reads it.
+  if (forms) fastify.addContentTypeParser(FORM_TYPES, (_request, _body, parsed) => parsed(null))
 
   fastify.addHook('onRequest', async function openDjangoSession(request) {
-    const { respond, ...django } = site.open(
-      request.headers.cookie,
-      clientOf(request.raw, () => request.ip),
+    const { django, respond } = await site.openRequest(
+      new NodeSiteRequest(request.raw, {
+        ip: () => request.ip,
+        isSecure: () => request.protocol === 'https',
+        host: () => request.host,
+        body: () => request.body,
+      }),
     )
     Object.assign(request, { django })
     responders.set(request, respond)
@@ -44,11 +62,20 @@ export function djangoFastify(
     const respond = responders.get(request)
     responders.delete(request) // Once: the response to a failed save passes this hook again.
     if (respond === undefined) return
-    const { setCookie, vary } = await respond(reply.statusCode)
-    if (setCookie !== null) reply.header('Set-Cookie', setCookie)
-    if (vary !== null) reply.header('Vary', vary(String(reply.getHeader('Vary') ?? '')))
+    for (const { setCookie, vary } of await respond(reply.statusCode)) {
+      if (setCookie !== null) reply.header('Set-Cookie', setCookie)
+      if (vary !== null) reply.header('Vary', vary(String(reply.getHeader('Vary') ?? '')))
+    }
   })
   done()
+}
+
+/**
+ * A `preHandler` hook that refuses a request which may change something and has no valid CSRF token, with 403.
+ * `fastify.post('/renew/', { preHandler: protect }, handler)`
+ */
+export async function protect({ django }: Pick<FastifyRequest, 'django'>): Promise<void> {
+  await django.csrf.check()
 }
 
 // The hooks apply to the whole application, not only to this plugin; the package fastify-plugin does the same.

@@ -77,7 +77,7 @@ export function checkMethods(
 
 /** @throws {TypeError} */
 export function checkSite(caller: string, site: unknown): void {
-  checkMethods(caller, { name: 'site', value: site, from: 'what openDjangoSite returns' }, ['open'])
+  checkMethods(caller, { name: 'site', value: site, from: 'what openDjangoSite returns' }, ['openRequest'])
 }
 
 /** @throws {TypeError} */

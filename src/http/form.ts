@@ -59,7 +59,7 @@ export async function parseForm(
   }
 }
 
-const forms = new WeakMap<IncomingMessage, Promise<Form>>()
+const forms = new WeakMap<IncomingMessage | Request, Promise<Form>>()
 
 /** The form in a request of Node's. Read once: each later call returns the same form. @throws as `parseForm`. */
 export function readNodeForm(request: IncomingMessage, limits: FormLimits = {}): Promise<Form> {
@@ -74,8 +74,8 @@ export function readNodeForm(request: IncomingMessage, limits: FormLimits = {}):
 async function readNodeBody(request: IncomingMessage, limit: number): Promise<Buffer> {
   if (request.readableDidRead) {
     throw new TypeError(
-      'readForm found the body read already, perhaps by koa-bodyparser; take the form from there, and give ' +
-        'createCsrfMiddleware a readField that does',
+      'the form cannot be read, since the body was read already, perhaps by a body parser; take the form from there, ' +
+        'and give createCsrfMiddleware a readField that does',
     )
   }
   try {
@@ -88,6 +88,41 @@ async function readNodeBody(request: IncomingMessage, limit: number): Promise<Bu
   }
 }
 
+/**
+ * The form in a `Request` of the Web. Read once: each later call returns the same form. A copy of the body is read, so that
+ * the request's own methods still work. @throws as `parseForm`.
+ */
+export function readWebForm(request: Request, limits: FormLimits = {}): Promise<Form> {
+  const known = forms.get(request)
+  if (known !== undefined) return known
+  const contentType = request.headers.get('content-type') ?? ''
+  const reading = parseForm({ contentType, readBody: (maxBytes) => readWebBody(request, maxBytes) }, limits)
+  forms.set(request, reading)
+  return reading
+}
+
+async function readWebBody(request: Request, maxBytes: number): Promise<Buffer> {
+  if (request.bodyUsed)
+    throw new TypeError(
+      'the form cannot be read, since the body of the request was read already; call form() of site.handle first',
+    )
+  const tooBig = () => new RequestDataTooBig(`the request's body has more than ${maxBytes} bytes`)
+  if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooBig()
+  const chunks: Uint8Array[] = []
+  let size = 0
+  try {
+    for await (const chunk of request.clone().body ?? []) {
+      size += chunk.byteLength
+      if (size > maxBytes) throw tooBig()
+      chunks.push(chunk)
+    }
+  } catch (error) {
+    if (error instanceof RequestDataTooBig) throw error
+    throw new UnreadablePost("the request's body could not be read", { cause: error })
+  }
+  return Buffer.concat(chunks)
+}
+
 /** The query of a URL, without its `?`, as Django's `request.GET` has it. @throws {TooManyFieldsSent} */
 export function parseQuery(query: string, { maxFields = MAX_FIELDS }: FormLimits = {}): Form {
   try {
@@ -95,6 +130,15 @@ export function parseQuery(query: string, { maxFields = MAX_FIELDS }: FormLimits
   } catch (error) {
     throw withStatus(error)
   }
+}
+
+/** A form that a body parser has read: values are texts, or lists of texts. Other values, such as files, are left out. */
+export function formOfParsed(body: object): Form {
+  return formOf(
+    Object.entries(body).flatMap(([name, value]) =>
+      [value].flat().flatMap((one): Field[] => (typeof one === 'string' ? [[name, one]] : [])),
+    ),
+  )
 }
 
 function formOf(sent: readonly Field[]): Form {

@@ -7,9 +7,9 @@ import {
   kindOf,
 } from '../checks/check-values.ts'
 import type { SessionEvents } from '../session/events.ts'
-import type { DjangoAuthOptions, DjangoSessionsOptions } from './site-options.ts'
+import type { DjangoAuthOptions, DjangoPagesOptions, DjangoSessionsOptions } from './site-options.ts'
 
-type Options = DjangoSessionsOptions & DjangoAuthOptions
+type Options = DjangoSessionsOptions & DjangoAuthOptions & DjangoPagesOptions
 
 /** One object may hold the options of both: `openDjangoSite` takes them. */
 const NAMES: Readonly<Record<keyof Options, true>> = {
@@ -19,6 +19,7 @@ const NAMES: Readonly<Record<keyof Options, true>> = {
   conflictTimeout: true,
   cookie: true,
   cookieAge: true,
+  csrf: true,
   databaseTimeZone: true,
   db: true,
   defaultHashingAlgorithm: true,
@@ -28,6 +29,7 @@ const NAMES: Readonly<Record<keyof Options, true>> = {
   expireAtBrowserClose: true,
   filePath: true,
   maxInflatedBytes: true,
+  messages: true,
   now: true,
   onPasswordRefused: true,
   onUnverified: true,
@@ -79,7 +81,8 @@ export function checkOptions(caller: string, options: unknown): void {
     'function',
     names.filter((name) => name === 'now' || (/^on[A-Z]/.test(name) && given[name] !== null)),
   )
-  if (given.cookie !== undefined) checkObject(caller, 'cookie', given.cookie)
+  for (const name of ['cookie', 'csrf', 'messages'])
+    if (given[name] !== undefined) checkObject(caller, name, given[name])
   if (given.events !== undefined) checkEvents(caller, given.events)
 }
 

@@ -1,19 +1,23 @@
-import type { Auth, Credentials } from '../auth/auth.ts'
+import type { Auth } from '../auth/auth.ts'
 import type { AnonymousUser, User } from '../auth/user.ts'
-import { createVisitor, type Visitor } from '../auth/visitor.ts'
+import { createVisitor } from '../auth/visitor.ts'
 import { checkKnex } from '../checks/check-values.ts'
+import { SESSION_COOKIE } from '../django/cookie.ts'
+import type { VersionProfile } from '../django/versions.ts'
+import { createCsrfRequests } from '../http/csrf.ts'
+import { createMessagesRequests } from '../http/messages.ts'
 import type { SessionRequest, SessionRequests } from '../http/session-exchange.ts'
 import type { SessionClient } from '../session/engine.ts'
-import type { SessionHandle } from '../session/handle.ts'
 import type { Session } from '../session/session.ts'
 import { checkOptions } from './check-options.ts'
 import { openAuth } from './django-auth.ts'
 import { openSessions } from './django-sessions.ts'
 import { withProfile } from './django-version.ts'
-import type { DjangoAuthOptions, DjangoSessionsOptions } from './site-options.ts'
+import type { DjangoAuthOptions, DjangoPagesOptions, DjangoSessionsOptions } from './site-options.ts'
+import { createExchanges, type DjangoRequest, type OpenedExchange, type SiteRequest } from './site-request.ts'
 
 /** Django's settings, in camelCase and with Django's defaults. */
-export interface DjangoSiteOptions extends DjangoSessionsOptions, DjangoAuthOptions {
+export interface DjangoSiteOptions extends DjangoSessionsOptions, DjangoAuthOptions, DjangoPagesOptions {
   readonly db: DjangoAuthOptions['db']
 }
 
@@ -21,7 +25,11 @@ export interface DjangoSiteOptions extends DjangoSessionsOptions, DjangoAuthOpti
 export interface DjangoSite {
   readonly requests: SessionRequests
   readonly auth: Auth
-  /** What an adapter adds to each request, and `respond`, which it calls before the response is sent. */
+  /** The rules of its Django version. */
+  readonly profile: VersionProfile
+  /** What an adapter adds to each request: session, user, CSRF, messages and form, and `respond`. */
+  openRequest(request: SiteRequest): Promise<OpenedExchange>
+  /** Session and user alone, for a request of which only the Cookie header is known, and `respond`. */
   open(
     cookieHeader: string | undefined,
     client?: SessionClient,
@@ -47,14 +55,6 @@ interface HeaderGetter {
   get(name: string): string | null
 }
 
-/** A request to a Django site: its session and its visitor. */
-export interface DjangoRequest extends Visitor {
-  /** Not yet loaded: `const session = await request.django.session.load()`. */
-  readonly session: SessionHandle
-  /** The user with this name and password, or null; see `Auth`. */
-  authenticate(credentials: Credentials): Promise<User | null>
-}
-
 export interface Authenticated {
   /** To read. Changes are stored by `save()`. */
   readonly session: Session
@@ -64,14 +64,24 @@ export interface Authenticated {
 /** @throws {UnknownDjangoVersion} {InvalidUserModel} {TypeError} as `djangoSessions` and `djangoAuth`. */
 export function openDjangoSite(options: DjangoSiteOptions): DjangoSite {
   checkOptions('openDjangoSite', options)
-  const checked = withProfile(options)
+  const { csrf, messages, ...checked } = withProfile(options)
   const { requests, close } = openSessions(checked)
   checkKnex('openDjangoSite', options.db)
   const auth = openAuth(checked)
+  const { secretKeys, profile, now = () => new Date() } = checked
+  const cookie = { ...SESSION_COOKIE, ...checked.cookie }
   return {
     requests,
     auth,
+    profile,
     close,
+    openRequest: createExchanges({
+      requests,
+      auth,
+      csrf: createCsrfRequests({ ...csrf, profile, now, sessionCookieDomain: cookie.domain }),
+      messages: createMessagesRequests({ ...messages, secretKeys, profile, now, sessionCookie: cookie }),
+      usesCsrfSessions: csrf?.useSessions === true,
+    }),
     open(cookieHeader, client) {
       const request = requests.open(cookieHeader, client)
       return { ...request, ...createVisitor(auth, request.session), authenticate: auth.authenticate }

@@ -5,6 +5,8 @@ import type { CacheSettings } from '../caches/cache-settings.ts'
 import type { CookieSettings } from '../django/cookie.ts'
 import type { SessionCodecOptions } from '../django/session-data.ts'
 import type { SessionColumns } from '../engines/extra-columns.ts'
+import type { CsrfOptions } from '../http/csrf.ts'
+import type { MessagesOptions } from '../http/messages.ts'
 import type { SessionRequestsOptions } from '../http/session-exchange.ts'
 import type { SessionEngine } from '../session/engine.ts'
 import type { SessionEvents } from '../session/events.ts'
@@ -63,4 +65,12 @@ export interface DjangoAuthOptions
     Omit<AuthOptions, 'db' | 'database' | 'dates' | 'secretKeys' | 'profile' | 'now' | 'mapFailure'> {
   /** The database of the users. */
   readonly db: Knex
+}
+
+/** Django's settings of CSRF protection and messages, for pages. */
+export interface DjangoPagesOptions {
+  /** CSRF_USE_SESSIONS, CSRF_COOKIE_NAME, CSRF_TRUSTED_ORIGINS, … */
+  readonly csrf?: Omit<CsrfOptions, 'profile' | 'now' | 'sessionCookieDomain'>
+  /** MESSAGE_STORAGE, MESSAGE_LEVEL, MESSAGE_TAGS. */
+  readonly messages?: Pick<MessagesOptions, 'storage' | 'level' | 'tags'>
 }

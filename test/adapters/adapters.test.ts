@@ -22,7 +22,12 @@ for (const [name, serve] of Object.entries(adapters)) {
 
     const loggedIn = await ask(url)
     t.is(loggedIn.body, '"ann"')
-    const [cookie = ''] = loggedIn.setCookie
+    // As in Django, a login also rotates the CSRF token.
+    t.deepEqual(
+      new Set(loggedIn.setCookie.map((one) => one.split('=')[0])),
+      new Set(['csrftoken', 'sessionid']),
+    )
+    const cookie = loggedIn.setCookie.find((one) => one.startsWith('sessionid')) ?? ''
     t.regex(cookie, /^sessionid=\w{32};.*HttpOnly/)
     const loggedOut = await ask(url, cookie.split(';')[0])
     t.is(loggedOut.body, '["ann",false]')
@@ -70,5 +75,66 @@ for (const [name, serve] of Object.entries(adapters)) {
     })
     t.is((await ask(url)).body, '[false,false]')
     t.is(queries, 0)
+  })
+}
+
+for (const [name, serve] of Object.entries(adapters)) {
+  test(`under ${name}: a form is accepted with its CSRF token, and refused without`, async (t) => {
+    const db = await openDb(t, 'sqlite')
+    const url = await serve(t, siteOf(db), async ({ django }) => {
+      await django.csrf.check()
+      const form = await django.form()
+      return [django.csrf.getToken(), form.get('title') ?? null]
+    })
+    const page = await fetch(url)
+    t.regex(page.headers.get('Vary') ?? '', /\bCookie\b/)
+    const [csrftoken = ''] = page.headers.getSetCookie()
+    t.regex(csrftoken, /^csrftoken=\w+;/)
+    const [token] = (await page.json()) as [string]
+    const post = (fields: Record<string, string>, headers: Record<string, string> = {}) =>
+      fetch(url, {
+        method: 'POST',
+        body: new URLSearchParams(fields),
+        headers: { Cookie: csrftoken.split(';')[0] ?? '', ...headers },
+      })
+    t.is((await post({ title: 'no token' })).status, 403)
+    t.is((await post({ title: 'wrong', csrfmiddlewaretoken: 'x'.repeat(64) })).status, 403)
+    t.is(
+      (await post({ title: 'x', csrfmiddlewaretoken: token }, { Origin: 'https://evil.example' })).status,
+      403,
+    )
+    const posted = await post({ title: '홍길동 & co', csrfmiddlewaretoken: token })
+    t.is(posted.status, 200)
+    t.is(((await posted.json()) as unknown[])[1], '홍길동 & co')
+    t.is((await post({ title: 'by header' }, { 'X-CSRFToken': token })).status, 200)
+  })
+
+  test(`under ${name}: a body larger than DATA_UPLOAD_MAX_MEMORY_SIZE is a 400`, async (t) => {
+    const db = await openDb(t, 'sqlite')
+    const url = await serve(t, siteOf(db), async ({ django }) => {
+      const form = await django.form({ maxBytes: 100 })
+      return form.get('a')
+    })
+    const post = (size: number) =>
+      fetch(url, { method: 'POST', body: new URLSearchParams({ a: 'x'.repeat(size) }) })
+    t.is(await (await post(98)).json(), 'x'.repeat(98))
+    t.is((await post(99)).status, 400)
+  })
+
+  test(`under ${name}: a message is shown once, on the next page`, async (t) => {
+    const db = await openDb(t, 'sqlite')
+    const pages = ['adding', 'showing', 'showing']
+    const url = await serve(t, siteOf(db), async ({ django }) => {
+      if (pages.shift() === 'adding') return django.messages.success('Saved', { extraTags: 'safe' })
+      return (await django.messages.take()).map(({ text, tags }) => [text, tags])
+    })
+    const added = await fetch(url)
+    const [cookie = ''] = added.headers.getSetCookie()
+    t.regex(cookie, /^messages=/)
+    const shown = await fetch(url, { headers: { Cookie: cookie.split(';')[0] ?? '' } })
+    t.deepEqual(await shown.json(), [['Saved', 'safe success']])
+    t.regex(shown.headers.getSetCookie()[0] ?? '', /^messages="";.*Max-Age=0/)
+    t.is(shown.headers.get('Vary'), 'Cookie')
+    t.deepEqual(await (await fetch(url)).json(), [])
   })
 }

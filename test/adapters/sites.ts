@@ -1,15 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import { getRequestListener } from '@hono/node-server'
 import express from 'express'
 import fastify from 'fastify'
-import type { Context } from 'koa'
+import { Hono } from 'hono'
+import Koa, { type Context } from 'koa'
 import { djangoExpress } from '../../src/adapters/express.ts'
 import { djangoFastify } from '../../src/adapters/fastify.ts'
-import {
-  type DjangoRequest,
-  type DjangoSite,
-  type DjangoSiteOptions,
-  openDjangoSite,
-} from '../../src/site/django-site.ts'
+import { type FetchSite, type FetchSiteOptions, openDjangoSite } from '../../src/adapters/fetch.ts'
+import { createAuthMiddleware } from '../../src/adapters/koa/auth.ts'
+import { createCsrfMiddleware } from '../../src/adapters/koa/csrf.ts'
+import { readForm } from '../../src/adapters/koa/form.ts'
+import { createMessagesMiddleware } from '../../src/adapters/koa/messages.ts'
+import { createSessionMiddleware } from '../../src/adapters/koa/session-middleware.ts'
+import type { DjangoSiteOptions } from '../../src/site/django-site.ts'
+import type { DjangoExchange } from '../../src/site/site-request.ts'
 import { type DbUnderTest, secretKey } from '../engines/db-under-test.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { listen } from '../support/library.ts'
@@ -18,21 +23,52 @@ import type { Answer } from './koa/session-site.ts'
 
 /** What the tests' handlers ask of a request, whatever framework it came through. */
 export interface Exchange {
-  readonly django: DjangoRequest
+  readonly django: DjangoExchange
   setStatus(status: number): void
   setHeader(name: string, value: string): void
 }
 
 export type ExchangeHandler = (exchange: Exchange) => unknown
 
-/** Serves one handler; what it returns is the body, as JSON. Gives the URL. */
-export type ServeExchange = (t: Scope, site: DjangoSite, handler: ExchangeHandler) => Promise<string>
+/** Serves one handler for all methods; what it returns is the body, as JSON. Returns the URL. */
+export type ServeExchange = (t: Scope, site: FetchSite, handler: ExchangeHandler) => Promise<string>
 
-export const adapters: Readonly<Record<'express' | 'fastify', ServeExchange>> = {
+export const adapters: Readonly<
+  Record<'koa' | 'express' | 'fastify' | 'hono' | 'node:http with fetch', ServeExchange>
+> = {
+  async koa(t, { requests, auth, profile }, handler) {
+    const app = new Koa({ env: 'test' }) // nothing on the console
+    app.silent = true
+    const sessionCookie = { domain: null, secure: false, httpOnly: true, sameSite: 'Lax' } as const
+    app.use(createSessionMiddleware({ requests }))
+    app.use(createCsrfMiddleware({ profile }))
+    app.use(createAuthMiddleware({ auth }))
+    app.use(createMessagesMiddleware({ secretKeys: [secretKey], profile, sessionCookie }))
+    app.use(async (ctx) => {
+      const { session, csrf, messages, login, logout } = ctx
+      const { authenticate } = auth
+      const django: DjangoExchange = {
+        ...{ session, csrf, messages, login, logout, authenticate },
+        user: () => ctx.user(),
+        form: (limits) => readForm(ctx, limits),
+      }
+      ctx.status = 200
+      const result = await handler({
+        django,
+        setStatus: (status) => {
+          ctx.status = status
+        },
+        setHeader: (name, value) => ctx.set(name, value),
+      })
+      ctx.body = JSON.stringify(result ?? null)
+    })
+    return listen(t, app.callback())
+  },
+
   async express(t, site, handler) {
     const app = express().disable('x-powered-by')
     app.use(djangoExpress(site))
-    app.get('/{*path}', async (request, response) => {
+    app.all('/{*path}', async (request, response) => {
       const exchange = {
         django: request.django,
         setStatus: (status: number) => void response.status(status),
@@ -51,8 +87,8 @@ export const adapters: Readonly<Record<'express' | 'fastify', ServeExchange>> = 
   async fastify(t, site, handler) {
     const app = fastify()
     t.teardown(() => app.close())
-    await app.register(djangoFastify, { site })
-    app.get('/*', async (request, reply) => {
+    await app.register(djangoFastify, { site, forms: true })
+    app.all('/*', async (request, reply) => {
       const exchange = {
         django: request.django,
         setStatus: (status: number) => void reply.code(status),
@@ -63,6 +99,47 @@ export const adapters: Readonly<Record<'express' | 'fastify', ServeExchange>> = 
     })
     return app.listen({ host: '127.0.0.1', port: 0 })
   },
+
+  async hono(t, site, handler) {
+    const app = new Hono()
+    app.all('*', (context) => site.handle(context.req.raw, respondBy(handler)))
+    const answer = getRequestListener(app.fetch)
+    return listen(t, (request, response) => void answer(request, response))
+  },
+
+  'node:http with fetch': (t, site, handler) =>
+    listen(t, async (request, response) => {
+      const answer = await site.handle(requestOf(request), respondBy(handler))
+      response.writeHead(answer.status, [...answer.headers].flat())
+      response.end(Buffer.from(await answer.arrayBuffer()))
+    }),
+}
+
+/** Node's request as a `Request` of the Web. */
+function requestOf(request: IncomingMessage): Request {
+  const { method = 'GET', headers, url = '/' } = request
+  const hasBody = method !== 'GET' && method !== 'HEAD'
+  return new Request(`http://${headers.host}${url}`, {
+    method,
+    headers: Object.entries(headers).map(([name, value]) => [name, String(value)] as [string, string]),
+    ...(hasBody && { body: Readable.toWeb(request) as ReadableStream, duplex: 'half' }),
+  })
+}
+
+/** A handler of `site.handle`. What it throws with a status is the framework's own to answer. */
+function respondBy(handler: ExchangeHandler): (django: DjangoExchange) => Promise<Response> {
+  return async (django) => {
+    let status = 200
+    const headers = new Headers({ 'Content-Type': 'application/json' })
+    const result = await handler({
+      django,
+      setStatus: (wanted) => {
+        status = wanted
+      },
+      setHeader: (name, value) => headers.set(name, value),
+    })
+    return new Response(JSON.stringify(result ?? null), { status, headers })
+  }
 }
 
 function statusOf(error: unknown): number {
@@ -70,7 +147,7 @@ function statusOf(error: unknown): number {
 }
 
 /** A Django site on a database of the tests. */
-export function siteOf(db: DbUnderTest, options: Partial<DjangoSiteOptions> = {}): DjangoSite {
+export function siteOf(db: DbUnderTest, options: Partial<FetchSiteOptions> = {}): FetchSite {
   return openDjangoSite({
     db: db.db,
     secretKeys: [secretKey],
@@ -78,6 +155,7 @@ export function siteOf(db: DbUnderTest, options: Partial<DjangoSiteOptions> = {}
     useTz: db.useTz,
     timeZone: db.timeZone,
     now: () => db.clock.now,
+    onError: (error) => Response.json('failed', { status: statusOf(error) }),
     ...options,
   })
 }

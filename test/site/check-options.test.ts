@@ -189,7 +189,7 @@ const parts: readonly [name: string, call: () => unknown, message: RegExp][] = [
   [
     'options for Express',
     () => djangoExpress(right as never),
-    /djangoExpress: site has no method open\(\); it must be what openDjangoSite/,
+    /djangoExpress: site has no method openRequest\(\); it must be what openDjangoSite/,
   ],
   [
     'no site for Express',
@@ -270,7 +270,7 @@ const orders: readonly [name: string, middlewares: () => readonly Middleware[], 
         await readForm(ctx)
       },
     ],
-    /readForm found the body read already, perhaps by koa-bodyparser/,
+    /the form cannot be read, since the body was read already, perhaps by a body parser/,
   ],
 ]
 
