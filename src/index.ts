@@ -87,6 +87,7 @@ export {
   type Sessions,
   type SessionsOptions,
 } from './session/handle.ts'
+export type { SavedSession } from './session/saved-session.ts'
 export { KeyError, Session } from './session/session.ts'
 
 // engines/: where sessions are kept

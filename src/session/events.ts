@@ -1,5 +1,6 @@
 import type { DecodedSession } from '../django/session-data.ts'
 import type { UnreadableSession } from '../django/unreadable-session.ts'
+import type { SavedSession } from './saved-session.ts'
 import { createListenerWarning } from './warnings.ts'
 
 /**
@@ -24,6 +25,8 @@ export interface SessionEvents {
    * not looked for, which takes time.
    */
   readonly lostChange: ((keys: readonly string[]) => void) | null
+  /** A session was saved, with the keys that changed. Null: they are not looked for, which takes time. */
+  readonly save: ((saved: SavedSession) => void) | null
 }
 
 /** `missing`: unknown or expired; `failed`: the storage did not answer. */
@@ -46,6 +49,7 @@ export const NO_EVENTS: SessionEvents = Object.freeze({
   load() {},
   decode() {},
   lostChange: null,
+  save: null,
 })
 
 const guarded = new WeakSet<object>()
@@ -76,6 +80,7 @@ export function guardEvents(
   const pick = <E extends keyof SessionEvents>(event: E): SessionEvents[E] =>
     given[event] ?? defaults[event] ?? NO_EVENTS[event]
   const lostChange = given.lostChange === null ? null : pick('lostChange')
+  const save = given.save === null ? null : pick('save')
   const events: SessionEvents = {
     unreadable: guard('unreadable', pick('unreadable')),
     conflict: guard('conflict', pick('conflict')),
@@ -84,6 +89,7 @@ export function guardEvents(
     load: guard('load', pick('load')),
     decode: guard('decode', pick('decode')),
     lostChange: lostChange && guard('lostChange', lostChange),
+    save: save && guard('save', save),
   }
   guarded.add(events)
   return Object.freeze(events)

@@ -134,7 +134,13 @@ class LazySession implements SessionHandle {
     const stored = this.#sentKey === null ? null : await this.#loadOrNull(this.#sentKey)
     // An unknown or expired key is never adopted: an attacker could choose the key of another visitor.
     const sessionKey = stored === null ? null : this.#sentKey
-    this.#session = new Session({ ...this.#shared, stored, sessionKey, client: this.#client })
+    this.#session = new Session({
+      ...this.#shared,
+      stored,
+      sessionKey,
+      client: this.#client,
+      onSave: this.#shared.events.save,
+    })
     return this.#session
   }
 

@@ -5,13 +5,15 @@ import {
   getExpiryAge,
   getExpiryDate,
 } from '../django/expiry.ts'
-import { NotSerializable } from '../django/json.ts'
+import { NotSerializable, type SessionData } from '../django/json.ts'
 import type { PickledValue } from '../django/pickle/javascript.ts'
 import { jsonValues, type SessionValues } from '../django/session-values.ts'
 import { type Change, computed, removed } from './changes.ts'
 import { type SessionCommits, SessionInterrupted } from './commit.ts'
 import type { Committed } from './commit-queue.ts'
 import type { SessionClient, StoredSession } from './engine.ts'
+import type { SessionEvents } from './events.ts'
+import { savedSession } from './saved-session.ts'
 
 /** The key is not in the session. Source: Python's KeyError, which Django's `del session[key]` raises. */
 export class KeyError extends Error {
@@ -30,10 +32,14 @@ export interface SessionOptions {
   readonly now: () => Date
   /** Which values it may hold; default: those of JSON. */
   readonly values?: SessionValues
+  /** Called after each save; default: null, and what changed is not looked for. */
+  readonly onSave?: SessionEvents['save']
 }
 
 /** What `set` takes: JSON values; with the PickleSerializer `PickledValue`s. Undefined properties of objects are left out. */
 export type Settable = unknown
+
+const NO_DATA: SessionData = new Map()
 
 const EXPIRY_KEY = '_session_expiry'
 const TEST_COOKIE_KEY = 'testcookie'
@@ -55,6 +61,7 @@ export class Session<T extends object = Record<string, unknown>> {
   readonly #rules: ExpiryRules
   readonly #now: () => Date
   readonly #text: SessionValues
+  readonly #onSave: SessionEvents['save']
   #stored: StoredSession | null
   #sessionKey: string | null
   #data: Map<string, string>
@@ -71,7 +78,16 @@ export class Session<T extends object = Record<string, unknown>> {
   #writes: Promise<void> = Promise.resolve()
   readonly #removals: Promise<void>[] = []
 
-  constructor({ stored, sessionKey, client, commits, rules, now, values = jsonValues }: SessionOptions) {
+  constructor({
+    stored,
+    sessionKey,
+    client,
+    commits,
+    rules,
+    now,
+    values = jsonValues,
+    onSave = null,
+  }: SessionOptions) {
     this.modified = stored?.isOutdated ?? false
     this.#client = client
     this.#stored = stored
@@ -81,6 +97,7 @@ export class Session<T extends object = Record<string, unknown>> {
     this.#rules = rules
     this.#now = now
     this.#text = values
+    this.#onSave = onSave
   }
 
   /** The key in the browser's cookie, or null for a session that was never saved. */
@@ -375,12 +392,15 @@ export class Session<T extends object = Record<string, unknown>> {
       for (const key of this.nestedChanges()) this.#rewrite(key)
       this.modified = modified // Django's save does not change it
       const changes = this.#changes
+      const before = { sessionKey: this.#sessionKey, data: this.#stored?.data ?? NO_DATA }
       this.#changes = []
       try {
         const committed = await write(changes)
         if (committed === null) return
-        if (generation === this.#generation) this.#adopt(committed)
-        else await this.#commits.remove(committed.sessionKey) // flushed while this write was in flight
+        if (generation === this.#generation) {
+          this.#adopt(committed)
+          this.#onSave?.(savedSession(before, changes, committed))
+        } else await this.#commits.remove(committed.sessionKey) // flushed while this write was in flight
       } catch (error) {
         if (generation === this.#generation) this.#changes.unshift(...changes)
         if (error instanceof SessionInterrupted) this.#outcome = 'interrupted'

@@ -54,6 +54,7 @@ const EVENTS: Readonly<Record<keyof SessionEvents, true>> = {
   load: true,
   lostChange: true,
   retry: true,
+  save: true,
   unreadable: true,
 }
 
@@ -97,7 +98,7 @@ function checkEvents(caller: string, events: unknown): void {
   for (const name of eventNames) {
     const listener: unknown = Reflect.get(events, name)
     if (listener === undefined || typeof listener === 'function') continue
-    if (name === 'lostChange' && listener === null) continue
+    if ((name === 'lostChange' || name === 'save') && listener === null) continue
     throw new TypeError(`${caller}: events.${name} must be a function, but is ${kindOf(listener)}`)
   }
 }

@@ -2,8 +2,19 @@ import { setImmediate as turn } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { UnreadableSession } from '../../src/django/unreadable-session.ts'
 import { guardEvents, NO_EVENTS, type SessionEvents } from '../../src/session/events.ts'
+import type { SavedSession } from '../../src/session/saved-session.ts'
 
 const error = new UnreadableSession('signature')
+
+const saved: SavedSession = {
+  sessionKey: 'a session key',
+  previousKey: null,
+  added: ['cart'],
+  changed: [],
+  removed: [],
+  merged: false,
+  kept: [],
+}
 
 /** Lets every event happen, in the order of the interface. */
 function tellAll(events: SessionEvents): void {
@@ -14,6 +25,7 @@ function tellAll(events: SessionEvents): void {
   events.load('found')
   events.decode({ data: new Map(), format: 'signed', keyIndex: 1 })
   events.lostChange?.(['cart'])
+  events.save?.(saved)
 }
 
 const names = Object.keys(NO_EVENTS)
@@ -53,6 +65,7 @@ test('each event reaches its listener with what it is about', (t) => {
     ['load', 'found'],
     ['decode', { data: new Map(), format: 'signed', keyIndex: 1 }],
     ['lostChange', ['cart']],
+    ['save', saved],
   ])
 })
 

@@ -28,7 +28,7 @@ export interface MetricsOptions {
 export interface Metrics {
   onRequest(request: FinishedRequest): void
   /** Counts what happens to sessions. */
-  readonly events: Omit<SessionEvents, 'lostChange'>
+  readonly events: Omit<SessionEvents, 'lostChange' | 'save'>
   /** Answers `/metrics`. It needs its own port: behind a proxy on the same machine, all requests come from 127.0.0.1. */
   readonly listener: RequestListener
 }
