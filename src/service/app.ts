@@ -12,6 +12,8 @@ import { createErrorPages } from './pages/error-pages.ts'
 import { createHome } from './pages/home.ts'
 import { createLayouts } from './pages/layout.ts'
 import { createLogin, type LoginOptions, type LoginPages } from './pages/login.ts'
+import { SESSIONS_PAGE_PATH } from './pages/session-details.ts'
+import { createSessionsPage, type SessionsPage, type SessionsPageOptions } from './pages/sessions-page.ts'
 import { createTemplates } from './pages/templates.ts'
 import { createAllowedHosts } from './proxy/allowed-hosts.ts'
 import { followProxy, type TrustedHeader } from './proxy/trusted-proxy.ts'
@@ -41,6 +43,8 @@ export interface AppOptions {
   readonly hsts?: HstsOptions | undefined
   /** Null when the login and logout pages are not served here. */
   readonly login?: LoginOptions | null
+  /** Null when the page about sessions is not served. */
+  readonly sessionsPage?: SessionsPageOptions | null
   /** LOGIN_URL. */
   readonly loginUrl?: string
   /** The prefix of links to pages that Django serves; '' for the same origin. */
@@ -69,6 +73,7 @@ export function createApp({
   version = '',
   hsts,
   login = null,
+  sessionsPage = null,
   loginUrl = '/accounts/login/',
   djangoBaseUrl = '',
   upstream = null,
@@ -89,6 +94,8 @@ export function createApp({
   const layout = layouts.forVisitor
   if (catalog !== null) addHome(router, createHome({ catalog, templates, layout }))
   if (login !== null) addLogin(router, loginUrl, createLogin({ ...login, templates, layout, log }))
+  if (sessionsPage !== null)
+    addSessionsPage(router, createSessionsPage({ ...sessionsPage, templates, layouts }))
   const errorPages = createErrorPages({ templates, log, bareLayout: layouts.bare })
 
   const app = new Koa({ env: environment })
@@ -148,11 +155,18 @@ function addLogin(router: Router, path: string, pages: LoginPages): void {
     if (full.length > 1 && full.endsWith('/')) router.get('redirect', full.slice(0, -1), appendSlash)
 }
 
+function addSessionsPage(router: Router, { show, reveal }: SessionsPage): void {
+  router
+    .get('redirect', SESSIONS_PAGE_PATH.slice(0, -1), appendSlash)
+    .get('sessions', SESSIONS_PAGE_PATH, show)
+    .post('sessions', SESSIONS_PAGE_PATH, protect, reveal)
+}
+
 /** The path of the logout page. */
 export const LOGOUT_PATH = '/accounts/logout/'
 
-/** Routes whose paths never go to Django, whatever the method, so that Django's login page cannot bypass the throttle. */
-const RESERVED: ReadonlySet<unknown> = new Set(['login', 'logout'])
+/** Routes whose paths never go to Django, whatever the method. For the login: so that Django's page cannot bypass the throttle. */
+const RESERVED: ReadonlySet<unknown> = new Set(['login', 'logout', 'sessions'])
 
 function originsOf(url: string): string[] {
   return url === '' ? [] : [new URL(url).origin]

@@ -7,6 +7,7 @@ import { createSessionMiddleware } from '../adapters/koa/session-middleware.ts'
 import type { Auth } from '../auth/auth.ts'
 import { SESSION_COOKIE } from '../django/cookie.ts'
 import type { VersionProfile } from '../django/versions.ts'
+import type { SessionEngine } from '../session/engine.ts'
 import { openAuth } from '../site/django-auth.ts'
 import { openSessions } from '../site/django-sessions.ts'
 import type { WithProfile } from '../site/django-version.ts'
@@ -29,6 +30,8 @@ export interface DjangoMiddleware {
   /** Sets `ctx.session`, `ctx.csrf`, `ctx.user` and `ctx.messages`, in the order of Django's MIDDLEWARE. */
   readonly middleware: Middleware
   readonly auth: Auth
+  /** Where the sessions are kept. */
+  readonly engine: SessionEngine
   readonly profile: VersionProfile
   /** Closes the connections of the session engine. */
   close(): Promise<void>
@@ -45,7 +48,7 @@ export function openDjangoMiddleware({
   const cookie = { ...SESSION_COOKIE, ...options.cookie }
   const clock = now === undefined ? {} : { now }
   const auth = openAuth({ ...options, ...authOptions })
-  const { requests, close } = openSessions(options)
+  const { requests, engine, close } = openSessions(options)
   return {
     middleware: chain([
       createSessionMiddleware({ requests }),
@@ -54,6 +57,7 @@ export function openDjangoMiddleware({
       createMessagesMiddleware({ ...messages, ...clock, secretKeys, profile, sessionCookie: cookie }),
     ]),
     auth,
+    engine,
     profile,
     close,
   }

@@ -11,7 +11,10 @@ import type { Log } from './monitoring/log.ts'
 import type { Metrics } from './monitoring/metrics.ts'
 import type { ReadinessCheck } from './monitoring/readiness.ts'
 import { createSessionEvents } from './monitoring/session-events.ts'
+import { openSessionsPage, sessionsPageAccess } from './open-sessions-page.ts'
 import { checkCache, type Storage } from './open-storage.ts'
+import { createRecentSaves } from './pages/recent-saves.ts'
+import type { SessionsPageSite } from './pages/sessions-page.ts'
 import {
   CATALOG_TABLES,
   checkRecentSessions,
@@ -32,6 +35,9 @@ export interface Site {
   readonly django: DjangoMiddleware
   /** Whether the database is LocalLibrary's, so that the home page is served. */
   readonly hasHome: boolean
+  /** Whether users can be read: the page about sessions needs them. */
+  readonly hasUsers: boolean
+  readonly sessionsPage: SessionsPageSite
   /** What `/health/ready` checks. */
   readonly checks: readonly ReadinessCheck[]
 }
@@ -55,7 +61,7 @@ export async function openSite(settings: Settings, storage: Storage, options: Si
   const hasHome = await runAt(place, () => hasCatalog(db))
   // A custom session hash cannot be verified, so no user is read.
   const users =
-    (hasHome || servesLogin) && settings.auth.sessionHash !== 'custom'
+    (hasHome || servesLogin || settings.sessionsPage === 'staff') && settings.auth.sessionHash !== 'custom'
       ? [usersTable(settings, { servesLogin })]
       : []
   if (sessionDb === db) await runAt(place, () => checkTables(db, [...written, ...users]))
@@ -70,10 +76,17 @@ export async function openSite(settings: Settings, storage: Storage, options: Si
   for (const table of users) await checkUsers(settings, storage, { table, log, servesLogin })
   if (settings.auth.sessionHash === 'custom') log.warn('settings.warning', { warning: CUSTOM_HASH })
   if (cache !== null) await checkCache(cache, settings)
-  const django = await followDjango(settings, storage, options)
+  const hasUsers = users.length > 0
+  const { django, sessionsPage } = await followDjango(settings, storage, { ...options, hasUsers })
   if (!hasHome) log.warn('settings.warning', { warning: NO_HOME })
   const read = [...users, ...(hasHome ? CATALOG_TABLES : [])]
-  return { django, hasHome, checks: readinessChecks(settings, storage, { read, written, tryWrites }) }
+  return {
+    django,
+    hasHome,
+    hasUsers,
+    sessionsPage,
+    checks: readinessChecks(settings, storage, { read, written, tryWrites }),
+  }
 }
 
 const CUSTOM_HASH =
@@ -100,8 +113,8 @@ async function checkUsers(
 async function followDjango(
   settings: Settings,
   storage: Storage,
-  { log, metrics, now = () => new Date() }: SiteOptions,
-): Promise<DjangoMiddleware> {
+  { log, metrics, hasUsers, now = () => new Date() }: SiteOptions & Pick<Site, 'hasUsers'>,
+): Promise<Pick<Site, 'django' | 'sessionsPage'>> {
   const { db, sessionDb } = storage
   const { session, csrf, messages, timeZone, environment } = settings
   const { passwordHashers, ...auth } = settings.auth
@@ -114,7 +127,8 @@ async function followDjango(
   log.info('django.profile', { version: profile.version, given, useTz, timeZone })
   if (!settings.allowUnverifiedSessions)
     await checkKeys(settings, storage, { secretKeys, profile, useTz, now })
-  return openDjangoMiddleware({
+  const saves = createRecentSaves({ now })
+  const django = openDjangoMiddleware({
     ...session,
     ...(settings.cache !== null && { cache: settings.cache }),
     db: sessionDb,
@@ -135,8 +149,21 @@ async function followDjango(
       onUnverified: ({ reason, message }) => log.warn('auth.unverified', { reason, message }),
     },
     conflictTimeout: settings.database.timeout * 1000,
-    events: createSessionEvents({ log, metrics, environment }),
+    events: {
+      ...createSessionEvents({ log, metrics, environment }),
+      save: sessionsPageAccess(settings) === null ? null : saves.record,
+    },
   })
+  const sessionsPage = openSessionsPage(settings, storage, {
+    django,
+    secretKeys,
+    profile,
+    useTz,
+    saves,
+    hasUsers,
+    now,
+  })
+  return { django, sessionsPage }
 }
 
 /** The Django version that the site's migrations show. @throws {UnknownVersion} {DatabaseFailure} */

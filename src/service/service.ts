@@ -11,11 +11,14 @@ import type { Log } from './monitoring/log.ts'
 import { createMetrics, type Metrics } from './monitoring/metrics.ts'
 import { createPathLabel, type PathLabel } from './monitoring/path-label.ts'
 import { createReadiness } from './monitoring/readiness.ts'
+import { sessionsPageAccess } from './open-sessions-page.ts'
 import { openSite, type Site } from './open-site.ts'
 import { openStorage, type Storage } from './open-storage.ts'
 import { createCatalog } from './pages/catalog.ts'
 import type { LoginOptions } from './pages/login.ts'
 import { createLoginThrottle } from './pages/login-throttle.ts'
+import { SESSIONS_PAGE_PATH } from './pages/session-details.ts'
+import type { SessionsPageSite } from './pages/sessions-page.ts'
 import { createUpstream, type Upstream } from './proxy/upstream.ts'
 import { limitTime } from './server/time-limit.ts'
 import type { Settings } from './settings/settings.ts'
@@ -70,20 +73,25 @@ export async function createService(settings: Settings, options: ServiceOptions)
   const storage = openStorage(settings)
   const metrics = openMetrics(settings, storage, options)
   const pathLabel = createPathLabel(settings.logPaths)
-  const reservedPaths = servesLogin ? [settings.login.loginUrl, LOGOUT_PATH] : []
+  const reservedPaths = [
+    ...(servesLogin ? [settings.login.loginUrl, LOGOUT_PATH] : []),
+    ...(sessionsPageAccess(settings) === null ? [] : [SESSIONS_PAGE_PATH]),
+  ]
   const upstream = openUpstream(settings, { log, metrics, pathLabel, reservedPaths })
   const closing = new AbortController()
   let isDraining = false
   let site: Site | null = null
 
-  function django(): DjangoMiddleware {
+  function opened(): Site {
     if (site === null) throw new NotReady('the database has not been reached since the start')
-    return site.django
+    return site
   }
+  const django = () => opened().django
   let readiness = createReadiness([{ name: 'start', run: async () => django(), maxAge: 0 }])
 
   const listenerWith = createListener(settings, options, {
     django,
+    sessionsPage: () => opened().sessionsPage,
     storage,
     metrics,
     upstream,
@@ -92,7 +100,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
     checkReady: () => readiness(),
     isDraining: () => isDraining,
   })
-  let listener = listenerWith({ hasHome: true })
+  let listener = listenerWith({ hasHome: true, hasUsers: true })
 
   const firstAttempt = Promise.withResolvers<void>()
   async function prepare(): Promise<void> {
@@ -100,7 +108,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
       openSite(settings, storage, { log, metrics, servesLogin, ...(now !== undefined && { now }) })
     site = await retryStart(start, { log, signal: closing.signal, onFailure: firstAttempt.resolve })
     readiness = createReadiness(site.checks)
-    if (!site.hasHome) listener = listenerWith({ hasHome: false })
+    if (!site.hasHome || !site.hasUsers) listener = listenerWith(site)
   }
   const ready = prepare()
   ready.catch(() => {}).finally(firstAttempt.resolve) // The caller awaits `ready`, perhaps later: not unhandled.
@@ -186,6 +194,8 @@ function openUpstream(
 interface Parts {
   /** @throws {NotReady} */
   readonly django: () => DjangoMiddleware
+  /** @throws {NotReady} */
+  readonly sessionsPage: () => SessionsPageSite
   readonly storage: Storage
   readonly metrics: Metrics | null
   readonly upstream: Upstream | null
@@ -195,12 +205,12 @@ interface Parts {
   readonly isDraining: () => boolean
 }
 
-/** The Koa application, with the home page or without it. */
+/** The Koa application, with the pages that the databases allow. */
 function createListener(
   settings: Settings,
   { log, version = '' }: ServiceOptions,
-  { django, storage, metrics, upstream, pathLabel, servesLogin, checkReady, isDraining }: Parts,
-): (pages: { hasHome: boolean }) => RequestListener {
+  { django, sessionsPage, storage, metrics, upstream, pathLabel, servesLogin, checkReady, isDraining }: Parts,
+): (pages: Pick<Site, 'hasHome' | 'hasUsers'>) => RequestListener {
   const { login, trustedProxy, allowedHosts, environment, hsts } = settings
   const timeout = settings.database.timeout * 1000
   const catalog = createCatalog({ db: storage.db, countsMaxAge: settings.catalogCountsMaxAge })
@@ -215,7 +225,8 @@ function createListener(
     authenticate: (...given) => django().auth.authenticate(...given),
     logsOutOnGet: () => django().profile.logsOutOnGet,
   }
-  return ({ hasHome }) =>
+  const access = sessionsPageAccess(settings)
+  return ({ hasHome, hasUsers }) =>
     createApp({
       sessionMiddleware,
       catalog: hasHome ? { counts } : null,
@@ -228,6 +239,8 @@ function createListener(
       version,
       hsts: hsts ?? undefined,
       login: servesLogin ? loginOptions : null,
+      sessionsPage:
+        access === null || (access === 'staff' && !hasUsers) ? null : { access, site: sessionsPage },
       loginUrl: login.loginUrl,
       djangoBaseUrl: login.djangoBaseUrl,
       upstream,

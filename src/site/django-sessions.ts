@@ -19,6 +19,8 @@ import type { DjangoSessionsOptions } from './site-options.ts'
 /** A site's sessions for any server. */
 export interface OpenedSessions {
   readonly requests: SessionRequests
+  /** Where they are kept. */
+  readonly engine: SessionEngine
   /** Closes what was opened for them (not `db`, which its caller opened). No request may be running. */
   close(): Promise<void>
 }
@@ -101,7 +103,7 @@ export function openSessions({
     now,
     events,
   })
-  return { requests, close: () => opened.close() }
+  return { requests, engine: opened.engine, close: () => opened.close() }
 }
 
 const VERBS = ['load', 'exists', 'create', 'update', 'delete', 'clearExpired']

@@ -2,10 +2,13 @@ import type { Context } from 'koa'
 import type { User } from '../../auth/user.ts'
 import type { ShownMessage } from '../../http/messages.ts'
 import { sentPath } from '../routing.ts'
+import { SESSIONS_PAGE_PATH } from './session-details.ts'
 
 /** The values of the layout that all pages share: `templates/base_generic.html`. */
 export interface Layout {
   readonly links: SiteLinks
+  /** The page about sessions; null where it is not served. */
+  readonly sessionsPage?: string | null
   /** Null for an anonymous visitor; undefined on pages that do not load the session. */
   readonly user: LayoutUser | null | undefined
   /** Where the login page leads, encoded for a query string. */
@@ -54,23 +57,33 @@ export interface Layouts {
    * longer valid flushes the session.
    */
   forVisitor(ctx: Context): Promise<Layout>
+  /** The layout for a user that is known, or for an anonymous visitor. Messages are left for the next page. */
+  forUser(ctx: Context, user: User | null): Promise<Layout>
 }
 
 /** Creates the layouts of one site. */
 export function createLayouts(options: LayoutsOptions): Layouts {
-  let links: SiteLinks | null = null
+  let shared: Pick<Layout, 'links' | 'sessionsPage'> | null = null
 
   function bare(ctx: Context): Layout {
-    links ??= siteLinks(options)
-    return { links, user: undefined, next: nextOf(ctx) ?? links.home, messages: [] }
+    shared ??= {
+      links: siteLinks(options),
+      sessionsPage: options.isServed('GET', SESSIONS_PAGE_PATH) ? SESSIONS_PAGE_PATH : null,
+    }
+    return { ...shared, user: undefined, next: nextOf(ctx) ?? shared.links.home, messages: [] }
+  }
+
+  async function forUser(ctx: Context, user: User | null): Promise<Layout> {
+    return { ...bare(ctx), user: user === null ? null : await layoutUser(user, ctx) }
   }
 
   return {
     bare,
+    forUser,
     async forVisitor(ctx) {
       const user = await ctx.user()
       const messages = await ctx.messages.take()
-      return { ...bare(ctx), messages, user: user.isAuthenticated ? await layoutUser(user, ctx) : null }
+      return { ...(await forUser(ctx, user.isAuthenticated ? user : null)), messages }
     },
   }
 }

@@ -3,7 +3,7 @@ import nunjucks from 'nunjucks'
 import { packageFolder } from '../package-folder.ts'
 import type { Layout } from './layout.ts'
 
-const TEMPLATES = ['index.html', 'error.html', 'login.html', 'logged_out.html'] as const
+const TEMPLATES = ['index.html', 'error.html', 'login.html', 'logged_out.html', 'sessions.html'] as const
 type TemplateName = (typeof TEMPLATES)[number]
 
 /** The compiled page templates. */

@@ -838,6 +838,15 @@ export const SETTINGS = {
     example: '/accounts/reset/<uidb64>/<token>/ /catalog/book/<int:pk>',
     django: null,
   },
+  SESSIONS_PAGE: {
+    section: 'operations',
+    description:
+      "Who sees the page `/_sessions/`, which shows a browser its session, and all sessions in numbers. `auto`: in development every request from this machine itself, and staff who logged in through Django's login; in production staff alone. `staff`: staff alone. `off`: the page is not served.",
+    type: 'choice',
+    choices: ['auto', 'staff', 'off'],
+    default: 'auto',
+    django: null,
+  },
   METRICS: {
     section: 'operations',
     description:

@@ -71,6 +71,8 @@ export interface Settings {
   readonly allowedHosts: readonly string[]
   /** The upstream Django, which gets the requests that this service does not serve; null for none. */
   readonly upstream: UpstreamSettings | null
+  /** SESSIONS_PAGE: who sees the page about sessions. */
+  readonly sessionsPage: 'auto' | 'staff' | 'off'
   /** SECURE_HSTS_…; null where SECURE_HSTS_SECONDS is 0. */
   readonly hsts: HstsSettings | null
   /** Where Prometheus finds the metrics; null to serve none. */
@@ -181,6 +183,7 @@ export function readSettings(
     trustedProxy: readTrustedProxy(environment, problems),
     allowedHosts: readAllowedHosts(environment, problems),
     upstream: readUpstream(environment, problems),
+    sessionsPage: environment.oneOf('SESSIONS_PAGE', ['auto', 'staff', 'off'], 'auto'),
     hsts: readHsts(environment),
     metrics: readMetrics(environment),
     allowUnverifiedSessions: environment.boolean('ALLOW_UNVERIFIED_SESSIONS', false),

@@ -62,6 +62,7 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
     cache: null,
     host: '127.0.0.1',
     port: 3000,
+    sessionsPage: 'auto',
     shutdownDelay: 0,
     catalogCountsMaxAge: 0,
     logLevel: 'info',
