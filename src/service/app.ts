@@ -11,7 +11,9 @@ import type { Catalog } from './pages/catalog.ts'
 import { createErrorPages } from './pages/error-pages.ts'
 import { createHome } from './pages/home.ts'
 import { createLayouts } from './pages/layout.ts'
-import { createLogin, type LoginOptions, type LoginPages } from './pages/login.ts'
+import { createLibraryPages, type LibraryPages } from './pages/library-pages.ts'
+import type { LibraryRows } from './pages/library-rows.ts'
+import { createLogin, type LoginOptions, type LoginPages, type PublicUser } from './pages/login.ts'
 import { SESSIONS_PAGE_PATH } from './pages/session-details.ts'
 import { createSessionsPage, type SessionsPage, type SessionsPageOptions } from './pages/sessions-page.ts'
 import { createTemplates } from './pages/templates.ts'
@@ -53,8 +55,20 @@ export interface AppOptions {
   readonly upstream?: Upstream | null
   /** How the log shows a path that this service does not serve. */
   readonly pathLabel?: PathLabel
+  /** Null for a site of somebody's own. */
+  readonly demo?: DemoOptions | null
   /** Called at the end of each request, for metrics. */
   readonly onRequest?: ((request: FinishedRequest) => void) | undefined
+}
+
+/**
+ * What the embedded demo has beside the pages of every site. Without an upstream it serves all pages of LocalLibrary; with
+ * one, those are Django's, and Django's home page is shown, too.
+ */
+export interface DemoOptions {
+  readonly rows: LibraryRows
+  /** The users that the login page shows. */
+  readonly users: readonly PublicUser[]
 }
 
 /** As in Django, case and the slash at the end matter. A known path with a method that it does not support is a 405. */
@@ -78,10 +92,15 @@ export function createApp({
   djangoBaseUrl = '',
   upstream = null,
   pathLabel = createPathLabel(),
+  demo = null,
   onRequest,
 }: AppOptions): Koa {
   const assets = readAssets()
-  const templates = createTemplates({ stylesUrl: assets.styles.url, iconUrl: assets.icon.url, version })
+  const isWholeDemo = demo !== null && upstream === null
+  const templates = createTemplates(
+    { stylesUrl: assets.styles.url, iconUrl: assets.icon.url, version },
+    { withLibrary: isWholeDemo },
+  )
   const sessionless = sessionlessRoutes(assets, createHealth({ ping, isDraining, log }))
   const router = new Router(ROUTER_OPTIONS)
   const { placeOf, middleware: routing } = createRouting((method, path) => {
@@ -90,10 +109,19 @@ export function createApp({
     return layers.some(({ name }) => RESERVED.has(name)) || sessionless.match(path, method).path.length > 0
   })
   const isServed = (method: string, path: string) => placeOf(method, path) === 'here'
-  const layouts = createLayouts({ isServed, djangoBaseUrl, loginUrl })
+  const layouts = createLayouts({
+    isServed,
+    djangoBaseUrl,
+    loginUrl,
+    hasDjango: !isWholeDemo || djangoBaseUrl !== '',
+    djangoHome: demo !== null && upstream !== null ? DJANGO_HOME : null,
+  })
   const layout = layouts.forVisitor
   if (catalog !== null) addHome(router, createHome({ catalog, templates, layout }))
-  if (login !== null) addLogin(router, loginUrl, createLogin({ ...login, templates, layout, log }))
+  if (isWholeDemo) addLibrary(router, createLibraryPages({ rows: demo.rows, templates, layout }))
+  const publicUsers = demo?.users ?? []
+  if (login !== null)
+    addLogin(router, loginUrl, createLogin({ ...login, publicUsers, templates, layout, log }))
   if (sessionsPage !== null)
     addSessionsPage(router, createSessionsPage({ ...sessionsPage, templates, layouts }))
   const errorPages = createErrorPages({ templates, log, bareLayout: layouts.bare })
@@ -114,7 +142,7 @@ export function createApp({
     under(['/health/', ASSETS_PREFIX], sessionless),
     createAllowedHosts({ allowedHosts, trustedProxy }),
     // Before the session: on Django's pages, Django loads and saves the session.
-    passOn(upstream),
+    passOn(upstream, { showsDjangoHome: demo !== null }),
     sessionMiddleware,
     // This one handles errors of the pages, so that the session layer sees a status and not an exception: as in Django,
     // a 404 saves the session and a 500 does not.
@@ -145,6 +173,19 @@ function addHome(router: Router, home: Middleware): void {
     .get('home', '/catalog/', home)
 }
 
+function addLibrary(router: Router, pages: LibraryPages): void {
+  const lists = {
+    books: pages.books,
+    authors: pages.authors,
+    mybooks: pages.myBorrowed,
+    borrowed: pages.allBorrowed,
+  }
+  for (const [name, page] of Object.entries(lists)) {
+    router.get(name, `/catalog/${name}/`, page).get('redirect', `/catalog/${name}`, appendSlash)
+  }
+  router.get('book', '/catalog/book/:pk', pages.book).get('author', '/catalog/author/:pk', pages.author)
+}
+
 function addLogin(router: Router, path: string, pages: LoginPages): void {
   router
     .get('login', path, pages.showLogin)
@@ -164,6 +205,9 @@ function addSessionsPage(router: Router, { show, reveal }: SessionsPage): void {
 
 /** The path of the logout page. */
 export const LOGOUT_PATH = '/accounts/logout/'
+
+/** Where the demo shows the home page of its upstream, whose own path is that of our home page. */
+const DJANGO_HOME = '/django/catalog/'
 
 /** Routes whose paths never go to Django, whatever the method. For the login: so that Django's page cannot bypass the throttle. */
 const RESERVED: ReadonlySet<unknown> = new Set(['login', 'logout', 'sessions'])
@@ -189,9 +233,10 @@ function under(prefixes: readonly string[], router: Router): Middleware {
 }
 
 /** Passes other paths on to Django. Answers 404 to ambiguous spellings of our own paths, so that each page has one path. */
-function passOn(upstream: Upstream | null): Middleware {
+function passOn(upstream: Upstream | null, { showsDjangoHome }: { showsDjangoHome: boolean }): Middleware {
   return function passOnElsewhere(ctx, next) {
     const { place } = ctx.state
+    if (showsDjangoHome && ctx.path === DJANGO_HOME) ctx.path = DJANGO_HOME.replace('/django', '')
     if (place === 'elsewhere' && upstream !== null) return upstream.middleware(ctx, next)
     if (place === 'nowhere') ctx.status = 404
     else return next()

@@ -2,7 +2,7 @@ import type { IncomingMessage, RequestListener } from 'node:http'
 import type { Socket } from 'node:net'
 import { whyNoPasswords } from '../auth/backends.ts'
 import { retryRead } from '../engines/retrying-engine.ts'
-import { createApp, LOGOUT_PATH } from './app.ts'
+import { createApp, type DemoOptions, LOGOUT_PATH } from './app.ts'
 import { measureClockSkew } from './database/clock-skew.ts'
 import { poolState } from './database/pool-state.ts'
 import { ensureDemoDatabase } from './demo/demo-database.ts'
@@ -15,6 +15,7 @@ import { sessionsPageAccess } from './open-sessions-page.ts'
 import { openSite, type Site } from './open-site.ts'
 import { openStorage, type Storage } from './open-storage.ts'
 import { createCatalog } from './pages/catalog.ts'
+import { createLibraryRows } from './pages/library-rows.ts'
 import type { LoginOptions } from './pages/login.ts'
 import { createLoginThrottle } from './pages/login-throttle.ts'
 import { SESSIONS_PAGE_PATH } from './pages/session-details.ts'
@@ -69,8 +70,9 @@ const LOGIN_GRACE = 10_000
 export async function createService(settings: Settings, options: ServiceOptions): Promise<Service> {
   const { log, now } = options
   const servesLogin = canServeLogin(settings, log)
-  await makeDemo(settings, log)
+  const demoUsers = await makeDemo(settings, log)
   const storage = openStorage(settings)
+  const demo = demoUsers && { rows: createLibraryRows(storage.db), users: demoUsers }
   const metrics = openMetrics(settings, storage, options)
   const pathLabel = createPathLabel(settings.logPaths)
   const reservedPaths = [
@@ -96,6 +98,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
     metrics,
     upstream,
     pathLabel,
+    demo,
     servesLogin,
     checkReady: () => readiness(),
     isDraining: () => isDraining,
@@ -132,10 +135,14 @@ export async function createService(settings: Settings, options: ServiceOptions)
   }
 }
 
-async function makeDemo({ database }: Settings, log: Log): Promise<void> {
-  if (database.kind !== 'sqlite' || !database.embedded) return
-  const { created } = await ensureDemoDatabase(database.filename)
-  if (created) log.info('demo.created', { file: database.filename })
+/** Returns the users of the embedded demo; null for a site of somebody's own. */
+async function makeDemo({ database }: Settings, log: Log): Promise<DemoOptions['users'] | null> {
+  if (database.kind !== 'sqlite' || !database.embedded) return null
+  const { filename: file } = database
+  const { created, usersAdded, users } = await ensureDemoDatabase(file)
+  if (created) log.info('demo.created', { file })
+  if (usersAdded) log.info('demo.users_added', { file })
+  return users
 }
 
 /** SERVE_LOGIN, unless the site's users have no password that could be checked here: then a warning says why. */
@@ -200,6 +207,7 @@ interface Parts {
   readonly metrics: Metrics | null
   readonly upstream: Upstream | null
   readonly pathLabel: PathLabel
+  readonly demo: DemoOptions | null
   readonly servesLogin: boolean
   readonly checkReady: () => Promise<void>
   readonly isDraining: () => boolean
@@ -209,7 +217,7 @@ interface Parts {
 function createListener(
   settings: Settings,
   { log, version = '' }: ServiceOptions,
-  { django, sessionsPage, storage, metrics, upstream, pathLabel, servesLogin, checkReady, isDraining }: Parts,
+  { django, sessionsPage, storage, metrics, upstream, pathLabel, demo, servesLogin, checkReady, isDraining }: Parts,
 ): (pages: Pick<Site, 'hasHome' | 'hasUsers'>) => RequestListener {
   const { login, trustedProxy, allowedHosts, environment, hsts } = settings
   const timeout = settings.database.timeout * 1000
@@ -245,6 +253,7 @@ function createListener(
       djangoBaseUrl: login.djangoBaseUrl,
       upstream,
       pathLabel,
+      demo,
       onRequest: metrics?.onRequest,
     }).callback()
 }

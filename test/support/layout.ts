@@ -9,6 +9,7 @@ export const testLayout: Layout = {
     myBorrowed: '/catalog/mybooks/',
     allBorrowed: '/catalog/borrowed/',
     admin: '/admin/',
+    djangoHome: null,
     login: '/accounts/login/',
     logout: '/accounts/logout/',
   },

@@ -75,6 +75,11 @@ const EVENTS: Readonly<Record<string, EventText>> = {
       'The hash of a logged-in session does not verify, and none has verified yet in this process. Its visitor is anonymous here; the session stays. Check `DJANGO_SECRET_KEY`, `DJANGO_VERSION` and `AUTH_SESSION_HASH`.',
   },
   'demo.created': { fields: ['file'], meaning: 'The embedded demo was created in this file.' },
+  'demo.users_added': {
+    fields: ['file'],
+    meaning:
+      'The file of the embedded demo, which an earlier version created, never had a user. It has the users of the demo now, whose passwords the login page shows.',
+  },
   'django.profile': {
     fields: ['version', 'given', 'useTz', 'timeZone'],
     meaning:

@@ -1,19 +1,33 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, rmSync } from 'node:fs'
 import knex, { type Knex } from 'knex'
+import { addDemoUsers, type DemoUser, demoUsersIn } from './demo-users.ts'
 import { AUTHORS, BOOKS, type CopyStatus } from './library.ts'
 import { SCHEMA } from './schema.ts'
 import { claimName, demoProblem, unfinishedName } from './unfinished.ts'
 
+export interface DemoDatabase {
+  /** Whether the file was created now. */
+  readonly created: boolean
+  /** Whether users were added to a file that an earlier version created. */
+  readonly usersAdded: boolean
+  /** The users of the demo who can log in with the public password. */
+  readonly users: readonly DemoUser[]
+}
+
 /**
  * Creates the demo's SQLite file if it does not exist: a small library in the tables that Django's `migrate` creates for
- * LocalLibrary, so that a real Django can use the file. It has no users. Two processes may call this at the same time.
+ * LocalLibrary, so that a real Django can use the file. A file without users, which an earlier version created, gets the
+ * users of the demo. Two processes may call this at the same time.
  * @throws {UnusableDemo}
  */
-export async function ensureDemoDatabase(filename: string): Promise<{ created: boolean }> {
-  if (existsSync(filename)) return { created: false }
+export async function ensureDemoDatabase(filename: string): Promise<DemoDatabase> {
   try {
-    return { created: await make(filename) }
+    const created = existsSync(filename) ? false : await make(filename)
+    return await withFile(filename, async (db) => {
+      const usersAdded = !created && (await addDemoUsers(db))
+      return { created, usersAdded, users: await demoUsersIn(db) }
+    })
   } catch (error) {
     throw demoProblem(error, filename)
   }
@@ -30,14 +44,21 @@ async function make(filename: string): Promise<boolean> {
 }
 
 async function build(filename: string): Promise<void> {
-  const db = knex({ client: 'better-sqlite3', connection: { filename }, useNullAsDefault: true })
-  try {
+  await withFile(filename, async (db) => {
     // This mode is stored in the file: readers and the writer do not block each other.
     await db.raw('PRAGMA journal_mode = WAL')
     await db.transaction(async (transaction) => {
       for (const statement of SCHEMA.trim().split('\n')) await transaction.raw(statement)
       await fillLibrary(transaction)
+      await addDemoUsers(transaction)
     })
+  })
+}
+
+async function withFile<R>(filename: string, use: (db: Knex) => Promise<R>): Promise<R> {
+  const db = knex({ client: 'better-sqlite3', connection: { filename }, useNullAsDefault: true })
+  try {
+    return await use(db)
   } finally {
     await db.destroy()
   }

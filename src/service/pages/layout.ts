@@ -26,7 +26,12 @@ export interface LayoutUser {
 }
 
 /** The URLs of the site's pages, whether they are served here or by Django. */
-export type SiteLinks = Readonly<Record<keyof typeof PATHS | 'login', string>>
+export type SiteLinks = Readonly<Record<Exclude<keyof typeof PATHS, 'admin'> | 'login', string>> & {
+  /** Null where no Django serves it. */
+  readonly admin: string | null
+  /** Django's own home page, beside ours; null without one. */
+  readonly djangoHome: string | null
+}
 
 /** LocalLibrary's paths, from the MDN tutorial's urls.py. */
 const PATHS = {
@@ -46,6 +51,10 @@ export interface LayoutsOptions {
   readonly djangoBaseUrl: string
   /** LOGIN_URL. */
   readonly loginUrl: string
+  /** Whether a Django serves what this service does not. Default: true. */
+  readonly hasDjango?: boolean
+  /** The path of Django's own home page. Default: null. */
+  readonly djangoHome?: string | null
 }
 
 export interface Layouts {
@@ -97,7 +106,13 @@ async function layoutUser(user: User, ctx: Context): Promise<LayoutUser> {
   }
 }
 
-function siteLinks({ isServed, djangoBaseUrl, loginUrl }: LayoutsOptions): SiteLinks {
+function siteLinks({
+  isServed,
+  djangoBaseUrl,
+  loginUrl,
+  hasDjango = true,
+  djangoHome = null,
+}: LayoutsOptions): SiteLinks {
   const link = (path: string, method = 'GET') =>
     isServed(method, path) || !path.startsWith('/') ? path : `${djangoBaseUrl}${path}`
   return {
@@ -106,7 +121,8 @@ function siteLinks({ isServed, djangoBaseUrl, loginUrl }: LayoutsOptions): SiteL
     authors: link(PATHS.authors),
     myBorrowed: link(PATHS.myBorrowed),
     allBorrowed: link(PATHS.allBorrowed),
-    admin: link(PATHS.admin),
+    admin: hasDjango ? link(PATHS.admin) : null,
+    djangoHome,
     logout: link(PATHS.logout, 'POST'),
     login: link(loginUrl),
   }

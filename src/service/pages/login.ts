@@ -19,6 +19,14 @@ export interface LoginOptions {
   readonly logoutRedirectUrl: string | null
 }
 
+/** A user whose public password the login page shows. Only the embedded demo has such users. */
+export interface PublicUser {
+  readonly username: string
+  readonly password: string
+  /** What the user can do. */
+  readonly about: string
+}
+
 export interface LoginPages {
   readonly showLogin: Middleware
   readonly login: Middleware
@@ -34,10 +42,16 @@ export function createLogin({
   logsOutOnGet,
   loginRedirectUrl,
   logoutRedirectUrl,
+  publicUsers,
   templates,
   layout,
   log,
-}: LoginOptions & { templates: Templates; layout: (ctx: Context) => Promise<Layout>; log: Log }): LoginPages {
+}: LoginOptions & {
+  publicUsers: readonly PublicUser[]
+  templates: Templates
+  layout: (ctx: Context) => Promise<Layout>
+  log: Log
+}): LoginPages {
   /** The login form. Its status is 200 also with errors, as in Django. */
   async function show(ctx: Context, form: LoginForm): Promise<void> {
     const next = safeNext(ctx, form.next)
@@ -49,6 +63,7 @@ export function createLogin({
       next,
       action: ctx.path,
       formToken: ctx.csrf.getToken(),
+      publicUsers,
       layout: next === '' ? page : { ...page, next: encodeNext(next) },
     })
   }
