@@ -10,6 +10,7 @@ const LONGEST_FIRST = [
   'test/service/database/hosts.test.ts',
   'test/hostile/rows.test.ts',
   'test/adapters/koa/session-middleware-keys.test.ts',
+  'test/demo.test.ts',
   'test/package.test.ts',
   'test/browser/login.test.ts',
   'test/interop/database-time-zone.test.ts',
