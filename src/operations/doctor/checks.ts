@@ -1,5 +1,17 @@
 import type { Check } from './check.ts'
 import { SESSION_TABLE_CHECKS } from './session-table.ts'
+import { SESSION_COUNT_CHECKS } from './sessions-counts.ts'
+import { SESSION_EXPIRY_CHECKS } from './sessions-expiry.ts'
+import { SESSION_KEY_CHECKS } from './sessions-keys.ts'
+import { SESSION_STORAGE_CHECKS } from './sessions-storage.ts'
+import { SESSION_VALUE_CHECKS } from './sessions-values.ts'
 
 /** Every check, in the order in which they run: what explains others comes first. */
-export const CHECKS: readonly Check[] = [...SESSION_TABLE_CHECKS]
+export const CHECKS: readonly Check[] = [
+  ...SESSION_TABLE_CHECKS,
+  ...SESSION_STORAGE_CHECKS,
+  ...SESSION_KEY_CHECKS,
+  ...SESSION_EXPIRY_CHECKS,
+  ...SESSION_VALUE_CHECKS,
+  ...SESSION_COUNT_CHECKS,
+]
