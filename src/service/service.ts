@@ -217,7 +217,18 @@ interface Parts {
 function createListener(
   settings: Settings,
   { log, version = '' }: ServiceOptions,
-  { django, sessionsPage, storage, metrics, upstream, pathLabel, demo, servesLogin, checkReady, isDraining }: Parts,
+  {
+    django,
+    sessionsPage,
+    storage,
+    metrics,
+    upstream,
+    pathLabel,
+    demo,
+    servesLogin,
+    checkReady,
+    isDraining,
+  }: Parts,
 ): (pages: Pick<Site, 'hasHome' | 'hasUsers'>) => RequestListener {
   const { login, trustedProxy, allowedHosts, environment, hsts } = settings
   const timeout = settings.database.timeout * 1000
