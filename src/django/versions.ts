@@ -68,7 +68,16 @@ export interface VersionProfile {
    * PyMemcacheCache in 3.2; MemcachedCache was removed in 4.1.
    */
   hasCacheBackend(backend: string): boolean
+  /**
+   * The oldest server of each kind to which this Django connects; null before 4.2, which connects to every server. Measured for
+   * 4.2, 5.2 and 6.1; a version between them has at least the limits of the older one.
+   * Source: django/db/backends/…/features.py, minimum_database_version.
+   */
+  readonly oldestServers: Readonly<Record<ServerKind, string>> | null
 }
+
+/** The servers that Django tells apart by their version. */
+export type ServerKind = 'mysql' | 'mariadb' | 'postgresql'
 
 /** The CSRF rules of a version. Source: django/middleware/csrf.py of each release. */
 export interface CsrfRules {
@@ -218,8 +227,19 @@ export function versionProfile(
       if (backend === 'django.core.cache.backends.memcached.PyMemcacheCache') return since(3, 2)
       return backend !== 'django.core.cache.backends.memcached.MemcachedCache' || !since(4, 1)
     },
+    oldestServers: OLDEST_SERVERS.find(([minimum]) => since(...minimum))?.[1] ?? null,
   })
 }
+
+/** Newest first. */
+const OLDEST_SERVERS: readonly (readonly [
+  minimum: readonly [number, number],
+  servers: NonNullable<VersionProfile['oldestServers']>,
+])[] = [
+  [[6, 1], { mysql: '8.4', mariadb: '10.11', postgresql: '15' }],
+  [[5, 2], { mysql: '8.0.11', mariadb: '10.5', postgresql: '14' }],
+  [[4, 2], { mysql: '8', mariadb: '10.4', postgresql: '12' }],
+]
 
 /** Source: django/conf/global_settings.py. */
 const PASSWORD_HASHERS = [

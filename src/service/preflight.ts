@@ -76,6 +76,14 @@ export async function checkTables(db: Knex, tables: readonly ReadTable[]): Promi
   throw new MissingTables([text, ...denied].join('\n'))
 }
 
+/** Tries to read the tables, where a missing table is no fault. @throws {MissingRight} naming each that may not be read. */
+export async function checkReads(db: Knex, tables: readonly ReadTable[]): Promise<void> {
+  const denied: string[] = []
+  for (const one of tables)
+    if ((await lookAt(db, one.table)) === 'denied') denied.push(await deniedText(db, 'SELECT', one))
+  if (denied.length > 0) throw new MissingRight(denied.join('\n'))
+}
+
 /**
  * Whether this is the database of LocalLibrary. A database with only some of its tables is an error.
  * @throws {MissingTables} {MissingRight}

@@ -1,3 +1,4 @@
+import { whyNoPasswords } from '../auth/backends.ts'
 import { userModel } from '../auth/user-model.ts'
 import { sessionTableOf } from '../django/session-engines.ts'
 import { usesDatabaseCache } from './open-storage.ts'
@@ -37,4 +38,9 @@ export function sessionTables(settings: Settings): WrittenTable[] {
 export function usersTable({ auth }: Settings, { servesLogin }: { servesLogin: boolean }): ReadTable {
   const rights = servesLogin ? 'SELECT, UPDATE' : 'SELECT' // UPDATE for last_login
   return { table: userModel(auth.userModel).table, setting: 'AUTH_USER_MODEL', rights }
+}
+
+/** Why users cannot log in by name and password here, whatever SERVE_LOGIN says; null if they can. */
+export function whyNoLogin({ auth: { backends, userModel, sessionHash } }: Settings): string | null {
+  return whyNoPasswords(backends, { password: userModel.columns.password, sessionHash })
 }

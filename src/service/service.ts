@@ -1,6 +1,5 @@
 import type { IncomingMessage, RequestListener } from 'node:http'
 import type { Socket } from 'node:net'
-import { whyNoPasswords } from '../auth/backends.ts'
 import { retryRead } from '../engines/retrying-engine.ts'
 import { createApp, type DemoOptions, LOGOUT_PATH } from './app.ts'
 import { measureClockSkew } from './database/clock-skew.ts'
@@ -21,6 +20,7 @@ import { createLoginThrottle } from './pages/login-throttle.ts'
 import { SESSIONS_PAGE_PATH } from './pages/session-details.ts'
 import type { SessionsPageSite } from './pages/sessions-page.ts'
 import { createUpstream, type Upstream } from './proxy/upstream.ts'
+import { whyNoLogin } from './required-tables.ts'
 import { limitTime } from './server/time-limit.ts'
 import type { Settings } from './settings/settings.ts'
 import { retryStart } from './start-retry.ts'
@@ -146,10 +146,9 @@ async function makeDemo({ database }: Settings, log: Log): Promise<DemoOptions['
 }
 
 /** SERVE_LOGIN, unless the site's users have no password that could be checked here: then a warning says why. */
-function canServeLogin({ login, auth }: Settings, log: Log): boolean {
-  if (!login.isServed) return false
-  const { backends, userModel, sessionHash } = auth
-  const reason = whyNoPasswords(backends, { password: userModel.columns.password, sessionHash })
+function canServeLogin(settings: Settings, log: Log): boolean {
+  if (!settings.login.isServed) return false
+  const reason = whyNoLogin(settings)
   if (reason === null) return true
   log.warn('settings.warning', { warning: `the login and logout pages are not served here: ${reason}` })
   return false

@@ -1,4 +1,7 @@
 import type { Check } from './check.ts'
+import { DATABASE_RIGHTS_CHECKS } from './database-rights.ts'
+import { SERVER_SETTINGS_CHECKS } from './server-settings.ts'
+import { SESSION_COLUMN_CHECKS } from './session-columns.ts'
 import { SESSION_TABLE_CHECKS } from './session-table.ts'
 import { SESSION_COUNT_CHECKS } from './sessions-counts.ts'
 import { SESSION_EXPIRY_CHECKS } from './sessions-expiry.ts'
@@ -9,6 +12,9 @@ import { SESSION_VALUE_CHECKS } from './sessions-values.ts'
 /** Every check, in the order in which they run: what explains others comes first. */
 export const CHECKS: readonly Check[] = [
   ...SESSION_TABLE_CHECKS,
+  ...SESSION_COLUMN_CHECKS,
+  ...DATABASE_RIGHTS_CHECKS,
+  ...SERVER_SETTINGS_CHECKS,
   ...SESSION_STORAGE_CHECKS,
   ...SESSION_KEY_CHECKS,
   ...SESSION_EXPIRY_CHECKS,

@@ -1,6 +1,7 @@
 import { checkTables } from '../../service/preflight.ts'
 import { sessionTables } from '../../service/required-tables.ts'
 import type { Check } from './check.ts'
+import { failure } from './failure.ts'
 
 /** Whether the database of the sessions answers, and has their table. */
 export const SESSION_TABLE_CHECKS: readonly Check[] = [
@@ -40,10 +41,3 @@ export const SESSION_TABLE_CHECKS: readonly Check[] = [
     },
   },
 ]
-
-/** An error of ours already says what was wrong, what was expected and what to do. @throws any other error */
-function failure(error: unknown): { outcome: 'failed'; read: string; hint: string } {
-  if (!(error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_'))) throw error
-  const [read = '', ...hint] = error.message.split('; ')
-  return { outcome: 'failed', read, hint: hint.join('; ') }
-}
