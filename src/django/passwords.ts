@@ -1,4 +1,4 @@
-import { type PasswordHasher, passwordHashers } from './password-hashers.ts'
+import { type PasswordHasher, passwordHashers, type StoredPassword } from './password-hashers.ts'
 import type { VersionProfile } from './versions.ts'
 
 /** Why a stored password could not be compared, with its algorithm. Contains no part of the hash. */
@@ -31,6 +31,8 @@ export interface Passwords {
    * @throws {PasswordsBusy}
    */
   check(password: string, encoded: string): Promise<PasswordCheck>
+  /** Why the text of a `password` column could not be compared; null if it could. No password is hashed for the answer. */
+  refusalOf(encoded: string): PasswordRefusal | null
   /** Takes as long as a check, for a user who does not exist. @throws {PasswordsBusy} */
   simulateCheck(password: string): Promise<void>
 }
@@ -81,15 +83,21 @@ export function createPasswords({
     return { reason: isKnown ? 'not in PASSWORD_HASHERS' : 'unknown algorithm', algorithm }
   }
 
-  async function check(password: string, encoded: string): Promise<PasswordCheck> {
+  function read(encoded: string): { hasher: PasswordHasher; stored: StoredPassword } | PasswordRefusal {
     const hasher = find(encoded)
-    if ('reason' in hasher) return refuse(password, hasher)
+    if ('reason' in hasher) return hasher
     const { algorithm } = hasher
     const stored = hasher.read(encoded)
-    if (stored === null) return refuse(password, { reason: 'malformed', algorithm })
-    if (stored.isTooCostly) return refuse(password, { reason: 'too costly', algorithm })
+    if (stored === null) return { reason: 'malformed', algorithm }
+    return stored.isTooCostly ? { reason: 'too costly', algorithm } : { hasher, stored }
+  }
+
+  async function check(password: string, encoded: string): Promise<PasswordCheck> {
+    const found = read(encoded)
+    if ('reason' in found) return refuse(password, found)
+    const { hasher, stored } = found
     const isCorrect = await stored.verify(password)
-    if (isCorrect === null) return refuse(password, { reason: 'malformed', algorithm })
+    if (isCorrect === null) return refuse(password, { reason: 'malformed', algorithm: hasher.algorithm })
     if (!isCorrect && hasher === preferred) await stored.harden(password)
     return { isCorrect, refusal: null }
   }
@@ -100,6 +108,10 @@ export function createPasswords({
   }
 
   return {
+    refusalOf(encoded) {
+      const found = read(encoded)
+      return 'reason' in found ? found : null
+    },
     check: (password, encoded) => limited(() => check(password, encoded)),
     simulateCheck: (password) => limited(async () => preferred?.run(password)),
   }

@@ -107,6 +107,7 @@ for (const [encoded, refusal] of REFUSALS) {
   test(`refused with its reason: ${encoded.slice(0, 40)}…`, async (t) => {
     const passwords = cheaply('5.2', HASHERS.slice(0, 5))
     t.deepEqual(await passwords.check('x', encoded), { isCorrect: false, refusal })
+    t.deepEqual(passwords.refusalOf(encoded), refusal, 'without a check')
   })
 }
 

@@ -1,5 +1,6 @@
 import type { Check } from './check.ts'
 import { DATABASE_RIGHTS_CHECKS } from './database-rights.ts'
+import { LOGGED_IN_CHECKS } from './logged-in-sessions.ts'
 import { SERVER_SETTINGS_CHECKS } from './server-settings.ts'
 import { SESSION_COLUMN_CHECKS } from './session-columns.ts'
 import { SESSION_TABLE_CHECKS } from './session-table.ts'
@@ -8,6 +9,8 @@ import { SESSION_EXPIRY_CHECKS } from './sessions-expiry.ts'
 import { SESSION_KEY_CHECKS } from './sessions-keys.ts'
 import { SESSION_STORAGE_CHECKS } from './sessions-storage.ts'
 import { SESSION_VALUE_CHECKS } from './sessions-values.ts'
+import { STORED_PASSWORD_CHECKS } from './stored-passwords.ts'
+import { USER_TABLE_CHECKS } from './user-tables.ts'
 
 /** Every check, in the order in which they run: what explains others comes first. */
 export const CHECKS: readonly Check[] = [
@@ -19,5 +22,8 @@ export const CHECKS: readonly Check[] = [
   ...SESSION_KEY_CHECKS,
   ...SESSION_EXPIRY_CHECKS,
   ...SESSION_VALUE_CHECKS,
+  ...USER_TABLE_CHECKS,
+  ...LOGGED_IN_CHECKS,
+  ...STORED_PASSWORD_CHECKS,
   ...SESSION_COUNT_CHECKS,
 ]

@@ -18,15 +18,16 @@ def permission(name):
 @csrf_exempt
 @require_http_methods(['GET', 'POST', 'PUT', 'DELETE'])
 def user(request):
-    """GET: who the visitor is. POST `{"username", "password"}`: logs in. PUT `{"username"}`: without password. DELETE: logs out."""
+    """GET: who the visitor is. POST `{"username", "password"}`: logs in. PUT `{"username", "backend"}`: without password. DELETE: logs out."""
     if request.method == 'POST':
         found = auth.authenticate(request, **json.loads(request.body.decode()))
         if found is None:
             return JsonResponse({}, status=403)
         auth.login(request, found)
     if request.method == 'PUT':
-        found = auth.get_user_model().objects.get(**json.loads(request.body.decode()))
-        auth.login(request, found, backend='django.contrib.auth.backends.ModelBackend')
+        given = json.loads(request.body.decode())
+        backend = given.pop('backend', 'django.contrib.auth.backends.ModelBackend')
+        auth.login(request, auth.get_user_model().objects.get(**given), backend=backend)
     if request.method == 'DELETE':
         auth.logout(request)
     one = request.user
