@@ -85,7 +85,15 @@ function createServiceLog({ logLevel, logFormat }: Settings): Log {
 }
 
 async function serveWith(settings: Settings, log: Log): Promise<void> {
-  const service = await createService(settings, { log, version: packageVersion() })
+  const service = await createService(settings, {
+    log,
+    version: packageVersion(),
+    // Imported only after the start, so that a start costs no more CPU.
+    async diagnose(storage, signal) {
+      const { diagnoseService } = await import('../operations/doctor/diagnose-service.ts')
+      return diagnoseService(settings, { storage, signal })
+    },
+  })
   const server = createPagesServer(service, settings)
   // Each response is in a box that is emptied at its end. After growing, V8 keeps a Set's old tables until a full garbage
   // collection, and they would keep the responses and all that belongs to their requests.

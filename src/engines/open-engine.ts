@@ -21,6 +21,7 @@ import { createCachedDbEngine, QSESSIONS_KEY_PREFIX } from './cached-db.ts'
 import { createDbEngine } from './db.ts'
 import { createQsessionsColumns, createUserSessionsColumns, type SessionColumns } from './extra-columns.ts'
 import { createFileEngine } from './file.ts'
+import { watchForeignTexts } from './foreign-texts.ts'
 import { createRetryingEngine, retryRead } from './retrying-engine.ts'
 import { createSignedCookiesEngine, SIGNED_COOKIES_SALT } from './signed-cookies.ts'
 
@@ -52,6 +53,8 @@ export interface SessionEngineOptions
   readonly timeout: number
   /** Listeners: `retry`, `cacheFailure` and `decode` happen here. */
   readonly events: SessionEvents
+  /** Called once, for the first stored text that this process has not written. */
+  readonly onForeign?: (() => void) | undefined
 }
 
 /** An engine that can be closed. */
@@ -226,9 +229,11 @@ function observedCache(cache: Cache, { events }: SessionEngineOptions): Cache {
 function observedCodec({
   events,
   storeClass,
+  onForeign,
   ...options
 }: SessionEngineOptions & Pick<SessionCodecOptions, 'salt' | 'maxAge'>): SessionCodec {
-  const codec = createSessionCodec({ ...options, ...(storeClass !== null && { storeClass }) })
+  const plain = createSessionCodec({ ...options, ...(storeClass !== null && { storeClass }) })
+  const codec = onForeign === undefined ? plain : watchForeignTexts(plain, onForeign)
   return {
     ...codec,
     decode(sessionData) {

@@ -44,8 +44,9 @@ export interface Project {
  */
 export async function openProject(
   settings: Settings,
-  { now = () => new Date() }: { now?: () => Date } = {},
+  { now = () => new Date(), storage: given }: ProjectOptions = {},
 ): Promise<Project> {
+  if (given !== undefined) return { ...(await projectOf(settings, given, now)), close: async () => {} }
   const storage = openStorage(settings)
   try {
     return await projectOf(settings, storage, now)
@@ -53,6 +54,12 @@ export async function openProject(
     await storage.close()
     throw error
   }
+}
+
+export interface ProjectOptions {
+  readonly now?: () => Date
+  /** The open databases of the running service, which stay open; default: they are opened, and closed with the project. */
+  readonly storage?: Storage
 }
 
 async function projectOf(settings: Settings, storage: Storage, now: () => Date): Promise<Project> {

@@ -2,7 +2,7 @@ import Koa, { type Middleware } from 'koa'
 import Router from 'koa-router'
 import { protect } from '../adapters/koa/csrf.ts'
 import { LOCAL_HOSTS } from '../django/hosts.ts'
-import { createHealth } from './monitoring/health.ts'
+import { createHealth, type DoctorReport } from './monitoring/health.ts'
 import { errorFields, type Log } from './monitoring/log.ts'
 import { createPathLabel, type PathLabel } from './monitoring/path-label.ts'
 import { createRequestLog, type FinishedRequest } from './monitoring/request-log.ts'
@@ -33,6 +33,8 @@ export interface AppOptions {
   readonly ping: () => Promise<void>
   /** Whether the service is shutting down; then `/health/ready` answers 503. */
   readonly isDraining?: () => boolean
+  /** What the doctor found, for `/health/ready?verbose`. */
+  readonly doctor?: (() => DoctorReport) | undefined
   readonly log: Log
   /** The X-Forwarded-… headers that a proxy in front sets. */
   readonly trustedProxy: readonly TrustedHeader[]
@@ -80,6 +82,7 @@ export function createApp({
   catalog,
   ping,
   isDraining,
+  doctor,
   log,
   trustedProxy,
   allowedHosts = LOCAL_HOSTS,
@@ -101,7 +104,7 @@ export function createApp({
     { stylesUrl: assets.styles.url, iconUrl: assets.icon.url, version },
     { withLibrary: isWholeDemo },
   )
-  const sessionless = sessionlessRoutes(assets, createHealth({ ping, isDraining, log }))
+  const sessionless = sessionlessRoutes(assets, createHealth({ ping, isDraining, doctor, log }))
   const router = new Router(ROUTER_OPTIONS)
   const { placeOf, middleware: routing } = createRouting((method, path) => {
     const { path: layers, route } = router.match(path, method)

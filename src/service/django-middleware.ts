@@ -23,6 +23,8 @@ export interface DjangoMiddlewareOptions extends WithProfile<DjangoSessionsOptio
     >
   readonly csrf?: Omit<CsrfMiddlewareOptions, 'profile' | 'now' | 'sessionCookieDomain'>
   readonly messages?: Pick<MessagesMiddlewareOptions, 'storage' | 'level' | 'tags'>
+  /** Called once, for the first stored session that this process has not written. */
+  readonly onForeign?: (() => void) | undefined
 }
 
 /** What Django's MIDDLEWARE does for a view, for the pages of this service. */

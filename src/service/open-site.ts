@@ -46,6 +46,8 @@ export interface SiteOptions {
   readonly log: Log
   readonly metrics: Metrics | null
   readonly servesLogin: boolean
+  /** Called once, for the first stored session that this process has not written. */
+  readonly onForeign?: (() => void) | undefined
   readonly now?: () => Date
 }
 
@@ -113,7 +115,7 @@ async function checkUsers(
 async function followDjango(
   settings: Settings,
   storage: Storage,
-  { log, metrics, hasUsers, now = () => new Date() }: SiteOptions & Pick<Site, 'hasUsers'>,
+  { log, metrics, hasUsers, onForeign, now = () => new Date() }: SiteOptions & Pick<Site, 'hasUsers'>,
 ): Promise<Pick<Site, 'django' | 'sessionsPage'>> {
   const { db, sessionDb } = storage
   const { session, csrf, messages, timeZone, environment } = settings
@@ -153,6 +155,7 @@ async function followDjango(
       ...createSessionEvents({ log, metrics, environment }),
       save: sessionsPageAccess(settings) === null ? null : saves.record,
     },
+    onForeign,
   })
   const sessionsPage = openSessionsPage(settings, storage, {
     django,

@@ -5,6 +5,7 @@ import { createApp, type DemoOptions, LOGOUT_PATH } from './app.ts'
 import { measureClockSkew } from './database/clock-skew.ts'
 import { poolState } from './database/pool-state.ts'
 import { ensureDemoDatabase } from './demo/demo-database.ts'
+import { createDiagnosis, type Diagnose, type Diagnosis } from './diagnosis.ts'
 import type { DjangoMiddleware } from './django-middleware.ts'
 import type { Log } from './monitoring/log.ts'
 import { createMetrics, type Metrics } from './monitoring/metrics.ts'
@@ -52,6 +53,8 @@ export interface ServiceOptions {
   readonly now?: () => Date
   /** The version of this package, for the page footer. */
   readonly version?: string
+  /** Runs the doctor's cheap checks on these databases, after the start and once another program shares the sessions. */
+  readonly diagnose?: (storage: Storage, signal: AbortSignal) => ReturnType<Diagnose>
 }
 
 /** The databases have not been reached since the start. */
@@ -81,6 +84,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
   ]
   const upstream = openUpstream(settings, { log, metrics, pathLabel, reservedPaths })
   const closing = new AbortController()
+  const diagnosis = openDiagnosis(storage, options)
   let isDraining = false
   let site: Site | null = null
 
@@ -100,6 +104,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
     pathLabel,
     demo,
     servesLogin,
+    diagnosis,
     checkReady: () => readiness(),
     isDraining: () => isDraining,
   })
@@ -107,11 +112,16 @@ export async function createService(settings: Settings, options: ServiceOptions)
 
   const firstAttempt = Promise.withResolvers<void>()
   async function prepare(): Promise<void> {
+    const onForeign = diagnosis?.schedule
     const start = () =>
-      openSite(settings, storage, { log, metrics, servesLogin, ...(now !== undefined && { now }) })
+      openSite(settings, storage, {
+        ...{ log, metrics, servesLogin, onForeign },
+        ...(now !== undefined && { now }),
+      })
     site = await retryStart(start, { log, signal: closing.signal, onFailure: firstAttempt.resolve })
     readiness = createReadiness(site.checks)
     if (!site.hasHome || !site.hasUsers) listener = listenerWith(site)
+    diagnosis?.schedule()
   }
   const ready = prepare()
   ready.catch(() => {}).finally(firstAttempt.resolve) // The caller awaits `ready`, perhaps later: not unhandled.
@@ -125,9 +135,11 @@ export async function createService(settings: Settings, options: ServiceOptions)
     servesHome: () => site?.hasHome ?? true,
     drain() {
       isDraining = true
+      diagnosis?.stop()
     },
     async close() {
       closing.abort()
+      diagnosis?.stop()
       await site?.django.close()
       upstream?.close()
       await storage.close()
@@ -152,6 +164,13 @@ function canServeLogin(settings: Settings, log: Log): boolean {
   if (reason === null) return true
   log.warn('settings.warning', { warning: `the login and logout pages are not served here: ${reason}` })
   return false
+}
+
+/** Null without a doctor. */
+function openDiagnosis(storage: Storage, { diagnose, log }: ServiceOptions): Diagnosis | null {
+  return diagnose === undefined
+    ? null
+    : createDiagnosis({ log, diagnose: (signal) => diagnose(storage, signal) })
 }
 
 /** Null when METRICS_PORT turns metrics off. */
@@ -208,6 +227,7 @@ interface Parts {
   readonly pathLabel: PathLabel
   readonly demo: DemoOptions | null
   readonly servesLogin: boolean
+  readonly diagnosis: Diagnosis | null
   readonly checkReady: () => Promise<void>
   readonly isDraining: () => boolean
 }
@@ -225,6 +245,7 @@ function createListener(
     pathLabel,
     demo,
     servesLogin,
+    diagnosis,
     checkReady,
     isDraining,
   }: Parts,
@@ -250,6 +271,7 @@ function createListener(
       catalog: hasHome ? { counts } : null,
       ping: checkReady,
       isDraining,
+      doctor: diagnosis?.report,
       log,
       trustedProxy,
       allowedHosts,

@@ -5,7 +5,11 @@ import { UnreadableSession } from '../django/session-data.ts'
 import { DEFAULT_SESSION_ENGINE } from '../django/session-engines.ts'
 import { DEFAULT_SESSION_SERIALIZER, serializerNamed } from '../django/session-serializers.ts'
 import { jsonValues, pickledValues } from '../django/session-values.ts'
-import { type OpenedSessionEngine, openSessionEngine } from '../engines/open-engine.ts'
+import {
+  type OpenedSessionEngine,
+  openSessionEngine,
+  type SessionEngineOptions,
+} from '../engines/open-engine.ts'
 import { createSessionRequests, type SessionRequests } from '../http/session-exchange.ts'
 import { withStorageStatus } from '../http/statuses.ts'
 import type { SessionEngine } from '../session/engine.ts'
@@ -53,7 +57,7 @@ export function openSessions({
   conflictTimeout = 2000,
   events: listeners,
   ...options
-}: WithProfile<DjangoSessionsOptions>): OpenedSessions {
+}: WithProfile<DjangoSessionsOptions> & Pick<SessionEngineOptions, 'onForeign'>): OpenedSessions {
   const events = guardEvents(listeners, {
     unreadable: createUnreadableWarning(now),
     lostChange: process.env.NODE_ENV === 'production' ? null : createLostChangeWarning(),

@@ -85,6 +85,15 @@ const EVENTS: Readonly<Record<string, EventText>> = {
     meaning:
       'The version and time zone of Django that the service works with; `given`: whether `DJANGO_VERSION` is set.',
   },
+  'doctor.failed': {
+    fields: ERROR,
+    meaning: 'The doctor itself failed. Sessions are not affected.',
+  },
+  'doctor.finding': {
+    fields: ['id', 'level', 'read', 'hint'],
+    meaning:
+      'A check of the [doctor](doctor.md) failed: `read` is what was found, `hint` what to do. The cheap checks run after the start, and once more when the first session that another program wrote is read. Each id is logged once.',
+  },
   'health.unavailable': {
     fields: ['check', ...ERROR],
     meaning: '`/health/ready` answered 503. `check` names what is missing. Readiness returns by itself.',

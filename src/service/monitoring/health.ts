@@ -7,13 +7,21 @@ export interface HealthOptions {
   readonly ping: () => Promise<void>
   /** Whether the service is shutting down: it still answers, but should get no new requests. */
   readonly isDraining?: (() => boolean) | undefined
+  /** For `ready?verbose`. */
+  readonly doctor?: (() => DoctorReport) | undefined
   readonly log: Log
   /** Milliseconds within which the checks must finish. */
   readonly timeout?: number
 }
 
 /** For an orchestrator: `live` while the process runs (if not, restart it), `ready` while it can serve (if not, wait). */
-export function createHealth({ ping, isDraining = () => false, log, timeout = 2000 }: HealthOptions): {
+export function createHealth({
+  ping,
+  isDraining = () => false,
+  doctor,
+  log,
+  timeout = 2000,
+}: HealthOptions): {
   live: Middleware
   ready: Middleware
 } {
@@ -45,9 +53,25 @@ export function createHealth({ ping, isDraining = () => false, log, timeout = 20
       const body = await readiness()
       ctx.set('Cache-Control', 'no-store')
       ctx.status = body.status === 'ready' ? 200 : 503
-      ctx.body = body
+      ctx.body = doctor !== undefined && 'verbose' in ctx.query ? { ...body, doctor: doctor() } : body
     },
   }
+}
+
+/**
+ * What the doctor found. Anyone may be able to read it, so it has no text with names of tables, users or hosts: those are in
+ * the log (`doctor.finding`).
+ */
+export interface DoctorReport {
+  /** The worst level; `pending` before the first run has ended. */
+  readonly outcome: 'pending' | 'ok' | 'warning' | 'error'
+  /** The checks that failed. */
+  readonly findings: readonly {
+    readonly id: string
+    readonly level: 'error' | 'warning'
+    /** What is right when the check passes. */
+    readonly title: string
+  }[]
 }
 
 interface Readiness {

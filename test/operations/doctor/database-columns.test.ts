@@ -170,6 +170,31 @@ for (const name of testDatabases) {
   })
 }
 
+/** Tables of packages and of a site's own, with further columns. */
+const otherTables = (
+  [
+    ['qsessions', { SESSION_ENGINE: 'qsessions.backends.db' }, '5.2'],
+    ['user_sessions', { SESSION_ENGINE: 'user_sessions.backends.db' }, '4.2'],
+    ['account_sessions', { SESSION_DB_TABLE: 'library_session' }, '6.1'],
+  ] as const
+).filter(([, , version]) => djangoVersions.includes(version))
+
+for (const name of testDatabases)
+  for (const [app, settings, version] of otherTables)
+    test(`on ${name}, the table of ${app} is no problem`, async (t) => {
+      t.timeout(60_000)
+      const { url } = await createTestDatabase(t, name, { tables: 'library' })
+      await djangoShell(version, {
+        env: { SECRET_KEY: secretKey, DATABASE_URL: url, EXTRA_APPS: JSON.stringify([app]) },
+        script:
+          'from django.core.management import call_command; call_command("migrate", run_syncdb=True, verbosity=0)',
+      })
+      t.deepEqual(
+        problemsIn(await examined(siteEnvironment(url, { DJANGO_VERSION: version, ...settings }))),
+        [],
+      )
+    })
+
 // What the warnings say of Django is measured.
 const server = testDatabases.find((one) => one === 'mariadb' || one === 'mysql')
 for (const version of server === undefined ? [] : djangoVersions) {
