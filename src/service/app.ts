@@ -239,7 +239,7 @@ function under(prefixes: readonly string[], router: Router): Middleware {
 function passOn(upstream: Upstream | null, { showsDjangoHome }: { showsDjangoHome: boolean }): Middleware {
   return function passOnElsewhere(ctx, next) {
     const { place } = ctx.state
-    if (showsDjangoHome && ctx.path === DJANGO_HOME) ctx.path = DJANGO_HOME.replace('/django', '')
+    if (showsDjangoHome && ctx.path === DJANGO_HOME) ctx.path = '/catalog/'
     if (place === 'elsewhere' && upstream !== null) return upstream.middleware(ctx, next)
     if (place === 'nowhere') ctx.status = 404
     else return next()

@@ -52,7 +52,7 @@ const TABLES = [
 
 /**
  * Adds the users of the demo, and lets them borrow the copies that are on loan. Returns false, and changes nothing, if the
- * database has ever had a user: then its users are as somebody wants them.
+ * database has ever had a user: an operator who created or deleted users is not overruled.
  */
 export async function addDemoUsers(db: Knex): Promise<boolean> {
   if (!(await hasTables(db)) || (await hasHadUsers(db))) return false
@@ -94,10 +94,8 @@ async function hasTables(db: Knex): Promise<boolean> {
 
 /** SQLite remembers the highest number that it gave in a column with AUTOINCREMENT, also when all rows are deleted. */
 async function hasHadUsers(db: Knex): Promise<boolean> {
-  const [highest, user] = [
-    await db('sqlite_sequence').where({ name: 'auth_user' }).first('seq'),
-    await db('auth_user').first('id'),
-  ]
+  const highest: unknown = await db('sqlite_sequence').where({ name: 'auth_user' }).first('seq')
+  const user: unknown = await db('auth_user').first('id')
   return highest !== undefined || user !== undefined
 }
 

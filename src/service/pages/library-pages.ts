@@ -1,8 +1,14 @@
 import type { Context, Middleware } from 'koa'
 import { readQuery } from '../../adapters/koa/form.ts'
 import { encodeNext, type Layout } from './layout.ts'
-import type { AuthorName, AuthorRow, LibraryRows, Slice, UserKey } from './library-rows.ts'
-import { MOST_ROWS } from './library-rows.ts'
+import {
+  type AuthorName,
+  type AuthorRow,
+  type LibraryRows,
+  MOST_ROWS,
+  type Slice,
+  type UserKey,
+} from './library-rows.ts'
 import type { Templates } from './templates.ts'
 
 /** The pages of LocalLibrary beside its home page, which the embedded demo serves. */

@@ -1,11 +1,11 @@
 """LocalLibrary on the SQLite file of the embedded demo, with the secret key that is beside it. For `npm run demo` only."""
 
 import os
+from pathlib import Path
 
 DATABASE = os.environ['DEMO_DATABASE']
 
-with open(DATABASE + '.secret-key', encoding='utf-8') as key_file:
-    SECRET_KEY = key_file.read().strip()
+SECRET_KEY = Path(DATABASE + '.secret-key').read_text(encoding='utf-8').strip()
 
 DEBUG = False
 ALLOWED_HOSTS = ['.localhost', '127.0.0.1', '[::1]']
