@@ -38,9 +38,15 @@ export interface StoredKey {
   readonly value: string | null
 }
 
-/** The keys of a session, with the value of the one that was asked for. */
-export function storedKeys(data: SessionData, asked: string | null): StoredKey[] {
-  return [...data].map(([key, text]) => {
+/** Keys of a session that are shown. */
+const MOST_KEYS = 200
+
+/** The first keys of a session, with the value of the one that was asked for, and the number of the others. */
+export function storedKeys(
+  data: SessionData,
+  asked: string | null,
+): { readonly keys: readonly StoredKey[]; readonly others: number } {
+  const keys = [...data].slice(0, MOST_KEYS).map(([key, text]): StoredKey => {
     const id = idOf(key)
     const name = readableKey(key)
     const isSecret = isSecretKey(key)
@@ -54,6 +60,7 @@ export function storedKeys(data: SessionData, asked: string | null): StoredKey[]
       value: id === asked && !isSecret ? readableValue(text) : null,
     }
   })
+  return { keys, others: data.size - keys.length }
 }
 
 /** Parts that end with a dot or an underscore. */
@@ -76,7 +83,7 @@ function isSecretKey(key: string): boolean {
 }
 
 function readableKey(key: string): string {
-  if (key.startsWith(MARK)) return `a ${typeOf(key)} as key`
+  if (key.startsWith(MARK)) return `a key of the type ${typeOf(key)}`
   // biome-ignore lint/suspicious/noControlCharactersInRegex: a key may hold any character
   return key === '' || /[\0-\x1f\x7f]/.test(key) ? JSON.stringify(key) : key
 }

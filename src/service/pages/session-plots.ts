@@ -152,9 +152,10 @@ export function hourPlot(
   }
 }
 
-/** The smallest even number of the form 2, 4, 10, 20, 40, 100 … that is not below `value`: half of it is a whole number. */
+/** The smallest of 2, 4, 6, 8, 10, 12, 16, 20, 40 … that is not below `value`: half of it is a whole number. */
 function niceTop(value: number): number {
-  for (let ten = 1; ; ten *= 10) for (const step of [2, 4, 10]) if (step * ten >= value) return step * ten
+  for (let ten = 1; ; ten *= 10)
+    for (const step of [2, 4, 6, 8, 10, 12, 16]) if (step * ten >= value) return step * ten
 }
 
 function clamp(share: number): number {

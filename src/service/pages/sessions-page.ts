@@ -109,7 +109,7 @@ export function createSessionsPage({
       zone: site.timeZone,
       state: stateOf(ctx, site, stored),
       facts: stored === null ? [] : sessionFacts(stored, { site, session, identity }),
-      keys: stored === null ? null : storedKeys(stored.data, asked),
+      ...(stored === null ? { keys: null, others: 0 } : storedKeys(stored.data, asked)),
       saves: savesOf(site, session.sessionKey),
       ...cookieOf(ctx, site, session),
       ...totals,

@@ -101,10 +101,11 @@ test('without a time stamp there is no plot; with old ones alone there is one wi
 for (const [most, top] of [
   [1, '2'],
   [3, '4'],
-  [5, '10'],
-  [76, '100'],
-  [140, '200'],
-  [4001, '10,000'],
+  [5, '6'],
+  [17, '20'],
+  [76, '80'],
+  [103, '120'],
+  [4001, '6,000'],
 ] as const) {
   test(`the scale for ${most} ends at ${top}, with a whole number in its middle`, (t) => {
     const rows = Array.from({ length: most }, () => ({ savedAt: NOW }))
