@@ -2,7 +2,7 @@ import type { Check } from './check.ts'
 import { DATABASE_RIGHTS_CHECKS } from './database-rights.ts'
 import { LOGGED_IN_CHECKS } from './logged-in-sessions.ts'
 import { SERVER_SETTINGS_CHECKS } from './server-settings.ts'
-import { SESSION_COLUMN_CHECKS } from './session-columns.ts'
+import { SESSION_COLUMN_CHECKS, SESSION_COLUMN_WARNINGS } from './session-columns.ts'
 import { SESSION_TABLE_CHECKS } from './session-table.ts'
 import { SESSION_COUNT_CHECKS } from './sessions-counts.ts'
 import { SESSION_EXPIRY_CHECKS } from './sessions-expiry.ts'
@@ -22,6 +22,7 @@ export const CHECKS: readonly Check[] = [
   ...SESSION_KEY_CHECKS,
   ...SESSION_EXPIRY_CHECKS,
   ...SESSION_VALUE_CHECKS,
+  ...SESSION_COLUMN_WARNINGS,
   ...USER_TABLE_CHECKS,
   ...LOGGED_IN_CHECKS,
   ...STORED_PASSWORD_CHECKS,

@@ -181,7 +181,7 @@ export const LOGGED_IN_CHECKS: readonly Check[] = [
     title: 'the hash of the only logged-in user matches',
     meaning:
       'As users.E005, where the sessions are of one user. The password of one user may just have been changed: then these sessions have ended in Django, too.',
-    remedy: 'As for users.E005, unless the password was just changed.',
+    remedy: 'As for users.E005. If the password was just changed, there is nothing to do.',
     after: [...AFTER, 'users.E003', 'users.E004', 'users.E005'],
     isCheap: true,
     run: loggedInCheck(async (sessions, users, evidence) => {
@@ -223,7 +223,7 @@ async function tablesWithIds(
     const row = await db(table)
       .whereIn('id', ids.slice(0, MOST_USERS).map(Number))
       .first('id')
-      .catch(() => undefined) // No column `id`, or it is no number.
+      .catch(() => undefined) // No column `id`, or it is not a number.
     if (row !== undefined) found.push(table)
   }
   return found

@@ -52,7 +52,7 @@ function variablesCheck(judge: (server: Server, evidence: Evidence) => Promise<R
   }
 }
 
-/** Seconds. Django and this service compare dates with their own clocks; a second or two of NTP is no difference. */
+/** Seconds. Django and this service compare dates with their own clocks; a second or two, as NTP leaves, does not matter. */
 const MOST_SKEW = 30
 
 /** Bytes. What servers of the last twenty years have by default, and more than sessions have. */
@@ -78,7 +78,7 @@ export const SERVER_SETTINGS_CHECKS: readonly Check[] = [
     async run(evidence) {
       const { profile } = evidence.project
       const { kind, version } = await readServer(evidence)
-      if (kind === null) return { outcome: 'skipped', because: 'SQLite is no server' }
+      if (kind === null) return { outcome: 'skipped', because: 'SQLite has no server' }
       const name = `${SERVER_NAMES[kind]} ${version}`
       const oldest = profile.oldestServers?.[kind]
       if (oldest === undefined || !isOlder(version, oldest)) return { outcome: 'ok', read: name }
@@ -130,7 +130,7 @@ export const SERVER_SETTINGS_CHECKS: readonly Check[] = [
     id: 'database.W007',
     title: 'the binary log takes what Django writes',
     meaning:
-      'Reads `binlog_format` of MySQL or MariaDB. With STATEMENT, the server refuses every write at READ COMMITTED, the isolation level of Django: Django can save no session unless its `OPTIONS` have another level. (This service uses REPEATABLE READ there.)',
+      'Reads `binlog_format` of MySQL or MariaDB. With STATEMENT, the server refuses every write at READ COMMITTED, the isolation level of Django: Django cannot save sessions, except with another level in its `OPTIONS`. (This service uses REPEATABLE READ there.)',
     remedy: 'Set `binlog_format` to ROW or MIXED, or `isolation_level` to `repeatable read` on both sides.',
     after: AFTER,
     isCheap: true,
@@ -170,7 +170,7 @@ export const SERVER_SETTINGS_CHECKS: readonly Check[] = [
   },
   {
     id: 'database.I001',
-    title: 'facts about the database of the sessions',
+    title: 'the database of the sessions can be described',
     meaning:
       'Says which server it is, and how it keeps the sessions: collation of the keys, storage engine, default isolation level, or the journal of SQLite.',
     remedy: 'Nothing: this is information.',

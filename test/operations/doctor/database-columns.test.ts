@@ -10,7 +10,7 @@ import { djangoShell, djangoVersions } from '../../support/django.ts'
 import { examined, firstProblem, problemsIn, secretKey, siteEnvironment } from './examined.ts'
 
 for (const name of testDatabases)
-  test(`on ${name}, the tables that Django makes are no problem, whatever its version`, async (t) => {
+  test(`on ${name}, the tables that Django makes have no problem, whatever its version`, async (t) => {
     const { url } = await createTestDatabase(t, name, { tables: 'library' })
     for (const DJANGO_VERSION of djangoVersions) {
       const findings = await examined(siteEnvironment(url, { DJANGO_VERSION }))
@@ -181,7 +181,7 @@ const otherTables = (
 
 for (const name of testDatabases)
   for (const [app, settings, version] of otherTables)
-    test(`on ${name}, the table of ${app} is no problem`, async (t) => {
+    test(`on ${name}, the table of ${app} has no problem`, async (t) => {
       t.timeout(60_000)
       const { url } = await createTestDatabase(t, name, { tables: 'library' })
       await djangoShell(version, {

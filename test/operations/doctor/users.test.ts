@@ -82,7 +82,7 @@ const TWO = ['ann', 'bob'].map((username) => ({ username, password: 'correct' })
 for (const [version, database] of meetings) {
   const on = `Django ${version}, ${database}`
 
-  test(`a site with logged-in users is no problem (${on})`, async (t) => {
+  test(`a site with logged-in users has no problem (${on})`, async (t) => {
     const site = await startSite(t, { version, database })
     t.deepEqual(problemsIn(await site.examine()), [], 'no user yet')
     await site.logIn(TWO)
