@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import { createDiagnosis, type Problem } from '../../src/service/diagnosis.ts'
-import { secretKey, serviceEnvironment } from '../interop/sites.ts'
+import { secretKey, serviceEnvironment, takeTurn } from '../interop/sites.ts'
 import { createVisitor } from '../interop/visitor.ts'
 import { createTestDatabase, runSql, testDatabases } from '../support/databases.ts'
 import { djangoVersions, startDjango } from '../support/django.ts'
@@ -32,6 +32,8 @@ async function diagnosisOf(t: ExecutionContext, url: string): Promise<NonNullabl
 
 for (const name of testDatabases) {
   test(`the service runs the doctor after its start, and finds nothing at a healthy site on ${name}`, async (t) => {
+    await takeTurn(t)
+    t.timeout(110_000)
     const { url: databaseUrl } = await createTestDatabase(t, name, { tables: 'library' })
     const { url, log } = await startService(t, { env: serviceEnvironment({ version: '5.2', databaseUrl }) })
     t.deepEqual(await diagnosisOf(t, url), { outcome: 'ok', findings: [] })
@@ -42,6 +44,8 @@ for (const name of testDatabases) {
   })
 
   test(`a problem is logged with its id and what to do, and listed without names, on ${name}`, async (t) => {
+    await takeTurn(t)
+    t.timeout(110_000)
     const { url: databaseUrl } = await createTestDatabase(t, name, { tables: 'library' })
     const isMysql = name === 'mariadb' || name === 'mysql'
     await runSql(
@@ -66,7 +70,8 @@ for (const name of testDatabases) {
 
 for (const version of djangoVersions.filter((one) => one !== '3.2'))
   test(`the doctor runs once more when the first session of Django ${version} appears`, async (t) => {
-    t.timeout(120_000)
+    await takeTurn(t)
+    t.timeout(110_000)
     const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'none' })
     const django = await startDjango(t, { version, secretKey, databaseUrl, migrate: true })
     const service = await startService(t, {

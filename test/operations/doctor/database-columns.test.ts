@@ -1,4 +1,5 @@
 import test from 'ava'
+import { takeTurn } from '../../interop/sites.ts'
 import {
   createTestDatabase,
   runScript,
@@ -11,6 +12,8 @@ import { examined, firstProblem, problemsIn, secretKey, siteEnvironment } from '
 
 for (const name of testDatabases)
   test(`on ${name}, the tables that Django makes have no problem, whatever its version`, async (t) => {
+    await takeTurn(t)
+    t.timeout(110_000)
     const { url } = await createTestDatabase(t, name, { tables: 'library' })
     for (const DJANGO_VERSION of djangoVersions) {
       const findings = await examined(siteEnvironment(url, { DJANGO_VERSION }))
@@ -117,6 +120,8 @@ for (const name of testDatabases)
     const statement = plant[kindOf(name)]
     if (statement === undefined) continue
     test(`on ${name}, ${what} is named first, and its hint mends it`, async (t) => {
+      await takeTurn(t)
+      t.timeout(110_000)
       const { url } = await createTestDatabase(t, name, { tables: 'library' })
       await runScript(url, statement)
       const found = firstProblem(await examined(siteEnvironment(url)))
@@ -129,6 +134,8 @@ for (const name of testDatabases)
   }
 
 test('on sqlite, a table without a primary key is named first', async (t) => {
+  await takeTurn(t)
+  t.timeout(110_000)
   const { url } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
   await runScript(
     url,
@@ -142,6 +149,8 @@ test('on sqlite, a table without a primary key is named first', async (t) => {
 
 for (const name of testDatabases) {
   test(`on ${name}, a missing column, and one that needs a value, are named first`, async (t) => {
+    await takeTurn(t)
+    t.timeout(110_000)
     const { url } = await createTestDatabase(t, name, { tables: 'library' })
     const drops = kindOf(name) === 'sqlite' ? 'DROP INDEX django_session_expire_date_a5c62663;' : ''
     await runScript(url, `${drops} ALTER TABLE django_session DROP COLUMN expire_date`)
@@ -182,7 +191,8 @@ const otherTables = (
 for (const name of testDatabases)
   for (const [app, settings, version] of otherTables)
     test(`on ${name}, the table of ${app} has no problem`, async (t) => {
-      t.timeout(60_000)
+      await takeTurn(t)
+      t.timeout(110_000)
       const { url } = await createTestDatabase(t, name, { tables: 'library' })
       await djangoShell(version, {
         env: { SECRET_KEY: secretKey, DATABASE_URL: url, EXTRA_APPS: JSON.stringify([app]) },
@@ -199,7 +209,8 @@ for (const name of testDatabases)
 const server = testDatabases.find((one) => one === 'mariadb' || one === 'mysql')
 for (const version of server === undefined ? [] : djangoVersions) {
   test(`Django ${version} fails as W004 and E004 say: by a cookie that latin1 lacks, and by a session that is cut`, async (t) => {
-    t.timeout(60_000)
+    await takeTurn(t)
+    t.timeout(110_000)
     const { url } = await createTestDatabase(t, server ?? 'mysql', { tables: 'library' })
     await runScript(
       url,
