@@ -12,7 +12,7 @@ export interface CachedDbEngineOptions extends Omit<CacheInvalidationOptions, 'c
 }
 
 /** Source: django/contrib/sessions/backends/cached_db.py, KEY_PREFIX. */
-const KEY_PREFIX = 'django.contrib.sessions.cached_db'
+export const CACHED_DB_KEY_PREFIX = 'django.contrib.sessions.cached_db'
 
 /** Source: django-qsessions' backends/cached_db.py, KEY_PREFIX. */
 export const QSESSIONS_KEY_PREFIX = 'qsessions.q_cached_db'
@@ -34,7 +34,7 @@ export const QSESSIONS_KEY_PREFIX = 'qsessions.q_cached_db'
 export function createCachedDbEngine({
   engine,
   cache,
-  keyPrefix = KEY_PREFIX,
+  keyPrefix = CACHED_DB_KEY_PREFIX,
   ...options
 }: CachedDbEngineOptions): SessionEngine & { close(): Promise<void> } {
   const copies = createCacheInvalidation({ ...options, cache })

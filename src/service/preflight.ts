@@ -4,9 +4,9 @@ import {
   createSessionCodec,
   type SessionCodec,
   type SessionCodecOptions,
-  type UnreadableReason,
   UnreadableSession,
 } from '../django/session-data.ts'
+import { createDiagnosis, type Diagnosis } from '../django/session-diagnosis.ts'
 import { type VersionFromMigrations, versionFromMigrations, versionProfile } from '../django/versions.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
 import { isMissingColumn, isMissingTable, isMissingValue, isPermissionDenied } from '../sql/driver-errors.ts'
@@ -242,41 +242,41 @@ export async function checkRecentSessions(
     .orderBy('expire_date', 'desc')
     .limit(RECENT_SESSIONS)
     .pluck('session_data')
-  if (recent.length === 0 || readings(recent, createSessionCodec({ ...options, now })).has('read')) return
+  const codec = createSessionCodec({ ...options, now })
+  if (recent.length === 0 || recent.some((text) => isRead(text, codec))) return
+  const diagnoses = recent.map(createDiagnosis({ ...options, now }))
   throw new NoSessionVerifies(
-    `none of the ${recent.length} most recent sessions verifies; ${likelyReason(recent, { ...options, now })} ` +
+    `none of the ${recent.length} most recent sessions verifies; ${likelyReason(diagnoses, options)} ` +
       '(ALLOW_UNVERIFIED_SESSIONS=true starts anyway: such rows are never overwritten, and their visitors get new sessions)',
   )
 }
 
-function likelyReason(recent: readonly string[], options: SessionCodecOptions): string {
-  if (readings(recent, createSessionCodec(options)).has('payload')) {
+function likelyReason(
+  diagnoses: readonly Diagnosis[],
+  options: Pick<SessionCodecOptions, 'serializer' | 'profile'>,
+): string {
+  if (diagnoses.some(({ reason }) => reason === 'payload')) {
     const [name, setting] =
       options.serializer === 'pickle' ? ['pickles', 'to the JSONSerializer'] : ['JSON', 'as in Django']
     return `their signatures are right, but they are not ${name} that can be read: set SESSION_SERIALIZER ${setting}`
   }
+  const ofOtherVersion = diagnoses.filter(
+    ({ explanation }) => explanation?.differs.join() === 'DJANGO_VERSION',
+  )
   for (const version of ['2.2', '6.1']) {
-    const codec = createSessionCodec({ ...options, profile: versionProfile(version) })
-    if (!readings(recent, codec).has('read')) continue
+    const { writes } = versionProfile(version)
+    if (!ofOtherVersion.some(({ decoded }) => decoded?.format === writes)) continue
     return `they verify by the rules of Django ${version}, but this service is set up for Django ${options.profile.version}: set DJANGO_VERSION`
   }
   return 'DJANGO_SECRET_KEY is probably not the SECRET_KEY of the Django site; set it, and DJANGO_SECRET_KEY_FALLBACKS if the site has any'
 }
 
-/** The results of reading them, each once. */
-function readings(
-  sessionData: readonly string[],
-  codec: SessionCodec,
-): ReadonlySet<'read' | UnreadableReason> {
-  const found = new Set<'read' | UnreadableReason>()
-  for (const text of sessionData) {
-    try {
-      codec.decode(text)
-      found.add('read')
-    } catch (error) {
-      if (!(error instanceof UnreadableSession)) throw error
-      found.add(error.reason)
-    }
+function isRead(sessionData: string, codec: SessionCodec): boolean {
+  try {
+    codec.decode(sessionData)
+    return true
+  } catch (error) {
+    if (error instanceof UnreadableSession) return false
+    throw error
   }
-  return found
 }

@@ -3,10 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Knex } from 'knex'
 import { userModel } from '../../auth/user-model.ts'
-import type { DatabaseKind } from '../../django/datetime.ts'
+import { openCache } from '../../caches/open-cache.ts'
+import { createDateColumn, type DatabaseKind } from '../../django/datetime.ts'
 import { createDiagnosis } from '../../django/session-diagnosis.ts'
 import { SESSION_ENGINES } from '../../django/session-engines.ts'
 import { isGeneratedSessionKey } from '../../django/session-key.ts'
+import { UnreadableSession } from '../../django/unreadable-session.ts'
+import { CACHED_DB_KEY_PREFIX, QSESSIONS_KEY_PREFIX } from '../../engines/cached-db.ts'
 import { databaseKindOf, dialects } from '../../sql/dialect.ts'
 import { isPermissionDenied } from '../../sql/driver-errors.ts'
 import { selectRows } from '../../sql/executor.ts'
@@ -45,6 +48,16 @@ export const SESSION_STORAGE_CHECKS: readonly Check[] = [
     after: ['database.E001', 'database.E002', 'sessions.E001'],
     isCheap: false,
     run: savesHere,
+  },
+  {
+    id: 'sessions.W002',
+    title: 'Django puts its copies into this cache',
+    meaning:
+      'With a `cached_db` engine, Django puts a copy of each session that it saves into the cache. Fails when the sessions that it saved within the last hour have no copies in the cache of `CACHES`: then its engine is `db`, or its cache is another one, and it shows old data after a change here.',
+    remedy: 'Set `SESSION_ENGINE`, `CACHES` and `SESSION_CACHE_ALIAS` as in the settings of the Django site.',
+    after: ['database.E001', 'database.E002', 'sessions.E001'],
+    isCheap: false,
+    run: putsCopies,
   },
 ]
 
@@ -165,7 +178,7 @@ interface CacheEntry {
 
 const NEWEST_ENTRIES = 200
 /** Source: cache_key_prefix in django/contrib/sessions/backends/cache.py and cached_db.py. */
-const SESSION_ENTRY = /:django\.contrib\.sessions\.(cache|cached_db)([a-z0-9]{32})$/
+const SESSION_ENTRY = /:(?:django\.contrib\.sessions\.|qsessions\.q_)(cache|cached_db)([a-z0-9]{32})$/
 
 /** The newest entries of sessions in the tables that look like those of a DatabaseCache. */
 async function sessionCaches({ db, dates, onUserDatabase }: Project) {
@@ -266,6 +279,67 @@ async function filesIn(
 }
 
 const LARGEST_FILE = 256 * 1024
+
+const COPIES = 5
+
+async function putsCopies(evidence: Evidence): Promise<Result> {
+  const { project } = evidence
+  const { engine } = project.settings.session
+  const needs = SESSION_ENGINES.get(engine)
+  if (needs?.keptIn !== 'table' || !needs.needsCache)
+    return { outcome: 'skipped', because: 'this engine keeps no copies in a cache' }
+  const { django } = await newestSessions(evidence)
+  const now = project.now()
+  // Only live ones: to ask for an expired copy would remove it.
+  const isFresh = ({ savedAt, expireDate, writer }: SessionRow) =>
+    writer === 'django' &&
+    savedAt !== null &&
+    now.getTime() - savedAt.getTime() < HOUR &&
+    project.dates.fromColumn(expireDate) > now
+  const fresh = django.filter(isFresh).slice(0, COPIES)
+  if (fresh.length === 0)
+    return { outcome: 'skipped', because: 'Django has saved no live session within the last hour' }
+  const prefix = needs.package === 'django-qsessions' ? QSESSIONS_KEY_PREFIX : CACHED_DB_KEY_PREFIX
+  const copies = await copiesOf(
+    project,
+    fresh.map(({ key }) => `${prefix}${key}`),
+  )
+  if (copies > 0)
+    return {
+      outcome: 'ok',
+      read: `${copies} of its ${sessionsText(fresh.length)} of the last hour have a copy`,
+    }
+  return {
+    outcome: 'failed',
+    read: `none of the newest ${sessionsText(fresh.length)} of Django has a copy in the cache`,
+    hint: `set SESSION_ENGINE=${engine.replace(/\.cached_db$/, '.db')}, or CACHES and SESSION_CACHE_ALIAS, as in settings.py; nothing is wrong if the cache was emptied within the last hour`,
+  }
+}
+
+async function copiesOf(project: Project, keys: readonly string[]): Promise<number> {
+  const { settings, storage, db, useTz, now } = project
+  if (settings.cache === null) return 0
+  const { kind, timeout } = settings.database
+  const dates = createDateColumn({
+    database: kind,
+    useTz,
+    timeZone: settings.timeZone,
+    databaseTimeZone: settings.databaseTimeZone,
+  })
+  const cache =
+    storage.cache ??
+    openCache(settings.cache, { database: { db, kind, dates }, now, timeout: timeout * 1000 })
+  let copies = 0
+  for (const key of keys) {
+    // A copy that cannot be read is one none the less.
+    const isThere = await cache.get(key).then(
+      (found) => found !== null,
+      (error: unknown) => (error instanceof UnreadableSession ? true : Promise.reject(error)),
+    )
+    if (isThere) copies += 1
+  }
+  return copies
+}
 
 /** Our rows since Django's newest, from which on their number says something. */
 const MANY = 20

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { takeTurn } from '../../interop/sites.ts'
 import { testDatabases } from '../../support/databases.ts'
-import { firstNamed, type PlantedSite, plantSite, versions } from './planted-site.ts'
+import { firstNamed, type PlantedSite, plantSite, problems, versions } from './planted-site.ts'
 
 const ENGINES = 'django.contrib.sessions.backends'
 const DATABASE_CACHE = JSON.stringify({
@@ -42,6 +42,13 @@ const faults: readonly Fault[] = [
     plant: (site) => site.django(`${CACHE_TABLE}; save(3)`),
     ours: { SESSION_ENGINE: '', CACHES: '' },
     named: /^sessions\.E001: set SESSION_ENGINE=django\.contrib\.sessions\.backends\.cached_db, and CACHES /,
+  },
+  {
+    name: 'Django on `db`, while we use `cached_db`',
+    site: { CACHES: DATABASE_CACHE },
+    plant: (site) => site.django(`${CACHE_TABLE}; save(3)`),
+    ours: { SESSION_ENGINE: `${ENGINES}.cached_db` },
+    named: /^sessions\.W002: set SESSION_ENGINE=django\.contrib\.sessions\.backends\.db, or CACHES /,
   },
   {
     name: 'Django on `file`',
@@ -113,6 +120,18 @@ save(3)`)
     named: /^sessions\.W001: this may be a copy of the database, /,
   },
 ]
+
+for (const [turn, version] of versions.entries()) {
+  const database = testDatabases[turn % testDatabases.length] ?? 'sqlite'
+  test(`Django ${version} on ${database}: \`cached_db\` on both sides gives no failure and no warning`, async (t) => {
+    await takeTurn(t)
+    const settings = { SESSION_ENGINE: `${ENGINES}.cached_db`, CACHES: DATABASE_CACHE }
+    const site = await plantSite(t, { version, database, settings })
+    await site.django(`${CACHE_TABLE}; save(3)`)
+    await site.saveHere(2)
+    t.deepEqual(problems(await site.examine()), [])
+  })
+}
 
 for (const { name, versions: planted = versions, site: settings = {}, plant, ours = {}, named } of faults) {
   for (const [turn, version] of planted.entries()) {
