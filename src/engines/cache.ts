@@ -19,7 +19,7 @@ export interface CacheEngineOptions {
 }
 
 /** Source: django/contrib/sessions/backends/cache.py, KEY_PREFIX. */
-const KEY_PREFIX = 'django.contrib.sessions.cache'
+export const CACHE_KEY_PREFIX = 'django.contrib.sessions.cache'
 
 /**
  * Sessions in a cache alone. Sessions that the cache evicts, or loses at a restart, cannot be restored; their visitors are
@@ -32,7 +32,7 @@ export function createCacheEngine({
   rules,
   now = () => new Date(),
 }: CacheEngineOptions): SessionEngine {
-  const keyOf = (sessionKey: string): string => `${KEY_PREFIX}${sessionKey}`
+  const keyOf = (sessionKey: string): string => `${CACHE_KEY_PREFIX}${sessionKey}`
   const timeoutOf = (session: NewSession): number => secondsUntil(session, rules, now())
 
   return {

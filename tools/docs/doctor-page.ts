@@ -13,7 +13,10 @@ export function doctorPage(): string {
 }
 
 const INTRODUCTION = `\`koa-django-sessions doctor\` reads the settings, the database and, where it is told to, Django itself, and says whether
-sessions are shared; if not, why, and what to do. It changes nothing. The last line is the verdict.
+sessions are shared; if not, why, and what to do. It changes nothing: sessions that it makes by visiting Django are removed
+at the end. The last line is the verdict.
+
+With \`DJANGO_UPSTREAM\`, it also asks Django for pages.
 
 Each check ends as OK, Warning, Failed or Skipped, with what was read, and for a problem what to do. The ids are stable:
 \`--silence ID\` leaves a check out, \`--tag GROUP\` runs one group, \`--json\` prints one document. The exit status is 0 when

@@ -1,5 +1,6 @@
 import type { Check } from './check.ts'
 import { DATABASE_RIGHTS_CHECKS } from './database-rights.ts'
+import { HTTP_CHECKS } from './http-checks.ts'
 import { LOGGED_IN_CHECKS } from './logged-in-sessions.ts'
 import { SERVER_SETTINGS_CHECKS } from './server-settings.ts'
 import { SESSION_COLUMN_CHECKS, SESSION_COLUMN_WARNINGS } from './session-columns.ts'
@@ -26,5 +27,6 @@ export const CHECKS: readonly Check[] = [
   ...USER_TABLE_CHECKS,
   ...LOGGED_IN_CHECKS,
   ...STORED_PASSWORD_CHECKS,
+  ...HTTP_CHECKS,
   ...SESSION_COUNT_CHECKS,
 ]
