@@ -1,6 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander'
-import { TAGS, type Tag } from '../operations/doctor/check.ts'
+import { type Evidence, TAGS, type Tag } from '../operations/doctor/check.ts'
 import type { Finding } from '../operations/doctor/examine.ts'
+import type { Settings } from '../service/settings/settings.ts'
 import { type AddCommand, type CommandContext, type ExitStatus, UsageError } from './command.ts'
 import { writeJson } from './json-output.ts'
 
@@ -24,6 +25,15 @@ export const addDoctor: AddCommand = (program, action) => {
         .argParser((id: string, before: readonly string[]) => [...before, id])
         .default([]),
     )
+    .addOption(
+      new Option(
+        '--round-trip [url]',
+        'visit Django at this URL (default: DJANGO_UPSTREAM) and this service in turns, as one visitor',
+      ).argParser(urlOf),
+    )
+    .addOption(
+      new Option('--here <url>', 'where this service answers (default: HOST and PORT)').argParser(urlOf),
+    )
     .addHelpText('after', EXAMPLES)
     .action(action(doctor))
 }
@@ -32,6 +42,7 @@ const EXAMPLES = `
 Examples:
   $ koa-django-sessions doctor
   $ koa-django-sessions doctor --tag sessions --json
+  $ koa-django-sessions doctor --round-trip http://127.0.0.1:8000
   $ koa-django-sessions doctor --silence database.W001 --fail-level warning`
 
 interface DoctorArguments {
@@ -39,6 +50,9 @@ interface DoctorArguments {
   readonly failLevel: 'error' | 'warning'
   readonly tag: readonly Tag[]
   readonly silence: readonly string[]
+  /** True: without a URL. */
+  readonly roundTrip?: URL | true
+  readonly here?: URL
 }
 
 async function doctor(context: CommandContext, given: DoctorArguments): Promise<ExitStatus> {
@@ -54,9 +68,16 @@ async function doctor(context: CommandContext, given: DoctorArguments): Promise<
   const unknown = given.silence.filter((id) => !CHECKS.some((check) => check.id === id))
   if (unknown.length > 0)
     throw new UsageError(`--silence ${unknown.join(', ')}: there is no such check; see docs/doctor.md`)
-  const project = await openProject(readSettings(env)).catch((error) => {
-    const isChosen = given.tag.length === 0 || given.tag.includes('database')
-    if (!isChosen || given.silence.includes('database.E001')) throw error
+  const { ownHost } = await import('../operations/doctor/django-pages.ts')
+  const settings = readSettings(env)
+  const ours = new URL(`http://${ownHost(settings.host)}:${settings.port}`)
+  const roundTrip = roundTripOf(given, settings.upstream, ours)
+  const tags =
+    given.tag.length > 0 ? given.tag : TAGS.filter((tag) => tag !== 'roundtrip' || roundTrip !== null)
+  if (tags.includes('roundtrip') && roundTrip === null)
+    throw new UsageError('--tag roundtrip: the round trip needs --round-trip URL, the address of Django')
+  const project = await openProject(settings).catch((error) => {
+    if (!tags.includes('database') || given.silence.includes('database.E001')) throw error
     return unopenedFinding(error)
   })
   if ('id' in project) {
@@ -65,8 +86,8 @@ async function doctor(context: CommandContext, given: DoctorArguments): Promise<
   }
   try {
     const findings = await examine({
-      evidence: { project, django: null, roundTrip: null, signal: interrupted },
-      ...(given.tag.length > 0 && { tags: given.tag }),
+      evidence: { project, django: null, roundTrip, signal: interrupted },
+      tags,
       silenced: given.silence,
       ...(given.json !== true && {
         onFinding: (finding) => output.write(`${findingText(finding, output)}\n`),
@@ -98,6 +119,32 @@ async function report(
     writeJson(output, 'doctor/1', { verdict, findings: documented })
   } else output.write(`${verdictText(findings)}\n`)
   return verdict === 'error' || (verdict === 'warning' && given.failLevel === 'warning') ? 1 : 0
+}
+
+/** The addresses of both sides; null without `--round-trip`. @throws {UsageError} */
+function roundTripOf(
+  { roundTrip: django, here }: DoctorArguments,
+  upstream: Settings['upstream'],
+  ours: URL,
+): Evidence['roundTrip'] {
+  if (django === undefined) {
+    if (here !== undefined) throw new UsageError('--here needs --round-trip, which visits this address')
+    return null
+  }
+  const address = django === true ? upstream && new URL(upstream.url) : django
+  if (address === null)
+    throw new UsageError('--round-trip needs the URL of Django: DJANGO_UPSTREAM is not set')
+  return { django: address, here: here ?? ours }
+}
+
+/** @throws {InvalidArgumentError} */
+function urlOf(text: string): URL {
+  const url = URL.parse(text)
+  if (url === null || !['http:', 'https:', 'unix:'].includes(url.protocol))
+    throw new InvalidArgumentError('Write http://host:port, https://host or unix:/path/to/socket.')
+  if (url.username !== '' || url.password !== '')
+    throw new InvalidArgumentError('Leave user and password out: the doctor sends neither.')
+  return url
 }
 
 function tagsSoFar(tag: string, before: readonly Tag[]): Tag[] {

@@ -16,7 +16,9 @@ const INTRODUCTION = `\`koa-django-sessions doctor\` reads the settings, the dat
 sessions are shared; if not, why, and what to do. It changes nothing: sessions that it makes by visiting Django are removed
 at the end. The last line is the verdict.
 
-With \`DJANGO_UPSTREAM\`, it also asks Django for pages.
+With \`DJANGO_UPSTREAM\`, it also asks Django for pages. With \`--round-trip http://127.0.0.1:8000\`, the address of Django, it
+visits both sides in turns as one visitor: the proof that sessions are shared, or the first step that fails. Where no
+service runs yet, its half is done in the process of the doctor.
 
 Each check ends as OK, Warning, Failed or Skipped, with what was read, and for a problem what to do. The ids are stable:
 \`--silence ID\` leaves a check out, \`--tag GROUP\` runs one group, \`--json\` prints one document. The exit status is 0 when

@@ -2,6 +2,7 @@ import type { Check } from './check.ts'
 import { DATABASE_RIGHTS_CHECKS } from './database-rights.ts'
 import { HTTP_CHECKS } from './http-checks.ts'
 import { LOGGED_IN_CHECKS } from './logged-in-sessions.ts'
+import { ROUND_TRIP_CHECKS } from './round-trip.ts'
 import { SERVER_SETTINGS_CHECKS } from './server-settings.ts'
 import { SESSION_COLUMN_CHECKS, SESSION_COLUMN_WARNINGS } from './session-columns.ts'
 import { SESSION_TABLE_CHECKS } from './session-table.ts'
@@ -28,5 +29,6 @@ export const CHECKS: readonly Check[] = [
   ...LOGGED_IN_CHECKS,
   ...STORED_PASSWORD_CHECKS,
   ...HTTP_CHECKS,
+  ...ROUND_TRIP_CHECKS,
   ...SESSION_COUNT_CHECKS,
 ]

@@ -112,13 +112,26 @@ export async function readSession(
   }
   try {
     const stored = await engine.load(value)
-    if (stored !== null) return { kind: 'read', stored }
+    if (stored !== null) return formatProblem(project, stored) ?? { kind: 'read', stored }
   } catch (error) {
     if (!(error instanceof UnreadableSession)) throw error
     return { kind: 'unreadable', reason: error.reason, hint: await hintOf(project, value, error.reason) }
   }
   if (await engine.exists(value)) return { kind: 'ended', expireDate: await dateOf(project, value) }
   return { kind: 'missing', places: await findSession(project, { name, value }) }
+}
+
+/**
+ * Django 3.1 and 3.2 read both formats, so a new session of an older Django can be read by their rules; but that Django
+ * answers 500 to what they write, or takes it for an empty session. Only the signed format has colons.
+ */
+function formatProblem({ settings, profile }: Project, { revision }: StoredSession): SessionReading | null {
+  if (SESSION_ENGINES.get(settings.session.engine)?.keptIn !== 'table') return null
+  const format = revision.includes(':') ? 'signed' : 'legacy'
+  if (format === profile.writes) return null
+  const hint =
+    'set DJANGO_VERSION to what `python -m django --version` prints there; for 3.1 and 3.2 see DEFAULT_HASHING_ALGORITHM'
+  return { kind: 'unreadable', reason: 'format', hint }
 }
 
 async function dateOf({ sessionDb, table, dates }: Project, value: string): Promise<Date | null> {
@@ -250,25 +263,17 @@ export async function hasCopy(
   return (await cache.get(`${prefix}${value}`)) !== null
 }
 
-/** Removes sessions that the doctor made, wherever they are within our reach. Returns how many stay. */
+/** Removes sessions that the doctor made, wherever they are within our reach; elsewhere they stay until they end. */
 export async function removeSessions(
   project: Project,
   engine: SessionEngine,
   cookies: ReadonlyMap<string, string>,
-): Promise<number> {
-  let left = 0
+): Promise<void> {
   for (const [value, name] of cookies) {
-    try {
-      const isHere = await engine.exists(value)
-      if (isHere) await engine.delete(value)
-      const places = await findSession(project, { name, value })
-      for (const { remove } of places) await remove()
-      if (!isHere && places.length === 0 && isKey(value)) left += 1
-    } catch {
-      left += 1
-    }
+    // One that cannot be removed hinders neither the others nor the verdict.
+    await engine.delete(value).catch(() => {})
+    for (const { remove } of await findSession(project, { name, value })) await remove().catch(() => {})
   }
-  return left
 }
 
 /** What is wrong when Django's new session is not there to be read; null for a session that was read. */
@@ -308,7 +313,8 @@ async function missingProblem(places: readonly Whereabouts[], project: Project):
     read: `Django's new session is not in ${here}${await newestRow(project)}`,
     hint:
       'Django uses another database, perhaps a copy of this one (compare DATABASES with DATABASE_URL), or keeps sessions ' +
-      'elsewhere: in a cache, in files or in another table (compare SESSION_ENGINE and CACHES with settings.py)',
+      'elsewhere: in a cache, in files or in another table (compare SESSION_ENGINE and CACHES with settings.py). There, the ' +
+      'session of this visit stays until it ends',
   }
 }
 

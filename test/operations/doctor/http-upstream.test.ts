@@ -1,13 +1,18 @@
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createServer, request as httpRequest } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { createServer as createTcpServer } from 'node:net'
+import { join } from 'node:path'
 import test from 'ava'
 import { secretKey, serviceEnvironment, takeTurn } from '../../interop/sites.ts'
+import { makeCertificate } from '../../support/certificates.ts'
 import { createTestDatabase, runSql } from '../../support/databases.ts'
 import { djangoVersions, startDjango, startGunicorn } from '../../support/django.ts'
 import type { Scope } from '../../support/file-scope.ts'
 import { freePort } from '../../support/free-port.ts'
 import { listen } from '../../support/library.ts'
-import { startService } from '../../support/service.ts'
+import { startService, temporaryFolder } from '../../support/service.ts'
 import { findingsOf, firstProblem, outcomesOf, plantedVersions } from './planted.ts'
 
 async function environment(t: Scope, version = '5.2'): Promise<Record<string, string>> {
@@ -140,6 +145,50 @@ for (const version of plantedVersions) {
     )
   })
 }
+
+test('named first: the certificate of DJANGO_UPSTREAM is not trusted; with DJANGO_UPSTREAM_CA it is', async (t) => {
+  const folder = temporaryFolder(t)
+  await makeCertificate(folder)
+  const read = (name: string) => readFileSync(join(folder, name))
+  const server = createTlsServer({ key: read('server.key'), cert: read('server.crt') }, (_, response) => {
+    response.setHeader('Server', 'gunicorn')
+    response.end()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const address = server.address()
+  const url = `https://127.0.0.1:${typeof address === 'object' ? address?.port : 0}`
+  const env = await environment(t)
+  t.regex(await problemAt(env, url), /^http\.E003 .* certificate is refused.* → set DJANGO_UPSTREAM_CA/)
+  t.is(await problemAt({ ...env, DJANGO_UPSTREAM_CA: join(folder, 'ca.crt') }, url), 'all is well')
+})
+
+test('a Unix socket is asked like an address, in the round trip too', async (t) => {
+  await takeTurn(t)
+  t.timeout(110_000)
+  const { url: databaseUrl } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
+  const version = plantedVersions.at(-1) ?? ''
+  const django = await startDjango(t, { version, secretKey, databaseUrl })
+  const path = join(temporaryFolder(t), 'django.sock')
+  const server = createServer((request, response) => {
+    const { method = 'GET', url = '/', headers } = request
+    const outgoing = httpRequest(`${django.url}${url}`, { method, headers, agent: false }, (incoming) => {
+      response.writeHead(incoming.statusCode ?? 502, incoming.headers)
+      incoming.pipe(response)
+    })
+    request.pipe(outgoing)
+  }).listen(path)
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const env = { ...serviceEnvironment({ version, databaseUrl }), DJANGO_UPSTREAM: `unix:${path}` }
+  const roundTrip = { django: new URL(`unix:${path}`), here: new URL(`http://127.0.0.1:${await freePort()}`) }
+  const findings = await findingsOf(env, { tags: ['http', 'roundtrip'], roundTrip })
+  t.is(firstProblem(findings), 'all is well')
+  t.deepEqual(
+    outcomesOf(findings).filter((one) => one.endsWith('skipped')),
+    ['roundtrip.W013 skipped'],
+  )
+})
 
 if (djangoVersions.includes('5.2')) {
   test('behind gunicorn all is well', async (t) => {
