@@ -152,9 +152,12 @@ export function hasForm({ page }: Visit): boolean {
   return /\bcsrfmiddlewaretoken\b/.test(page.body)
 }
 
-/** A session key, as Django makes it. Source: django/contrib/sessions/backends/base.py, _get_new_session_key. */
+/**
+ * Whether it looks like a session key: 32 letters and digits, but not hexadecimal, as an id of another cookie may be.
+ * Source: django/contrib/sessions/backends/base.py, _get_new_session_key.
+ */
 export function isKey(value: string): boolean {
-  return /^[a-z0-9]{32}$/.test(value)
+  return /^[a-z0-9]{32}$/.test(value) && /[g-z]/.test(value)
 }
 
 /** A value that signing.dumps made. */

@@ -439,7 +439,10 @@ function csrfCookieIn(
 ): ReceivedCookie | null {
   const set = visits.flatMap(({ cookies }) => cookies).filter(({ isDeletion }) => !isDeletion)
   const looksRight = ({ name, value }: ReceivedCookie) =>
-    name !== session?.cookie.name && /^(?:[A-Za-z0-9]{32}){1,2}$/.test(value)
+    name !== session?.cookie.name &&
+    /^(?:[A-Za-z0-9]{32}){1,2}$/.test(value) &&
+    /[a-z]/.test(value) &&
+    /[A-Z]/.test(value)
   return set.find(({ name }) => name === csrf.cookie.name) ?? set.find(looksRight) ?? null
 }
 

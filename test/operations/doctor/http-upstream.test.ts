@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import { secretKey, serviceEnvironment, takeTurn } from '../../interop/sites.ts'
 import { makeCertificate } from '../../support/certificates.ts'
-import { createTestDatabase, runSql } from '../../support/databases.ts'
+import { createTestDatabase, runSql, testDatabases } from '../../support/databases.ts'
 import { djangoVersions, startDjango, startGunicorn } from '../../support/django.ts'
 import type { Scope } from '../../support/file-scope.ts'
 import { freePort } from '../../support/free-port.ts'
@@ -61,9 +61,10 @@ test('named first: what listens at DJANGO_UPSTREAM does not speak HTTP, or close
 
 test('named first: the upstream is silent for DJANGO_UPSTREAM_TIMEOUT', async (t) => {
   const url = await listen(t, () => {})
-  t.is(
+  t.regex(
     await problemAt({ ...(await environment(t)), DJANGO_UPSTREAM_TIMEOUT: '1' }, url),
-    `http.E003 ${url}: no answer came within 1000 ms → see whether Django hangs, and whether DJANGO_UPSTREAM is its address`,
+    // On a busy machine connecting alone may take that long.
+    /^http\.E003 \S+: no (?:answer came|connection was established) within 1000 ms → see whether Django hangs, and whether DJANGO_UPSTREAM is its address$/,
   )
 })
 
@@ -77,7 +78,7 @@ test('named first: a proxy without Django behind it', async (t) => {
 
 test('named first: DJANGO_UPSTREAM is another site', async (t) => {
   const url = await listen(t, (_, response) => {
-    response.setHeader('Set-Cookie', 'PHPSESSID=0123456789; path=/')
+    response.setHeader('Set-Cookie', 'id=0123456789abcdef0123456789abcdef; path=/')
     response.setHeader('Server', 'nginx')
     response.end('<h1>Welcome</h1>')
   })
@@ -194,14 +195,15 @@ if (djangoVersions.includes('5.2')) {
   test('behind gunicorn all is well', async (t) => {
     await takeTurn(t)
     t.timeout(110_000)
-    const { url: databaseUrl } = await createTestDatabase(t, 'mariadb', { tables: 'library' })
+    const { url: databaseUrl } = await createTestDatabase(t, testDatabases[0] ?? 'sqlite', { tables: 'library' })
     const { url } = await startGunicorn(t, { secretKey, databaseUrl })
     const env = { ...serviceEnvironment({ version: '5.2', databaseUrl }), DJANGO_UPSTREAM: url }
-    const findings = await findingsOf(env, { tags: ['http'] })
+    const roundTrip = { django: new URL(url), here: new URL(`http://127.0.0.1:${await freePort()}`) }
+    const findings = await findingsOf(env, { tags: ['http', 'roundtrip'], roundTrip })
     t.is(firstProblem(findings), 'all is well')
     t.deepEqual(
       outcomesOf(findings).filter((one) => !one.endsWith('ok')),
-      [],
+      ['roundtrip.W013 skipped'],
     )
     t.deepEqual(await runSql(databaseUrl, 'SELECT session_key FROM django_session'), [])
   })
