@@ -80,14 +80,42 @@ export function readList(text: string): string[] {
 
 /** The variables in the file `.env` of this folder; empty without such a file. */
 export function readEnvFile(folder: string, problems: string[]): Record<string, string | undefined> {
-  const content = readIfThere(join(folder, '.env'), problems)
+  return parseEnvFile(readIfThere(join(folder, '.env'), problems), problems)
+}
+
+/** The variables in the text of a `.env` file. */
+export function parseEnvFile(content: string, problems: string[]): Record<string, string | undefined> {
   const variables = parseEnv(content)
   for (const [, name = '', value = ''] of content.matchAll(UNQUOTED_HASH)) {
     // Node cuts the value here, python-dotenv does not; half a secret key would verify nothing.
     if (variables[name] === value)
       problems.push(`${name} in .env holds a # outside quotes; put the value into quotes: '…'`)
   }
+  for (const [, name = '', value = ''] of content.matchAll(ESCAPED)) {
+    if (variables[name] === value) variables[name] = unescapeBackticks(value)
+  }
   return variables
+}
+
+/**
+ * Writes one variable of a `.env` file, so that `parseEnvFile` reads this value. In single quotes `$` is a dollar for
+ * every reader of such files. A file has no escape for a quote; in backticks, `\u0060` is read as a backtick
+ * and `\u005c` as a backslash. Null for a value with a carriage return or a null character, which no reader keeps.
+ */
+export function envLine(name: string, value: string): string | null {
+  if (/[\r\0]/.test(value)) return null
+  if (/^[\w./:@%+,=-]+$/.test(value)) return `${name}=${value}`
+  if (!value.includes("'")) return `${name}='${value}'`
+  if (!/["\\$`\n]/.test(value)) return `${name}="${value}"`
+  const escaped = value.replaceAll('\\', '\\u005c').replaceAll('`', '\\u0060')
+  return `${name}=\`${escaped}\``
+}
+
+/** A value in backticks with an escape. */
+const ESCAPED = /^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*`([^`]*\\u00(?:5c|60)[^`]*)`/gm
+
+function unescapeBackticks(value: string): string {
+  return value.replace(/\\u00(5c|60)/g, (_, code: string) => (code === '60' ? '`' : '\\'))
 }
 
 /** The usual words in environments of Django projects, in lower case. */

@@ -137,17 +137,17 @@ export class SettingsError extends Error {
 }
 
 /**
- * Reads the settings from these variables; a variable that is not set may be in the file `.env` of the folder `cwd`.
- * An empty variable counts as not set.
+ * Reads the settings from these variables; a variable that is not set may be in the file `.env` of the folder `cwd`, unless
+ * `readsFile` is false. An empty variable counts as not set.
  * @throws {SettingsError} naming every problem at once.
  */
 export function readSettings(
   env: NodeJS.ProcessEnv,
-  { cwd = process.cwd() }: { cwd?: string } = {},
+  { cwd = process.cwd(), readsFile = true }: { cwd?: string; readsFile?: boolean } = {},
 ): Settings {
   const problems: string[] = []
   const warnings: string[] = []
-  const environment = createEnvironment({ ...readEnvFile(cwd, problems), ...env }, problems)
+  const environment = createEnvironment({ ...(readsFile && readEnvFile(cwd, problems)), ...env }, problems)
   const limits = readLimits(environment)
   const database = readDatabase(environment, limits, { cwd, problems, warnings })
   const sessionDatabase = readSessionDatabase(environment, limits, { cwd, problems, warnings })
@@ -420,7 +420,8 @@ function readAllowedHosts(environment: Environment, problems: string[]): readonl
   return [...LOCAL_HOSTS]
 }
 
-const HOST_PATTERN = /^(?:\*|\.?[\w.-]+|\[[\da-f.:]+\])$/i
+/** An entry of ALLOWED_HOSTS. */
+export const HOST_PATTERN: RegExp = /^(?:\*|\.?[\w.-]+|\[[\da-f.:]+\])$/i
 
 function readLogPaths(environment: Environment, problems: string[]): readonly string[] {
   const patterns = readList(environment.text('LOG_PATHS') ?? '')
