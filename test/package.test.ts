@@ -42,6 +42,7 @@ test.serial('npm run pack creates a package with everything that a user needs, a
     'dist/index.js',
     'dist/index.d.ts',
     'dist/cli/main.js',
+    'dist/operations/import-settings/ask_django.py',
     'templates/index.html',
     'LICENSE',
   ])

@@ -4,7 +4,8 @@
  *
  *   node tools/bundle.ts dist/bundle     writes main.js there; it reads the project's templates, two folders above
  */
-import { rmSync } from 'node:fs'
+import { copyFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { build } from 'esbuild'
 
 const [outdir = 'dist/bundle'] = process.argv.slice(2)
@@ -30,3 +31,5 @@ await build({
   banner: { js: REQUIRE },
   logLevel: 'warning',
 })
+// `init` runs it by the Python of a Django project.
+copyFileSync('src/operations/import-settings/ask_django.py', join(outdir, 'ask_django.py'))

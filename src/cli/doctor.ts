@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander'
-import { type Evidence, TAGS, type Tag } from '../operations/doctor/check.ts'
+import { type DjangoAnswers, type Evidence, TAGS, type Tag } from '../operations/doctor/check.ts'
 import type { Finding } from '../operations/doctor/examine.ts'
 import type { Settings } from '../service/settings/settings.ts'
 import { type AddCommand, type CommandContext, type ExitStatus, UsageError } from './command.ts'
@@ -10,6 +10,8 @@ export const addDoctor: AddCommand = (program, action) => {
     .command('doctor')
     .description('say whether sessions are shared with Django, and if not, why and what to do')
     .option('--json', 'print one JSON document')
+    .option('--django <manage.py>', 'also compare with this Django project, setting by setting')
+    .option('--python <path>', 'the Python that runs manage.py (default: found beside manage.py)')
     .addOption(
       new Option('--fail-level <level>', 'exit with 1 from this level on')
         .choices(['error', 'warning'])
@@ -41,12 +43,15 @@ export const addDoctor: AddCommand = (program, action) => {
 const EXAMPLES = `
 Examples:
   $ koa-django-sessions doctor
+  $ koa-django-sessions doctor --django ../site/manage.py
   $ koa-django-sessions doctor --tag sessions --json
   $ koa-django-sessions doctor --round-trip http://127.0.0.1:8000
   $ koa-django-sessions doctor --silence database.W001 --fail-level warning`
 
 interface DoctorArguments {
   readonly json?: boolean
+  readonly django?: string
+  readonly python?: string
   readonly failLevel: 'error' | 'warning'
   readonly tag: readonly Tag[]
   readonly silence: readonly string[]
@@ -72,10 +77,15 @@ async function doctor(context: CommandContext, given: DoctorArguments): Promise<
   const settings = readSettings(env)
   const ours = new URL(`http://${ownHost(settings.host)}:${settings.port}`)
   const roundTrip = roundTripOf(given, settings.upstream, ours)
+  const isAsked = { roundtrip: roundTrip !== null, django: given.django !== undefined }
   const tags =
-    given.tag.length > 0 ? given.tag : TAGS.filter((tag) => tag !== 'roundtrip' || roundTrip !== null)
+    given.tag.length > 0
+      ? given.tag
+      : TAGS.filter((tag) => !Object.hasOwn(isAsked, tag) || isAsked[tag as keyof typeof isAsked])
   if (tags.includes('roundtrip') && roundTrip === null)
     throw new UsageError('--tag roundtrip: the round trip needs --round-trip URL, the address of Django')
+  const django = await askIfNamed(context, given)
+  if (interrupted.aborted) return 130
   const project = await openProject(settings).catch((error) => {
     if (!tags.includes('database') || given.silence.includes('database.E001')) throw error
     return unopenedFinding(error)
@@ -86,7 +96,7 @@ async function doctor(context: CommandContext, given: DoctorArguments): Promise<
   }
   try {
     const findings = await examine({
-      evidence: { project, django: null, roundTrip, signal: interrupted },
+      evidence: { project, django, roundTrip, signal: interrupted },
       tags,
       silenced: given.silence,
       ...(given.json !== true && {
@@ -107,16 +117,10 @@ async function report(
   given: DoctorArguments,
 ): Promise<ExitStatus> {
   const { verdictOf } = await import('../operations/doctor/examine.ts')
-  const { docsOf, outcomeOf, verdictText } = await import('../operations/doctor/report.ts')
+  const { findingsAsJson, verdictText } = await import('../operations/doctor/report.ts')
   const verdict = verdictOf(findings)
   if (given.json === true) {
-    const documented = findings.map(({ result, ...finding }) => ({
-      ...finding,
-      ...result,
-      outcome: outcomeOf({ ...finding, result }).toLowerCase(),
-      docs: docsOf(finding.id),
-    }))
-    writeJson(output, 'doctor/1', { verdict, findings: documented })
+    writeJson(output, 'doctor/1', { verdict, findings: findingsAsJson(findings) })
   } else output.write(`${verdictText(findings)}\n`)
   return verdict === 'error' || (verdict === 'warning' && given.failLevel === 'warning') ? 1 : 0
 }
@@ -145,6 +149,19 @@ function urlOf(text: string): URL {
   if (url.username !== '' || url.password !== '')
     throw new InvalidArgumentError('Leave user and password out: the doctor sends neither.')
   return url
+}
+
+/** Null without `--django`, and after Ctrl-C. @throws {CannotAskDjango} */
+async function askIfNamed(
+  context: CommandContext,
+  { django, python }: DoctorArguments,
+): Promise<DjangoAnswers | null> {
+  if (django === undefined) {
+    if (python !== undefined) throw new UsageError('--python is for --django; add --django path/to/manage.py')
+    return null
+  }
+  const { askProject } = await import('./django-project.ts')
+  return askProject(context, { managePy: django, python })
 }
 
 function tagsSoFar(tag: string, before: readonly Tag[]): Tag[] {

@@ -114,6 +114,13 @@ const ERRORS: Readonly<Record<string, ErrorText>> = {
       'An entry of `CACHES` asks for a backend or an option that is not supported. The message names it.',
     remedy: 'Remove the option on both sides, or use a cache of its own for sessions.',
   },
+  ERR_CANNOT_ASK_DJANGO: {
+    where: 'start',
+    meaning:
+      'For `init` and `doctor --django`: the Django project could not be asked for its settings. Its Python was not found, does not have Django, or could not load the project.',
+    remedy:
+      'Follow the message: name the right Python with `--python`, or set the environment variables with which `manage.py check` runs.',
+  },
   ERR_CANNOT_LISTEN: {
     where: 'start',
     meaning:
@@ -125,6 +132,11 @@ const ERRORS: Readonly<Record<string, ErrorText>> = {
     meaning:
       'The database, the cache or a file refuses the service, and waiting does not help: a wrong password, a wrong name, a certificate, a login plugin.',
     remedy: 'Do what the message says. It names the setting.',
+  },
+  ERR_CANNOT_WRITE_SETTING: {
+    where: 'start',
+    meaning: 'For `init`: the value of a setting holds a character that a `.env` file cannot hold.',
+    remedy: 'Set it in the environment of the service instead.',
   },
   ERR_CHECK_FAILED: {
     where: 'log',

@@ -1,3 +1,5 @@
+import type { Settings } from '../../service/settings/settings.ts'
+import type { Note } from '../import-settings/take-over.ts'
 import type { Project } from '../open-project.ts'
 
 /** Groups of checks, for `--tag`; the first part of each id. */
@@ -45,8 +47,13 @@ export interface Evidence {
   readonly signal: AbortSignal | null
 }
 
-/** The settings of the running project, by Django's names, as `operations/import-settings/` asks for them. */
-export type DjangoAnswers = Readonly<Record<string, unknown>>
+/** The settings of the running project, as `operations/import-settings/` asks for them. */
+export interface DjangoAnswers {
+  /** What this service would have to be set to; null where that is not possible: `refused` says why. */
+  readonly settings: Settings | null
+  readonly refused: readonly Note[]
+  readonly warnings: readonly Note[]
+}
 
 /** Shares a reading between the checks of a run: read at most once for each `Evidence`. */
 export function perRun<R>(read: (evidence: Evidence) => Promise<R>): (evidence: Evidence) => Promise<R> {

@@ -1,5 +1,6 @@
 import type { Check } from './check.ts'
 import { DATABASE_RIGHTS_CHECKS } from './database-rights.ts'
+import { DJANGO_CHECKS } from './django-settings.ts'
 import { HTTP_CHECKS } from './http-checks.ts'
 import { LOGGED_IN_CHECKS } from './logged-in-sessions.ts'
 import { ROUND_TRIP_CHECKS } from './round-trip.ts'
@@ -20,6 +21,7 @@ export const CHECKS: readonly Check[] = [
   ...SESSION_COLUMN_CHECKS,
   ...DATABASE_RIGHTS_CHECKS,
   ...SERVER_SETTINGS_CHECKS,
+  ...DJANGO_CHECKS,
   ...SESSION_STORAGE_CHECKS,
   ...SESSION_KEY_CHECKS,
   ...SESSION_EXPIRY_CHECKS,

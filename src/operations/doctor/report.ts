@@ -17,6 +17,16 @@ export function findingText({ id, level, title, result }: Finding, stream: NodeJ
   return `${head}\n         found: ${result.read}\n         to do: ${result.hint}\n         see ${docsOf(id)}`
 }
 
+/** The findings as `--json` prints them. */
+export function findingsAsJson(findings: readonly Finding[]): object[] {
+  return findings.map(({ result, ...finding }) => ({
+    ...finding,
+    ...result,
+    outcome: outcomeOf({ ...finding, result }).toLowerCase(),
+    docs: docsOf(finding.id),
+  }))
+}
+
 /** The last line: how many checks ended how. */
 export function verdictText(findings: readonly Finding[]): string {
   const count = (word: Outcome) => findings.filter((one) => outcomeOf(one) === word).length
