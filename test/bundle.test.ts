@@ -9,8 +9,10 @@ import { hash as bcrypt } from '@node-rs/bcrypt'
 import test from 'ava'
 import { logIn, PASSWORD } from './interop/upstream-site.ts'
 import { createVisitor } from './interop/visitor.ts'
+import { generateProject } from './operations/import-settings/generated-project.ts'
 import { bundleService } from './support/bundle.ts'
 import { createTestDatabase, runSql, testDatabases } from './support/databases.ts'
+import { djangoVersions } from './support/django.ts'
 import { fileScope } from './support/file-scope.ts'
 import { cacheFolder } from './support/places.ts'
 import { startRedis } from './support/redis.ts'
@@ -73,6 +75,18 @@ test('bundled, it checks passwords by native code', async (t) => {
 
   for (const username of Object.keys(passwords))
     t.is(await logIn(createVisitor(), service.url, { next: '/catalog/', username }), '/catalog/', username)
+})
+
+test('bundled, init asks a Django project', async (t) => {
+  const { url } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
+  const name = JSON.stringify(url.replace('sqlite:///', ''))
+  const { managePy, python } = generateProject(t, {
+    version: djangoVersions[0] ?? '',
+    databases: `{'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ${name}}}`,
+  })
+  const args = ['init', managePy, '--python', python]
+  const { status, stdout, stderr } = await runCommand(t, args, { main: await bundled })
+  t.is(status, 0, stdout + stderr)
 })
 
 test('bundled, a problem with the settings is named, without a stack', async (t) => {

@@ -8,6 +8,10 @@ import { copyFileSync, mkdirSync, readFileSync, statSync, symlinkSync } from 'no
 import { dirname, join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { settingDefinitions } from '../../src/service/settings/definitions.ts'
+import { createVisitor } from '../interop/visitor.ts'
+import { generateProject } from '../operations/import-settings/generated-project.ts'
+import { createTestDatabase } from '../support/databases.ts'
+import { djangoVersions } from '../support/django.ts'
 import { dyingWithUs, execute } from '../support/executables.ts'
 import { fileScope, type Scope } from '../support/file-scope.ts'
 import { projectFolder } from '../support/places.ts'
@@ -48,6 +52,38 @@ for (const block of runnable) {
     else await runToItsEnd(t, block, cwd)
   })
 }
+
+test.serial(
+  'the commands of README lead from a clone, beside a Django project, to one count on both sides',
+  async (t) => {
+    t.timeout(2 * TIME_LIMIT)
+    const block = blocks.find(
+      ({ place, text }) => place.startsWith('README.md') && text.includes('cli -- init'),
+    )
+    const { url } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
+    const name = JSON.stringify(url.replace('sqlite:///', ''))
+    const project = generateProject(t, {
+      version: djangoVersions.at(-1) ?? '',
+      databases: `{'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': ${name}}}`,
+    })
+    symlinkSync(dirname(dirname(project.python)), join(project.folder, '.venv'))
+    const parent = temporaryFolder(t)
+    symlinkSync(project.folder, join(parent, 'site'))
+    const cwd = await checkout(t, join(parent, 'clone'))
+    const django = await project.serve()
+
+    if (block === undefined) throw new Error('README.md has no block with init')
+    const { next, stop } = startBlock(t, block, cwd)
+    const service = new URL(String((await next('service.listening')).url)).origin
+    await next('service.ready')
+    const visitor = createVisitor()
+    t.deepEqual(
+      [await visitor.visit(django), await visitor.visit(service), await visitor.visit(django)],
+      [1, 2, 3],
+    )
+    await stop()
+  },
+)
 
 test('every script that the pages name is in package.json', (t) => {
   for (const { path, text } of pages) {
@@ -101,8 +137,7 @@ function startsService({ text }: Block): boolean {
 }
 
 /** Every file of the project that git has, or would add, with the packages that `npm ci` has installed. */
-async function checkout(t: Scope): Promise<string> {
-  const folder = temporaryFolder(t)
+async function checkout(t: Scope, folder = temporaryFolder(t)): Promise<string> {
   const list = ['ls-files', '-z', '--cached', '--others', '--exclude-standard']
   const { stdout } = await execute('git', list, { cwd: projectFolder })
   for (const path of stdout.split('\0')) {
