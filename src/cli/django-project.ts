@@ -14,14 +14,13 @@ export interface ProjectArguments {
 /** A Django project that was asked for its settings. */
 export interface AskedProject extends DjangoAnswers {
   readonly facts: ProjectFacts
-  readonly values: TakenOver['values']
 }
 
-/** Asks a Django project, and reads its settings as this service would. @throws {CannotAskDjango} */
+/** Asks a Django project, and reads its settings as this service would. Null after Ctrl-C. @throws {CannotAskDjango} */
 export async function askProject(
   { env, errors, interrupted }: CommandContext,
   { managePy, python, settings: settingsModule }: ProjectArguments,
-): Promise<AskedProject> {
+): Promise<AskedProject | null> {
   // Only now, so that other commands do not load it.
   const { askDjango } = await import('../operations/import-settings/ask-django.ts')
   const { takeOver } = await import('../operations/import-settings/take-over.ts')
@@ -32,7 +31,11 @@ export async function askProject(
     env,
     signal: interrupted,
     onPython: ({ file, because }) => errors.write(`Asking ${managePy} by ${file} (${because})\n`),
+  }).catch((error: unknown) => {
+    if (interrupted.aborted) return null
+    throw error
   })
+  if (facts === null) return null
   const { values, refused, warnings } = takeOver(facts)
   const { settings, problems } = settingsOf(values)
   // A setting that was refused is missing, which is then a problem too.

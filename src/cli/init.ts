@@ -1,4 +1,4 @@
-import { resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import type { Note } from '../operations/import-settings/take-over.ts'
 import type { SettingName } from '../service/settings/definitions.ts'
 import { parseEnvFile } from '../service/settings/environment.ts'
@@ -41,10 +41,10 @@ async function init(
   managePy: string,
   { python, settings, output: file, yes = false, json = false }: InitArguments,
 ): Promise<ExitStatus> {
-  const { errors, interrupted } = context
+  const { errors } = context
   const path = resolve(file)
   const project = await askProject(context, { managePy, python, settings })
-  if (interrupted.aborted) return 130
+  if (project === null) return 130
   if (project.refused.length > 0) return refuse(context, project, json)
 
   const { composeEnvFile, writeEnvFile } = await import('../operations/import-settings/env-file.ts')
@@ -102,6 +102,10 @@ function sayWhatWasWritten(
     output.write(`These variables of the environment win over the file: ${stronger.join(', ')}\n`)
 }
 
+function nextStep(path: string): string {
+  return basename(path) === '.env' ? 'npm start' : `load ${path} into the environment, then npm start`
+}
+
 function listed(notes: readonly Note[]): string {
   return notes.map(({ setting, reason }) => `  ${setting}: ${reason}\n`).join('')
 }
@@ -144,7 +148,7 @@ async function check(
       })
     else {
       output.write(`${verdictText(findings)}\n`)
-      if (verdict !== 'error') errors.write('Next: npm start\n')
+      if (verdict !== 'error') errors.write(`Next: ${nextStep(written.path)}\n`)
     }
     return verdict === 'error' ? 1 : 0
   } finally {

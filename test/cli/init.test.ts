@@ -1,6 +1,7 @@
 import { copyFileSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
+import { askDjango } from '../../src/operations/import-settings/ask-django.ts'
 import { parseEnvFile } from '../../src/service/settings/environment.ts'
 import {
   type GeneratedProject,
@@ -10,7 +11,8 @@ import {
 } from '../operations/import-settings/generated-project.ts'
 import { createTestDatabase } from '../support/databases.ts'
 import { djangoVersions } from '../support/django.ts'
-import { runCommand, temporaryFolder } from '../support/service.ts'
+import { runCommand, startCommand, temporaryFolder } from '../support/service.ts'
+import { until } from '../support/until.ts'
 
 const newest = djangoVersions.at(-1) ?? ''
 
@@ -193,6 +195,24 @@ for (const [title, settings, says] of FAILURES) {
   })
 }
 
+test('Ctrl-C while the project is loaded ends init with 130, and writes nothing', async (t) => {
+  const { project, cwd } = await makeSite(t, { settings: 'import time\ntime.sleep(600)' })
+  const command = startCommand(t, ['init', project.managePy, '--python', project.python], { cwd })
+  await until('the Python is started', () => command.stderr().includes('Asking'))
+  t.is(await command.stop(), 130)
+  t.is(command.stdout(), '')
+  t.throws(() => statSync(join(cwd, '.env')), { code: 'ENOENT' })
+})
+
+test('a project that takes too long to load is given up', async (t) => {
+  const { project } = await makeSite(t, { settings: 'import time\ntime.sleep(600)' })
+  const { managePy, python } = project
+  await t.throwsAsync(askDjango({ managePy, python, env: { PATH: process.env.PATH }, timeout: 100 }), {
+    code: 'ERR_CANNOT_ASK_DJANGO',
+    message: /not loaded within 0\.1 s.*`manage\.py check`/,
+  })
+})
+
 test('a manage.py or a Python that is not there is said', async (t) => {
   const { init } = await makeSite(t)
   const missing = await runCommand(t, ['init', '/no/manage.py'])
@@ -246,6 +266,9 @@ test('doctor --django names each difference with both values, and says no secret
   for (const [id, env, found] of planted) {
     const { status, stdout } = await doctor(env)
     t.is(status, id.startsWith('E') ? 1 : 0, id)
+    if (id === 'E007')
+      t.regex(stdout, /to do: remove SESSION_COOKIE_DOMAIN; or run `koa-django-sessions init`/)
+    if (id === 'W014') t.regex(stdout, /to do: set DJANGO_VERSION=\d/)
     const failed = new RegExp(`^(?:Failed|Warning) +django\\.${id} .*\\n +found: (.*)`, 'm').exec(stdout)
     t.regex(`: ${failed?.[1]}`, found)
     t.false(stdout.includes(projectKey.slice(0, 20)))

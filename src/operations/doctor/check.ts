@@ -1,3 +1,4 @@
+import type { SettingName } from '../../service/settings/definitions.ts'
 import type { Settings } from '../../service/settings/settings.ts'
 import type { Note } from '../import-settings/take-over.ts'
 import type { Project } from '../open-project.ts'
@@ -51,6 +52,8 @@ export interface Evidence {
 export interface DjangoAnswers {
   /** What this service would have to be set to; null where that is not possible: `refused` says why. */
   readonly settings: Settings | null
+  /** The same as text, without defaults that both sides share. */
+  readonly values: ReadonlyMap<SettingName, string>
   readonly refused: readonly Note[]
   readonly warnings: readonly Note[]
 }

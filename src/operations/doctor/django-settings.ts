@@ -2,6 +2,7 @@ import { realpathSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { sessionTableOf } from '../../django/session-engines.ts'
 import type { DatabaseSettings } from '../../service/settings/database-settings.ts'
+import { SETTINGS } from '../../service/settings/definitions.ts'
 import type { Settings } from '../../service/settings/settings.ts'
 import type { Check, CheckId, Result } from './check.ts'
 
@@ -247,7 +248,7 @@ function checkOf({ id, what, effect, comparisons }: Group): Check {
       return {
         outcome: 'failed',
         read: differences.map(({ text }) => text).join('; '),
-        hint: `set ${[...new Set(differences.map(({ setting }) => setting))].join(', ')} as in Django; \`koa-django-sessions init\` does it`,
+        hint: `${[...new Set(differences.map(({ remedy }) => remedy(django.values)))].join(', ')}; or run \`koa-django-sessions init\``,
       }
     },
   }
@@ -257,13 +258,26 @@ function differenceOf(
   { setting, of, isSecret = false }: Comparison,
   ours: Settings,
   theirs: Settings,
-): { setting: string; text: string }[] {
+): Difference[] {
   const [here, there] = [of(ours), of(theirs)]
   if (isDeepStrictEqual(here, there)) return []
   const text = isSecret
     ? `${setting} differs`
     : `${setting} is ${shown(here)} here and ${shown(there)} in Django`
-  return [{ setting, text }]
+  return [{ text, remedy: (values) => remedyOf(setting, isSecret ? new Map() : values) }]
+}
+
+interface Difference {
+  readonly text: string
+  readonly remedy: (values: ReadonlyMap<string, string>) => string
+}
+
+/** The right value, unless it may hold a password or stands for several settings. */
+function remedyOf(setting: string, values: ReadonlyMap<string, string>): string {
+  const value = values.get(setting)
+  if (setting.endsWith('DATABASE_URL') || !(setting in SETTINGS) || values.size === 0)
+    return `set ${setting} as in Django`
+  return value === undefined ? `remove ${setting}` : `set ${setting}=${value}`
 }
 
 function shown(value: unknown): string {

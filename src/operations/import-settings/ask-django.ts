@@ -43,7 +43,7 @@ export interface ProjectFacts {
   readonly store: StoreFacts | Failure
   /** The alias of the database that a DatabaseCache of the sessions uses; null for another cache. */
   readonly cacheAlias: string | null | Failure
-  readonly databases: Readonly<Record<string, DatabaseFacts>>
+  readonly databases: Readonly<Record<string, DatabaseFacts | Failure>>
   /** LOGIN_URL and its like, where names of URL patterns are looked up. */
   readonly urls: Readonly<Record<string, string | null | Failure>>
   /** The user of the operating system. */
@@ -149,7 +149,7 @@ const SCRIPT = fileURLToPath(new URL('./ask_django.py', import.meta.url))
 
 /**
  * Asks a Django project for what its sessions depend on, by its own Python. The project is loaded as by manage.py, and
- * nothing is written. @throws {CannotAskDjango}
+ * nothing is written. @throws {CannotAskDjango} @throws the reason of `signal` once it is aborted
  */
 export async function askDjango({ managePy, python, env, ...options }: AskOptions): Promise<ProjectFacts> {
   const manage = resolve(managePy)
@@ -212,6 +212,7 @@ async function run(
     clearTimeout(timer)
     signal?.removeEventListener('abort', end)
   }
+  signal?.throwIfAborted()
   if (isLate)
     throw new CannotAskDjango(
       `the project was not loaded within ${timeout / 1000} s${shortened(errors)}; see whether \`manage.py check\` ends`,

@@ -11,6 +11,7 @@ import enum
 import getpass
 import inspect
 import json
+import math
 import os
 import runpy
 import sys
@@ -88,13 +89,13 @@ def attempt(function):
 def databases():
     from django.db import connections
 
-    found = {}
-    for alias in connections:
+    def database(alias):
         connection = connections[alias]
         parts = {key: plain(connection.settings_dict.get(key)) for key in PARTS}
         driver = getattr(getattr(connection, 'Database', None), '__name__', '')
-        found[alias] = dict(parts, vendor=connection.vendor, driver=driver)
-    return found
+        return dict(parts, vendor=connection.vendor, driver=driver)
+
+    return {alias: attempt(lambda: database(alias)) for alias in connections}
 
 
 PARTS = ('ENGINE', 'NAME', 'USER', 'PASSWORD', 'HOST', 'PORT', 'OPTIONS', 'TIME_ZONE')
@@ -243,7 +244,7 @@ def plain(value):
 
     if isinstance(value, enum.Enum):
         return plain(value.value)
-    if value is None or isinstance(value, (bool, int, float)):
+    if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, (str, Promise)):
         return str(value)

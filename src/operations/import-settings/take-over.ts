@@ -231,7 +231,8 @@ interface OwnStore extends Context {
 }
 
 function takeOwnStore(store: StoreFacts, { own, engine, needs, facts, set, refuse, warn }: OwnStore): void {
-  const name = Number.parseFloat(facts.django) < 3.1 ? store.name : store.qualifiedName
+  // Before 3.1, the salt is made of __name__, and there is no key_salt (backends/base.py, _hash).
+  const name = store.keySalt === null ? store.name : store.qualifiedName
   if (name !== 'SessionStore') set('SESSION_STORE_CLASS', name)
   for (const { module, name: ownName, defines } of own) {
     const stored = defines.filter((one) => STORED.has(one))
@@ -321,6 +322,10 @@ function takeDatabase(alias: string, { facts, refuse, warn }: Context): string |
     refuse(setting, 'is missing, though a router names it')
     return null
   }
+  if (isFailure(entry)) {
+    refuse(setting, `cannot be loaded: ${entry.error}`)
+    return null
+  }
   const { url, refused, warnings } = databaseAsUrl(entry, facts)
   for (const reason of refused) refuse(setting, reason)
   for (const reason of warnings) warn(setting, reason)
@@ -329,7 +334,9 @@ function takeDatabase(alias: string, { facts, refuse, warn }: Context): string |
 
 /** Only where it has an effect: with USE_TZ, and not on PostgreSQL, which keeps instants. */
 function zoneOf(alias: string, { databases, settings }: ProjectFacts): string | null {
-  const { TIME_ZONE, vendor } = databases[alias] ?? {}
+  const entry = databases[alias]
+  if (entry === undefined || isFailure(entry)) return null
+  const { TIME_ZONE, vendor } = entry
   return typeof TIME_ZONE === 'string' && settings.USE_TZ && vendor !== 'postgresql' ? TIME_ZONE : null
 }
 
