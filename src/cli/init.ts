@@ -130,6 +130,7 @@ async function check(
   try {
     const findings = await examine({
       evidence: { project, django, roundTrip: null, signal: interrupted },
+      tags: ['database', 'sessions', 'users', 'django'], // Neither side need be running yet.
       onFinding: (finding) => {
         const isSaid = ['Failed', 'Warning'].includes(outcomeOf(finding))
         if (!json && isSaid) output.write(`${findingText(finding, output)}\n`)

@@ -275,9 +275,10 @@ test('doctor --django names each difference with both values, and says no secret
   }
 })
 
-test('without --django these checks are skipped; --python alone is wrong usage', async (t) => {
+test('without --django these checks are left out, or skipped if asked for; --python alone is wrong usage', async (t) => {
   const { init, cwd } = await makeSite(t)
   await init()
+  t.false((await runCommand(t, ['doctor'], { cwd })).stdout.includes('django.E001'))
   const { stdout } = await runCommand(t, ['doctor', '--tag', 'django'], { cwd })
   t.regex(stdout, /^Skipped +django\.E001 .*: skipped, because no project was named; add --django/m)
   const wrong = await runCommand(t, ['doctor', '--python', 'python3'], { cwd })

@@ -203,7 +203,7 @@ export const DJANGO_CHECKS: readonly Check[] = [
     id: 'django.E001',
     title: 'all that the Django project is set to can be carried over',
     meaning:
-      'Asks the project for its settings, by its own Python. A part of it that is Python code, e.g. a store with its own `encode`, cannot be followed here, and sessions cannot be shared then.',
+      'The checks of this group run with `--django path/to/manage.py` only. Asks the project for its settings, by its own Python. A part of it that is Python code, e.g. a store with its own `encode`, cannot be followed here, and sessions cannot be shared then.',
     remedy:
       'The message names the setting, why it cannot be carried over, and what to change in the project.',
     isCheap: false,
