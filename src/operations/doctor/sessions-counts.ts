@@ -70,8 +70,13 @@ async function counted(project: Project, table: string): Promise<string> {
   const total =
     Math.max(live, expired) <= EXACT_UP_TO
       ? sessionsText(live + expired)
-      : `about ${sessionsText(Math.max(await estimate(project, table), live + expired))}`
+      : aboutText(await estimate(project, table), live + expired)
   return `${total}: ${text(live)} live, ${text(expired)} expired`
+}
+
+/** Statistics that were never gathered, or are old, may be too low. */
+function aboutText(estimated: number, counted: number): string {
+  return estimated > counted ? `about ${sessionsText(estimated)}` : `at least ${sessionsText(counted)}`
 }
 
 function text(count: number): string {

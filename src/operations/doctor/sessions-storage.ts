@@ -66,6 +66,8 @@ interface Place {
   readonly what: string
   readonly savedAt: Date
   readonly hint: string
+  /** Whether it verifies with our keys. If not, it may be of another site in the same database. */
+  readonly isOurs: boolean
 }
 
 const HOUR = 3_600_000
@@ -82,7 +84,9 @@ async function whereDjangoSaves(evidence: Evidence): Promise<Result> {
   const since = newest ?? new Date(now.getTime() - (project.table === null ? HOUR : DAY))
   for (const look of [inOtherTables, inCacheTables, inFiles]) {
     const place = await look(project)
-    if (place === null || place.savedAt <= since) continue
+    if (place === null) continue
+    // Where two sites are in use at once, the newest session is now of the one, now of the other.
+    if (place.savedAt.getTime() <= since.getTime() + (place.isOurs || newest === null ? 0 : HOUR)) continue
     const here = newest === null ? 'holds none of Django' : `its newest is of ${agoText(newest, now)}`
     return {
       outcome: 'failed',
@@ -139,6 +143,7 @@ async function inOtherTables(project: Project): Promise<Place | null> {
       places.push({
         what: `the table ${name}${isElsewhere ? ' of DATABASE_URL' : ''}`,
         savedAt: newest.savedAt,
+        isOurs: newest.diagnosis?.decoded != null,
         hint:
           isElsewhere && name === table
             ? 'leave SESSION_DATABASE_URL empty, if DATABASE_ROUTERS in settings.py sends sessions to no other database'
@@ -163,6 +168,7 @@ async function inCacheTables(project: Project): Promise<Place | null> {
     return {
       what: `the cache table ${table}`,
       savedAt: new Date(newest.expires.getTime() - settings.session.cookieAge * 1000),
+      isOurs: false,
       hint: `set SESSION_ENGINE=django.contrib.sessions.backends.cache, and CACHES as in settings.py, if that is the engine there`,
     }
   }
@@ -250,6 +256,7 @@ async function inFiles(project: Project): Promise<Place | null> {
       return {
         what: `the folder ${folder}`,
         savedAt,
+        isOurs: true,
         hint: `set SESSION_ENGINE=django.contrib.sessions.backends.file and SESSION_FILE_PATH=${folder}`,
       }
     }

@@ -49,6 +49,9 @@ for (const database of testDatabases) {
         `INSERT INTO django_session (session_key, session_data, expire_date) SELECT ${key(prefix)}, 'text', '2035-01-01 00:00:00' FROM ${from}`,
       )
     const [count] = await counts(site)
-    t.regex(count ?? '', /^sessions\.I001 about \d{5} sessions: more than 10000 live, 0 expired$/)
+    t.regex(
+      count ?? '',
+      /^sessions\.I001 (?:about|at least) \d{5} sessions: more than 10000 live, 0 expired$/,
+    )
   })
 }

@@ -69,3 +69,13 @@ for (const version of ['4.2', '5.2', '6.1']) {
     t.deepEqual(problems(await site.examine()), [], 'after it')
   })
 }
+
+test('sessions of another site, in another table of the same database, give no failure and no warning', async (t) => {
+  const site = await plantSite(t, { version: '5.2' })
+  await site.django('with ago(600): save(3)')
+  await site.sql('CREATE TABLE other_session AS SELECT * FROM django_session WHERE 1 = 0')
+  await site.django('save(3)', { SECRET_KEY: OLD_KEY })
+  await site.sql('INSERT INTO other_session SELECT * FROM django_session ORDER BY expire_date DESC LIMIT 3')
+  await site.sql('DELETE FROM django_session WHERE session_key IN (SELECT session_key FROM other_session)')
+  t.deepEqual(problems(await site.examine()), [])
+})

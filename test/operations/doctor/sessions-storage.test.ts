@@ -121,6 +121,15 @@ save(3)`)
   },
 ]
 
+test('a SESSION_DATABASE_URL that Django does not have is named', async (t) => {
+  const [version = ''] = versions.slice(-1)
+  const site = await plantSite(t, { version })
+  await site.django('save(3)')
+  const { url: other } = await plantSite(t, { version })
+  const hint = firstNamed(await site.examine({ SESSION_DATABASE_URL: other }))
+  t.regex(hint, /^sessions\.E001: leave SESSION_DATABASE_URL empty, if DATABASE_ROUTERS /)
+})
+
 for (const [turn, version] of versions.entries()) {
   const database = testDatabases[turn % testDatabases.length] ?? 'sqlite'
   test(`Django ${version} on ${database}: \`cached_db\` on both sides gives no failure and no warning`, async (t) => {
