@@ -31,7 +31,7 @@ export const SESSION_STORAGE_CHECKS: readonly Check[] = [
     id: 'sessions.E001',
     title: 'Django saves its sessions where this service does',
     meaning:
-      'Looks for newer sessions of Django in other places: tables with the columns of a session table, cache tables of this database, and files named like sessions in SESSION_FILE_PATH and the temporary folder. If they are there, the two sides keep sessions in different places, and pages say "visited 1 time" after each change of sides. A cache server, a cookie or another database cannot be seen from here: `--round-trip` tells.',
+      'Looks for newer sessions of Django in other places: tables with the columns of a session table, cache tables of this database, and files in the temporary folders that are named like sessions and verify with the keys. If they are there, the two sides keep sessions in different places, and pages say "visited 1 time" after each change of sides. A cache server, a cookie or another database cannot be seen from here: `--round-trip` tells.',
     remedy:
       'Set `SESSION_ENGINE`, and the setting that names the place, as in the settings of the Django site.',
     after: ['database.E001'],
