@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { doctorPage } from './docs/doctor-page.ts'
 import { errorsPage } from './docs/errors-page.ts'
+import { explainPage } from './docs/explain-page.ts'
 import { llmsText } from './docs/llms.ts'
 import { logEventsPage } from './docs/log-events-page.ts'
 import { envExample, settingsPage } from './docs/settings-pages.ts'
@@ -14,6 +15,7 @@ export function generatedFiles(): ReadonlyMap<string, string> {
     ['docs/settings.md', settingsPage()],
     ['docs/errors.md', errorsPage()],
     ['docs/doctor.md', doctorPage()],
+    ['docs/explain.md', explainPage()],
     ['docs/log-events.md', logEventsPage()],
     ...(llms === null ? [] : [['llms.txt', llms] as const]),
   ])

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { UsageError } from './command.ts'
 
 export interface LinesOptions {
   readonly input: NodeJS.ReadableStream
@@ -31,12 +32,20 @@ export async function convertLines(
   return status
 }
 
-/** Splits at line feeds only. node:readline would also split at U+2028, which JSON text may contain. */
-async function* linesOf(input: NodeJS.ReadableStream): AsyncGenerator<string> {
+/**
+ * Splits at line feeds only. node:readline would also split at U+2028, which JSON text may contain.
+ * @throws {UsageError} for a line of more than `longest` characters; default: no limit.
+ */
+export async function* linesOf(
+  input: NodeJS.ReadableStream,
+  longest: number = Infinity,
+): AsyncGenerator<string> {
   let line = ''
   for await (const chunk of input.setEncoding('utf8')) {
     const [end = '', ...next] = String(chunk).split('\n')
     line += end
+    if (line.length > longest)
+      throw new UsageError(`a line of the input has more than ${longest} characters; pass shorter ones`)
     for (const start of next) {
       yield line.replace(/\r$/, '')
       line = start

@@ -5,12 +5,22 @@ import { createContext } from './context.ts'
 import { addDecode } from './decode.ts'
 import { addDoctor } from './doctor.ts'
 import { addEncode } from './encode.ts'
+import { addExplain } from './explain.ts'
 import { addInit } from './init.ts'
 import { problemText } from './problem-text.ts'
 import { addServe } from './serve.ts'
+import { addShow } from './show.ts'
 
 /** Every command, in the order of the help. */
-const COMMANDS: readonly AddCommand[] = [addServe, addInit, addDoctor, addDecode, addEncode]
+const COMMANDS: readonly AddCommand[] = [
+  addServe,
+  addInit,
+  addDoctor,
+  addExplain,
+  addShow,
+  addDecode,
+  addEncode,
+]
 
 /** The program with all its commands. */
 export function createProgram(context: CommandContext): Command {

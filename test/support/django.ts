@@ -125,6 +125,24 @@ export function startStores(t: Scope, options: DjangoOptions): DjangoStores {
   }
 }
 
+/** Real Django that makes sessions, also broken ones, and says what it does with a cookie. A Python exception rejects. */
+export interface DjangoPlanter {
+  /** Runs Python code with the names of test/django-site/plant.py; returns its `result`. */
+  plant(code: string, settings?: Readonly<Record<string, unknown>>): Promise<string>
+  /** What a real request with this Cookie header does to its session, as `Outcome` names it. */
+  observe(cookie: string, settings?: Readonly<Record<string, unknown>>): Promise<string>
+}
+
+export function startPlanter(t: Scope, options: DjangoOptions): DjangoPlanter {
+  const call = startLines(t, options, 'plant.py')
+  return {
+    plant: async (code, settings = {}) =>
+      (await call<{ result: string }>({ do: 'plant', code, settings })).result,
+    observe: async (cookie, settings = {}) =>
+      (await call<{ outcome: string }>({ do: 'observe', cookie, settings })).outcome,
+  }
+}
+
 /** A script that answers each JSON line with another; `{"error": …}` rejects. */
 function startLines(t: Scope, options: DjangoOptions, script: string): <R>(request: object) => Promise<R> {
   const server = python(options, [script])
