@@ -14,7 +14,10 @@ import { onPlaces } from './explain/stored-places.ts'
 import { expiryRulesOf, readStoredSession, textRulesOf } from './explain/stored-session.ts'
 import type { Project } from './open-project.ts'
 
-/** What Django and this service make of one session, and why. No text holds a key, or a value of the session. */
+/**
+ * What Django and this service make of one session, and why. No text holds a key, or a value of the session but the dotted
+ * path of its backend.
+ */
 export interface Explanation {
   readonly input: PastedKind
   /** The first digits of the SHA-256 of the session key; null without a key. */

@@ -329,7 +329,7 @@ export const OUTCOMES: Readonly<Record<Outcome, string>> = {
   'logs-out': 'deletes the session; the visitor is logged out and loses its content',
 }
 
-/** One cause that was found. No text holds a key, or a value of the session. */
+/** One cause that was found. No text holds a key, or a value of the session but the dotted path of its backend. */
 export interface Finding {
   readonly cause: CauseId
   /** Continues the summary after a colon. */

@@ -1,7 +1,7 @@
 import { type ExpiryRules, getExpiryAge, InvalidSessionExpiry } from '../../django/expiry.ts'
 import { JSONDecodeError, parseValue, type SessionData } from '../../django/json.ts'
 import { MESSAGES_SESSION_KEY } from '../../django/messages.ts'
-import { PythonDatetime, PythonTimedelta } from '../../django/pickle/datetimes.ts'
+import { PythonDatetime } from '../../django/pickle/datetimes.ts'
 import type { PickledValue } from '../../django/pickle/javascript.ts'
 import { pickledValues } from '../../django/session-values.ts'
 import { expiryIn } from '../../engines/stored-expiry.ts'
@@ -67,8 +67,7 @@ function meaningOf(
     const end = new Date(now.getTime() + age * 1000)
     return `a date${typeof expiry === 'string' ? '' : ', pickled'}: ${siteTime(end, rules.timeZone)}, ${timeFrom(now, end)}`
   }
-  const kind = expiry instanceof PythonTimedelta ? 'a pickled timedelta' : 'seconds'
-  return `${kind}: ${durationText(Math.max(age, 0))} after each save`
+  return `seconds: ${durationText(Math.max(age, 0))} after each save`
 }
 
 /** Source: django/contrib/messages/storage/session.py, deserialize_messages. */

@@ -23,8 +23,9 @@ const UNITS: readonly (readonly [name: string, seconds: number])[] = [
   ['second', 1],
 ]
 
-/** The two largest units, the second rounded down, e.g. `2 days 3 hours`. */
+/** The two largest units, the second rounded down, e.g. `2 days 3 hours`. JSON of Python may also hold infinity and NaN. */
 export function durationText(seconds: number): string {
+  if (!Number.isFinite(seconds)) return `${seconds} seconds`
   const at = UNITS.findIndex(([, size]) => seconds >= size)
   const [first, second] = UNITS.slice(at === -1 ? UNITS.length - 1 : at)
   if (first === undefined) return '0 seconds'

@@ -7,7 +7,7 @@ import { readSettings } from '../../../src/service/settings/settings.ts'
 import { openDjangoSite } from '../../../src/site/django-site.ts'
 import { createTestDatabase, type TestDatabaseName, testDatabases } from '../../support/databases.ts'
 import { type DjangoPlanter, djangoVersions, startPlanter } from '../../support/django.ts'
-import { PLANTINGS, type Planting } from './plantings.ts'
+import { ENGINES, PLANTINGS, type Planting } from './plantings.ts'
 
 const secretKey = 'a key of the tests of explain, with $ and "'
 const VERSIONS = ['2.2', '4.2', '5.2', '6.1'].filter((version) => djangoVersions.includes(version))
@@ -168,12 +168,54 @@ async function meet(
   if (after !== undefined) await site.planter.plant(after)
 }
 
-const GOOD = [
-  'result = header(saved(a=1))',
-  'result = header(logged_in(user(), cart=[1, 2]))',
-  'session = store()\nsession["a"] = 1\nsession.set_expiry(300)\nsession.save()\nresult = header(session)',
-  'session = store()\nsession["a"] = 1\nsession.set_expiry(0)\nsession.save()\nresult = header(session)',
+/** Sessions without a fault, in every engine; `both` as in a planting. */
+const GOOD: readonly Pick<Planting, 'code' | 'both'>[] = [
+  { code: 'result = header(saved(a=1))' },
+  { code: 'result = header(logged_in(user(), cart=[1, 2]))' },
+  { code: 'session = saved(a=1)\nsession.set_expiry(300)\nsession.save()\nresult = header(session)' },
+  { code: 'session = saved(a=1)\nsession.set_expiry(0)\nsession.save()\nresult = header(session)' },
+  ...[ENGINES.file, ENGINES.cache, ENGINES.cached_db, ENGINES.signed_cookies].map((both) => ({
+    both,
+    code: 'result = header(saved(a=1))',
+  })),
+  {
+    both: { USE_TZ: false, TIME_ZONE: 'Asia/Seoul' },
+    code: 'session = saved(a=1)\nsession.set_expiry(300)\nsession.save()\nresult = header(session)',
+  },
 ]
+
+/** Planted again where the place or the clock differs. */
+const ELSEWHERE: readonly {
+  readonly both: NonNullable<Planting['both']>
+  readonly causes: readonly CauseId[]
+}[] = [
+  { both: { USE_TZ: false, TIME_ZONE: 'Asia/Seoul' }, causes: ['expired', 'wrong-key', 'password-changed'] },
+  { both: ENGINES.cache, causes: ['not-there', 'key-too-short', 'password-changed', 'user-deleted'] },
+  { both: ENGINES.file, causes: ['not-there', 'key-characters', 'wrong-key'] },
+]
+
+/** What any server must find, too. */
+const ON_SERVERS: readonly CauseId[] = [
+  'not-there',
+  'expired',
+  'wrong-key',
+  'not-an-object',
+  'password-changed',
+]
+
+async function meetGood(
+  t: ExecutionContext,
+  { code, both = {} }: Pick<Planting, 'code' | 'both'>,
+  site: Site,
+): Promise<void> {
+  const header = await site.planter.plant(code, both)
+  await withProject(environment(site, { both }), async (project) => {
+    const { findings, django, here } = await explained(project, header)
+    t.deepEqual([findings, django, here], [[], 'loads', 'loads'], `${code} ${JSON.stringify(both)}`)
+    t.is(await observedHere(project, header, false), 'loads')
+    t.is(await site.planter.observe(header, both), 'loads')
+  })
+}
 
 for (const version of VERSIONS) {
   test.serial(`each cause on Django ${version} is named first, and the verdicts are true`, async (t) => {
@@ -185,18 +227,27 @@ for (const version of VERSIONS) {
     const plantings = PLANTINGS.filter(({ versions }) => versions.includes(version))
     for (const planting of plantings.filter(({ database = 'sqlite' }) => database === 'sqlite'))
       await meet(t, planting, { site, others })
-    for (const code of GOOD) {
-      const header = await site.planter.plant(code)
-      await withProject(environment(site, {}), async (project) => {
-        const found = await explained(project, header)
-        t.deepEqual([found.findings, found.django, found.here], [[], 'loads', 'loads'], code)
-        t.is(await site.planter.observe(header), 'loads')
-      })
-    }
+    for (const { both, causes } of ELSEWHERE)
+      for (const planting of plantings.filter(({ cause }) => causes.includes(cause)))
+        await meet(t, { ...planting, both }, { site, others })
+    for (const good of GOOD) await meetGood(t, good, site)
     const onServer = plantings.filter(({ database }) => database === 'mariadb')
     if (onServer.length === 0 || !testDatabases.includes('mariadb')) return
     const server = await openSite(t, version, 'mariadb')
     for (const planting of onServer) await meet(t, planting, { site: server, others })
+  })
+}
+
+for (const database of testDatabases.filter((name) => name !== 'sqlite')) {
+  test.serial(`the same is found on ${database}`, async (t) => {
+    t.timeout(120_000)
+    const site = await openSite(t, '5.2', database)
+    const others = new Map([['5.2', site]])
+    for (const cause of ON_SERVERS) {
+      const planting = PLANTINGS.find((one) => one.cause === cause)
+      if (planting !== undefined) await meet(t, planting, { site, others })
+    }
+    await meetGood(t, { code: 'result = header(logged_in(user(), a=1))' }, site)
   })
 }
 

@@ -45,5 +45,6 @@ test('instants are shown on the clock of the site, and as a distance', (t) => {
   t.is(timeFrom(now, now), 'now')
   t.is(durationText(1), '1 second')
   t.is(durationText(61), '1 minute 1 second')
+  t.is(durationText(Number.POSITIVE_INFINITY), 'Infinity seconds')
   t.is(durationText(400 * 86_400), '1 year 35 days')
 })

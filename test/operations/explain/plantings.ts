@@ -36,16 +36,21 @@ const ENGINE = 'django.contrib.sessions.backends.'
 const JSON_SERIALIZER = 'django.contrib.sessions.serializers.JSONSerializer'
 const PICKLE_SERIALIZER = 'django.contrib.sessions.serializers.PickleSerializer'
 const PICKLES = { SESSION_SERIALIZER: PICKLE_SERIALIZER }
-const COOKIES = { SESSION_ENGINE: `${ENGINE}signed_cookies` }
-const COPIES = {
-  SESSION_ENGINE: `${ENGINE}cached_db`,
-  CACHES: {
-    default: {
-      BACKEND: 'django.core.cache.backends.filebased.FileBasedCache',
-      LOCATION: join(tmpdir(), 'copies'),
-    },
+const CACHES = {
+  default: {
+    BACKEND: 'django.core.cache.backends.filebased.FileBasedCache',
+    LOCATION: join(tmpdir(), 'copies'),
   },
 }
+
+/** The engines that keep no rows, or not alone. */
+export const ENGINES = {
+  file: { SESSION_ENGINE: `${ENGINE}file`, SESSION_FILE_PATH: tmpdir() },
+  cache: { SESSION_ENGINE: `${ENGINE}cache`, CACHES },
+  cached_db: { SESSION_ENGINE: `${ENGINE}cached_db`, CACHES },
+  signed_cookies: { SESSION_ENGINE: `${ENGINE}signed_cookies` },
+} as const satisfies Record<string, DjangoSettings>
+
 const OLD_KEY = { SECRET_KEY: 'the key before' }
 
 const LOGIN = "_auth_user_backend='django.contrib.auth.backends.ModelBackend'"
@@ -69,20 +74,25 @@ export const PLANTINGS: readonly Planting[] = [
   {
     cause: 'cookie-encoded',
     versions: ALL,
-    both: COOKIES,
+    both: ENGINES.signed_cookies,
     code: "result = header(saved(a=1)).replace(':', '%3A')",
   },
-  { cause: 'cookie-holds-session', versions: ALL, made: COOKIES, code: 'result = header(saved(a=1))' },
+  {
+    cause: 'cookie-holds-session',
+    versions: ALL,
+    made: ENGINES.signed_cookies,
+    code: 'result = header(saved(a=1))',
+  },
   {
     cause: 'cookie-truncated',
     versions: ALL,
-    both: COOKIES,
+    both: ENGINES.signed_cookies,
     code: "import random\nresult = header(saved(a='%x' % random.getrandbits(40000)))[:4097]",
   },
   {
     cause: 'cookie-too-old',
     versions: ALL,
-    both: COOKIES,
+    both: ENGINES.signed_cookies,
     code: `
 then = time.time() - 20 * 86400
 with mock.patch('time.time', return_value=then):
@@ -113,20 +123,20 @@ result = header(store)`,
   {
     cause: 'other-place-file',
     versions: ALL,
-    made: { SESSION_ENGINE: `${ENGINE}file`, SESSION_FILE_PATH: tmpdir() },
+    made: ENGINES.file,
     code: 'result = header(saved(a=1))',
   },
   {
     cause: 'other-place-table',
     versions: ALL,
-    both: { SESSION_ENGINE: `${ENGINE}file`, SESSION_FILE_PATH: tmpdir() },
+    both: ENGINES.file,
     made: { SESSION_ENGINE: `${ENGINE}db` },
     code: 'result = header(saved(a=1))',
   },
   {
     cause: 'cache-copy-only',
     versions: ALL,
-    both: COPIES,
+    both: ENGINES.cached_db,
     code: `
 session = saved(a=1)
 session.model.objects.filter(pk=session.session_key).delete()
@@ -135,7 +145,7 @@ result = header(session)`,
   {
     cause: 'cache-copy-differs',
     versions: ALL,
-    both: COPIES,
+    both: ENGINES.cached_db,
     code: `
 session = saved(a=1)
 session.model.objects.filter(pk=session.session_key).update(session_data=text_of(saved(b=2)))
@@ -191,8 +201,8 @@ result = header(saved(a=1))`,
   {
     cause: 'other-algorithm',
     versions: SIGNED,
-    both: COOKIES,
-    first: { version: '2.2', settings: COOKIES, code: 'result = header(saved(a=1))' },
+    both: ENGINES.signed_cookies,
+    first: { version: '2.2', settings: ENGINES.signed_cookies, code: 'result = header(saved(a=1))' },
     code: 'result = given',
   },
   {
@@ -272,7 +282,7 @@ with mock.patch('time.time', return_value=then):
   {
     cause: 'password-changed',
     versions: ALL,
-    code: "result = header(logged_in(user('bob')))\nuser('bob', password='changed')",
+    code: "result = header(logged_in(user('bob')))\nuser('bob', password='changed %s' % time.time())",
   },
   {
     cause: 'hash-other-algorithm',
