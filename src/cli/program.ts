@@ -30,6 +30,7 @@ export function createProgram(context: CommandContext): Command {
     )
     .version(packageVersion(), '--version', 'print the version')
     .showHelpAfterError()
+    .configureOutput({ outputError: (text, write) => write(withoutArguments(text)) })
     .exitOverride()
   const action: Action =
     (work) =>
@@ -39,6 +40,11 @@ export function createProgram(context: CommandContext): Command {
   for (const add of COMMANDS) add(program, action, context)
   for (const command of program.commands) command.copyInheritedSettings(program)
   return program
+}
+
+/** Commander's message without the arguments that it repeats: one may be a secret that was given in the wrong place. */
+function withoutArguments(text: string): string {
+  return text.replace(/( but got \d+): .*\.$/ms, '$1.').replace(/(unknown option '--?[^'=]*)=.*'/s, "$1'")
 }
 
 /**
