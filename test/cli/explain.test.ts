@@ -100,6 +100,28 @@ test('what cannot be checked exits with 2: no input, no settings, no database', 
   }
 })
 
+test('without the table of the sessions, it exits with 2 and says what to do', async (t) => {
+  const { env } = await openSite(t)
+  await runSql(String(env.DATABASE_URL), 'DROP TABLE django_session')
+  const { status, stdout, stderr } = await runCommand(t, ['explain'], { env, input: KEY })
+  t.deepEqual([status, stdout], [2, ''])
+  t.regex(stderr, /^MissingTables: the database has no table django_session; .*migrate/)
+})
+
+test('a key is not taken as an argument, and an error does not repeat it', async (t) => {
+  const { env } = await openSite(t)
+  for (const args of [
+    ['explain', KEY],
+    ['show', KEY, KEY],
+    ['explain', `--key=${KEY}`],
+  ]) {
+    const { status, stdout, stderr } = await runCommand(t, args, { env })
+    t.deepEqual([status, stdout], [2, ''])
+    t.regex(stderr, /^error: (?:too many arguments for '\w+'|unknown option '--key')/)
+    t.false(stderr.includes(KEY))
+  }
+})
+
 test('control characters of a cookie reach no terminal', async (t) => {
   const { env } = await openSite(t)
   const input = `\u001b[2Jtheme=x; sessionid=\u001b]0;title\u0007\u009b31m\n`

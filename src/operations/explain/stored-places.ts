@@ -13,6 +13,8 @@ import { isGeneratedSessionKey } from '../../django/session-key.ts'
 import { CACHE_KEY_PREFIX } from '../../engines/cache.ts'
 import { CACHED_DB_KEY_PREFIX, QSESSIONS_KEY_PREFIX } from '../../engines/cached-db.ts'
 import { usesDatabaseCache } from '../../service/open-storage.ts'
+import { checkTables } from '../../service/preflight.ts'
+import { sessionTables } from '../../service/required-tables.ts'
 import { databaseKindOf, dialects } from '../../sql/dialect.ts'
 import {
   isMissingColumn,
@@ -164,7 +166,7 @@ function openSiteCache(project: Project): Cache | null {
 
 /**
  * Does work that asks the database of the sessions and the cache. A failure of the database names its setting.
- * @throws {CannotStart} {CacheUnavailable}
+ * @throws {CannotStart} also when a table of the sessions is missing or may not be read; {CacheUnavailable}.
  */
 export async function onPlaces<R>(project: Project, work: () => Promise<R>): Promise<R> {
   const result = await project.onSessionDatabase(async () => {
@@ -172,6 +174,9 @@ export async function onPlaces<R>(project: Project, work: () => Promise<R>): Pro
       return await work()
     } catch (error) {
       if (error instanceof CacheUnavailable) return error
+      // Says more than the error of the driver.
+      if (isMissingTable(error) || isPermissionDenied(error))
+        await checkTables(project.sessionDb, sessionTables(project.settings))
       throw error
     }
   })
