@@ -11,6 +11,8 @@ export interface Dialect {
   textEquals(column: string, text: string): BoundText
   /** A value with its placeholder, whatever a visitor may have put into it. */
   bind(value: Binding): BoundText<Binding>
+  /** A text to compare with a column by the column's own collation, whatever the text contains. */
+  comparable(text: string): { readonly sql: string; readonly bindings: readonly Binding[] }
   /** How many rows an UPDATE or DELETE found, from the driver's result. */
   changes(result: unknown): number
 }
@@ -41,6 +43,8 @@ const NEEDS_ESCAPES = /[\0'"\\]/
 
 const asIs = (value: Binding): BoundText<Binding> => ({ sql: '?', value })
 
+const asBound = (text: string) => ({ sql: '?', bindings: [text] })
+
 /**
  * MySQL's default collations ignore case, accents and trailing blanks, and base64 texts may differ in case alone: texts
  * are compared in binary. Only the value is cast, so that an index of the column can be used.
@@ -56,6 +60,11 @@ export const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
       typeof value === 'string' && NEEDS_ESCAPES.test(value)
         ? { sql: 'CONVERT(UNHEX(?) USING utf8mb4)', value: Buffer.from(value).toString('hex') }
         : asIs(value),
+    // A literal: a CONVERT has a collation of its own, which may not fit the column's (error 1267).
+    comparable: (text) =>
+      NEEDS_ESCAPES.test(text)
+        ? { sql: `_utf8mb4 x'${Buffer.from(text).toString('hex')}'`, bindings: [] }
+        : asBound(text),
     changes: (result) => (result as [{ affectedRows: number }])[0].affectedRows,
   },
   postgresql: {
@@ -63,12 +72,14 @@ export const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
     // No digest: sha256() came with PostgreSQL 11, and Django 2.2 runs on older ones.
     textEquals: (column, text) => ({ sql: `${column} = ? COLLATE "C"`, value: text }),
     bind: asIs,
+    comparable: asBound,
     changes: (result) => (result as { rowCount: number }).rowCount,
   },
   sqlite: {
     dateAsText: (column) => column,
     textEquals: (column, text) => ({ sql: `${column} = ? COLLATE BINARY`, value: text }),
     bind: asIs,
+    comparable: asBound,
     changes: (result) => (result as { changes: number }).changes,
   },
 }
