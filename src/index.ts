@@ -167,8 +167,26 @@ export {
   type DjangoSiteOptions,
   openDjangoSite,
 } from './site/django-site.ts'
+export { type ClearedSessions, type ClearSessionsOptions, clearSessions } from './site/expired-sessions.ts'
 export type { DjangoAuthOptions, DjangoPagesOptions, DjangoSessionsOptions } from './site/site-options.ts'
 export type { DjangoExchange, DjangoRequest, OpenedExchange, SiteRequest } from './site/site-request.ts'
+export {
+  type EverybodyOptions,
+  InvalidCursor,
+  type LoggedOut,
+  type LogoutOptions,
+  logoutEverybody,
+  logoutUser,
+  type ScanOptions,
+  SessionsNotListed,
+  UnknownSessionToKeep,
+  UnknownUser,
+  type UserChoice,
+  type UserSession,
+  type UserSessionPage,
+  type UserSessionsSite,
+  userSessions,
+} from './site/user-sessions.ts'
 
 // adapters/koa/: Koa middleware
 

@@ -26,6 +26,8 @@ export interface CacheInvalidation {
   remove(key: string): Promise<void>
   /** Removes the entry once more after `settleTime`, counted from the last call for this key. */
   removeSoon(key: string): void
+  /** Waits until each `removeSoon` has removed its entry, or tried to. */
+  settle(): Promise<void>
   /** Does the remaining removals at once. Those that fail now are given up. */
   close(): Promise<void>
 }
@@ -153,6 +155,16 @@ export function createCacheInvalidation({
       soon.delete(key)
       soon.set(key, monotonic() + settleTime)
       cancelSoon ??= schedule(removeDue, settleTime)
+    },
+
+    async settle() {
+      for (;;) {
+        const due = [...soon.values()].at(-1)
+        if (due === undefined) return
+        const { promise, resolve } = Promise.withResolvers<void>()
+        setTimeout(resolve, Math.max(due - monotonic(), 1))
+        await promise
+      }
     },
 
     async close() {

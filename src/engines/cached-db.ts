@@ -11,6 +11,14 @@ export interface CachedDbEngineOptions extends Omit<CacheInvalidationOptions, 'c
   readonly keyPrefix?: string
 }
 
+export interface CachedDbEngine extends SessionEngine {
+  /** Removes the copies of these sessions before and after `write`, which changes or deletes them in the engine. */
+  invalidatingAll<R>(sessionKeys: readonly string[], write: () => Promise<R>): Promise<R>
+  /** Waits for the last removals of copies, for a process that ends soon after. */
+  settle(): Promise<void>
+  close(): Promise<void>
+}
+
 /** Source: django/contrib/sessions/backends/cached_db.py, KEY_PREFIX. */
 export const CACHED_DB_KEY_PREFIX = 'django.contrib.sessions.cached_db'
 
@@ -36,12 +44,15 @@ export function createCachedDbEngine({
   cache,
   keyPrefix = CACHED_DB_KEY_PREFIX,
   ...options
-}: CachedDbEngineOptions): SessionEngine & { close(): Promise<void> } {
+}: CachedDbEngineOptions): CachedDbEngine {
   const copies = createCacheInvalidation({ ...options, cache })
+  const invalidating = <R>(sessionKey: string, write: () => Promise<R>) =>
+    invalidatingAll([sessionKey], write)
 
-  async function invalidating<R>(sessionKey: string, write: () => Promise<R>): Promise<R> {
-    const key = `${keyPrefix}${sessionKey}`
-    await copies.remove(key)
+  async function invalidatingAll<R>(sessionKeys: readonly string[], write: () => Promise<R>): Promise<R> {
+    const keys = sessionKeys.map((sessionKey) => `${keyPrefix}${sessionKey}`)
+    const removeAll = () => Promise.all(keys.map((key) => copies.remove(key)))
+    await removeAll()
     let mayHaveWritten = true
     try {
       return await write()
@@ -50,8 +61,8 @@ export function createCachedDbEngine({
       throw error
     } finally {
       if (mayHaveWritten) {
-        await copies.remove(key)
-        copies.removeSoon(key)
+        await removeAll()
+        for (const key of keys) copies.removeSoon(key)
       }
     }
   }
@@ -68,6 +79,8 @@ export function createCachedDbEngine({
     delete: (sessionKey, revision) => invalidating(sessionKey, () => engine.delete(sessionKey, revision)),
     // Django gives a copy the remaining age of its session, so an expired session has no copy.
     clearExpired: () => engine.clearExpired(),
+    invalidatingAll,
+    settle: () => copies.settle(),
     close: () => copies.close(),
   }
 }

@@ -18,6 +18,34 @@ export interface SessionColumns {
 
 export type ColumnValues = Readonly<Record<string, string | number | null>>
 
+/** The columns that say whose session a row is, for lists of a user's sessions. */
+export interface TableFacts {
+  readonly userId: string
+  readonly ip: string
+  readonly userAgent: string
+  /** Dates: of the creation, where the table has it, and of the last save. */
+  readonly created: string | null
+  readonly changed: string
+}
+
+/** Source: qsessions/models.py, Session. */
+export const QSESSIONS_FACTS: TableFacts = {
+  userId: 'user_id',
+  ip: 'ip',
+  userAgent: 'user_agent',
+  created: 'created_at',
+  changed: 'updated_at',
+}
+
+/** Source: user_sessions/models.py, Session. */
+export const USER_SESSIONS_FACTS: TableFacts = {
+  userId: 'user_id',
+  ip: 'ip',
+  userAgent: 'user_agent',
+  created: null,
+  changed: 'last_activity',
+}
+
 /** Writes an instant as the site's columns hold it; see `createDateColumn`. */
 type ToColumn = (instant: Date) => string
 

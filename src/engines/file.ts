@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { accessSync, constants, renameSync, statSync } from 'node:fs'
-import { type FileHandle, lstat, open, readdir, rm, unlink } from 'node:fs/promises'
+import { type FileHandle, lstat, open, opendir, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isFileMissing, isFileTaken } from '../concurrency/file-errors.ts'
 import { withFileLock } from '../concurrency/file-lock.ts'
@@ -9,6 +9,7 @@ import type { SessionData } from '../django/json.ts'
 import { type SessionCodec, UnreadableSession } from '../django/session-data.ts'
 import { isGeneratedSessionKey } from '../django/session-key.ts'
 import { ConflictError, CreateError, type SessionEngine, UpdateError } from '../session/engine.ts'
+import { type InventoryEntry, NO_FACTS, type SessionInventory } from './inventory.ts'
 import { expireDateSince, expiryIn } from './stored-expiry.ts'
 
 export interface FileEngineOptions {
@@ -42,23 +43,25 @@ const LARGEST_FILE = 64 * 1024 * 1024
  * Source: django/contrib/sessions/backends/file.py, the same from Django 2.2 to 6.1.
  * @throws {UnusableSessionFolder}
  */
-export function createFileEngine({
-  path,
-  cookieName,
-  codec,
-  rules,
-  now = () => new Date(),
-}: FileEngineOptions): SessionEngine {
+export function createFileEngine(options: FileEngineOptions): SessionEngine {
+  return openFiles(options).engine
+}
+
+/** The same engine, with the list of its sessions. @throws {UnusableSessionFolder} */
+export function openFiles({ path, cookieName, codec, rules, now = () => new Date() }: FileEngineOptions): {
+  engine: SessionEngine
+  inventory: SessionInventory
+} {
   checkFolder(path)
   const fileOf = (sessionKey: string) => join(path, `${cookieName}${sessionKey}`)
   // No session key has an underscore, so neither we nor Django read such a file as a session.
   const lockOf = (file: string) => `${file}_lock`
 
   /** Django reads an empty file, which a process is about to fill, as an empty session that never expires. */
-  function isExpired({ text, savedAt }: SessionFile, data: SessionData): boolean {
+  function isExpired({ text, savedAt }: SessionFile, data: SessionData, at: Date): boolean {
     if (text === '') return false
     try {
-      return getExpiryAgeSince(savedAt, expiryIn(data), { rules, now: now() }) <= 0
+      return getExpiryAgeSince(savedAt, expiryIn(data), { rules, now: at }) <= 0
     } catch (error) {
       // Django fails on this value. The next save of the session throws.
       if (error instanceof InvalidSessionExpiry) return false
@@ -66,14 +69,14 @@ export function createFileEngine({
     }
   }
 
-  /** The data, or null when the session has expired. */
-  function dataOf(file: SessionFile): SessionData | null {
+  /** The data, or null when the session has expired at this moment. */
+  function dataOf(file: SessionFile, at: Date = now()): SessionData | null {
     try {
       const data = file.text === '' ? NOTHING : codec.decode(file.text).data
-      return isExpired(file, data) ? null : data
+      return isExpired(file, data, at) ? null : data
     } catch (error) {
       // Django reads it as a session without data.
-      if (error instanceof UnreadableSession && isExpired(file, NOTHING)) return null
+      if (error instanceof UnreadableSession && isExpired(file, NOTHING, at)) return null
       throw error
     }
   }
@@ -110,7 +113,7 @@ export function createFileEngine({
     await change(file, revision ?? null, () => rm(file, { force: true }))
   }
 
-  return {
+  const engine: SessionEngine = {
     async load(sessionKey) {
       const file = isGeneratedSessionKey(sessionKey) ? await read(fileOf(sessionKey)) : null
       const data = file === null ? null : dataOf(file)
@@ -152,32 +155,120 @@ export function createFileEngine({
 
     delete: remove,
 
-    async clearExpired() {
+    clearExpired: () => inventory.clear({ before: now() }),
+  }
+
+  const inventory: SessionInventory = {
+    place: path,
+
+    async countExpired({ before, signal }) {
+      let expired = 0
+      for await (const sessionKey of keys(signal)) if (await isOver(sessionKey, before)) expired += 1
+      return expired
+    },
+
+    async clear({ before, signal, onProgress = () => {} }) {
       let cleared = 0
-      for (const name of await readdir(path)) {
-        const sessionKey = name.slice(cookieName.length)
-        if (!name.startsWith(cookieName) || !isGeneratedSessionKey(sessionKey)) continue
-        const file = await read(fileOf(sessionKey))
-        if (file === null || !isOver(file)) continue
-        try {
-          await remove(sessionKey, file.text)
-          cleared += 1
-        } catch (error) {
-          if (!(error instanceof UpdateError || error instanceof ConflictError)) throw error // in use after all
-        }
+      for await (const sessionKey of keys(signal)) {
+        if (!(await removeIf(sessionKey, before))) continue
+        cleared += 1
+        onProgress(cleared)
       }
       return cleared
     },
+
+    async count({ signal } = {}) {
+      let found = 0
+      for await (const _ of keys(signal)) found += 1
+      return found
+    },
+
+    async keysFrom(start, limit) {
+      return (await sortedKeys()).filter((key) => key >= start).slice(0, limit)
+    },
+
+    async *pages({ start, limit }) {
+      const all = await sortedKeys()
+      const rest = all.filter(
+        (key) => start === null || key > start.key || (key === start.key && !start.isPassed),
+      )
+      for (const sessionKey of rest.slice(0, limit)) {
+        const entry = await entryOf(sessionKey)
+        yield { entries: entry === null ? [] : [entry], scanned: 1, last: sessionKey }
+      }
+    },
   }
 
-  function isOver(file: SessionFile): boolean {
+  return { engine, inventory }
+
+  async function* keys(signal?: AbortSignal): AsyncGenerator<string> {
+    for await (const { name } of await opendir(path)) {
+      if (signal?.aborted === true) return
+      const sessionKey = name.slice(cookieName.length)
+      if (name.startsWith(cookieName) && isGeneratedSessionKey(sessionKey)) yield sessionKey
+    }
+  }
+
+  async function sortedKeys(): Promise<string[]> {
+    const found: string[] = []
+    for await (const sessionKey of keys()) found.push(sessionKey)
+    return found.sort((a, b) => (a < b ? -1 : 1))
+  }
+
+  /** Deletes a session that expired before this moment (null: any), unless it was saved meanwhile. */
+  async function removeIf(sessionKey: string, before: Date | null): Promise<boolean> {
     try {
-      return dataOf(file) === null
+      if (before === null) {
+        if (!(await isThere(fileOf(sessionKey)))) return false
+        await remove(sessionKey)
+        return true
+      }
+      const file = await read(fileOf(sessionKey))
+      if (file === null || !isOverAt(file, before)) return false
+      await remove(sessionKey, file.text)
+      return true
     } catch (error) {
-      if (error instanceof UnreadableSession) return false
+      // In use after all, or unreadable, which is not known to have expired.
+      const stays =
+        error instanceof UpdateError || error instanceof ConflictError || error instanceof UnreadableSession
+      if (stays) return false
       throw error
     }
   }
+
+  async function isOver(sessionKey: string, before: Date): Promise<boolean> {
+    const file = await read(fileOf(sessionKey)).catch(unlessUnreadable)
+    return file !== null && isOverAt(file, before)
+  }
+
+  function isOverAt(file: SessionFile, before: Date): boolean {
+    try {
+      return dataOf(file, before) === null
+    } catch (error) {
+      return unlessUnreadable(error) !== null
+    }
+  }
+
+  /** A live session, or one that cannot be read; null when there is none. */
+  async function entryOf(sessionKey: string): Promise<InventoryEntry | null> {
+    try {
+      const file = await read(fileOf(sessionKey))
+      const data = file === null ? null : dataOf(file)
+      if (file === null || data === null) return null
+      const expireDate = expireDateSince(file.savedAt, data, rules)
+      const facts = { ...NO_FACTS, changed: file.savedAt }
+      return { sessionKey, stored: { data, revision: file.text, expireDate }, facts }
+    } catch (error) {
+      if (!(error instanceof UnreadableSession)) throw error
+      return { sessionKey, stored: { unreadable: error.reason }, facts: NO_FACTS }
+    }
+  }
+}
+
+/** @throws any error but UnreadableSession */
+function unlessUnreadable(error: unknown): null {
+  if (error instanceof UnreadableSession) return null
+  throw error
 }
 
 interface SessionFile {

@@ -18,10 +18,24 @@ import type { SessionEvents } from '../session/events.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
 import { createCacheEngine } from './cache.ts'
 import { createCachedDbEngine, QSESSIONS_KEY_PREFIX } from './cached-db.ts'
+import type { ClearRowsOptions } from './clear-rows.ts'
 import { createDbEngine } from './db.ts'
-import { createQsessionsColumns, createUserSessionsColumns, type SessionColumns } from './extra-columns.ts'
-import { createFileEngine } from './file.ts'
+import {
+  createQsessionsColumns,
+  createUserSessionsColumns,
+  QSESSIONS_FACTS,
+  type SessionColumns,
+  type TableFacts,
+  USER_SESSIONS_FACTS,
+} from './extra-columns.ts'
+import { openFiles } from './file.ts'
 import { watchForeignTexts } from './foreign-texts.ts'
+import {
+  createTableInventory,
+  createTablePlace,
+  type ExpiringPlace,
+  type SessionInventory,
+} from './inventory.ts'
 import { createRetryingEngine, retryRead } from './retrying-engine.ts'
 import { createSignedCookiesEngine, SIGNED_COOKIES_SALT } from './signed-cookies.ts'
 
@@ -62,6 +76,12 @@ export interface OpenedSessionEngine {
   readonly engine: SessionEngine
   /** How it stores a session's values, where SESSION_SERIALIZER does not decide it. */
   readonly serializer?: SerializerName
+  /** Where its sessions expire without anything that deletes them; null where something does. */
+  readonly expiring: ExpiringPlace | null
+  /** All of its sessions; null for an engine whose sessions cannot be listed. */
+  readonly inventory: SessionInventory | null
+  /** Waits until the copies of deleted sessions are gone, for a process that ends soon after. */
+  settle?(): Promise<void>
   /** Closes what was opened for it (not `db`, which its caller opened). Nothing may be running. */
   close(): Promise<void>
 }
@@ -73,14 +93,12 @@ export interface OpenedSessionEngine {
 export function openSessionEngine(options: SessionEngineOptions): OpenedSessionEngine {
   const needs = SESSION_ENGINES.get(options.engine)
   switch (needs?.keptIn) {
-    case 'table': {
-      const opened = openDb(options, needs)
-      return needs.needsCache ? openCachedDb(options, opened, needs) : opened
-    }
+    case 'table':
+      return needs.needsCache ? openCachedDb(options, needs) : openDb(options, needs)
     case 'cache':
       return openCacheAlone(options)
     case 'folder':
-      return openFiles(options)
+      return openFolder(options)
     case 'cookie':
       return openSignedCookies(options)
     case undefined: {
@@ -90,22 +108,34 @@ export function openSessionEngine(options: SessionEngineOptions): OpenedSessionE
   }
 }
 
+/** Django's own. */
+const DEFAULT_TABLE = 'django_session'
+
 /** What the tables of these packages hold beside Django's columns. */
 const EXTRA_COLUMNS: Readonly<
-  Record<SessionEngineNeeds['package'], ((dates: DateColumn) => SessionColumns) | null>
+  Record<
+    SessionEngineNeeds['package'],
+    { readonly columns: (dates: DateColumn) => SessionColumns; readonly facts: TableFacts } | null
+  >
 > = {
   django: null,
-  'django-qsessions': createQsessionsColumns,
-  'django-user-sessions': createUserSessionsColumns,
+  'django-qsessions': { columns: createQsessionsColumns, facts: QSESSIONS_FACTS },
+  'django-user-sessions': { columns: createUserSessionsColumns, facts: USER_SESSIONS_FACTS },
 }
 
-function openDb(options: SessionEngineOptions, needs: SessionEngineNeeds): OpenedSessionEngine {
+/** @param around see `ClearRowsOptions` */
+function openDb(
+  options: SessionEngineOptions,
+  needs: SessionEngineNeeds,
+  around?: ClearRowsOptions['around'],
+): OpenedSessionEngine {
   const { rules, databaseTimeZone, now, timeout, events } = options
   const table = options.table ?? needs.table
   const db = databaseOf(options)
   const dates = createDateColumn({ database: databaseKindOf(db), ...rules, databaseTimeZone })
   const codec = observedCodec(options)
-  const columns = options.columns ?? EXTRA_COLUMNS[needs.package]?.(dates) ?? null
+  const known = EXTRA_COLUMNS[needs.package]
+  const columns = options.columns ?? known?.columns(dates) ?? null
   const engine = createRetryingEngine(
     createDbEngine({
       db,
@@ -117,14 +147,24 @@ function openDb(options: SessionEngineOptions, needs: SessionEngineNeeds): Opene
     }),
     { timeout, onRetry: events.retry },
   )
-  return { engine, close: nothingToClose }
+  const inventory = createTableInventory({
+    db,
+    table: table ?? DEFAULT_TABLE,
+    // Not the observed one: what maintenance reads is not a visitor's request.
+    codec: codecOf(options),
+    dates,
+    now,
+    facts: known?.facts ?? null,
+    around,
+  })
+  return { engine, expiring: inventory, inventory, close: nothingToClose }
 }
 
-function openFiles(options: SessionEngineOptions): OpenedSessionEngine {
+function openFolder(options: SessionEngineOptions): OpenedSessionEngine {
   const { filePath, cookieName, rules, now } = options
   const codec = observedCodec(options)
-  const engine = createFileEngine({ path: filePath ?? tmpdir(), cookieName, codec, rules, now })
-  return { engine, close: nothingToClose }
+  const { engine, inventory } = openFiles({ path: filePath ?? tmpdir(), cookieName, codec, rules, now })
+  return { engine, expiring: inventory, inventory, close: nothingToClose }
 }
 
 function openSignedCookies(options: SessionEngineOptions): OpenedSessionEngine {
@@ -136,17 +176,15 @@ function openSignedCookies(options: SessionEngineOptions): OpenedSessionEngine {
     salt: SIGNED_COOKIES_SALT,
     maxAge: rules.cookieAge,
   })
-  return { engine: createSignedCookiesEngine({ codec, cookieName, rules, now }), close: nothingToClose }
+  const engine = createSignedCookiesEngine({ codec, cookieName, rules, now })
+  return { engine, expiring: null, inventory: null, close: nothingToClose }
 }
 
 /** The longest wait of a request, in milliseconds, for a cache that it does not need. */
 const REMOVAL_TIMEOUT = 500
 
-function openCachedDb(
-  options: SessionEngineOptions,
-  opened: OpenedSessionEngine,
-  needs: SessionEngineNeeds,
-): OpenedSessionEngine {
+function openCachedDb(options: SessionEngineOptions, needs: SessionEngineNeeds): OpenedSessionEngine {
+  const opened = openDb(options, needs, (keys, remove) => engine.invalidatingAll(keys, remove))
   const cache = cacheOf(options)
   const timeout = Math.min(options.timeout / 4, REMOVAL_TIMEOUT)
   const { events } = options
@@ -159,7 +197,9 @@ function openCachedDb(
     events,
   })
   return {
+    ...opened,
     engine,
+    settle: () => engine.settle(),
     async close() {
       await engine.close()
       await cache.close()
@@ -176,7 +216,26 @@ function openCacheAlone(options: SessionEngineOptions): OpenedSessionEngine {
     timeout,
     onRetry: events.retry,
   })
-  return { engine, serializer: holdsJson(options.cache) ? 'json' : 'pickle', close: () => cache.close() }
+  return {
+    engine,
+    serializer: holdsJson(options.cache) ? 'json' : 'pickle',
+    expiring: expiringCache(options),
+    inventory: null,
+    close: () => cache.close(),
+  }
+}
+
+/** The table of a DatabaseCache, which otherwise keeps expired entries up to its MAX_ENTRIES. */
+function expiringCache(options: SessionEngineOptions): ExpiringPlace | null {
+  const { db, rules, databaseTimeZone } = options
+  if (options.cache === null || 'get' in options.cache) return null
+  const { backend, location } = options.cache
+  const [place = ''] = location
+  if (/\.DatabaseCache$/.test(backend) && db !== null) {
+    const dates = createDateColumn({ database: databaseKindOf(db), ...rules, databaseTimeZone })
+    return createTablePlace({ db, dates, table: { table: place, key: 'cache_key', expiry: 'expires' } })
+  }
+  return null
 }
 
 /** Whether it is django-redis with its JSONSerializer. All other caches of Django pickle, whatever SESSION_SERIALIZER says. */
@@ -225,14 +284,16 @@ function observedCache(cache: Cache, { events }: SessionEngineOptions): Cache {
   }
 }
 
+type CodecOptions = SessionEngineOptions & Pick<SessionCodecOptions, 'salt' | 'maxAge'>
+
+function codecOf({ storeClass, ...options }: CodecOptions): SessionCodec {
+  return createSessionCodec({ ...options, ...(storeClass !== null && { storeClass }) })
+}
+
 /** A codec that reports what it has read. */
-function observedCodec({
-  events,
-  storeClass,
-  onForeign,
-  ...options
-}: SessionEngineOptions & Pick<SessionCodecOptions, 'salt' | 'maxAge'>): SessionCodec {
-  const plain = createSessionCodec({ ...options, ...(storeClass !== null && { storeClass }) })
+function observedCodec(options: CodecOptions): SessionCodec {
+  const { events, onForeign } = options
+  const plain = codecOf(options)
   const codec = onForeign === undefined ? plain : watchForeignTexts(plain, onForeign)
   return {
     ...codec,

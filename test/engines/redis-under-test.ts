@@ -1,12 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import type { Cache } from '../../src/caches/cache.ts'
+import type { CacheSettings } from '../../src/caches/cache-settings.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { startRedis } from '../support/redis.ts'
 
 /** A Redis to break, and what a Django does in it. */
 export interface RedisUnderTest {
   readonly cache: Pick<Cache, 'delete'>
+  /** The same Redis as an entry of CACHES. */
+  readonly settings: CacheSettings
   /** The keys whose removal has succeeded, in turn. */
   readonly removed: readonly string[]
   get(key: string): Promise<string | null>
@@ -38,6 +41,13 @@ export async function openRedisUnderTest(t: Scope): Promise<RedisUnderTest> {
         await ours.del(`:1:${key}`)
         removed.push(`:1:${key}`)
       },
+    },
+    settings: {
+      backend: 'django.core.cache.backends.redis.RedisCache',
+      location: [server.location],
+      keyPrefix: '',
+      version: 1,
+      options: {},
     },
     removed,
     get: (key) => django.get(key),

@@ -72,6 +72,29 @@ const RETRY_LATER = 'Nothing, if it passes: the visitor tries again, and `Retry-
 
 /** What each code means, and what to do about it. */
 const ERRORS: Readonly<Record<string, ErrorText>> = {
+  ERR_CURSOR: {
+    where: 'call',
+    meaning:
+      'The place to go on from is not one that an earlier call returned, or `SECRET_KEY` was another one then.',
+    remedy: 'Begin without it.',
+  },
+  ERR_SESSION_TO_KEEP: {
+    where: 'call',
+    meaning: 'The session that is to stay is not a live session of this user. Nothing was deleted.',
+    remedy: 'Pass the value of the session cookie of that browser.',
+  },
+  ERR_SESSIONS_NOT_LISTED: {
+    where: 'call',
+    meaning: 'The sessions of this engine cannot be listed: entries of a cache and cookies have no list.',
+    remedy:
+      "Change the password of the user, which ends the user's sessions. For everybody: change `SECRET_KEY`, or clear the cache.",
+  },
+  ERR_UNKNOWN_USER: {
+    where: 'call',
+    meaning: 'No row of the user table has this name, or the id does not fit the type of the primary key.',
+    remedy:
+      'Pass the name as it is in the table, or the id; for a user that was deleted, the id. Check `AUTH_USER_MODEL`, `AUTH_USERNAME_FIELD` and `AUTH_USER_ID_TYPE` (in the library `userModel`).',
+  },
   ERR_AUTH_USER_MODEL: {
     where: 'call',
     meaning: 'The user model is not of the form `app_label.ModelName`.',
