@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { packageVersion } from '../service/package-folder.ts'
+import { addClearsessions } from './clearsessions.ts'
 import type { Action, AddCommand, CommandContext } from './command.ts'
 import { createContext } from './context.ts'
 import { addDecode } from './decode.ts'
@@ -7,8 +8,10 @@ import { addDoctor } from './doctor.ts'
 import { addEncode } from './encode.ts'
 import { addExplain } from './explain.ts'
 import { addInit } from './init.ts'
+import { addLogout } from './logout.ts'
 import { problemText } from './problem-text.ts'
 import { addServe } from './serve.ts'
+import { addSessions } from './sessions.ts'
 import { addShow } from './show.ts'
 
 /** Every command, in the order of the help. */
@@ -18,6 +21,8 @@ const COMMANDS: readonly AddCommand[] = [
   addDoctor,
   addExplain,
   addShow,
+  addSessions,
+  addLogout,
   addDecode,
   addEncode,
 ]
