@@ -21,12 +21,12 @@ export interface PaceOptions {
 const BATCH_TIME = 40
 
 /** The longest rest, in milliseconds. */
-const LONGEST_REST = 2000
+const LONGEST_REST = 1000
 
 const FEWEST_ROWS = 10
 
 /** The database is busy when a row alone takes longer than `times` the quiet time and `more` milliseconds. */
-const BUSY = { times: 2, more: 5 }
+const BUSY = { times: 3, more: 15 }
 
 /** Creates the pace of one job. */
 export function createPace({ most }: PaceOptions): Pace {
