@@ -19,7 +19,10 @@ import { type WithProfile, withProfile } from './django-version.ts'
 import { openSiteEngine } from './site-engine.ts'
 import type { DjangoAuthOptions, DjangoSessionsOptions } from './site-options.ts'
 
-/** A user: by the column of USERNAME_FIELD, or by primary key, also of a user that was deleted. */
+/**
+ * A user: by the column of USERNAME_FIELD in the database of the sessions, or by primary key, also of a user that was
+ * deleted.
+ */
 export type UserChoice = { readonly username: string } | { readonly id: string | number | bigint }
 
 /** A live session of a user. Its key, which is a secret, is not part of it. */

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { createTestDatabase, runSql, type TestDatabaseName, testDatabases } from '../support/databases.ts'
 import { djangoShell, djangoVersions } from '../support/django.ts'
+import { startRedis } from '../support/redis.ts'
 import { runCommand, temporaryFolder } from '../support/service.ts'
 import { secretKey, serviceEnvironment, takeTurn } from './sites.ts'
 
@@ -122,6 +123,39 @@ open(settings.SESSION_FILE_PATH + '/sessionidunreadable0', 'w').write('not of th
     await shell("from django.core.management import call_command; call_command('clearsessions')")
     t.deepEqual(new Set(readdirSync(second)), new Set(readdirSync(first)))
     t.is(JSON.parse(stdout).deleted, 2)
+  })
+}
+
+for (const version of djangoVersions.filter((one) => Number.parseFloat(one) >= 4)) {
+  test(`a logout ends sessions that Django ${version} has in its cache, too`, async (t) => {
+    await takeTurn(t)
+    t.timeout(110_000)
+    const redis = await startRedis()
+    t.teardown(() => redis.stop())
+    const settings = {
+      SESSION_ENGINE: 'django.contrib.sessions.backends.cached_db',
+      CACHES: JSON.stringify({
+        default: { BACKEND: 'django.core.cache.backends.redis.RedisCache', LOCATION: redis.location },
+      }),
+    }
+    const { shell, ours } = await openSite(t, { version, database: 'sqlite', settings })
+    await shell(`${MAKE}${USERS}`)
+    t.regex(await redis.command('KEYS', '*'), /cached_db/)
+    const { stdout, status } = await ours(['logout', '--user', 'ada', '--yes', '--json'])
+    t.is(status, 0)
+    t.like(JSON.parse(stdout), { deleted: 3, copiesLeft: 0 })
+    const live = await shell(
+      `
+from django.core.cache import cache
+from django.conf import settings
+from importlib import import_module
+import json, sys
+store = import_module(settings.SESSION_ENGINE).SessionStore
+keys = [key.split('cached_db', 1)[1] for key in json.load(sys.stdin)]
+print(sorted(str(store(key).load().get('_auth_user_id')) for key in keys))`,
+      JSON.stringify((await redis.command('KEYS', '*cached_db*')).trim().split('\n')),
+    )
+    t.is(live.trim(), "['2', 'None']")
   })
 }
 
