@@ -23,6 +23,7 @@ const COMMANDS: readonly AddCommand[] = [
   addShow,
   addSessions,
   addLogout,
+  addClearsessions,
   addDecode,
   addEncode,
 ]

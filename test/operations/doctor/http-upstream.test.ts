@@ -195,7 +195,9 @@ if (djangoVersions.includes('5.2')) {
   test('behind gunicorn all is well', async (t) => {
     await takeTurn(t)
     t.timeout(110_000)
-    const { url: databaseUrl } = await createTestDatabase(t, testDatabases[0] ?? 'sqlite', { tables: 'library' })
+    const { url: databaseUrl } = await createTestDatabase(t, testDatabases[0] ?? 'sqlite', {
+      tables: 'library',
+    })
     const { url } = await startGunicorn(t, { secretKey, databaseUrl })
     const env = { ...serviceEnvironment({ version: '5.2', databaseUrl }), DJANGO_UPSTREAM: url }
     const roundTrip = { django: new URL(url), here: new URL(`http://127.0.0.1:${await freePort()}`) }
