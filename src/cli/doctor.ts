@@ -100,7 +100,9 @@ async function doctor(context: CommandContext, given: DoctorArguments): Promise<
       tags,
       silenced: given.silence,
       ...(given.json !== true && {
-        onFinding: (finding) => output.write(`${findingText(finding, output)}\n`),
+        onFinding: (finding) => {
+          if (finding.result.outcome !== 'skipped') output.write(`${findingText(finding, output)}\n`)
+        },
       }),
     })
     if (interrupted.aborted) return 130
@@ -117,11 +119,11 @@ async function report(
   given: DoctorArguments,
 ): Promise<ExitStatus> {
   const { verdictOf } = await import('../operations/doctor/examine.ts')
-  const { findingsAsJson, verdictText } = await import('../operations/doctor/report.ts')
+  const { findingsAsJson, skippedText, verdictText } = await import('../operations/doctor/report.ts')
   const verdict = verdictOf(findings)
   if (given.json === true) {
     writeJson(output, 'doctor/1', { verdict, findings: findingsAsJson(findings) })
-  } else output.write(`${verdictText(findings)}\n`)
+  } else output.write(`${skippedText(findings, output)}${verdictText(findings)}\n`)
   return verdict === 'error' || (verdict === 'warning' && given.failLevel === 'warning') ? 1 : 0
 }
 

@@ -12,9 +12,23 @@ export function findingText({ id, level, title, result }: Finding, stream: NodeJ
   const word = outcomeOf({ level, result })
   const mark = styleText(COLOURS[word], word.padEnd(7), { stream })
   const head = `${mark}  ${id}  ${title}`
-  if (result.outcome === 'skipped') return `${head}: skipped, because ${result.because}`
+  if (result.outcome === 'skipped') return `${head}: because ${result.because}`
   if (result.outcome === 'ok') return `${head}: ${result.read}`
   return `${head}\n         found: ${result.read}\n         to do: ${result.hint}\n         see ${docsOf(id)}`
+}
+
+/** The skipped checks for a person: a line for each reason, with the ids. Empty when none was skipped. */
+export function skippedText(findings: readonly Finding[], stream: NodeJS.WriteStream): string {
+  const byReason = Map.groupBy(
+    findings.filter(({ result }) => result.outcome === 'skipped'),
+    ({ result }) => (result.outcome === 'skipped' ? result.because : ''),
+  )
+  return [...byReason]
+    .map(([because, group]) => {
+      const mark = styleText(COLOURS.Skipped, 'Skipped', { stream })
+      return `${mark}  ${group.map(({ id }) => id).join(', ')}\n         because ${because}\n`
+    })
+    .join('')
 }
 
 /** The findings as `--json` prints them. */
@@ -31,7 +45,11 @@ export function findingsAsJson(findings: readonly Finding[]): object[] {
 export function verdictText(findings: readonly Finding[]): string {
   const count = (word: Outcome) => findings.filter((one) => outcomeOf(one) === word).length
   const counts = `${count('OK')} OK, ${count('Warning')} warnings, ${count('Failed')} failed, ${count('Skipped')} skipped`
-  const verdict = { ok: 'All is well', warning: 'It works, with warnings', error: 'Something is wrong' }
+  const verdict = {
+    ok: 'Nothing wrong was found',
+    warning: 'It works, with warnings',
+    error: 'Something is wrong',
+  }
   return `${verdict[verdictOf(findings)]}: ${counts}`
 }
 

@@ -113,5 +113,5 @@ async function measured({ sessionDb }: Project, table: string): Promise<string> 
     .from(newest.as('newest'))
     .select(sessionDb.raw('count(*) as n, max(size) as size'))
   const { n, size } = (row ?? {}) as { n?: unknown; size?: unknown }
-  return `${Number(size ?? 0)} bytes, of the ${sessionsText(Number(n ?? 0))} that expire last`
+  return `${Number(size ?? 0)} bytes; ${sessionsText(Number(n ?? 0))} read`
 }

@@ -84,7 +84,7 @@ export const SESSION_KEY_CHECKS: readonly Check[] = [
       const cut = all.filter(({ diagnosis }) => diagnosis?.shape === 'cut')
       const none = whyNoRows(evidence.project, rows)
       if (none !== null) return none
-      if (cut.length === 0) return { outcome: 'ok', read: `${sessionsText(all.length)} are whole` }
+      if (cut.length === 0) return { outcome: 'ok', read: `${sessionsText(all.length)} read, none cut off` }
       const longest = Math.max(...cut.map(({ size }) => size))
       return {
         outcome: 'failed',

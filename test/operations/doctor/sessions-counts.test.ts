@@ -15,7 +15,7 @@ for (const database of testDatabases) {
     const site = await plantSite(t, { version: VERSION, database })
     t.deepEqual(await counts(site), [
       'sessions.I001 0 sessions: 0 live, 0 expired',
-      'sessions.I002 0 bytes, of the 0 sessions that expire last',
+      'sessions.I002 0 bytes; 0 sessions read',
       'sessions.I003 skipped',
     ])
     await site.saveHere(3)
@@ -28,7 +28,7 @@ for (const database of testDatabases) {
     )
     t.deepEqual(await counts(site), [
       'sessions.I001 7 sessions: 5 live, 2 expired',
-      'sessions.I002 300 bytes, of the 7 sessions that expire last',
+      'sessions.I002 300 bytes; 7 sessions read',
       'sessions.I003 of the newest 7 sessions, not readable: 2 signature, 1 format',
     ])
   })
