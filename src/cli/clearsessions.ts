@@ -7,7 +7,7 @@ import { createProgress } from './progress.ts'
 export const addClearsessions: AddCommand = (program, action) => {
   program
     .command('clearsessions')
-    .description('delete expired sessions, without slowing the site')
+    .description('delete expired sessions, in small batches')
     .addOption(
       new Option('--older-than <duration>', 'only sessions that have been expired for at least that long')
         .argParser(durationOf)

@@ -40,8 +40,9 @@ const MOST_TIMEOUTS = 5
  * session that a visitor renewed meanwhile stays. The work follows the index on the expiry once, from the oldest row on, so
  * that entries of deleted rows are not read again. Several runs at once, and runs that were cut off, do no harm.
  *
- * Unlike Django, whose `clearsessions` is one DELETE: on a large table that holds locks and grows the server's log for
- * minutes. Source: django/contrib/sessions/backends/db.py, clear_expired.
+ * Unlike Django, whose `clearsessions` is one DELETE: it is faster (bench/clear-sessions.md), but on a large table it is one
+ * transaction that replicas apply at once, that a limit on the time of statements ends, and that is lost when it is cut off.
+ * Source: django/contrib/sessions/backends/db.py, clear_expired.
  * @returns how many rows were deleted.
  */
 export async function clearRows({
