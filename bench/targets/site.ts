@@ -2,6 +2,7 @@ import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { readAssets } from '../../src/service/pages/assets.ts'
 import { createTemplates } from '../../src/service/pages/templates.ts'
+import { testLayout } from '../../test/support/layout.ts'
 
 /** Set by the benchmark for each target. */
 export const databaseUrl: string = process.env.DATABASE_URL ?? ''
@@ -35,24 +36,8 @@ export async function countAll(ask: (statement: string) => Promise<number>): Pro
 export function createPage(): (counts: Counts, numVisits: number) => string {
   const assets = readAssets()
   const templates = createTemplates({ stylesUrl: assets.styles.url, iconUrl: assets.icon.url, version: '' })
-  return (counts, numVisits) => templates.render('index.html', { counts, numVisits, layout: LAYOUT })
-}
-
-/** The layout of an anonymous visitor (src/service/pages/layout.ts). */
-const LAYOUT = {
-  links: {
-    home: '/catalog/',
-    books: '/catalog/books/',
-    authors: '/catalog/authors/',
-    myBorrowed: '/catalog/mybooks/',
-    allBorrowed: '/catalog/borrowed/',
-    admin: '/admin/',
-    login: '/accounts/login/',
-    logout: '/accounts/logout/',
-  },
-  user: null,
-  next: '/catalog/',
-  messages: [],
+  return (counts, numVisits) =>
+    templates.render('index.html', { counts, numVisits, layout: { ...testLayout, user: null } })
 }
 
 /** Serves on a free port and prints it. */

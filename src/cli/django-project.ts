@@ -71,10 +71,6 @@ function noteOf(problem: string): Note {
 /** Whether a problem with this setting follows from one that was refused. */
 function isNamed(setting: string, refused: ReadonlySet<string>): boolean {
   const name = setting.replace(/\[.*/, '')
-  const inDjango = {
-    DATABASE_URL: 'DATABASES',
-    SESSION_DATABASE_URL: 'DATABASES',
-    DJANGO_SECRET_KEY: 'SECRET_KEY',
-  }
-  return refused.has(inDjango[name as keyof typeof inDjango] ?? name)
+  const inDjango = /^(?:SESSION_)?DATABASE_URL$/.test(name) ? 'DATABASES' : name.replace(/^DJANGO_/, '')
+  return refused.has(inDjango) || refused.has(name)
 }
