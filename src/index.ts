@@ -88,7 +88,9 @@ export {
   type SessionsOptions,
 } from './session/handle.ts'
 export type { SavedSession } from './session/saved-session.ts'
-export { KeyError, Session } from './session/session.ts'
+export { type AnySession, KeyError, Session } from './session/session.ts'
+// A star: `declare module` extends an interface only through one.
+export type * from './session/session-types.ts'
 
 // engines/: where sessions are kept
 

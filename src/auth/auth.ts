@@ -6,7 +6,7 @@ import { createPasswords, type PasswordRefusal } from '../django/passwords.ts'
 import { constantTimeCompare, type SecretKey } from '../django/signing.ts'
 import type { VersionProfile } from '../django/versions.ts'
 import { SessionInterrupted } from '../session/commit.ts'
-import type { Session } from '../session/session.ts'
+import type { AnySession, Session } from '../session/session.ts'
 import { type Backend, backendOf, MODEL_BACKEND, whyNoPasswords } from './backends.ts'
 import { createHashProofs, HASH_SESSION_KEY, SESSION_KEY } from './hash-proofs.ts'
 import { createUnverifiedLog, type UnverifiedUser } from './unverified.ts'
@@ -93,14 +93,14 @@ export type Identity =
 /** Django's `django.contrib.auth`, on the sessions and the user table that are shared with Django. */
 export interface Auth {
   /** Returns the visitor and leaves the session unchanged: for connections that cannot set a cookie, such as a WebSocket. */
-  identify(session: Session): Promise<Identity>
+  identify(session: AnySession): Promise<Identity>
   /**
    * Returns the visitor. A session whose hash does not match is flushed (the password was changed), provided that the
    * hash of another session has matched before. A session whose hash was made with a fallback key gets a new session
    * key and a new hash. For an unknown, inactive or unverified user the visitor is anonymous, and the session stays.
    * @throws {UnusableUserTable}
    */
-  getUser(session: Session): Promise<User | AnonymousUser>
+  getUser(session: AnySession): Promise<User | AnonymousUser>
   /**
    * Returns the user with this name and password, or null. Takes the same time when the user does not exist. The name is
    * normalized as in Django's login form (stripped, NFKC); the database's collation decides whether case matters.
@@ -112,15 +112,15 @@ export interface Auth {
    * in, it is flushed. `rotateToken` is called in Django's order, after the session has changed.
    * @throws {UnknownSessionHash}
    */
-  login(session: Session, user: User, options?: LoginOptions): Promise<void>
+  login(session: AnySession, user: User, options?: LoginOptions): Promise<void>
   /**
    * Keeps this session logged in after its user's password was changed in the database; all other sessions of the user
    * end.
    * @throws {UnknownSessionHash}
    */
-  updateSessionAuthHash(session: Session, user: User): Promise<void>
+  updateSessionAuthHash(session: AnySession, user: User): Promise<void>
   /** Flushes the session. */
-  logout(session: Session): Promise<void>
+  logout(session: AnySession): Promise<void>
 }
 
 export interface LoginOptions {

@@ -7,6 +7,7 @@ import { createSessionCommits, type SessionCommits } from './commit.ts'
 import type { SessionClient, SessionEngine, StoredSession } from './engine.ts'
 import { guardEvents, type SessionEvents } from './events.ts'
 import { Session } from './session.ts'
+import type { DeclaredSession } from './session-types.ts'
 
 /** What happened to a request's session, for a log line. */
 export type SessionOutcome = 'none' | 'loaded' | 'new' | 'saved' | 'merged' | 'interrupted' | 'unreadable'
@@ -17,7 +18,7 @@ export type SessionOutcome = 'none' | 'loaded' | 'new' | 'saved' | 'merged' | 'i
  */
 export interface SessionHandle {
   /** Loads the session once; returns the same object each time. */
-  load<T extends object = Record<string, unknown>>(): Promise<Session<T>>
+  load<T extends object = DeclaredSession>(): Promise<Session<T>>
   /** Whether the request read the session; if so, the response has `Vary: Cookie`. */
   readonly accessed: boolean
   readonly modified: boolean

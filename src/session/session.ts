@@ -14,6 +14,7 @@ import type { Committed } from './commit-queue.ts'
 import type { SessionClient, StoredSession } from './engine.ts'
 import type { SessionEvents } from './events.ts'
 import { savedSession } from './saved-session.ts'
+import type { DeclaredSession, StoredValue } from './session-types.ts'
 
 /** The key is not in the session. Source: Python's KeyError, which Django's `del session[key]` raises. */
 export class KeyError extends Error {
@@ -39,6 +40,10 @@ export interface SessionOptions {
 /** What `set` takes: JSON values; with the PickleSerializer `PickledValue`s. Undefined properties of objects are left out. */
 export type Settable = unknown
 
+/** A session, whichever type its keys were given. */
+// biome-ignore lint/suspicious/noExplicitAny: nothing else takes a session of each type.
+export type AnySession = Session<any>
+
 const NO_DATA: SessionData = new Map()
 
 const EXPIRY_KEY = '_session_expiry'
@@ -50,7 +55,7 @@ const TEST_COOKIE_VALUE = 'worked'
  * `save` applies that log to what is stored then, so that concurrent requests lose nothing.
  * Source: django/contrib/sessions/backends/base.py, SessionBase.
  */
-export class Session<T extends object = Record<string, unknown>> {
+export class Session<T extends object = DeclaredSession> {
   /** Whether this request read the session. */
   accessed = true
   /** Whether this request changed it; set it to true after a change inside a stored object. */
@@ -190,7 +195,7 @@ export class Session<T extends object = Record<string, unknown>> {
    * `next` is called now, and again at the save with what is stored then, so that nothing is lost or counted twice; its
    * result must depend on its argument alone. After `save`, `get(key)` returns the value that was stored.
    */
-  compute<K extends keyof T & string>(key: K, next: (stored: PickledValue | undefined) => T[K]): T[K]
+  compute<K extends keyof T & string>(key: K, next: (stored: StoredValue<T[K]> | undefined) => T[K]): T[K]
   compute(key: string, next: (stored: PickledValue | undefined) => Settable): unknown {
     if (this.#isChangedInside(key)) this.#rewrite(key)
     this.#change(computed(key, next, this.#text))
