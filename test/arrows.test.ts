@@ -78,6 +78,17 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'type knex',
   ],
   'signing/': ['signing/', 'django/', 'checks/check-node.ts'],
+  'testing/': [
+    'testing/',
+    'checks/',
+    'site/user-sessions.ts',
+    'sql/',
+    'session/engine.ts',
+    'type auth/',
+    'type django/',
+    'type site/',
+    'type knex',
+  ],
   'adapters/': [
     'adapters/',
     '!adapters/koa/',

@@ -108,6 +108,11 @@ export interface Auth {
    */
   authenticate(credentials: Credentials, options?: AuthenticateOptions): Promise<User | null>
   /**
+   * Returns the user with this primary key, also an inactive one, or null. No password is checked: for scripts and tests.
+   * @throws {UnusableUserTable}
+   */
+  findUser(id: string | number | bigint): Promise<User | null>
+  /**
    * Logs the user in. If no user was logged in, the session gets a new key and keeps its data; if another user was logged
    * in, it is flushed. `rotateToken` is called in Django's order, after the session has changed.
    * @throws {UnknownSessionHash}
@@ -261,6 +266,13 @@ export function createAuth({
       return (
         passwordBackends.map((backend) => acceptedUser(row, backend)).find((user) => user !== null) ?? null
       )
+    },
+
+    async findUser(id) {
+      const known = userId(id, model.idType)
+      const row = known === null ? null : await rows.findById(known)
+      const [backend = MODEL_BACKEND] = paths
+      return row === null ? null : createUser(row, { backend, model, rows })
     },
 
     async login(session, user, { backend = user.backend, rotateToken } = {}) {

@@ -89,6 +89,19 @@ const ERRORS: Readonly<Record<string, ErrorText>> = {
     remedy:
       "Change the password of the user, which ends the user's sessions. For everybody: change `SECRET_KEY`, or clear the cache.",
   },
+  ERR_DJANGO_TABLES_EXIST: {
+    where: 'call',
+    meaning:
+      'A database that was to get Django’s tables for tests already has one of them. It may be the database of a site, so nothing was changed.',
+    remedy: 'Use an empty database that only tests use. On a site, run `manage.py migrate` of its Django.',
+  },
+  ERR_SESSION_NOT_FORGED: {
+    where: 'call',
+    meaning:
+      'A test asked for a session of a user whom Django would not recognize, or for an empty session, which has no cookie.',
+    remedy:
+      'Do what the message says: set `is_active`, check `backend`, `userModel` and `sessionHash`, or give `data`.',
+  },
   ERR_UNKNOWN_USER: {
     where: 'call',
     meaning: 'No row of the user table has this name, or the id does not fit the type of the primary key.',
