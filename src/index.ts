@@ -1,5 +1,9 @@
 import './checks/check-node.ts'
 
+// checks/: what a program or a site lacks
+
+export { MissingPackage } from './checks/optional-package.ts'
+
 // django/: what Django decided: codecs and rules as pure functions
 
 export type { SessionHashRule } from './django/auth-hash.ts'

@@ -1,5 +1,7 @@
 import { createHash, pbkdf2, randomBytes, type ScryptOptions, scrypt } from 'node:crypto'
 import { promisify } from 'node:util'
+import { loadingError } from '../checks/optional-package.ts'
+import { type Argon2Hash, runArgon2, verifyArgon2 } from './argon2.ts'
 import { constantTimeCompare } from './signing.ts'
 import type { HashingCost } from './versions.ts'
 
@@ -76,51 +78,44 @@ function pbkdf2Hasher(
 }
 
 function argon2Hasher({ argon2: cost }: HashingCost): PasswordHasher {
-  // Loaded when first needed: many sites have no such passwords, and the package contains native code.
-  const load = () => import('@node-rs/argon2')
   return {
     algorithm: 'argon2',
     read(encoded) {
-      const { variety, version, memory, time, lanes, rest } = ARGON2.exec(encoded)?.groups ?? {}
-      if (rest === undefined) return null
+      const { variety, version, memory, time, lanes, salt, hash } = ARGON2.exec(encoded)?.groups ?? {}
+      if (salt === undefined || hash === undefined) return null
       const [memoryCost, timeCost, parallelism] = [Number(memory), Number(time), Number(lanes)]
-      // Before Argon2 1.3 the text did not contain the version (phc-winner-argon2, src/encoding.c).
-      const phc = `$${variety}$v=${version ?? 16}$m=${memory},t=${time},p=${lanes}$${rest}`
+      const stored: Argon2Hash = {
+        variety: variety as Argon2Hash['variety'],
+        // Before Argon2 1.3 the text did not contain the version (phc-winner-argon2, src/encoding.c).
+        version: version === '19' ? 19 : 16,
+        memoryCost,
+        timeCost,
+        parallelism,
+        salt,
+        hash,
+      }
       return {
         isTooCostly:
           memoryCost > LIMITS.argon2MemoryKib ||
           memoryCost * timeCost > LIMITS.argon2Work ||
           parallelism > LIMITS.argon2Parallelism,
-        verify: async (password) => nullIfInvalid((await load()).verify(phc, password)),
+        verify: (password) => verifyArgon2(password, stored),
         harden: nothingToHarden,
       }
     },
-    async run(password) {
-      await (await load()).hash(password, { ...cost })
-    },
+    run: (password) => runArgon2(password, cost),
   }
 }
 
 const ARGON2 =
-  /^argon2\$(?<variety>argon2(?:id|i|d))(?:\$v=(?<version>16|19))?\$m=(?<memory>[1-9]\d{0,9}),t=(?<time>[1-9]\d{0,9}),p=(?<lanes>[1-9]\d{0,7})\$(?<rest>[\w+/]+\$[\w+/]+)$/
-
-/** Null where the library throws because it cannot parse the text, e.g. base64 with excess bits. */
-async function nullIfInvalid(verifying: Promise<boolean>): Promise<boolean | null> {
-  try {
-    return await verifying
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'InvalidArg') return null
-    throw error
-  }
-}
+  /^argon2\$(?<variety>argon2(?:id|i|d))(?:\$v=(?<version>16|19))?\$m=(?<memory>[1-9]\d{0,9}),t=(?<time>[1-9]\d{0,9}),p=(?<lanes>[1-9]\d{0,7})\$(?<salt>[\w+/]+)\$(?<hash>[\w+/]+)$/
 
 function bcryptHasher(
   algorithm: string,
   { prepare, cost }: { prepare: (password: string) => string; cost: HashingCost },
 ): PasswordHasher {
-  const load = () => import('@node-rs/bcrypt')
   const run = async (password: string, rounds: number) =>
-    void (await (await load()).hash(prepare(password), rounds))
+    void (await (await loadBcrypt()).hash(prepare(password), rounds))
   return {
     algorithm,
     read(encoded) {
@@ -131,7 +126,7 @@ function bcryptHasher(
         isTooCostly: rounds > LIMITS.bcryptRounds,
         // Python's bcrypt rejects a NUL; in other implementations it ends the password.
         verify: async (password) =>
-          !prepare(password).includes('\0') && (await load()).verify(prepare(password), crypt),
+          !prepare(password).includes('\0') && (await loadBcrypt()).verify(prepare(password), crypt),
         async harden(password) {
           // 2^12 - 2^rounds rounds in all, in several runs as in Django.
           for (let missing = rounds; missing < cost.bcryptRounds; missing += 1) await run(password, missing)
@@ -139,6 +134,15 @@ function bcryptHasher(
       }
     },
     run: (password) => run(password, cost.bcryptRounds),
+  }
+}
+
+/** Loaded when first needed: many sites have no such passwords, and the package contains native code. */
+async function loadBcrypt(): Promise<typeof import('@node-rs/bcrypt')> {
+  try {
+    return await import('@node-rs/bcrypt')
+  } catch (error) {
+    throw loadingError(error, '@node-rs/bcrypt', 'to verify bcrypt passwords')
   }
 }
 

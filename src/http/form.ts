@@ -1,6 +1,5 @@
 /** Forms in requests of any server. */
 import type { IncomingMessage } from 'node:http'
-import { getRawBody } from 'raw-body'
 import { type Field, formTypeOf, parseMultipart, parseUrlencoded, UnreadablePost } from '../django/forms.ts'
 import { withStatus } from './statuses.ts'
 
@@ -78,14 +77,9 @@ async function readNodeBody(request: IncomingMessage, limit: number): Promise<Bu
         'and give createCsrfMiddleware a readField that does',
     )
   }
-  try {
-    return await getRawBody(request, { limit, length: request.headers['content-length'] || null })
-  } catch (error) {
-    if (error instanceof Error && 'type' in error && error.type === 'entity.too.large') {
-      throw new RequestDataTooBig(`the request's body has more than ${limit} bytes`)
-    }
-    throw new UnreadablePost("the request's body could not be read", { cause: error })
-  }
+  // Not destroyed when it is too big: the client is still to get the answer, and Node then drops the rest.
+  const body = request.iterator({ destroyOnReturn: false })
+  return readChunks(body, limit, request.headers['content-length'])
 }
 
 /**
@@ -106,12 +100,21 @@ async function readWebBody(request: Request, maxBytes: number): Promise<Buffer> 
     throw new TypeError(
       'the form cannot be read, since the body of the request was read already; call form() of site.handle first',
     )
+  return readChunks(request.clone().body ?? [], maxBytes, request.headers.get('content-length'))
+}
+
+/** All bytes of a body. @throws {RequestDataTooBig} {UnreadablePost} */
+async function readChunks(
+  body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  maxBytes: number,
+  contentLength: string | null | undefined,
+): Promise<Buffer> {
   const tooBig = () => new RequestDataTooBig(`the request's body has more than ${maxBytes} bytes`)
-  if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooBig()
+  if (Number(contentLength ?? 0) > maxBytes) throw tooBig()
   const chunks: Uint8Array[] = []
   let size = 0
   try {
-    for await (const chunk of request.clone().body ?? []) {
+    for await (const chunk of body) {
       size += chunk.byteLength
       if (size > maxBytes) throw tooBig()
       chunks.push(chunk)

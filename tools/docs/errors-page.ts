@@ -137,6 +137,12 @@ const ERRORS: Readonly<Record<string, ErrorText>> = {
     meaning: 'With `cached_db`, the cache did not answer in time. The removal of an old copy is repeated.',
     remedy: 'Check the cache server and the network to it.',
   },
+  ERR_MISSING_PACKAGE: {
+    where: 'start',
+    meaning:
+      'A package that only some sites need is not installed: `ioredis` for Redis, `@node-rs/bcrypt` for bcrypt passwords, `@node-rs/argon2` for Argon2 passwords where Node itself cannot verify them (Node 24.7 and newer can), `better-sqlite3` for SQLite where Node lacks `node:sqlite`.',
+    remedy: 'Run the command that the message names, beside this package.',
+  },
   ERR_CACHE_UNAVAILABLE: {
     where: 'request',
     meaning:

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import type * as Ioredis from 'ioredis'
+import { loadingError } from '../../checks/optional-package.ts'
 import { withDeadline } from '../../concurrency/deadline.ts'
 import { CacheUnavailable, UnsupportedCache } from '../cache-errors.ts'
 import type { RedisServerSettings, RedisTopology } from './redis-settings.ts'
@@ -107,8 +108,7 @@ function createClient(
   topology: Exclude<RedisTopology, { kind: 'shards' }>,
   { connectTimeout, commandTimeout }: RedisTimeouts,
 ): { name: string; redis: Ioredis.Redis | Ioredis.Cluster } {
-  // Loaded only when needed: most sites have no Redis, and ioredis would take a tenth of their start time.
-  const { Cluster, Redis }: typeof Ioredis = createRequire(import.meta.url)('ioredis')
+  const { Cluster, Redis } = loadIoredis()
   const node: Options = {
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
@@ -173,6 +173,15 @@ function createClient(
         ),
       }
     }
+  }
+}
+
+/** Loaded only when needed: most sites have no Redis, and ioredis would take a tenth of their start time. */
+function loadIoredis(): typeof Ioredis {
+  try {
+    return createRequire(import.meta.url)('ioredis')
+  } catch (error) {
+    throw loadingError(error, 'ioredis', 'to read sessions from Redis')
   }
 }
 
