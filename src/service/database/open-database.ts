@@ -19,6 +19,7 @@ import {
 import { mysqlConnection, mysqlDialect } from './mysql.ts'
 import { postgresqlConnection, postgresqlDialect, postgresqlDriver } from './postgresql.ts'
 import { rejectOtherProtocol } from './protocols.ts'
+import { sqliteClient } from './sqlite-client.ts'
 
 /** The SQLite file does not exist. SQLite would create an empty one, but Django owns the schema. */
 export class MissingDatabase extends Error {
@@ -88,7 +89,7 @@ function dialectConfig(settings: DatabaseSettings, clock: Clock): Knex.Config {
         version: '14',
       }
     case 'sqlite':
-      return { client: 'better-sqlite3', connection: sqliteConnection(settings), useNullAsDefault: true }
+      return { client: sqliteClient(), connection: sqliteConnection(settings), useNullAsDefault: true }
   }
 }
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, rmSync } from 'node:fs'
 import knex, { type Knex } from 'knex'
+import { sqliteClient } from '../database/sqlite-client.ts'
 import { addDemoUsers, type DemoUser, demoUsersIn } from './demo-users.ts'
 import { AUTHORS, BOOKS, type CopyStatus } from './library.ts'
 import { SCHEMA } from './schema.ts'
@@ -56,7 +57,7 @@ async function build(filename: string): Promise<void> {
 }
 
 async function withFile<R>(filename: string, use: (db: Knex) => Promise<R>): Promise<R> {
-  const db = knex({ client: 'better-sqlite3', connection: { filename }, useNullAsDefault: true })
+  const db = knex({ client: sqliteClient(), connection: { filename }, useNullAsDefault: true })
   try {
     return await use(db)
   } finally {

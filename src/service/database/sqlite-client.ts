@@ -1,0 +1,121 @@
+import { createRequire } from 'node:module'
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import knex from 'knex'
+import { loadingError, MissingPackage } from '../../checks/optional-package.ts'
+
+/**
+ * Knex's client for SQLite. Its driver is better-sqlite3, and Node's own node:sqlite where that package is not installed, as
+ * beside the published command: better-sqlite3 is native code, which no bundle can contain.
+ */
+export function sqliteClient(loadDriver: () => unknown = loadSqliteDriver): typeof knex.Client {
+  const Client: typeof knex.Client = knex({ client: 'better-sqlite3', useNullAsDefault: true }).client
+    .constructor
+  return class extends Client {
+    override initializeDriver(): void {
+      this.driver = loadDriver()
+    }
+  }
+}
+
+/** node:sqlite, with what Knex calls of better-sqlite3. Source: knex, lib/dialects/better-sqlite3/index.js. */
+export class NodeSqlite {
+  readonly #database: DatabaseSync
+
+  constructor(filename: string, { readonly = false }: { readonly?: boolean } = {}) {
+    const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
+    // Milliseconds; better-sqlite3 waits as long.
+    this.#database = inWords(() => new DatabaseSync(filename, { readOnly: readonly, timeout: 5000 }))
+  }
+
+  prepare(sql: string): NodeStatement {
+    return new NodeStatement(inWords(() => this.#database.prepare(sql)))
+  }
+
+  pragma(text: string): void {
+    inWords(() => this.#database.exec(`PRAGMA ${text}`))
+  }
+
+  close(): void {
+    this.#database.close()
+  }
+}
+
+class NodeStatement {
+  readonly #statement: StatementSync
+  /** Whether it returns rows. */
+  readonly reader: boolean
+
+  constructor(statement: StatementSync) {
+    this.#statement = statement
+    this.reader = statement.columns().length > 0
+  }
+
+  all(bindings: readonly unknown[]): Record<string, unknown>[] {
+    const rows = inWords(() => this.#statement.all(...bindings.map(bound)))
+    return rows.map((row) =>
+      Object.fromEntries(
+        Object.entries(row).map(([name, value]) => [
+          name,
+          value instanceof Uint8Array ? Buffer.from(value) : value,
+        ]),
+      ),
+    )
+  }
+
+  run(bindings: readonly unknown[]): ReturnType<StatementSync['run']> {
+    return inWords(() => this.#statement.run(...bindings.map(bound)))
+  }
+}
+
+/** better-sqlite3, else node:sqlite in its place. */
+function loadSqliteDriver(): unknown {
+  try {
+    return createRequire(import.meta.url)('better-sqlite3')
+  } catch (error) {
+    const reason = loadingError(error, 'better-sqlite3', 'to use SQLite')
+    if (reason instanceof MissingPackage && hasNodeSqlite()) return NodeSqlite
+    throw reason
+  }
+}
+
+function hasNodeSqlite(): boolean {
+  return process.getBuiltinModule('node:sqlite') !== undefined
+}
+
+/** node:sqlite binds every number as a float, which a text column stores as '1.0'. */
+function bound(value: unknown): SQLInputValue {
+  return Number.isSafeInteger(value) ? BigInt(value as number) : (value as SQLInputValue)
+}
+
+/** Runs `work`. An error of SQLite gets the code that better-sqlite3 gives it, which says what to do about it. */
+function inWords<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (error instanceof Error && 'errcode' in error && typeof error.errcode === 'number') {
+      const { errcode } = error
+      Object.assign(error, { code: RESULT_CODES[errcode] ?? RESULT_CODES[errcode & 0xff] ?? 'SQLITE_ERROR' })
+    }
+    throw error
+  }
+}
+
+/** Source: sqlite.org, "Result and Error Codes". An extended code that is missing here stands for its lowest byte. */
+const RESULT_CODES: Readonly<Record<number, string>> = {
+  3: 'SQLITE_PERM',
+  5: 'SQLITE_BUSY',
+  6: 'SQLITE_LOCKED',
+  7: 'SQLITE_NOMEM',
+  8: 'SQLITE_READONLY',
+  10: 'SQLITE_IOERR',
+  11: 'SQLITE_CORRUPT',
+  13: 'SQLITE_FULL',
+  14: 'SQLITE_CANTOPEN',
+  18: 'SQLITE_TOOBIG',
+  19: 'SQLITE_CONSTRAINT',
+  23: 'SQLITE_AUTH',
+  26: 'SQLITE_NOTADB',
+  1299: 'SQLITE_CONSTRAINT_NOTNULL',
+  1555: 'SQLITE_CONSTRAINT_PRIMARYKEY',
+  2067: 'SQLITE_CONSTRAINT_UNIQUE',
+}
