@@ -1,5 +1,5 @@
 /**
- * The service in one file, which `npm run build` creates: modules that are loaded late or stay outside are found.
+ * The service in one file, as it is published: modules that are loaded late or stay outside are found.
  */
 import { createHash } from 'node:crypto'
 import { rmSync } from 'node:fs'
@@ -21,7 +21,7 @@ import { runCommand, startService } from './support/service.ts'
 const folder = join(cacheFolder, `bundle-of-test-${process.pid}`)
 const file = fileScope(test)
 file.teardown(() => rmSync(folder, { recursive: true, force: true }))
-const bundled = bundleService(folder)
+const bundled = bundleService(folder, { small: true })
 const django = { DJANGO_SECRET_KEY: 'of a test 0123456789 abcdefghijklmnopqrstuvwxyz', DJANGO_VERSION: '5.2' }
 
 for (const name of testDatabases) {

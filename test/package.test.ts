@@ -1,12 +1,24 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
+import { createVisitor } from './interop/visitor.ts'
 import { execute } from './support/executables.ts'
 import { readyNodes } from './support/nodes.ts'
 import { packPackage } from './support/packed.ts'
 import { projectFolder } from './support/places.ts'
+import { startService } from './support/service.ts'
 
 // Serial: each test needs the package that the first one packs.
 const folder = mkdtempSync(join(tmpdir(), 'package-'))
@@ -16,6 +28,10 @@ const run = async (command: string, args: readonly string[], cwd = projectFolder
   (await execute(command, args, { cwd, env: { ...process.env, NO_COLOR: '1' } })).stdout
 
 let tarball = ''
+
+/** The password `password`, as Django's Argon2PasswordHasher stores it. */
+const ARGON2 =
+  'argon2$argon2id$v=19$m=1024,t=2,p=2$Yip+jFFPKJCI2z6CmK/5zA$b7cpzK6rIEKBwL1jbZKvKL3iXUqXkhq6YxfaaGurZ2Y'
 
 const runtimes = [...readyNodes('supported'), { version: process.versions.node, file: process.execPath }]
 
@@ -30,7 +46,7 @@ for (const scripts of ['true', 'false']) {
   )
 }
 
-test.serial('npm run pack creates a package with everything that a user needs, and no tests', async (t) => {
+test.serial('npm run package writes a package with everything that a user needs, and no tests', async (t) => {
   t.timeout(110_000)
   tarball = await packPackage()
   const listed = await run('tar', ['-tzf', tarball])
@@ -41,25 +57,99 @@ test.serial('npm run pack creates a package with everything that a user needs, a
   for (const path of [
     'dist/index.js',
     'dist/index.d.ts',
-    'dist/cli/main.js',
-    'dist/operations/import-settings/ask_django.py',
+    'dist/bundle/main.js',
+    'dist/bundle/ask_django.py',
+    'dist/bundle/LICENSES.txt',
+    'docs/library.md',
     'templates/index.html',
     'LICENSE',
   ])
     t.true(paths.includes(path), path)
-  t.false(
-    paths.some((path) => path.startsWith('dist/bundle')),
-    'packages of others go with their licences',
+  t.deepEqual(
+    paths.filter((path) => /^dist\/(?:service|operations|cli)\//.test(path)),
+    [],
+    'the service is in the one file of the command',
   )
   t.deepEqual([...new Set(paths.map((path) => path.split('/')[0]))].toSorted(), [
     'CHANGELOG.md',
     'LICENSE',
     'README.md',
+    'SECURITY.md',
     'dist',
+    'docs',
     'package.json',
     'templates',
   ])
 })
+
+test.serial('an empty project that installs it gets at most 3 packages and 3 MB', async (t) => {
+  t.timeout(110_000)
+  const project = await install(t.title, {})
+  const { packages } = JSON.parse(readFileSync(join(project, 'node_modules/.package-lock.json'), 'utf8'))
+  t.deepEqual(Object.keys(packages), ['node_modules/koa-django-sessions'])
+  const sizes = globSync('node_modules/koa-django-sessions/**/*', { cwd: project, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => statSync(join(entry.parentPath, entry.name)).size)
+  const bytes = sizes.reduce((sum, size) => sum + size, 0)
+  t.true(bytes > 1e6 && bytes <= 3e6, `${bytes} bytes`)
+
+  writeFileSync(join(project, 'app.mjs'), WITHOUT_PEERS)
+  t.deepEqual(JSON.parse(await run('node', ['app.mjs'], project)), {
+    redis:
+      'ERR_MISSING_PACKAGE: the package ioredis is not installed; to read sessions from Redis, npm i ioredis',
+    bcrypt:
+      'ERR_MISSING_PACKAGE: the package @node-rs/bcrypt is not installed; to verify bcrypt passwords, npm i @node-rs/bcrypt',
+    argon2: { isCorrect: true, refusal: null },
+    required: true,
+  })
+  t.regex(await run('npx', ['--no-install', 'koa-django-sessions', '--help'], project), /serve/)
+
+  // The embedded demo: Node's own SQLite, since better-sqlite3 is not there.
+  const main = join(project, 'node_modules/koa-django-sessions/dist/bundle/main.js')
+  const service = await startService(t, { main, cwd: project, env: { DJANGO_VERSION: '5.2' } })
+  const visitor = createVisitor()
+  t.is(await visitor.visit(service.url), 1)
+  t.is(await visitor.visit(service.url), 2)
+  t.is(await service.stop(), 0)
+})
+
+for (const [name, peers] of [
+  ['without any optional package', {}],
+  ['with the optional packages', pinned('koa', '@types/koa', 'knex', 'mysql2', 'fastify', 'ioredis')],
+] as const) {
+  test.serial(`its types compile on TypeScript 5.9 and 7, in nodenext and bundler, ${name}`, async (t) => {
+    t.timeout(110_000)
+    const project = await install(t.title, peers)
+    const entryPoints = Object.keys(published(project).exports).filter(
+      (path) => path !== './package.json' && (path !== './fastify' || 'fastify' in peers),
+    )
+    t.true(entryPoints.length >= 5)
+    const lines = entryPoints.map((path, at) => {
+      const module = path.replace('.', 'koa-django-sessions')
+      return `import * as door${at} from '${module}'\nexport const has${at}: object = door${at}\n`
+    })
+    writeFileSync(join(project, 'app.ts'), lines.join(''))
+    for (const compiler of ['typescript', 'typescript-5']) {
+      for (const module of ['nodenext', 'bundler']) {
+        const options = module === 'bundler' ? { module: 'esnext', moduleResolution: module } : { module }
+        const compilerOptions = {
+          ...options,
+          target: 'es2024',
+          lib: ['es2024', 'esnext.iterator'],
+          strict: true,
+          noEmit: true,
+          types: ['node'],
+          typeRoots: [join(projectFolder, 'node_modules/@types')],
+          // fastify's own declarations have errors without their optional packages.
+          skipLibCheck: 'fastify' in peers,
+        }
+        writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['app.ts'] }))
+        const tsc = join(projectFolder, 'node_modules', compiler, 'bin/tsc')
+        t.is(await run('node', [tsc, '-p', '.', '--pretty', 'false'], project), '', `${compiler}, ${module}`)
+      }
+    }
+  })
+}
 
 test.serial('publint reports no problem', async (t) => {
   t.timeout(110_000)
@@ -76,14 +166,7 @@ test.serial('Are The Types Wrong reports no problem', async (t) => {
 
 test.serial('a project that installs the package can use it, with types, and run its command', async (t) => {
   t.timeout(110_000)
-  const project = join(folder, 'project')
-  const dependencies = { 'koa-django-sessions': `file:${tarball}` }
-  await execute('mkdir', [project])
-  writeFileSync(
-    join(project, 'package.json'),
-    JSON.stringify({ private: true, type: 'module', dependencies }),
-  )
-  await run('npm', ['install', '--prefer-offline', '--no-audit', '--silent'], project)
+  const project = await install(t.title, pinned('koa', 'knex', 'better-sqlite3', '@types/koa', '@types/node'))
   writeFileSync(join(project, 'app.ts'), APP)
   t.is(await run('node', ['app.ts'], project), 'visit 1, then visit 2\n')
 
@@ -104,19 +187,8 @@ test.serial('a project that installs the package can use it, with types, and run
 for (const { version, file } of runtimes) {
   test.serial(`on Node ${version} the installed package can be imported, and its command runs`, async (t) => {
     t.timeout(110_000)
-    const project = join(folder, 'runtimes')
-    if (!existsSync(project)) {
-      mkdirSync(project)
-      const { devDependencies } = JSON.parse(readFileSync(join(projectFolder, 'package.json'), 'utf8'))
-      const { express, fastify } = devDependencies
-      const dependencies = { 'koa-django-sessions': `file:${tarball}`, express, fastify }
-      writeFileSync(
-        join(project, 'package.json'),
-        JSON.stringify({ private: true, type: 'module', dependencies }),
-      )
-      await run('npm', ['install', '--prefer-offline', '--no-audit', '--silent', '--ignore-scripts'], project)
-      writeFileSync(join(project, 'app.mjs'), USE)
-    }
+    const project = await install('runtimes', pinned('koa', 'knex', 'better-sqlite3', 'express', 'fastify'))
+    writeFileSync(join(project, 'app.mjs'), USE)
     const said = JSON.parse(await run(file, ['app.mjs'], project))
     t.deepEqual(said, { node: version, koa: 'saved', express: 'saved', fastify: 'saved' })
 
@@ -144,6 +216,66 @@ test.serial('the knex command works with knexfile.ts, and refuses to migrate', a
   const error = await t.throwsAsync(migrate)
   t.regex(String((error as unknown as { stderr: string }).stderr), /Django owns this schema/)
 })
+
+interface Published {
+  readonly exports: Readonly<Record<string, unknown>>
+}
+
+function published(project: string): Published {
+  return JSON.parse(readFileSync(join(project, 'node_modules/koa-django-sessions/package.json'), 'utf8'))
+}
+
+/** These packages, in the versions that this project tests. */
+function pinned(...names: readonly string[]): Record<string, string> {
+  const { dependencies, devDependencies } = JSON.parse(
+    readFileSync(join(projectFolder, 'package.json'), 'utf8'),
+  )
+  const versions: Record<string, string> = { ...dependencies, ...devDependencies }
+  return Object.fromEntries(names.map((name) => [name, versions[name] ?? unknownPackage(name)]))
+}
+
+function unknownPackage(name: string): never {
+  throw new Error(`package.json names no version of ${name}`)
+}
+
+/** A project that has the package and these beside it. Installed once for each title. Returns its folder. */
+async function install(title: string, others: Readonly<Record<string, string>>): Promise<string> {
+  const project = join(folder, title.replaceAll(/\W+/g, '-'))
+  if (existsSync(project)) return project
+  mkdirSync(project)
+  const dependencies = { 'koa-django-sessions': `file:${tarball}`, ...others }
+  writeFileSync(
+    join(project, 'package.json'),
+    JSON.stringify({ private: true, type: 'module', dependencies }),
+  )
+  const quiet = ['--prefer-offline', '--no-audit', '--no-fund', '--silent', '--ignore-scripts']
+  await run('npm', ['install', ...quiet], project)
+  return project
+}
+
+/** What needs a package that is not installed says so; what Node has itself needs none. */
+const WITHOUT_PEERS = `
+import { createRequire } from 'node:module'
+import { createRedisCache, versionProfile } from 'koa-django-sessions'
+import 'koa-django-sessions/koa'
+import 'koa-django-sessions/express'
+import 'koa-django-sessions/fastify'
+import 'koa-django-sessions/fetch'
+import 'koa-django-sessions/signing'
+import { createPasswords } from './node_modules/koa-django-sessions/dist/django/passwords.js'
+
+const textOf = ({ code, message }) => code + ': ' + message
+const failure = (run) => Promise.resolve().then(run).then(() => 'no error', textOf)
+const backend = 'django.core.cache.backends.redis.RedisCache'
+const hashers = ['BCryptPasswordHasher', 'Argon2PasswordHasher'].map((name) => 'django.contrib.auth.hashers.' + name)
+const passwords = createPasswords({ profile: versionProfile('5.2'), hashers })
+console.log(JSON.stringify({
+  redis: await failure(() => createRedisCache({ backend, location: ['redis://127.0.0.1'], keyPrefix: '', version: 1, options: {} })),
+  bcrypt: await failure(() => passwords.check('any', 'bcrypt$$2b$04$' + 'a'.repeat(53))),
+  argon2: await passwords.check('password', 'ARGON2'),
+  required: createRequire(import.meta.url)('koa-django-sessions').versionProfile('5.2') !== undefined,
+}))
+`.replace('ARGON2', () => ARGON2)
 
 /** A session under each framework, on SQLite. */
 const USE = `

@@ -9,5 +9,5 @@ export const packageFolder: URL = new URL('../../', import.meta.url)
 /** The version of this package. */
 export function packageVersion(): string {
   const { version, release } = JSON.parse(readFileSync(new URL('package.json', packageFolder), 'utf8'))
-  return version ?? release // a checkout has no version; see tools/pack.mjs
+  return version ?? release // a checkout has no version; see tools/package.ts
 }

@@ -1,4 +1,4 @@
-/** The public door of `koa-django-sessions/signing`: Django's signed values, without a database and without packages. */
+/** The entry point `koa-django-sessions/signing`: Django's signed values, without a database and without packages. */
 import '../checks/check-node.ts'
 
 export { JSONDecodeError, NotSerializable, type PythonValue } from '../django/json.ts'

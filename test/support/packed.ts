@@ -8,7 +8,7 @@ import { projectFolder } from './places.ts'
 const folder = join(tmpdir(), `packed-${process.ppid}`)
 const result = join(folder, 'result.json')
 
-/** The tarball that `npm run pack` makes, once in a run, whichever test file asks first. */
+/** The tarball of what `npm run package` writes, made once in a run, whichever test file asks first. */
 export async function packPackage(): Promise<string> {
   if (isFirst()) {
     const done = await pack().then(
@@ -26,9 +26,12 @@ export async function packPackage(): Promise<string> {
 }
 
 async function pack(): Promise<string> {
-  const args = ['run', '--silent', 'pack', '--', folder]
   const env = { ...process.env, NO_COLOR: '1' }
-  return (await execute('npm', args, { cwd: projectFolder, env })).stdout.trim()
+  const options = { cwd: projectFolder, env }
+  const written = (await execute('npm', ['run', '--silent', 'package'], options)).stdout.trim()
+  const args = ['pack', written, '--ignore-scripts', '--json', '--pack-destination', folder]
+  const [{ filename }] = JSON.parse((await execute('npm', args, options)).stdout)
+  return join(folder, filename)
 }
 
 function isFirst(): boolean {
