@@ -12,6 +12,7 @@ declare module 'fastify' {
   }
 }
 
+/** The options of the plugin `djangoFastify`. */
 export interface DjangoFastifyOptions {
   readonly site: Pick<DjangoSite, 'openRequest'>
   /**

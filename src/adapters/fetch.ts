@@ -70,7 +70,10 @@ export type ReadonlySession = Pick<Session, (typeof READING)[number]>
 
 const READING = ['get', 'has', 'keys'] as const
 
-/** @throws {UnknownDjangoVersion} {InvalidUserModel} {TypeError} as the package's `openDjangoSite`. */
+/**
+ * Opens a Django site for handlers that take a `Request` of the Web and return a `Response`.
+ * @throws {UnknownDjangoVersion} {InvalidUserModel} {TypeError} as the package's `openDjangoSite`.
+ */
 export function openDjangoSite({
   secureProxySslHeader,
   useXForwardedHost = false,

@@ -23,6 +23,7 @@ import { type UserModelOptions, userModel } from './user-model.ts'
 import { createUserRows, type UserRow } from './user-rows.ts'
 import { normalizeUsername } from './username.ts'
 
+/** The options of `createAuth`. */
 export interface AuthOptions {
   readonly db: Knex
   readonly database: DatabaseKind
@@ -54,6 +55,7 @@ export interface AuthOptions {
   readonly mapFailure?: (error: unknown) => unknown
 }
 
+/** What a visitor typed into a login form. */
 export interface Credentials {
   /** As the visitor typed it; `authenticate` normalizes it. */
   readonly username: string
@@ -72,6 +74,7 @@ export class UnknownSessionHash extends Error {
   readonly code: string = 'ERR_UNKNOWN_SESSION_HASH'
 }
 
+/** The options of `authenticate`, beside the credentials. */
 export interface AuthenticateOptions {
   /**
    * Called after the name was looked up and before the password is checked, so that login attempts can be counted. The
@@ -128,6 +131,7 @@ export interface Auth {
   logout(session: AnySession): Promise<void>
 }
 
+/** The options of `login`. */
 export interface LoginOptions {
   /** One of AUTHENTICATION_BACKENDS; default: the backend that authenticated the user. */
   readonly backend?: string

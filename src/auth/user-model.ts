@@ -32,11 +32,13 @@ export interface UserColumns {
   readonly lastName: string | null
 }
 
+/** A field of the user model whose column can have another name. */
 export type UserColumn = keyof UserColumns
 
 /** The type of the primary key: `integer` for an AutoField or another integer, `uuid` for UUIDField, `text` for CharField. */
 export type UserIdType = 'integer' | 'uuid' | 'text'
 
+/** The user model of the site, where it is not `auth.User`. */
 export interface UserModelOptions {
   /** AUTH_USER_MODEL, e.g. `accounts.User`; default: `auth.User`. */
   readonly model?: string

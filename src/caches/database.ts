@@ -11,6 +11,7 @@ import { cacheKey } from './cache-key.ts'
 import type { CacheSettings } from './cache-settings.ts'
 import { createValueFormat, pickleSerializer } from './values.ts'
 
+/** The options of `createDatabaseCache`, beside the entry of CACHES. */
 export interface DatabaseCacheOptions {
   readonly db: Knex
   readonly database: DatabaseKind

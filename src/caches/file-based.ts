@@ -11,6 +11,7 @@ import { cacheKey } from './cache-key.ts'
 import type { CacheSettings } from './cache-settings.ts'
 import { createValueFormat, pickleSerializer } from './values.ts'
 
+/** The options of `createFileBasedCache`, beside the entry of CACHES. */
 export interface FileBasedCacheOptions {
   readonly now?: () => Date
   /** Largest size of a pickle after decompression, in bytes; default: 16 MiB. */

@@ -11,6 +11,7 @@ import {
 } from '../session/engine.ts'
 import { expireDateSince, expiryIn } from './stored-expiry.ts'
 
+/** The options of `createCacheEngine`. */
 export interface CacheEngineOptions {
   readonly cache: Cache
   /** The rules of expiry, for a cache that cannot say when an entry expires. */

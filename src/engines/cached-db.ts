@@ -2,6 +2,7 @@ import type { Cache } from '../caches/cache.ts'
 import { ConflictError, type SessionEngine } from '../session/engine.ts'
 import { type CacheInvalidationOptions, createCacheInvalidation } from './cache-invalidation.ts'
 
+/** The options of `createCachedDbEngine`. */
 export interface CachedDbEngineOptions extends Omit<CacheInvalidationOptions, 'cache'> {
   /** Where the sessions are stored; in Django's cached_db the db engine. */
   readonly engine: SessionEngine

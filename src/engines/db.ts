@@ -18,6 +18,7 @@ import { insertStatement, type Statement, updateStatement, type WrittenRow } fro
 import { createBulkWrites, PATIENCE, type RowWrites } from './bulk-writes.ts'
 import type { ColumnValues, SessionColumns } from './extra-columns.ts'
 
+/** The options of `createDbEngine`. */
 export interface DbEngineOptions {
   readonly db: Knex
   readonly codec: SessionCodec

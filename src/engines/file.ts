@@ -12,6 +12,7 @@ import { ConflictError, CreateError, type SessionEngine, UpdateError } from '../
 import { type InventoryEntry, NO_FACTS, type SessionInventory } from './inventory.ts'
 import { expireDateSince, expiryIn } from './stored-expiry.ts'
 
+/** The options of `createFileEngine`. */
 export interface FileEngineOptions {
   /** SESSION_FILE_PATH: a folder that exists. */
   readonly path: string

@@ -3,6 +3,7 @@ import { createBackoff } from '../concurrency/backoff.ts'
 import type { SessionEngine } from '../session/engine.ts'
 import { isConnectionLost, isNotExecuted } from '../sql/driver-errors.ts'
 
+/** The options of `createRetryingEngine`. */
 export interface RetryingEngineOptions {
   /** How long an operation may be repeated, in milliseconds; default: 2000. */
   readonly timeout?: number

@@ -7,6 +7,7 @@ import { expireDateSince } from './stored-expiry.ts'
 /** The salt of the codec that this engine needs. Source: django/contrib/sessions/backends/signed_cookies.py. */
 export const SIGNED_COOKIES_SALT = 'django.contrib.sessions.backends.signed_cookies'
 
+/** The options of `createSignedCookiesEngine`. */
 export interface SignedCookiesEngineOptions {
   /** Reads and writes the signed format only, with the salt SIGNED_COOKIES_SALT, and SESSION_COOKIE_AGE as `maxAge`. */
   readonly codec: SessionCodec

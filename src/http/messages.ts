@@ -17,6 +17,7 @@ import type { SessionHandle } from '../session/handle.ts'
 import type { Session } from '../session/session.ts'
 import { NO_HEADERS, type ResponseHeaders } from './response-headers.ts'
 
+/** The options of a message. */
 export interface AddOptions {
   /** More CSS classes. */
   readonly extraTags?: string
@@ -45,6 +46,7 @@ export interface ShownMessage extends Message {
   readonly tags: string
 }
 
+/** MESSAGE_STORAGE, by the last part of its dotted path: CookieStorage, SessionStorage, FallbackStorage. */
 export type MessageStorage = 'cookie' | 'session' | 'fallback'
 
 /** Django's MESSAGE_… settings, with Django's defaults, and what else decides. */

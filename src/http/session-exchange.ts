@@ -7,6 +7,7 @@ import type { Session } from '../session/session.ts'
 import type { ResponseHeaders } from './response-headers.ts'
 import { withStatus } from './statuses.ts'
 
+/** The options of `createSessionRequests`. */
 export interface SessionRequestsOptions {
   readonly sessions: Sessions
   readonly cookie: CookieSettings
@@ -24,6 +25,7 @@ export interface SessionRequests {
   open(cookieHeader: string | undefined, client?: SessionClient): SessionRequest
 }
 
+/** One request's session: open, then `respond` once. */
 export interface SessionRequest {
   readonly session: SessionHandle
   /**
@@ -34,6 +36,7 @@ export interface SessionRequest {
   respond(status: number): Promise<SessionHeaders>
 }
 
+/** What a session adds to the headers of the response. */
 export type SessionHeaders = ResponseHeaders
 
 /** Source: django/contrib/sessions/middleware.py, process_request and process_response. */

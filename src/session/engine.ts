@@ -16,6 +16,7 @@ export interface NewSession {
   readonly client?: SessionClient | undefined
 }
 
+/** A session that an engine has loaded. */
 export interface StoredSession extends NewSession {
   /** Opaque; a later `update` compares it with what is stored then. */
   readonly revision: string

@@ -32,6 +32,7 @@ export interface SessionEvents {
 /** `missing`: unknown or expired; `failed`: the storage did not answer. */
 export type LoadOutcome = 'found' | 'missing' | 'unreadable' | 'failed'
 
+/** What the event `cacheFailure` reports: an operation on the cache that failed. */
 export interface CacheFailure {
   readonly error: unknown
   /** How many removals wait for the cache now. */

@@ -33,6 +33,7 @@ export interface SessionHandle {
   readonly loaded: Session | null
 }
 
+/** The options of `createSessions`. */
 export interface SessionsOptions {
   readonly engine: SessionEngine
   readonly rules: ExpiryRules
@@ -58,6 +59,7 @@ export interface Sessions {
   open(sessionKey: string | undefined, options?: { client?: SessionClient | undefined }): SessionHandle
 }
 
+/** Opens sessions on any engine, for a server or a script without a framework. */
 export function createSessions({
   engine,
   rules,

@@ -55,13 +55,17 @@ interface HeaderGetter {
   get(name: string): string | null
 }
 
+/** A visitor's session and user, outside a request that gets a response: for a WebSocket or a script. */
 export interface Authenticated {
   /** To read. Changes are stored by `save()`. */
   readonly session: Session
   readonly user: User | AnonymousUser
 }
 
-/** @throws {UnknownDjangoVersion} {InvalidUserModel} {TypeError} as `djangoSessions` and `djangoAuth`. */
+/**
+ * Opens a Django site as one object: its sessions, users, CSRF and messages, for any framework.
+ * @throws {UnknownDjangoVersion} {InvalidUserModel} {TypeError} as `djangoSessions` and `djangoAuth`.
+ */
 export function openDjangoSite(options: DjangoSiteOptions): DjangoSite {
   checkOptions('openDjangoSite', options)
   const { csrf, messages, ...checked } = withProfile(options)

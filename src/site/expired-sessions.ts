@@ -5,6 +5,7 @@ import { type WithProfile, withProfile } from './django-version.ts'
 import { openSiteEngine } from './site-engine.ts'
 import type { DjangoSessionsOptions } from './site-options.ts'
 
+/** The options of `clearSessions`. */
 export interface ClearSessionsOptions {
   /** Seconds for which a session must have been expired; default: 0. */
   readonly olderThan?: number

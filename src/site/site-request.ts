@@ -45,6 +45,7 @@ export interface DjangoExchange extends DjangoRequest {
   form(limits?: FormLimits): Promise<Form>
 }
 
+/** An opened request: what its handler uses, and what the adapter calls when it ends. */
 export interface OpenedExchange {
   readonly django: DjangoExchange
   /**

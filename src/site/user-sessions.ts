@@ -53,15 +53,18 @@ export interface Scanned {
   readonly next: string | null
 }
 
+/** Some sessions of a user, as `userSessions` returns them. */
 export interface UserSessionPage extends Scanned {
   readonly sessions: readonly UserSession[]
 }
 
+/** The options of `logoutUser`. */
 export interface LogoutOptions extends ScanOptions {
   /** The key of a session that stays, such as the one of the visitor who asks. */
   readonly exceptKey?: string
 }
 
+/** What `logoutUser` and `logoutEverybody` did. */
 export interface LoggedOut extends Scanned {
   readonly deleted: number
   /** Sessions that stay, because they became another user's or were logged out while the work ran. */
@@ -144,6 +147,7 @@ export async function logoutEverybody(
   return closing(openUserSessions(withProfile(site)), (opened) => opened.logOutAll(options))
 }
 
+/** The options of `logoutEverybody`. */
 export interface EverybodyOptions {
   /** The most rows of one statement; default: 1000. */
   readonly batchSize?: number

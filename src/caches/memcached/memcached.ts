@@ -19,6 +19,7 @@ import {
   type ServerOfKey,
 } from './memcached-servers.ts'
 
+/** The options of `createMemcachedCache`, beside the entry of CACHES. */
 export interface MemcachedCacheOptions {
   /** Milliseconds. */
   readonly connectTimeout?: number

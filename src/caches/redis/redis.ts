@@ -9,6 +9,7 @@ import { createHashRing } from './hash-ring.ts'
 import { createRedisConnection, type RedisConnection, type RedisTimeouts } from './redis-connection.ts'
 import { type RedisTopology, readRedisSettings } from './redis-settings.ts'
 
+/** The options of `createRedisCache`, beside the entry of CACHES. */
 export interface RedisCacheOptions extends Partial<RedisTimeouts> {
   /** Largest size of a value in bytes, also after decompression; default: 16 MiB. */
   readonly maxInflatedBytes?: number
