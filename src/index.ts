@@ -72,6 +72,13 @@ export {
 
 // session/: what a session is
 
+export {
+  type CheckedSession,
+  type CheckedValues,
+  type Misfit,
+  type MisfitPolicy,
+  SessionMisfit,
+} from './session/checked-session.ts'
 export { ConflictTimeout, SessionInterrupted } from './session/commit.ts'
 export {
   ConflictError,
@@ -95,6 +102,13 @@ export type { SavedSession } from './session/saved-session.ts'
 export { type AnySession, KeyError, Session } from './session/session.ts'
 // A star: `declare module` extends an interface only through one.
 export type * from './session/session-types.ts'
+export type {
+  SchemaInput,
+  SchemaIssue,
+  SchemaOutput,
+  SchemaResult,
+  StandardSchema,
+} from './session/standard-schema.ts'
 
 // engines/: where sessions are kept
 

@@ -3,11 +3,13 @@ import type { ExpiryRules } from '../django/expiry.ts'
 import { UnreadableSession } from '../django/session-data.ts'
 import { isValidSessionKey, newSessionKey as randomSessionKey } from '../django/session-key.ts'
 import { jsonValues, type SessionValues } from '../django/session-values.ts'
+import { type CheckedSession, checkSession, type MisfitPolicy } from './checked-session.ts'
 import { createSessionCommits, type SessionCommits } from './commit.ts'
 import type { SessionClient, SessionEngine, StoredSession } from './engine.ts'
 import { guardEvents, type SessionEvents } from './events.ts'
 import { Session } from './session.ts'
 import type { DeclaredSession } from './session-types.ts'
+import type { StandardSchema } from './standard-schema.ts'
 
 /** What happened to a request's session, for a log line. */
 export type SessionOutcome = 'none' | 'loaded' | 'new' | 'saved' | 'merged' | 'interrupted' | 'unreadable'
@@ -19,6 +21,15 @@ export type SessionOutcome = 'none' | 'loaded' | 'new' | 'saved' | 'merged' | 'i
 export interface SessionHandle {
   /** Loads the session once; returns the same object each time. */
   load<T extends object = DeclaredSession>(): Promise<Session<T>>
+  /**
+   * Loads the session and checks its data by a schema, which may be asynchronous. Returns the session, what the schema made
+   * of it (`values`), and by key what does not fit (`misfits`). Default: `throw`.
+   * @throws {SessionMisfit}
+   */
+  load<S extends StandardSchema, Policy extends MisfitPolicy = 'throw'>(
+    schema: S,
+    options?: { readonly misfits?: Policy },
+  ): Promise<CheckedSession<S, Policy>>
   /** Whether the request read the session; if so, the response has `Vary: Cookie`. */
   readonly accessed: boolean
   readonly modified: boolean
@@ -98,9 +109,18 @@ class LazySession implements SessionHandle {
     this.#shared = shared
   }
 
-  load<T extends object>(): Promise<Session<T>> {
+  load<T extends object>(): Promise<Session<T>>
+  load<S extends StandardSchema, Policy extends MisfitPolicy>(
+    schema: S,
+    options?: { readonly misfits?: Policy },
+  ): Promise<CheckedSession<S, Policy>>
+  load(
+    ...[schema, { misfits = 'throw' } = {}]: [schema?: StandardSchema, options?: { misfits?: MisfitPolicy }]
+  ): Promise<unknown> {
     this.#loading ??= this.#read()
-    return this.#loading as Promise<unknown> as Promise<Session<T>>
+    if (schema === undefined) return this.#loading
+    const { values: texts } = this.#shared
+    return this.#loading.then((session) => checkSession(session, schema, { policy: misfits, texts }))
   }
 
   get accessed(): boolean {

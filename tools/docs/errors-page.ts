@@ -95,6 +95,13 @@ const ERRORS: Readonly<Record<string, ErrorText>> = {
       'A database that was to get Django’s tables for tests already has one of them. It may be the database of a site, so nothing was changed.',
     remedy: 'Use an empty database that only tests use. On a site, run `manage.py migrate` of its Django.',
   },
+  ERR_SESSION_MISFIT: {
+    where: 'call',
+    meaning:
+      'The session does not fit the schema that `load` was given. Django, or an older version of your code, has written it. The property `misfits` says by key what does not fit.',
+    remedy:
+      "Make the schema accept what is stored, or load with `misfits: 'drop'` or `'keep'`. Make keys optional, or give them a default: a new session has no key.",
+  },
   ERR_SESSION_NOT_FORGED: {
     where: 'call',
     meaning:
