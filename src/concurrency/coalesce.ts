@@ -22,7 +22,7 @@ export interface CoalesceOptions<Input> {
 
 interface Call<Input, Result> {
   readonly input: Input
-  readonly resolve: (result: Result) => void
+  readonly resolve: (result: Result | Promise<Result>) => void
   readonly reject: (error: unknown) => void
 }
 
@@ -30,11 +30,11 @@ interface Call<Input, Result> {
  * Coalesces calls: one run in flight; calls made meanwhile share one follow-up run. Without a run in flight, the calls of
  * one turn of the event loop share a run. Each call gets the result of a run that began after it.
  *
- * `run` takes the batch of inputs and returns one result or Error per input, in their order. A rejection fails all calls
- * of its batch, unless `runsAlone` says otherwise.
+ * `run` takes the batch of inputs and returns one result, promise or Error per input, in their order. The run ends without
+ * waiting for such a promise. A rejection fails all calls of its batch, unless `runsAlone` says otherwise.
  */
 export function coalesce<Input, Result>(
-  run: (inputs: readonly Input[]) => Promise<readonly (Result | Error)[]>,
+  run: (inputs: readonly Input[]) => Promise<readonly (Result | Promise<Result> | Error)[]>,
   {
     mostInputs = Number.POSITIVE_INFINITY,
     size,

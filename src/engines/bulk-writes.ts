@@ -2,7 +2,7 @@ import type { Knex } from 'knex'
 import { coalesce } from '../concurrency/coalesce.ts'
 import { dialects } from '../sql/dialect.ts'
 import { isRefused } from '../sql/driver-errors.ts'
-import { runStatement } from '../sql/executor.ts'
+import { runStatement, selectRows } from '../sql/executor.ts'
 import type { RowSize } from '../sql/row-size.ts'
 import {
   type BulkStatements,
@@ -32,10 +32,10 @@ const PLAIN_KEY = /^[a-z0-9]+$/
 const PLAIN_TEXT = /^[\w:.=+/-]{0,4000}$/
 
 /**
- * Writes rows of different sessions in one statement and one commit of MySQL or MariaDB, where they come while a write is
+ * Writes rows of different sessions in one statement and one commit of a database server, where they come while a write is
  * in flight. A statement that the server refuses is rolled back as a whole; each row is then retried on its own, by
- * `oneByOne`. So a row that was changed, deleted, taken, locked or refused fails only its own request. See
- * `BulkStatements` for the one case in which a locked row delays others.
+ * `oneByOne`. On PostgreSQL so is each row that the statement left. So a row that was changed, deleted, taken, locked or
+ * refused fails only its own request. See `BulkStatements` for the cases in which a locked row delays others.
  * @param table quoted
  */
 export function createBulkWrites(
@@ -56,12 +56,20 @@ export function createBulkWrites(
     }
   }
 
-  async function insertAll(rows: readonly WrittenRow[], { insert }: BulkStatements): Promise<WrittenRow[]> {
+  async function insertAll(
+    rows: readonly WrittenRow[],
+    { insert, returnsKeys }: BulkStatements,
+  ): Promise<WrittenRow[]> {
+    if (returnsKeys) return returned(rows, insert(table, rows))
     await run(insert(table, rows))
     return [...rows]
   }
 
-  async function updateAll(rows: readonly ChangedRow[], { update }: BulkStatements): Promise<ChangedRow[]> {
+  async function updateAll(
+    rows: readonly ChangedRow[],
+    { update, returnsKeys }: BulkStatements,
+  ): Promise<ChangedRow[]> {
+    if (returnsKeys) return returned(rows, update(table, rows))
     if (dialects.mysql.changes(await run(update(table, rows))) === rows.length) return [...rows]
     try {
       // The rows that still exist are written, the others were deleted.
@@ -73,6 +81,15 @@ export function createBulkWrites(
     }
   }
 
+  /** Runs the statement, and returns the rows whose keys it returns. */
+  async function returned<Row extends WrittenRow>(
+    rows: readonly Row[],
+    { sql, bindings }: Statement,
+  ): Promise<Row[]> {
+    const keys = new Set((await selectRows(db, sql, bindings)).map((row) => row.session_key))
+    return rows.filter(({ sessionKey }) => keys.has(sessionKey))
+  }
+
   const run = ({ sql, bindings }: Statement): Promise<unknown> => runStatement(db, sql, bindings)
 
   /** Coalesces writes of one row into `all`; returns the rows that `all` has written. */
@@ -80,13 +97,12 @@ export function createBulkWrites(
     one: (row: Row) => Promise<void>,
     all: (rows: readonly Row[], statements: BulkStatements) => Promise<readonly Row[]>,
   ): (row: Row) => Promise<void> {
-    async function writeBatch(batch: readonly Row[]): Promise<readonly (undefined | Error)[]> {
+    async function writeBatch(batch: readonly Row[]): Promise<readonly (undefined | Promise<void>)[]> {
       const rows = [...new Map(batch.map((row) => [row.sessionKey, row])).values()]
       const bulk = rows.length > 1 ? await statementsOrNull() : null
       const written = new Set(bulk === null ? [] : await all(rows, bulk))
-      return Promise.all(
-        batch.map((row) => (written.has(row) ? undefined : one(row).then(() => undefined, asError))),
-      )
+      // Those that are written do not wait for the others: a row that is left may be locked.
+      return batch.map((row) => (written.has(row) ? undefined : one(row)))
     }
     return coalesce(writeBatch, {
       mostInputs: MOST_ROWS,
@@ -110,8 +126,4 @@ function isPlain(row: WrittenRow | ChangedRow): boolean {
   const { sessionKey, sessionData } = row
   const revision = 'revision' in row ? row.revision : ''
   return PLAIN_KEY.test(sessionKey) && PLAIN_TEXT.test(sessionData) && PLAIN_TEXT.test(revision)
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error))
 }

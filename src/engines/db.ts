@@ -157,7 +157,7 @@ export function createDbEngine({
     },
   }
   const writes =
-    kind === 'mysql' && columns === undefined ? createBulkWrites(db, name, oneByOne, rowSize) : oneByOne
+    kind !== 'sqlite' && columns === undefined ? createBulkWrites(db, name, oneByOne, rowSize) : oneByOne
 
   /** @throws {SessionTooLarge} if MySQL would cut the text, or not read the statement. */
   async function admit(row: WrittenRow, revision = ''): Promise<void> {

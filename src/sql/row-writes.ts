@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import type { BoundText, Dialect } from './dialect.ts'
+import { type BoundText, type Dialect, databaseKindOf } from './dialect.ts'
 import { type Binding, selectRows } from './executor.ts'
 
 /** A row of Django's table of sessions, as it is to be. */
@@ -55,23 +55,29 @@ function assignments({ sessionData, expireDate, others }: WrittenRow): WrittenRo
 }
 
 /**
- * Statements for several rows of different keys, without columns of the site's own. Each writes all of its rows or none:
- * an UPDATE fails if a row is no longer what it was, whatever the sql_mode is. It skips a row that was deleted.
+ * Statements for several rows of different keys, without columns of the site's own.
  *
- * No such statement waits for a lock, except an INSERT on MySQL, which has no time-out below a second: if another
- * transaction has locked one of the keys, or a gap that one of them falls into, the statement waits for
- * `innodb_lock_wait_timeout`.
+ * On MySQL and MariaDB each writes all of its rows or none: an UPDATE fails if a row is no longer what it was, whatever the
+ * sql_mode is. It skips a row that was deleted. On PostgreSQL each row is written or left by itself, and the statement
+ * returns the keys of the rows that it wrote.
+ *
+ * No such statement waits for a lock, with two exceptions. An INSERT on PostgreSQL waits `LONGEST_LOCK_WAIT` for a key that
+ * another transaction has inserted. MySQL has no time-out below a second: if another transaction has locked one of the
+ * keys, or a gap that one of them falls into, an INSERT waits for `innodb_lock_wait_timeout`.
  */
 export interface BulkStatements {
+  /** Whether a statement returns the `session_key` of each row that it wrote. */
+  readonly returnsKeys: boolean
   insert(table: string, rows: readonly WrittenRow[]): Statement
   update(table: string, rows: readonly ChangedRow[]): Statement
 }
 
-/**
- * The statements for this table of MySQL or MariaDB; null where the server has none that keeps the promises.
- * @param table quoted
- */
-export async function bulkStatementsFor(db: Knex, table: string): Promise<BulkStatements | null> {
+/** The statements for this table; null where the server has none that keeps the promises. @param table quoted */
+export function bulkStatementsFor(db: Knex, table: string): Promise<BulkStatements | null> {
+  return databaseKindOf(db) === 'postgresql' ? ofPostgresql(db, table) : ofMysql(db, table)
+}
+
+async function ofMysql(db: Knex, table: string): Promise<BulkStatements | null> {
   const [created] = await selectRows(db, `show create table ${table}`)
   // Another storage engine would keep one half of a statement that failed in the middle.
   if (!/^\) ENGINE=InnoDB\b/m.test(String(created?.['Create Table']))) return null
@@ -81,6 +87,18 @@ export async function bulkStatementsFor(db: Knex, table: string): Promise<BulkSt
   const number = (major * 100 + minor) * 100 + patch
   if (version.includes('MariaDB')) return number >= 10_03_00 ? mariadb : null
   return number >= 8_00_01 ? mysql : null
+}
+
+/** A view, or a table with a rule, may not return what it wrote. SKIP LOCKED came with PostgreSQL 9.5. */
+async function ofPostgresql(db: Knex, table: string): Promise<BulkStatements | null> {
+  const [row] = await selectRows(
+    db,
+    'select format_type(atttypid, null) as type from pg_class join pg_attribute on attrelid = pg_class.oid ' +
+      "where pg_class.oid = ?::regclass and attname = 'expire_date' and relkind = 'r' and not relhasrules " +
+      "and current_setting('server_version_num')::int >= 90500",
+    [table],
+  )
+  return row === undefined ? null : postgresql(String(row.type))
 }
 
 /** The keys of these rows that the table has. @param table quoted */
@@ -103,6 +121,7 @@ export function bytesInBulk(row: WrittenRow | ChangedRow): number {
 const WITHOUT_WAITING = 'set statement innodb_lock_wait_timeout = 0 for '
 
 const mariadb: BulkStatements = {
+  returnsKeys: false,
   insert(table, rows) {
     const { sql, bindings } = insertAll(table, rows)
     return { sql: `${WITHOUT_WAITING}${sql}`, bindings }
@@ -118,6 +137,7 @@ const mariadb: BulkStatements = {
 
 /** MySQL has no such time-out below a second; since 8.0.1 a SELECT can lock or fail, and comes first. */
 const mysql: BulkStatements = {
+  returnsKeys: false,
   // A SELECT before it would see no gap that is locked, and lock one itself under REPEATABLE READ.
   insert: insertAll,
   update(table, rows) {
@@ -130,6 +150,59 @@ const mysql: BulkStatements = {
       bindings: [...keysOf(rows), ...bindings],
     }
   },
+}
+
+/** Far less than `deadlock_timeout`, so that a deadlock ends before PostgreSQL chooses a victim. */
+const LONGEST_LOCK_WAIT = '20ms'
+
+/**
+ * Each column is one array, so that the text is the same for any number of rows, and can be prepared.
+ * @param dateType the type of `expire_date`
+ */
+function postgresql(dateType: string): BulkStatements {
+  return {
+    returnsKeys: true,
+    // In the order of the keys, as every process has them: two that insert the same keys wait for each other in turn.
+    insert(table, rows) {
+      const sorted = [...rows].sort((one, other) => (one.sessionKey < other.sessionKey ? -1 : 1))
+      return {
+        // For this transaction only, since a pooler may give the connection to another client afterwards.
+        sql:
+          `insert into ${table} (session_key, session_data, expire_date) ` +
+          `select * from unnest(?::text[], ?::text[], ?::${dateType}[]) ` +
+          `where (select set_config('lock_timeout', '${LONGEST_LOCK_WAIT}', true)) is not null ` +
+          'on conflict do nothing returning session_key',
+        bindings: [
+          arrayOf(sorted, ({ sessionKey }) => sessionKey),
+          arrayOf(sorted, ({ sessionData }) => sessionData),
+          arrayOf(sorted, ({ expireDate }) => expireDate),
+        ],
+      }
+    },
+    // The subquery locks as the UPDATE itself does, but leaves a row that another transaction holds: two processes that
+    // write the same rows in different orders cannot deadlock. A row that changed meanwhile is compared as it is now.
+    // Source: PostgreSQL's manual, "Read Committed Isolation Level".
+    update: (table, rows) => ({
+      sql:
+        `update ${table} as stored set session_data = locked.data, expire_date = locked.expires ` +
+        `from (select found.session_key, given.data, given.expires from ${table} as found ` +
+        `join unnest(?::text[], ?::text[], ?::text[], ?::${dateType}[]) as given (key, revision, data, expires) ` +
+        'on found.session_key = given.key and found.session_data = given.revision collate "C" ' +
+        'for no key update of found skip locked) as locked ' +
+        'where stored.session_key = locked.session_key returning stored.session_key',
+      bindings: [
+        arrayOf(rows, ({ sessionKey }) => sessionKey),
+        arrayOf(rows, ({ revision }) => revision),
+        arrayOf(rows, ({ sessionData }) => sessionData),
+        arrayOf(rows, ({ expireDate }) => expireDate),
+      ],
+    }),
+  }
+}
+
+/** A text that PostgreSQL reads as an array. No value has a quote or a backslash: see `isPlain`. */
+function arrayOf<Row>(rows: readonly Row[], textOf: (row: Row) => string): string {
+  return `{${rows.map((row) => `"${textOf(row)}"`).join(',')}}`
 }
 
 function insertAll(table: string, rows: readonly WrittenRow[]): Statement {

@@ -87,6 +87,18 @@ test('a run that fails rejects its callers, who share the next run when they com
 
 // What a run is given, and what its callers get
 
+test('a result may be a promise, for which neither the other callers nor the next run wait', async (t) => {
+  const late = Promise.withResolvers<string>()
+  const call = coalesce(async (keys: readonly string[]) =>
+    keys.map((key) => (key === 'late' ? late.promise : key)),
+  )
+  const [first, waiting, other] = [call('first'), call('late'), call('other')]
+  t.deepEqual(await Promise.all([first, other]), ['first', 'other'])
+  t.is(await call('next'), 'next')
+  late.reject(new Error('its own'))
+  await t.throwsAsync(waiting, { message: 'its own' })
+})
+
 test('reads without a run in flight begin in the next turn of the event loop, together', async (t) => {
   const { read, asked } = controlledReads()
   const answers = ['a', 'b'].map(read)

@@ -167,34 +167,55 @@ async function waiting({ database }: DbUnderTest, name: TestDatabaseName): Promi
 }
 
 /** What a site may have on its table, so that one row is refused: 500 characters are too many. */
-const SITES_OWN: Readonly<Record<string, () => string>> = {
-  'a constraint': () => 'ALTER TABLE django_session ADD CONSTRAINT small CHECK (length(session_data) < 500)',
-  'a trigger': () =>
-    ['INSERT', 'UPDATE']
-      .map(
-        (verb) => `CREATE TRIGGER small_${verb} BEFORE ${verb} ON django_session FOR EACH ROW
-        BEGIN IF length(NEW.session_data) >= 500 THEN SIGNAL SQLSTATE '45000'; END IF; END`,
-      )
-      .join(';'),
-  'a trigger that takes its time': () =>
-    ['INSERT', 'UPDATE']
-      .map(
-        (verb) => `CREATE TRIGGER slow_${verb} BEFORE ${verb} ON django_session FOR EACH ROW
-        BEGIN IF length(NEW.session_data) >= 500 THEN SET @slept = SLEEP(60); END IF; END`,
-      )
-      .join(';'),
+const SITES_OWN: Readonly<Record<string, Partial<Record<TestDatabaseName, string>>>> = {
+  'a constraint': everywhere(
+    'ALTER TABLE django_session ADD CONSTRAINT small CHECK (length(session_data) < 500)',
+  ),
+  'a trigger': {
+    ...onMysql(
+      triggers('small', "BEGIN IF length(NEW.session_data) >= 500 THEN SIGNAL SQLSTATE '45000'; END IF; END"),
+    ),
+    postgresql: triggerFunction('small', "RAISE EXCEPTION 'too large'"),
+  },
+  // MySQL bounds no statement but a SELECT: there the connection is given up, and with it all its statement's rows.
+  'a trigger that takes its time': {
+    mariadb: triggers(
+      'slow',
+      'BEGIN IF length(NEW.session_data) >= 500 THEN SET @slept = SLEEP(60); END IF; END',
+    ),
+    postgresql: triggerFunction('slow', 'PERFORM pg_sleep(60)'),
+  },
 }
 
-for (const name of ['mariadb', 'mysql'] as const) {
+function everywhere(script: string): Partial<Record<TestDatabaseName, string>> {
+  return { ...onMysql(script), postgresql: script }
+}
+
+function onMysql(script: string): Partial<Record<TestDatabaseName, string>> {
+  return { mariadb: script, mysql: script }
+}
+
+function triggers(name: string, body: string): string {
+  return ['INSERT', 'UPDATE']
+    .map((verb) => `CREATE TRIGGER ${name}_${verb} BEFORE ${verb} ON django_session FOR EACH ROW ${body}`)
+    .join(';')
+}
+
+function triggerFunction(name: string, statement: string): string {
+  return `CREATE FUNCTION ${name}() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN IF length(NEW.session_data) >= 500 THEN ${statement}; END IF; RETURN NEW; END $$;
+    CREATE TRIGGER ${name} BEFORE INSERT OR UPDATE ON django_session FOR EACH ROW EXECUTE FUNCTION ${name}()`
+}
+
+for (const name of ['mariadb', 'mysql', 'postgresql'] as const) {
   if (!testDatabases.includes(name)) continue
-  for (const [what, script] of Object.entries(SITES_OWN)) {
-    // MySQL bounds no statement but a SELECT: there the connection is given up, and with it all its statement's rows.
-    if (what === 'a trigger that takes its time' && name === 'mysql') continue
+  for (const [what, { [name]: script }] of Object.entries(SITES_OWN)) {
+    if (script === undefined) continue
 
     test(`${name}: a row that ${what} refuses fails only its own request, and no row is written twice`, async (t) => {
       // Long enough for the other rows on a busy machine; the trigger sleeps longer.
       const site = await openDb(file, name, what.endsWith('time') ? { timeout: 5 } : {})
-      await runScript(site.database.url, `${AUDIT}; ${script()}`)
+      await runScript(site.database.url, `${name === 'postgresql' ? AUDIT_OF_POSTGRESQL : AUDIT}; ${script}`)
       const poison = KEYS[7] ?? ''
       const others = KEYS.filter((key) => key !== poison)
       const large = { ...visits(site, 1), data: new Map([['note', JSON.stringify(noise(600))]]) }
@@ -220,7 +241,7 @@ for (const name of ['mariadb', 'mysql'] as const) {
         (await Promise.all(updated)).map((one) => one === 'done'),
         KEYS.map((key) => key !== poison),
       )
-      // An InnoDB table: what a refused statement put into it went with the statement.
+      // A table with transactions: what a refused statement put into it went with the statement.
       const audit = await site.db('audit').select('session_key', 'verb').orderBy(['session_key', 'verb'])
       t.deepEqual(
         audit.map((row: object) => ({ ...row })),
@@ -242,6 +263,11 @@ const AUDIT = `CREATE TABLE audit (session_key varchar(40), verb varchar(6));
     INSERT INTO audit VALUES (NEW.session_key, 'INSERT');
   CREATE TRIGGER audit_update AFTER UPDATE ON django_session FOR EACH ROW
     INSERT INTO audit VALUES (NEW.session_key, 'UPDATE')`
+
+const AUDIT_OF_POSTGRESQL = `CREATE TABLE audit (session_key varchar(40), verb varchar(6));
+  CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN INSERT INTO audit VALUES (NEW.session_key, TG_OP); RETURN NULL; END $$;
+  CREATE TRIGGER audit AFTER INSERT OR UPDATE ON django_session FOR EACH ROW EXECUTE FUNCTION audit()`
 
 const KEYS: readonly string[] = Array.from(
   { length: 49 },
