@@ -4,6 +4,7 @@ import type pg from 'pg'
 import { APPLICATION_NAME } from '../settings/database-postgresql.ts'
 import type { PostgresqlSettings } from '../settings/database-settings.ts'
 import { DatabaseMismatch, query, type ServerDialect, UnfitServer } from './connection.ts'
+import { createPreparedStatements } from './prepared-statements.ts'
 import { lackOfTls, refusedCertificate, secureOptions } from './tls.ts'
 
 /** pg's options, except the host. */
@@ -31,19 +32,34 @@ export function postgresqlConnection(
 const PARAMETERS = { DateStyle: 'ISO', TimeZone: 'UTC', client_encoding: 'UTF8' }
 
 /** pg's client, with members that its types leave out. */
-interface PgClient extends Omit<pg.Client, 'connect'> {
+interface PgClient extends Omit<pg.Client, 'connect' | 'query'> {
   connection: pg.Connection & { readonly stream: Duplex }
   processID: number
   secretKey: number
   saslSession: unknown
   getStartupConf(): object
   connect(): Promise<void>
+  query(statement: string | Query, callback?: Callback): unknown
 }
 
-/** pg with a client that sends PARAMETERS, closes its socket after an error, and checks the authentication method. */
+/** As Knex sends it. */
+interface Query {
+  readonly text: string
+  readonly values?: readonly unknown[]
+}
+
+type Callback = (error: unknown, result?: unknown) => void
+
+/**
+ * pg with a client that sends PARAMETERS, closes its socket after an error, checks the authentication method, and prepares
+ * the statements that it runs often.
+ */
 export function postgresqlDriver(driver: typeof pg, settings: PostgresqlSettings): typeof pg {
   const Client = driver.Client as unknown as new (...config: unknown[]) => PgClient
+  const prepared = createPreparedStatements(settings.prepareThreshold)
   class SetUpClient extends Client {
+    private isInTransaction = false
+
     constructor(...config: unknown[]) {
       super(...config)
       guardAuthentication(this, settings)
@@ -59,12 +75,31 @@ export function postgresqlDriver(driver: typeof pg, settings: PostgresqlSettings
       }
     }
 
+    /** A name that the server refuses would abort a transaction, so only a statement of its own has one. */
+    override query(statement: string | Query, callback?: Callback): unknown {
+      const text = typeof statement === 'string' ? statement : statement.text
+      if (BEGINS.test(text)) this.isInTransaction = true
+      else if (ENDS.test(text)) this.isInTransaction = false
+      if (callback === undefined || typeof statement === 'string' || this.isInTransaction)
+        return super.query(statement, callback)
+      const name = prepared.nameOf(text)
+      if (name === undefined) return super.query(statement, callback)
+      const named: Query & { readonly name: string } = { ...statement, name }
+      return super.query(named, (error, result) => {
+        if (prepared.isNameRefused(error, text)) super.query(statement, callback)
+        else callback(error, result)
+      })
+    }
+
     override getStartupConf(): object {
       return { ...super.getStartupConf(), ...PARAMETERS }
     }
   }
   return { ...driver, Client: SetUpClient as unknown as typeof pg.Client }
 }
+
+const BEGINS = /^(?:begin|start transaction)\b/i
+const ENDS = /^(?:commit|rollback(?! to\b)|end)\b/i
 
 /** Closes a connection whose server authenticates in a way that the URL excludes. */
 function refuse({ connection }: PgClient, what: string): void {
@@ -135,11 +170,12 @@ export function postgresqlDialect(settings: PostgresqlSettings, driver: () => ty
 
     retryAfter(error, { isEncrypted }) {
       if (!(error instanceof Error)) return null
-      const parameter = UNSUPPORTED_PARAMETER.exec(error.message)?.[1]
-      if (parameter === 'statement_timeout' && acceptsLimit) {
+      // Several connections may be refused at the same time.
+      if (UNSUPPORTED_LIMIT.test(error.message)) {
         acceptsLimit = false
         return { isEncrypted }
       }
+      const parameter = UNSUPPORTED_PARAMETER.exec(error.message)?.[1]
       if (parameter !== undefined) throw new DatabaseMismatch(unsupportedText(parameter), { cause: error })
       if (isEncrypted) {
         const refused = refusedCertificate(error, 'sslrootcert')
@@ -200,6 +236,9 @@ const TEXT_TYPES = [1082, 1114, 1184, 20]
 
 /** PgBouncer's message; its code is 08P01. */
 const UNSUPPORTED_PARAMETER = /unsupported startup parameter(?: in options)?: (\w+)/
+
+/** The one that `address` sends; in `options` it is the URL's. */
+const UNSUPPORTED_LIMIT = /unsupported startup parameter: statement_timeout\b/
 
 function unsupportedText(parameter: string): string {
   return (

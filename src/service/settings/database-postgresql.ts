@@ -19,6 +19,7 @@ export function readPostgresql(url: DatabaseUrl, limits: Limits, context: UrlCon
         (name) => name !== null,
       ) ?? APPLICATION_NAME,
     ...readAuthentication(context),
+    prepareThreshold: readPrepareThreshold(context),
     tls: readTls(context),
   }
   if (settings.requiresChannelBinding && settings.tls?.use !== 'required')
@@ -101,6 +102,15 @@ function readServerOptions(options: Map<string, string>): string | null {
 /** Source: PostgreSQL's src/backend/utils/init/postinit.c, pg_split_opts. */
 function escapeWord(text: string): string {
   return text.replace(/[\\\s]/g, '\\$&')
+}
+
+/** psycopg's `prepare_threshold`, with its default; Django's own is None, for the sake of poolers. */
+function readPrepareThreshold({ options, problems }: UrlContext): number | null {
+  const text = takeOption(options, 'prepare_threshold') ?? '5'
+  if (text.toLowerCase() === 'none') return null
+  if (!/^\d{1,6}$/.test(text))
+    problems.push('its option prepare_threshold is not a number; write a number of runs, or none')
+  return Number(text)
 }
 
 function readAuthentication({

@@ -26,6 +26,8 @@ export interface PostgresqlSettings extends ServerSettings {
   readonly authMethods: readonly string[] | null
   /** Whether only SCRAM that is bound to the TLS connection is accepted. */
   readonly requiresChannelBinding: boolean
+  /** The runs of a statement before it is prepared by name; null: it never is. */
+  readonly prepareThreshold: number | null
 }
 
 export interface SqliteSettings extends Limits {

@@ -1,5 +1,9 @@
 import test, { type ExecutionContext } from 'ava'
 import type { Knex } from 'knex'
+import { createDateColumn } from '../../../src/django/datetime.ts'
+import { createSessionCodec } from '../../../src/django/session-data.ts'
+import { versionProfile } from '../../../src/django/versions.ts'
+import { createDbEngine } from '../../../src/engines/db.ts'
 import { openDatabase } from '../../../src/service/database/open-database.ts'
 import { readSettings } from '../../../src/service/settings/settings.ts'
 import { createVisitor } from '../../interop/visitor.ts'
@@ -102,6 +106,71 @@ if (testDatabases.includes('postgresql')) {
       )
     }
   }
+
+  test('several connections that PgBouncer refuses at once, for their statement_timeout, are made without it', async (t) => {
+    const { url } = await createTestDatabase(t, 'postgresql')
+    const db = open(t, await bouncer(t, url, { poolMode: 'transaction' }))
+    const rows = await Promise.all(Array.from({ length: 8 }, () => db('django_session')))
+    t.deepEqual(rows.flat(), [])
+    const again = open(
+      t,
+      `${await bouncer(t, url, { poolMode: 'transaction' })}?options=-c%20statement_timeout%3D9`,
+    )
+    await t.throwsAsync(again('django_session'), { code: 'ERR_DATABASE_MISMATCH' })
+  })
+
+  test('a pooler that loses prepared statements is noticed by its error: each is sent again, without a name', async (t) => {
+    const { url } = await createTestDatabase(t, 'postgresql')
+    const settings = ['max_db_connections = 2', 'default_pool_size = 2']
+    const through = await bouncer(t, url, { poolMode: 'transaction', settings })
+    const dbs = [open(t, through), open(t, through), open(t, `${through}?prepare_threshold=0`)]
+    await insertSession(open(t, url))
+    const refused: unknown[] = []
+    for (const db of dbs) db.on('query-error', (error: { code?: unknown }) => refused.push(error.code))
+    for (let round = 0; round < 10; round += 1) {
+      const rows = await Promise.all(
+        dbs.flatMap((db) =>
+          Array.from({ length: 4 }, async () => db('django_session').where('session_key', KEY).first()),
+        ),
+      )
+      t.deepEqual(new Set(rows.map(({ session_data }) => session_data)), new Set(['data']))
+      const changed = await Promise.all(
+        dbs.map((db) => db('django_session').where('session_key', KEY).update({ session_data: 'data' })),
+      )
+      t.deepEqual(changed, [1, 1, 1])
+    }
+    t.deepEqual(refused, [], 'Knex and its callers see no error')
+  })
+
+  test('sessions that are written at once through PgBouncer share statements, and leave its connection as it was', async (t) => {
+    const { url } = await createTestDatabase(t, 'postgresql')
+    const through = await bouncer(t, url, { poolMode: 'transaction' })
+    const db = open(t, through)
+    const dates = createDateColumn({ database: 'postgresql', useTz: true, timeZone: 'UTC' })
+    const now = () => new Date()
+    const codec = createSessionCodec({ secretKeys: ['x'], profile: versionProfile('5.2'), now })
+    const engine = createDbEngine({ db, codec, dates })
+    const statements: string[] = []
+    db.on('query', ({ sql }: { sql: string }) => statements.push(sql))
+    const session = (round: number) => ({
+      data: new Map([['round', String(round)]]),
+      expireDate: new Date(Date.now() + 3_600_000),
+    })
+    const keys = Array.from({ length: 20 }, (_, at) => `abcdefgh${at}`)
+    let revisions = await Promise.all(
+      keys.map(async (key) => (await engine.create(key, session(0))).revision),
+    )
+    for (let round = 1; round <= 8; round += 1) {
+      const saved = keys.map(async (key, at) => {
+        const { revision } = await engine.update(key, session(round), revisions[at] ?? '')
+        return revision
+      })
+      revisions = await Promise.all(saved)
+    }
+    t.is(statements.filter((sql) => /^(?:insert|update)/.test(sql)).length, 9)
+    t.is((await engine.load('abcdefgh7'))?.data.get('round'), '8')
+    t.deepEqual(await runSql(through, 'SHOW lock_timeout'), [{ lock_timeout: '0' }])
+  })
 
   test('through PgBouncer the search_path of the user works; a schema in the URL is an error that says what to do', async (t) => {
     const { url } = await createTestDatabase(t, 'postgresql', { tables: 'none' })

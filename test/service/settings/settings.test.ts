@@ -732,6 +732,7 @@ test('a PostgreSQL URL holds everything that the connection needs', (t) => {
     applicationName: 'koa-django-sessions',
     authMethods: null,
     requiresChannelBinding: false,
+    prepareThreshold: 5,
     tls: { ...TLS, use: 'required', verify: 'host' },
     poolSize: 10,
     timeout: 2,
