@@ -205,6 +205,7 @@ function openUpstream(
     ca: upstream.ca ?? undefined,
     timeout: upstream.timeout * 1000,
     connections: upstream.connections,
+    keepAlive: upstream.keepAlive * 1000,
     webSockets: upstream.webSockets,
     buffer: upstream.buffer,
     allowedHosts,

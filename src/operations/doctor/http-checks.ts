@@ -281,15 +281,16 @@ export const HTTP_CHECKS: readonly Check[] = [
     id: 'http.I018',
     title: 'what a connection to Django costs',
     meaning:
-      'Measures connecting. The service opens a connection for each request: a server that ends idle connections (gunicorn’s sync workers end each one) could end a kept one at the moment of the next request, and a POST cannot be repeated.',
+      'Measures connecting, and whether Django’s server keeps connections (gunicorn’s sync workers end each one). The service keeps connections for `DJANGO_UPSTREAM_KEEPALIVE`, and sends only requests without a body that may be repeated (GET, HEAD, OPTIONS) over them. Each other request opens a connection: the server may end a kept one at that moment, and a POST cannot be repeated.',
     remedy: 'Nothing. With `https://` over a long way, let Django listen nearer.',
     after: REACHED,
     isCheap: false,
-    run: throughUpstream(({ connecting, keepsConnections }) =>
-      ok(
-        `connecting took up to ${connecting.toFixed(1)} ms of each request; Django's server ${keepsConnections ? 'would keep' : 'ends'} connections, which does not matter`,
-      ),
-    ),
+    run: throughUpstream(({ connecting, keepsConnections }, { settings: { upstream } }) => {
+      const isKept = keepsConnections && (upstream?.keepAlive ?? 0) > 0
+      const which = isKept ? 'a new one, which a POST always opens' : 'each request opens one'
+      const server = `Django's server ${keepsConnections ? 'keeps' : 'ends'} connections`
+      return ok(`connecting took up to ${connecting.toFixed(1)} ms (${which}); ${server}`)
+    }),
   },
 ]
 

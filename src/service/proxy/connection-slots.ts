@@ -30,6 +30,8 @@ export interface ConnectionSlots {
    * @throws {UpstreamBusy}
    */
   take(visitor: ServerResponse | Socket): Promise<(() => void) | null>
+  /** How many slots are taken. */
+  inUse(): number
 }
 
 /** Minimum milliseconds between two log lines about waiting: under load every request waits. */
@@ -65,6 +67,7 @@ export function createConnectionSlots({
   }
 
   return {
+    inUse: () => used,
     async take(visitor) {
       if (visitor.closed) return null
       if (used < limit) return occupy()

@@ -10,7 +10,7 @@ import {
 } from './trusted-proxy.ts'
 
 /** Headers of one connection, which a proxy must not forward (RFC 9110, 7.6). Node handles Transfer-Encoding itself. */
-const HOP_BY_HOP: readonly string[] = [
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
   'proxy-authenticate',
@@ -19,7 +19,7 @@ const HOP_BY_HOP: readonly string[] = [
   'te',
   'trailer',
   'upgrade',
-]
+])
 
 /**
  * Headers that stay although `Connection` names them, which RFC 9110 allows. Without them the upstream would see another
@@ -39,29 +39,29 @@ const UNTOUCHABLE: ReadonlySet<string> = new Set(['host', 'content-length', 'tra
  */
 export function forwardedHeaders(
   request: IncomingMessage,
-  { trustedProxy }: { trustedProxy: readonly TrustedHeader[] },
+  { trustedProxy, requestId }: { trustedProxy: readonly TrustedHeader[]; requestId?: string },
 ): IncomingHttpHeaders {
   const { headers, socket } = request
-  const dropped = new Set([...HOP_BY_HOP, ...namedBy(headers.connection), 'expect'])
-  for (const name of UNTOUCHABLE) dropped.delete(name)
-  const kept: IncomingHttpHeaders = {}
-  for (const [name, value] of Object.entries(headers)) {
-    if (dropped.has(name) || name.includes('_') || !isTrusted(name, trustedProxy)) continue
-    kept[name] = value
+  const named = namedBy(headers.connection)
+  const forwarded: IncomingHttpHeaders = {}
+  for (const name in headers) {
+    if (HOP_BY_HOP.has(name) || name === 'expect' || name.includes('_')) continue
+    if (named.includes(name) && !UNTOUCHABLE.has(name)) continue
+    if (isTrusted(name, trustedProxy)) forwarded[name] = headers[name]
   }
-  const address = (socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '')
   const scheme = askedScheme(request, trustedProxy)
   const host = askedHost(request, trustedProxy)
-  const port = kept['x-forwarded-port'] === undefined ? undefined : lastOf(request, 'x-forwarded-port')
-  const hasOtherScheme = kept['x-forwarded-proto'] === undefined && otherScheme({ headers: kept }) !== null
-  return {
-    ...kept,
-    host: askedHost(request, []),
-    'x-forwarded-for': [kept['x-forwarded-for'], address].filter(Boolean).join(', '),
-    ...(!hasOtherScheme && { 'x-forwarded-proto': scheme }),
-    'x-forwarded-host': host,
-    'x-forwarded-port': port || portOf(host, scheme),
-  }
+  const port = forwarded['x-forwarded-port'] === undefined ? undefined : lastOf(request, 'x-forwarded-port')
+  const address = (socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '')
+  const before = forwarded['x-forwarded-for']
+  if (forwarded['x-forwarded-proto'] !== undefined || otherScheme({ headers: forwarded }) === null)
+    forwarded['x-forwarded-proto'] = scheme
+  forwarded.host = askedHost(request, [])
+  forwarded['x-forwarded-for'] = before && address ? `${before}, ${address}` : before || address
+  forwarded['x-forwarded-host'] = host
+  forwarded['x-forwarded-port'] = port || portOf(host, scheme)
+  if (requestId !== undefined) forwarded['x-request-id'] = requestId
+  return forwarded
 }
 
 /** Rewrites `GET http://host/path` to `GET /path` with that host. Source: RFC 9112, 3.2.2. */
@@ -72,18 +72,27 @@ export function toOriginForm(request: IncomingMessage): void {
   request.headers.host = host
 }
 
-/** Yields a response's raw headers in pairs, unchanged and in order, without those of the connection. */
-export function* returnedHeaders({ headers, rawHeaders }: IncomingMessage): Generator<[string, string]> {
-  const dropped = new Set([...HOP_BY_HOP, ...namedBy(headers.connection), 'transfer-encoding'])
+/** Returns names and values in turn, unchanged and in order, without the headers of the connection. */
+export function endToEndHeaders(rawHeaders: readonly string[], connection = ''): string[] {
+  const named = namedBy(connection)
+  const kept: string[] = []
   for (let index = 0; index < rawHeaders.length; index += 2) {
-    const [name = '', value = ''] = rawHeaders.slice(index, index + 2)
-    if (!dropped.has(name.toLowerCase())) yield [name, value]
+    const { [index]: name = '', [index + 1]: value = '' } = rawHeaders
+    const lower = name.toLowerCase()
+    if (HOP_BY_HOP.has(lower) || lower === 'transfer-encoding' || named.includes(lower)) continue
+    kept.push(name, value)
   }
+  return kept
 }
 
-function namedBy(connection = ''): string[] {
+/** The headers that a Connection header names, in lower case, without those that every connection has. */
+function namedBy(connection = ''): readonly string[] {
+  if (USUAL.test(connection)) return NONE
   return connection.split(',').map((name) => name.trim().toLowerCase())
 }
+
+const USUAL = /^,?(?:keep-alive|close)?$/i
+const NONE: readonly string[] = []
 
 /** Whether the header does not describe the client, or the proxy in front is trusted with it. */
 function isTrusted(name: string, trusted: readonly TrustedHeader[]): boolean {

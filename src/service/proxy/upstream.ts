@@ -1,4 +1,4 @@
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Middleware } from 'koa'
 import { errorFields, type Log } from '../monitoring/log.ts'
@@ -8,7 +8,10 @@ import { http } from '../server/node-http.ts'
 import { createRequestBodies, type RequestBody, RequestTooSlow } from '../server/request-body.ts'
 import { liftBodyTime } from '../server/time-limit.ts'
 import { createConnectionSlots } from './connection-slots.ts'
-import { forwardedHeaders, returnedHeaders } from './forwarded-headers.ts'
+import { endToEndHeaders, forwardedHeaders } from './forwarded-headers.ts'
+import { createKeptConnections } from './kept-connections.ts'
+import { createRepeatableRequests, isRepeatable } from './repeatable-requests.ts'
+import type { ResponseHead } from './response-parser.ts'
 import type { TrustedHeader } from './trusted-proxy.ts'
 import { createConnector, UpstreamTimeout, UpstreamUnavailable } from './upstream-connection.ts'
 import { createUpgrade } from './websocket.ts'
@@ -24,6 +27,8 @@ export interface UpstreamOptions {
   readonly connectTimeout?: number
   /** The maximum number of open connections for requests; further requests wait. */
   readonly connections?: number
+  /** The maximum milliseconds for which a connection waits for its next request; 0: each request gets a connection. */
+  readonly keepAlive?: number
   /** The maximum number of requests that wait for a connection; further ones are refused. */
   readonly waiting?: number
   /** The maximum number of open WebSockets; further ones are refused. */
@@ -49,7 +54,7 @@ export interface Upstream {
   readonly middleware: Middleware
   /** Listener for an HTTP server's `upgrade` event: passes a WebSocket on. */
   upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void
-  /** Closes the open WebSockets. */
+  /** Closes the open WebSockets and the kept connections. Running requests may finish. */
   close(): void
 }
 
@@ -61,16 +66,56 @@ const RESPONSE_HEAD = 64 * 1024
 
 /**
  * Passes requests on to the upstream. Up to `buffer` bytes of a body are read first. The rest of the body, and every
- * response, is streamed at the pace of the slower side; closing either side closes the other. Each request has its own
- * connection: the server may close a kept-alive connection at the moment of the next request, and a POST cannot be
- * retried.
+ * response, is streamed at the pace of the slower side; closing either side closes the other. Only requests that may be
+ * repeated go over kept connections: the server may close one at the moment of the next request, and a POST cannot be sent
+ * again. Each other request has its own connection.
  */
 export function createUpstream(options: UpstreamOptions): Upstream {
   const { timeout, connectTimeout = Math.min(timeout, 5000), trustedProxy, log } = options
   const { connections: limit = 100, waiting = 1000, webSockets = 1000, buffer = 1024 ** 2 } = options
+  const { keepAlive = 1000 } = options
   const connect = createConnector({ url: options.url, ca: options.ca, timeout: connectTimeout })
   const bodies = createRequestBodies({ buffer, timeout })
   const slots = createConnectionSlots({ limit, waiting, timeout, kind: 'request', log })
+  const connections = createKeptConnections({
+    connect,
+    keepAlive,
+    timeout,
+    room: () => limit - slots.inUse(),
+  })
+  const repeatable = createRepeatableRequests({
+    connections,
+    timeout,
+    responseHead: RESPONSE_HEAD,
+    sendHead(head, response) {
+      try {
+        sendHead(head, response)
+      } catch (error) {
+        log.error('upstream.unusable', errorFields(error)) // The status or a header is invalid for Node.
+        throw error
+      }
+    },
+  })
+  const upgrade = createUpgrade({
+    ...options,
+    connect,
+    slots: createConnectionSlots({ limit: webSockets, waiting: 0, timeout: 0, kind: 'websocket', log }),
+    responseHead: RESPONSE_HEAD,
+    route: ROUTE,
+    passBack,
+    failureOf,
+  })
+
+  async function repeat(request: IncomingMessage, response: ServerResponse, headers: IncomingHttpHeaders) {
+    const free = await slots.take(response)
+    try {
+      if (free !== null) await repeatable(request, response, headers)
+    } catch (error) {
+      throw failureOf(error)
+    } finally {
+      free?.()
+    }
+  }
 
   async function passOn(
     request: IncomingMessage,
@@ -81,6 +126,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     const free = await slots.take(response)
     try {
       if (free === null) return
+      connections.makeRoom()
       const socket = await connect()
       if (response.closed) socket.destroy()
       else await exchange({ request, response, body, socket })
@@ -133,30 +179,31 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     async middleware(ctx) {
       const { req, res, state } = ctx
       state.route = ROUTE
-      req.headers = { ...forwardedHeaders(req, { trustedProxy }), 'x-request-id': state.requestId }
-      liftBodyTime(req)
+      const headers = forwardedHeaders(req, { trustedProxy, requestId: state.requestId })
       ctx.respond = false
-      const body = bodies(req)
+      const body = keepAlive > 0 && isRepeatable(req) ? null : bodies(req)
       try {
-        await passOn(req, res, body)
+        if (body === null) {
+          await repeat(req, res, headers)
+        } else {
+          liftBodyTime(req)
+          req.headers = headers
+          await passOn(req, res, body)
+        }
       } catch (error) {
         if (res.destroyed) return
         ctx.respond = true
         if (error instanceof RequestTooSlow) ctx.set('Connection', 'close')
         throw error
       } finally {
-        body.drop()
+        body?.drop()
       }
     },
-    ...createUpgrade({
-      ...options,
-      connect,
-      slots: createConnectionSlots({ limit: webSockets, waiting: 0, timeout: 0, kind: 'websocket', log }),
-      responseHead: RESPONSE_HEAD,
-      route: ROUTE,
-      passBack,
-      failureOf,
-    }),
+    upgrade: upgrade.upgrade,
+    close() {
+      upgrade.close()
+      connections.close()
+    },
   }
 }
 
@@ -175,19 +222,23 @@ function headersFor({ headers }: IncomingMessage, body: RequestBody): OutgoingHt
   return { ...others, 'content-length': String(length) }
 }
 
-/** Sends the upstream's response. Headers of this service, such as the security headers, are removed. */
+/** Sends the upstream's response. */
 function passBack(incoming: IncomingMessage, response: ServerResponse): void {
-  for (const name of response.getHeaderNames()) if (!KEPT.has(name)) response.removeHeader(name)
-  const ours = new Set(response.getHeaderNames())
-  for (const [name, value] of returnedHeaders(incoming)) {
-    if (ours.delete(name.toLowerCase())) response.removeHeader(name)
-    response.appendHeader(name, value)
-  }
-  response.writeHead(incoming.statusCode ?? 0, incoming.statusMessage)
+  const { statusCode = 0, statusMessage = '', rawHeaders, headers } = incoming
+  sendHead(
+    { status: statusCode, reason: statusMessage, headers: endToEndHeaders(rawHeaders, headers.connection) },
+    response,
+  )
   // Together with the first bytes of the body if they are available; in an event stream they may come much later.
   const flush = setImmediate(() => response.flushHeaders())
   incoming.once('data', () => clearImmediate(flush)).once('close', () => clearImmediate(flush))
   incoming.pipe(response)
+}
+
+/** Sends the head of the upstream's response. Headers of this service, such as the security headers, are removed. */
+function sendHead({ status, reason, headers }: ResponseHead, response: ServerResponse): void {
+  for (const name of response.getHeaderNames()) if (!KEPT.has(name)) response.removeHeader(name)
+  response.writeHead(status, reason, headers as string[])
 }
 
 /** `connection` is set during a shutdown. */

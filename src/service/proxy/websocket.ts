@@ -9,7 +9,7 @@ import { http } from '../server/node-http.ts'
 import { hasBody } from '../server/request-body.ts'
 import { createHostCheck, DisallowedHost } from './allowed-hosts.ts'
 import type { ConnectionSlots } from './connection-slots.ts'
-import { forwardedHeaders, returnedHeaders, toOriginForm } from './forwarded-headers.ts'
+import { endToEndHeaders, forwardedHeaders, toOriginForm } from './forwarded-headers.ts'
 import type { TrustedHeader } from './trusted-proxy.ts'
 import { UpstreamTimeout } from './upstream-connection.ts'
 
@@ -121,8 +121,7 @@ export function createUpgrade({
     function ask(connection: Socket): Promise<void> {
       const { promise, resolve, reject } = Promise.withResolvers<void>()
       request.headers = {
-        ...forwardedHeaders(request, { trustedProxy }),
-        'x-request-id': requestId,
+        ...forwardedHeaders(request, { trustedProxy, requestId }),
         connection: 'Upgrade',
         upgrade: 'websocket',
       }
@@ -222,7 +221,9 @@ function responseOn(socket: Socket, request: IncomingMessage, timeout: number): 
 }
 
 function switchingProtocols(incoming: IncomingMessage): string {
-  const headers = [...returnedHeaders(incoming)].map(([name, value]) => `${name}: ${value}\r\n`).join('')
+  const kept = endToEndHeaders(incoming.rawHeaders, incoming.headers.connection)
+  let headers = ''
+  for (let index = 0; index < kept.length; index += 2) headers += `${kept[index]}: ${kept[index + 1]}\r\n`
   const upgrade = incoming.headers.upgrade ?? 'websocket'
   return `HTTP/1.1 101 ${incoming.statusMessage}\r\nUpgrade: ${upgrade}\r\nConnection: Upgrade\r\n${headers}\r\n`
 }

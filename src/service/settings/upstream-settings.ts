@@ -10,6 +10,8 @@ export interface UpstreamSettings {
   readonly timeout: number
   /** DJANGO_UPSTREAM_CONNECTIONS: the most connections for requests. */
   readonly connections: number
+  /** DJANGO_UPSTREAM_KEEPALIVE: the longest pause of a connection between two requests, in seconds; 0 for none. */
+  readonly keepAlive: number
   /** DJANGO_UPSTREAM_WEBSOCKETS: the most WebSockets. */
   readonly webSockets: number
   /** DJANGO_UPSTREAM_BUFFER: bytes of a body that are read before the request goes to Django. */
@@ -22,6 +24,7 @@ export interface UpstreamSettings {
 export function readUpstream(environment: Environment, problems: string[]): UpstreamSettings | null {
   const timeout = environment.number('DJANGO_UPSTREAM_TIMEOUT', 60)
   const connections = environment.number('DJANGO_UPSTREAM_CONNECTIONS', 100)
+  const keepAlive = environment.number('DJANGO_UPSTREAM_KEEPALIVE', 1)
   const webSockets = environment.number('DJANGO_UPSTREAM_WEBSOCKETS', 1000)
   const buffer = environment.number('DJANGO_UPSTREAM_BUFFER', 1024 ** 2)
   const ca = readAuthority(environment, problems)
@@ -43,7 +46,7 @@ export function readUpstream(environment: Environment, problems: string[]): Upst
       'DJANGO_UPSTREAM_CA is set, but DJANGO_UPSTREAM is not https://…; remove one, or change the other',
     )
   }
-  return { url, timeout, connections, webSockets, buffer, ca }
+  return { url, timeout, connections, keepAlive, webSockets, buffer, ca }
 }
 
 /** The certificates in the file DJANGO_UPSTREAM_CA; null when it is not set, or wrong. */

@@ -182,7 +182,7 @@ for (const [trustedProxy, expected] of [
       ...said
     } = Object.fromEntries(lines.map((line) => line.split(': ', 2)))
     t.is(host, 'library.example.com:8443')
-    t.is(connection, 'close')
+    t.is(connection, 'keep-alive')
     t.deepEqual(said, expected)
   })
 }
