@@ -70,6 +70,25 @@ const environments: readonly { version: string; pythons: readonly string[]; pack
     },
   ]
 
+/**
+ * Django with the servers that people run it by, apart from the versions above: tests that compare versions need none of
+ * these. pyuwsgi is uWSGI as a wheel.
+ */
+const servers = {
+  version: 'servers',
+  pythons: ['3.11', '3.12', '3.13', '3.10'],
+  packages: [
+    ...['Django==5.2.19', 'sqlparse==0.6.1', 'asgiref==3.13.0'],
+    ...['gunicorn==27.0.1', 'packaging==26.4', 'pyuwsgi==2.0.30.post1'],
+    ...['uvicorn==0.54.0', 'click==8.5.1', 'h11==0.16.0'],
+  ],
+}
+
+/** The Python of an environment with Django, gunicorn, uvicorn and uWSGI; null when it could not be made. */
+export function serversPython(): string | null {
+  return isReady(servers) ? pythonOf(servers.version) : null
+}
+
 /** The versions whose virtual environment is ready, oldest first. */
 export function readyDjangoVersions(): string[] {
   return environments.filter(isReady).map(({ version }) => version)
@@ -84,7 +103,7 @@ export function pythonOf(version: string): string {
 export async function prepareDjango(
   say: (text: string) => void,
 ): Promise<{ version: string; reason: string }[]> {
-  const missing = environments.filter((environment) => !isReady(environment))
+  const missing = [...environments, servers].filter((environment) => !isReady(environment))
   if (missing.length === 0) return []
   const pythons = await findPythons()
   const reasons = await Promise.all(
