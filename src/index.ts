@@ -150,6 +150,7 @@ export {
   type Identity,
   type LoginOptions,
   NoPasswordBackend,
+  type SessionReader,
   UnknownSessionHash,
 } from './auth/auth.ts'
 export type { UnverifiedUser } from './auth/unverified.ts'
@@ -188,7 +189,13 @@ export {
   openDjangoSite,
 } from './site/django-site.ts'
 export { type ClearedSessions, type ClearSessionsOptions, clearSessions } from './site/expired-sessions.ts'
-export type { DjangoAuthOptions, DjangoPagesOptions, DjangoSessionsOptions } from './site/site-options.ts'
+export type { Watch, WatchEnd, WatchOptions } from './site/session-watch.ts'
+export type {
+  DjangoAuthOptions,
+  DjangoPagesOptions,
+  DjangoSessionsOptions,
+  DjangoWatchOptions,
+} from './site/site-options.ts'
 export type { DjangoExchange, DjangoRequest, OpenedExchange, SiteRequest } from './site/site-request.ts'
 export {
   type EverybodyOptions,

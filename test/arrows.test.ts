@@ -85,6 +85,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'sql/',
     'type caches/',
     'type knex',
+    'node:crypto',
   ],
   'signing/': ['signing/', 'django/', 'checks/check-node.ts'],
   'testing/': [

@@ -20,7 +20,7 @@ import {
 } from './user.ts'
 import { userId } from './user-id.ts'
 import { type UserModelOptions, userModel } from './user-model.ts'
-import { createUserRows, type UserRow } from './user-rows.ts'
+import { createUserRows, type UserRow, type UserRows } from './user-rows.ts'
 import { normalizeUsername } from './username.ts'
 
 /** The options of `createAuth`. */
@@ -93,10 +93,20 @@ export type Identity =
   | { readonly user: User; readonly verdict: 'current' | 'fallback' }
   | { readonly user: AnonymousUser; readonly verdict: 'nobody' | 'unverified' | 'wrong' }
 
+/** As much of a session as says who is logged in on it. */
+export interface SessionReader {
+  has(key: string): boolean
+  get(key: string): unknown
+  keys(): string[]
+}
+
 /** Django's `django.contrib.auth`, on the sessions and the user table that are shared with Django. */
 export interface Auth {
-  /** Returns the visitor and leaves the session unchanged: for connections that cannot set a cookie, such as a WebSocket. */
-  identify(session: AnySession): Promise<Identity>
+  /**
+   * Returns the visitor and leaves the session unchanged: for connections that cannot set a cookie, such as a WebSocket.
+   * `findById` finds the user's row; default: in the database.
+   */
+  identify(session: SessionReader, findById?: UserRows['findById']): Promise<Identity>
   /**
    * Returns the visitor. A session whose hash does not match is flushed (the password was changed), provided that the
    * hash of another session has matched before. A session whose hash was made with a fallback key gets a new session
@@ -185,7 +195,10 @@ export function createAuth({
     return user.isActive || !rejectsInactive ? user : null
   }
 
-  async function identify(session: Session): Promise<Identity> {
+  async function identify(
+    session: SessionReader,
+    findById: UserRows['findById'] = rows.findById,
+  ): Promise<Identity> {
     if (!session.has(SESSION_KEY)) return anonymous
     if (sessionHash === 'custom') return unverified
     const id = userId(session.get(SESSION_KEY), model.idType)
@@ -193,7 +206,7 @@ export function createAuth({
     if (id === null) reportUnverified('id')
     else if (backend === undefined) reportUnverified('backend')
     if (id === null || backend === undefined) return anonymous
-    const user = acceptedUser(await rows.findById(id), backend)
+    const user = acceptedUser(await findById(id), backend)
     if (user === null) return anonymous
     if (sessionHash === 'none') return { user, verdict: 'current' }
     const verdict = hashes.verify(encodedPasswordOf(user), session.get(HASH_SESSION_KEY))

@@ -1,17 +1,20 @@
-import type { Session } from '../session/session.ts'
-
 export const SESSION_KEY = '_auth_user_id'
 export const HASH_SESSION_KEY = '_auth_user_hash'
+
+/** The keys of a session, in their order. */
+interface SessionKeys {
+  keys(): string[]
+}
 
 /** Evidence that this process computes `_auth_user_hash` with the same rule and key as the side that logged users in. */
 export interface HashProofs {
   /** Records that the hash of this session matched, or was written here. */
-  add(session: Session): void
+  add(session: SessionKeys): void
   /**
    * Whether a mismatch of this session's hash means that the password was changed. If not, our rule or key may differ
    * from Django's.
    */
-  isMismatchConclusive(session: Session): boolean
+  isMismatchConclusive(session: SessionKeys): boolean
 }
 
 /**
@@ -23,7 +26,7 @@ export interface HashProofs {
  */
 export function createHashProofs(): HashProofs {
   const verified = new Set<'here' | 'django'>()
-  const loggedInBy = (session: Session) =>
+  const loggedInBy = (session: SessionKeys) =>
     session.keys().find((key) => key === SESSION_KEY || key === HASH_SESSION_KEY) === HASH_SESSION_KEY
       ? 'here'
       : 'django'

@@ -38,6 +38,7 @@ import {
 } from './inventory.ts'
 import { createRetryingEngine, retryRead } from './retrying-engine.ts'
 import { createSignedCookiesEngine, SIGNED_COOKIES_SALT } from './signed-cookies.ts'
+import { createTableStates, type TableStates } from './table-states.ts'
 
 /** Django's SESSION_ENGINE, and the settings that go with it. */
 export interface SessionEngineOptions
@@ -80,6 +81,8 @@ export interface OpenedSessionEngine {
   readonly expiring: ExpiringPlace | null
   /** All of its sessions; null for an engine whose sessions cannot be listed. */
   readonly inventory: SessionInventory | null
+  /** Reads the states of many sessions at once; absent for an engine without a table. */
+  readonly states?: TableStates
   /** Waits until the copies of deleted sessions are gone, for a process that ends soon after. */
   settle?(): Promise<void>
   /** Closes what was opened for it (not `db`, which its caller opened). Nothing may be running. */
@@ -147,17 +150,16 @@ function openDb(
     }),
     { timeout, onRetry: events.retry },
   )
-  const inventory = createTableInventory({
-    db,
-    table: table ?? DEFAULT_TABLE,
-    // Not the observed one: what maintenance reads is not a visitor's request.
-    codec: codecOf(options),
-    dates,
-    now,
-    facts: known?.facts ?? null,
-    around,
-  })
-  return { engine, expiring: inventory, inventory, close: nothingToClose }
+  // Its codec is not the observed one: what maintenance or a watch reads is not a visitor's request.
+  const place = { db, table: table ?? DEFAULT_TABLE, codec: codecOf(options), dates, now }
+  const inventory = createTableInventory({ ...place, facts: known?.facts ?? null, around })
+  return {
+    engine,
+    expiring: inventory,
+    inventory,
+    states: createTableStates(place),
+    close: nothingToClose,
+  }
 }
 
 function openFolder(options: SessionEngineOptions): OpenedSessionEngine {

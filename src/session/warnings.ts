@@ -49,8 +49,26 @@ export function createListenerWarning(): (event: string, error: unknown) => void
     const [place = 'at an unknown place'] = /\bat .*:\d+:\d+\)?$/m.exec(stack) ?? []
     emit(
       'SESSION_LISTENER_FAILED',
-      `events.${event} threw (${name}, ${place}); the error was ignored, since a listener must not fail a request. Catch ` +
+      `${event === 'watch' ? 'onEnd of site.watch' : `events.${event}`} threw (${name}, ${place}); the error was ignored, since a listener must not fail a request. Catch ` +
         'errors inside the listener',
+    )
+  }
+}
+
+/**
+ * Warns once a minute while a watch cannot read. With the error's name and code alone: a driver's message may quote the
+ * statement, with its session keys.
+ */
+export function createWatchWarning(monotonic: () => number): (error: unknown) => void {
+  const isDue = createOncePerInterval(MINUTE, { monotonic })
+  return function warnOfWatchFailure(error) {
+    if (!isDue('')) return
+    const name = error instanceof Error ? error.name : typeof error
+    const code = error instanceof Error && 'code' in error ? ` ${String(error.code)}` : ''
+    emit(
+      'SESSION_WATCH_FAILED',
+      `the sessions of open connections could not be read (${name}${code}); the connections stay open until ` +
+        'watch.unknownAfter, and the next read follows after watch.interval. Check the database, or the cache, of the sessions',
     )
   }
 }

@@ -7,9 +7,14 @@ import {
   kindOf,
 } from '../checks/check-values.ts'
 import type { SessionEvents } from '../session/events.ts'
-import type { DjangoAuthOptions, DjangoPagesOptions, DjangoSessionsOptions } from './site-options.ts'
+import type {
+  DjangoAuthOptions,
+  DjangoPagesOptions,
+  DjangoSessionsOptions,
+  DjangoWatchOptions,
+} from './site-options.ts'
 
-type Options = DjangoSessionsOptions & DjangoAuthOptions & DjangoPagesOptions
+type Options = DjangoSessionsOptions & DjangoAuthOptions & DjangoPagesOptions & DjangoWatchOptions
 
 /** One object may hold the options of both: `openDjangoSite` takes them. */
 const NAMES: Readonly<Record<keyof Options, true>> = {
@@ -43,6 +48,7 @@ const NAMES: Readonly<Record<keyof Options, true>> = {
   timeZone: true,
   userModel: true,
   useTz: true,
+  watch: true,
 }
 
 const names = Object.keys(NAMES)
@@ -85,6 +91,23 @@ export function checkOptions(caller: string, options: unknown): void {
   for (const name of ['cookie', 'csrf', 'messages'])
     if (given[name] !== undefined) checkObject(caller, name, given[name])
   if (given.events !== undefined) checkEvents(caller, given.events)
+  if (given.watch !== undefined) checkWatch(caller, given.watch)
+}
+
+/** Node runs a timer of less than a millisecond, or of more than 24.8 days, after a millisecond. */
+const LONGEST_TIMER = 2 ** 31 - 1
+
+function checkWatch(caller: string, watch: unknown): void {
+  checkObject(caller, 'watch', watch)
+  const unknown = Object.keys(watch).find((name) => name !== 'interval' && name !== 'unknownAfter')
+  if (unknown !== undefined)
+    throw new TypeError(`${caller} has no option watch.${unknown}; watch has interval and unknownAfter`)
+  for (const [name, value] of Object.entries(watch)) {
+    if (value === undefined || (typeof value === 'number' && value >= 1 && value <= LONGEST_TIMER)) continue
+    throw new TypeError(
+      `${caller}: watch.${name} must be a number of milliseconds from 1 to ${LONGEST_TIMER}, but is ${typeof value === 'number' ? value : kindOf(value)}`,
+    )
+  }
 }
 
 /** `events` may be an instance of a class, which may also have properties that are not functions. */

@@ -1,7 +1,7 @@
 import { SESSION_COOKIE } from '../django/cookie.ts'
 import { UnreadableSession } from '../django/session-data.ts'
-import { jsonValues, pickledValues } from '../django/session-values.ts'
-import type { SessionEngineOptions } from '../engines/open-engine.ts'
+import { jsonValues, pickledValues, type SessionValues } from '../django/session-values.ts'
+import type { OpenedSessionEngine, SessionEngineOptions } from '../engines/open-engine.ts'
 import { createSessionRequests, type SessionRequests } from '../http/session-exchange.ts'
 import { withStorageStatus } from '../http/statuses.ts'
 import type { SessionEngine } from '../session/engine.ts'
@@ -18,6 +18,10 @@ export interface OpenedSessions {
   readonly requests: SessionRequests
   /** Where they are kept. */
   readonly engine: SessionEngine
+  /** Reads the states of many sessions at once; undefined for an engine without a table. */
+  readonly states: OpenedSessionEngine['states']
+  /** How the values of the sessions are stored. */
+  readonly values: SessionValues
   /** Closes what was opened for them (not `db`, which its caller opened). No request may be running. */
   close(): Promise<void>
 }
@@ -40,12 +44,13 @@ export function openSessions(
   const { opened, rules, serializer } = openSiteEngine(options, events)
   const engine = observedEngine(opened.engine, events)
   const isPickled = serializer === 'pickle'
+  const values = isPickled ? pickledValues : jsonValues
   const sessions = createSessions({
     ...options,
     conflictTimeout,
     engine,
     rules: { ...rules, ...(isPickled && { pickledUtc: profile.pickledUtc }) },
-    values: isPickled ? pickledValues : jsonValues,
+    values,
     now,
     events,
     mapFailure: withStorageStatus,
@@ -58,7 +63,7 @@ export function openSessions(
     now,
     events,
   })
-  return { requests, engine: opened.engine, close: () => opened.close() }
+  return { requests, engine: opened.engine, states: opened.states, values, close: () => opened.close() }
 }
 
 function observedEngine(engine: SessionEngine, events: SessionEvents): SessionEngine {

@@ -1,7 +1,9 @@
 import type { Auth } from '../auth/auth.ts'
 import type { AnonymousUser, User } from '../auth/user.ts'
+import { userModel } from '../auth/user-model.ts'
+import { createUserStates } from '../auth/user-states.ts'
 import { createVisitor } from '../auth/visitor.ts'
-import { checkKnex } from '../checks/check-values.ts'
+import { checkKnex, kindOf } from '../checks/check-values.ts'
 import { SESSION_COOKIE } from '../django/cookie.ts'
 import type { VersionProfile } from '../django/versions.ts'
 import { createCsrfRequests } from '../http/csrf.ts'
@@ -13,11 +15,22 @@ import { checkOptions } from './check-options.ts'
 import { openAuth } from './django-auth.ts'
 import { openSessions } from './django-sessions.ts'
 import { withProfile } from './django-version.ts'
-import type { DjangoAuthOptions, DjangoPagesOptions, DjangoSessionsOptions } from './site-options.ts'
+import { createSessionWatch, type Watch, type WatchEnd, type WatchedVisitor } from './session-watch.ts'
+import type {
+  DjangoAuthOptions,
+  DjangoPagesOptions,
+  DjangoSessionsOptions,
+  DjangoWatchOptions,
+} from './site-options.ts'
 import { createExchanges, type DjangoRequest, type OpenedExchange, type SiteRequest } from './site-request.ts'
+import { createEngineSource, createTableSource } from './watch-source.ts'
 
 /** Django's settings, in camelCase and with Django's defaults. */
-export interface DjangoSiteOptions extends DjangoSessionsOptions, DjangoAuthOptions, DjangoPagesOptions {
+export interface DjangoSiteOptions
+  extends DjangoSessionsOptions,
+    DjangoAuthOptions,
+    DjangoPagesOptions,
+    DjangoWatchOptions {
   readonly db: DjangoAuthOptions['db']
 }
 
@@ -39,7 +52,15 @@ export interface DjangoSite {
    * Nothing is written, since no cookie could be set: a session whose hash no longer verifies is anonymous, but stays.
    */
   authenticate(request: RequestOrCookie): Promise<Authenticated>
-  /** Closes what the session engine opened (not `db`, which is yours). No request may be running. */
+  /**
+   * Watches the session of an open connection, such as a WebSocket or an event stream: `onEnd` is called once when the
+   * visitor who was let in is no longer that visitor, whichever side ended it. Pass the same request object as to
+   * `authenticate`, for then the visitor is the one that it found; else the visitor is read at this call. Call `stop` when
+   * the connection closes by itself.
+   * @throws {TypeError} for what is not a request.
+   */
+  watch(request: RequestOrCookie, onEnd: (reason: WatchEnd) => void): Watch
+  /** Closes what the session engine opened (not `db`, which is yours), and stops all watches. No request may be running. */
   close(): Promise<void>
 }
 
@@ -68,17 +89,43 @@ export interface Authenticated {
  */
 export function openDjangoSite(options: DjangoSiteOptions): DjangoSite {
   checkOptions('openDjangoSite', options)
-  const { csrf, messages, ...checked } = withProfile(options)
-  const { requests, close } = openSessions(checked)
+  const { csrf, messages, watch, ...checked } = withProfile(options)
+  const { requests, engine, states, values, close } = openSessions(checked)
   checkKnex('openDjangoSite', options.db)
   const auth = openAuth(checked)
   const { secretKeys, profile, now = () => new Date() } = checked
   const cookie = { ...SESSION_COOKIE, ...checked.cookie }
+  const model = userModel(checked.userModel)
+  const userStates = createUserStates(options.db, model)
+  const watches = createSessionWatch({
+    ...watch,
+    source:
+      states === undefined
+        ? createEngineSource(options.db, engine, userStates, now)
+        : createTableSource(options.db, states, userStates),
+    auth,
+    idType: model.idType,
+    values,
+  })
+  /** Whom `authenticate` has found, by request. */
+  const visitors = new WeakMap<object, WatchedVisitor>()
+
+  async function authenticate(request: RequestOrCookie): Promise<Authenticated> {
+    const session = await requests.open(cookieHeaderOf('authenticate', request)).session.load()
+    const { user } = await auth.identify(session)
+    if (typeof request === 'object' && request !== null)
+      visitors.set(request, { sessionKey: session.sessionKey, userId: user.id })
+    return { session, user }
+  }
+
   return {
     requests,
     auth,
     profile,
-    close,
+    async close() {
+      watches.close()
+      await close()
+    },
     openRequest: createExchanges({
       requests,
       auth,
@@ -90,16 +137,23 @@ export function openDjangoSite(options: DjangoSiteOptions): DjangoSite {
       const request = requests.open(cookieHeader, client)
       return { ...request, ...createVisitor(auth, request.session), authenticate: auth.authenticate }
     },
-    async authenticate(request) {
-      const session = await requests.open(cookieHeaderOf(request)).session.load()
-      const { user } = await auth.identify(session)
-      return { session, user }
+    authenticate,
+    watch(request, onEnd) {
+      const header = cookieHeaderOf('watch', request)
+      if (typeof onEnd !== 'function')
+        throw new TypeError(`site.watch: onEnd must be a function, but is ${kindOf(onEnd)}`)
+      const known = typeof request === 'object' && request !== null ? visitors.get(request) : undefined
+      return watches.watch(async () => {
+        if (known !== undefined) return known
+        const { session, user } = await authenticate(header)
+        return { sessionKey: session.sessionKey, userId: user.id }
+      }, onEnd)
     },
   }
 }
 
 /** Anything else would silently be an anonymous visitor. */
-function cookieHeaderOf(request: RequestOrCookie): string | undefined {
+function cookieHeaderOf(caller: 'authenticate' | 'watch', request: RequestOrCookie): string | undefined {
   if (typeof request === 'string') return request
   if (request === null || request === undefined) return undefined
   const headers: unknown = typeof request === 'object' && 'headers' in request ? request.headers : request
@@ -111,8 +165,8 @@ function cookieHeaderOf(request: RequestOrCookie): string | undefined {
   if (cookie === null || cookie === undefined) return undefined
   if (typeof cookie === 'string') return cookie
   throw new TypeError(
-    'site.authenticate takes a request with headers (such as the one of an upgrade), a Request, its Headers, or the text of ' +
-      'a Cookie header, and was given something else',
+    `site.${caller} takes a request with headers (such as the one of an upgrade), a Request, its Headers, or the text of a ` +
+      'Cookie header, and was given something else',
   )
 }
 

@@ -12,6 +12,7 @@ import type { SessionEngine } from '../session/engine.ts'
 import type { SessionEvents } from '../session/events.ts'
 import type { SessionsOptions } from '../session/handle.ts'
 import type { DjangoVersionOptions } from './django-version.ts'
+import type { WatchOptions } from './session-watch.ts'
 
 /** Django's settings, in camelCase and with Django's defaults, and the listeners. */
 export interface DjangoSessionsOptions
@@ -73,4 +74,10 @@ export interface DjangoPagesOptions {
   readonly csrf?: Omit<CsrfOptions, 'profile' | 'now' | 'sessionCookieDomain'>
   /** MESSAGE_STORAGE, MESSAGE_LEVEL, MESSAGE_TAGS. */
   readonly messages?: Pick<MessagesOptions, 'storage' | 'level' | 'tags'>
+}
+
+/** How the sessions of open connections are watched. */
+export interface DjangoWatchOptions {
+  /** The milliseconds between two reads, and for which connections stay open without an answer. */
+  readonly watch?: WatchOptions
 }

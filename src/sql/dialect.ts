@@ -7,6 +7,8 @@ import type { Binding } from './executor.ts'
 export interface Dialect {
   /** Selects a column of dates as the text that it holds, under its own name. */
   dateAsText(column: string): string
+  /** Converts an expression to text, so that it can be united with any other text. */
+  asText(expression: string): string
   /** Compares a column of text with a value, to the byte. */
   textEquals(column: string, text: string): BoundText
   /** A value with its placeholder, whatever a visitor may have put into it. */
@@ -52,6 +54,8 @@ const asBound = (text: string) => ({ sql: '?', bindings: [text] })
 export const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
   mysql: {
     dateAsText: (column) => `CAST(${column} AS CHAR) AS ${column}`,
+    // With one collation for all, whatever the column's or the connection's: else a UNION is an error (1271).
+    asText: (expression) => `CONVERT(CAST(${expression} AS CHAR) USING utf8mb4)`,
     textEquals: (column, text) =>
       text.length >= DIGEST_FROM || NEEDS_ESCAPES.test(text)
         ? { sql: `SHA2(${column}, 256) = ?`, value: createHash('sha256').update(text).digest('hex') }
@@ -69,6 +73,7 @@ export const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
   },
   postgresql: {
     dateAsText: (column) => `${column}::text AS ${column}`,
+    asText: (expression) => `CAST(${expression} AS text)`,
     // No digest: sha256() came with PostgreSQL 11, and Django 2.2 runs on older ones.
     textEquals: (column, text) => ({ sql: `${column} = ? COLLATE "C"`, value: text }),
     bind: asIs,
@@ -77,6 +82,7 @@ export const dialects: Readonly<Record<DatabaseKind, Dialect>> = {
   },
   sqlite: {
     dateAsText: (column) => column,
+    asText: (expression) => `CAST(${expression} AS TEXT)`,
     textEquals: (column, text) => ({ sql: `${column} = ? COLLATE BINARY`, value: text }),
     bind: asIs,
     comparable: asBound,

@@ -10,11 +10,12 @@ import type { DjangoSite } from '../../src/site/django-site.ts'
 import { addUser, hashed, MODEL_BACKEND } from '../auth/users.ts'
 import { type DbUnderTest, openDb, secretKey } from '../engines/db-under-test.ts'
 import type { Scope } from '../support/file-scope.ts'
+import { listen } from '../support/library.ts'
 import { siteOf } from './sites.ts'
 
 const KEY = 'abcdefgh0123456789abcdefgh012345'
 
-/** Says whom it talks to, to whoever is logged in; nobody else is let in. */
+/** Says whom it talks to, to whoever is logged in; nobody else is let in. Closes when the session ends. */
 async function serve(t: Scope, site: DjangoSite): Promise<string> {
   const server = createServer()
   const sockets = new WebSocketServer({ noServer: true })
@@ -25,6 +26,8 @@ async function serve(t: Scope, site: DjangoSite): Promise<string> {
       return
     }
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      const watch = site.watch(request, (reason) => webSocket.close(4401, reason))
+      webSocket.on('close', () => watch.stop())
       webSocket.send(JSON.stringify([user.getUsername(), session.get('cart', null)]))
     })
   })
@@ -90,6 +93,43 @@ test('a hash with a fallback key opens a WebSocket, and the session keeps its ke
   const site = siteOf(db, { secretKeys: ['the key that comes', secretKey] })
   t.is(await connect(t, await serve(t, site), `sessionid=${KEY}`), '["ann",[1]]')
   t.deepEqual(await db.rows(), before)
+})
+
+for (const [name, step, reason] of [
+  ['was logged out', (db: DbUnderTest) => db.db('django_session').delete(), 'logout'],
+  ['has another password', (db: DbUnderTest) => db.db('auth_user').update({ password: '!' }), 'password'],
+  ['is not active any more', (db: DbUnderTest) => db.db('auth_user').update({ is_active: 0 }), 'deactivated'],
+] as const) {
+  test(`an open WebSocket is closed when its user ${name}`, async (t) => {
+    const db = await openDb(t, 'sqlite', { tables: 'library' })
+    await logIn(db)
+    const site = siteOf(db, { watch: { interval: 20 } })
+    t.teardown(() => site.close())
+    const socket = new WebSocket(await serve(t, site), { headers: { Cookie: `sessionid=${KEY}` } })
+    t.teardown(() => socket.terminate())
+    await once(socket, 'message')
+    const closed = once(socket, 'close')
+    await step(db)
+    const [code, text] = await closed
+    t.deepEqual([code, String(text)], [4401, reason])
+  })
+}
+
+test('an event stream ends when its session does', async (t) => {
+  const db = await openDb(t, 'sqlite', { tables: 'library' })
+  await logIn(db)
+  const site = siteOf(db, { watch: { interval: 20 } })
+  t.teardown(() => site.close())
+  const url = await listen(t, async (request, response) => {
+    const { user } = await site.authenticate(request)
+    response.writeHead(200, { 'Content-Type': 'text/event-stream' })
+    const watch = site.watch(request, (reason) => response.end(`event: end\ndata: ${reason}\n\n`))
+    response.on('close', () => watch.stop())
+    response.write(`data: ${user.getUsername()}\n\n`)
+    await db.db('django_session').delete()
+  })
+  const response = await fetch(url, { headers: { Cookie: `sessionid=${KEY}` } })
+  t.is(await response.text(), 'data: ann\n\nevent: end\ndata: logout\n\n')
 })
 
 test('a Cookie header is enough, and changes are stored by save', async (t) => {
