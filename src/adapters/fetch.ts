@@ -12,6 +12,7 @@ import {
 } from '../site/django-site.ts'
 import type { DjangoExchange, OpenedExchange } from '../site/site-request.ts'
 import { FetchSiteRequest } from './fetch-request.ts'
+import { thrownResponse } from './thrown-response.ts'
 
 /** Django's settings, and which headers of a proxy are trusted. */
 export interface FetchSiteOptions extends DjangoSiteOptions {
@@ -44,7 +45,8 @@ export type FetchHandler = (django: DjangoExchange) => Response | Promise<Respon
 export interface FetchSite extends DjangoSite {
   /**
    * Runs the handler, saves the session before the response leaves, and sets Django's cookies and `Vary` on it. A
-   * `Response` that the handler throws is treated the same, and thrown. For other errors see `onError`.
+   * `Response` that the handler throws is treated the same, and thrown. What `redirect()` and `notFound()` of Next.js and
+   * `redirect()` of SvelteKit throw is returned as the response that it stands for. For other errors see `onError`.
    */
   handle(request: Request, handler: FetchHandler, info?: FetchRequestInfo): Promise<Response>
   /**
@@ -118,19 +120,15 @@ export function openDjangoSite({
 
 type Outcome = { readonly response: Response; readonly isThrown: boolean } | { readonly error: unknown }
 
-/** Frameworks throw responses: a redirect of React Router, or an exception of Hono that holds one. */
+/** Frameworks throw responses, as React Router does, or values that stand for one. */
 async function outcomeOf(work: () => Response | Promise<Response>): Promise<Outcome> {
   try {
     return { response: await work(), isThrown: false }
   } catch (error) {
     if (error instanceof Response) return { response: error, isThrown: true }
-    if (isExceptionWithResponse(error)) return { response: error.getResponse(), isThrown: false }
-    return { error }
+    const response = thrownResponse(error)
+    return response === null ? { error } : { response, isThrown: false }
   }
-}
-
-function isExceptionWithResponse(error: unknown): error is { getResponse(): Response } {
-  return error instanceof Error && 'getResponse' in error && typeof error.getResponse === 'function'
 }
 
 /** The default of `onError`. */
@@ -140,9 +138,10 @@ function answerOwnErrors(error: unknown): Response {
   throw error
 }
 
-/** As frameworks mark errors with their status. */
+/** As frameworks mark errors with their status; error() of SvelteKit throws an object that is not an `Error`. */
 function statusOf(error: unknown): number {
-  const status = error instanceof Error && 'status' in error ? Number(error.status) : 500
+  const isMarked = typeof error === 'object' && error !== null && 'status' in error
+  const status = isMarked ? Number(error.status) : 500
   return status >= 400 && status < 600 ? status : 500
 }
 

@@ -103,6 +103,55 @@ test('an exception of Hono that holds a response is that response, with the cook
   t.regex(cookieOf(response), /^sessionid=/)
 })
 
+/** As next/navigation throws. */
+const nextError = (digest: string) => Object.assign(new Error(digest.split(';')[0]), { digest })
+
+for (const [name, thrown, status, location] of [
+  ['redirect() of Next.js', nextError('NEXT_REDIRECT;replace;/books;id=1;307;'), 307, '/books;id=1'],
+  ['permanentRedirect() of Next.js', nextError('NEXT_REDIRECT;replace;/books;308;'), 308, '/books'],
+  ['notFound() of Next.js', nextError('NEXT_HTTP_ERROR_FALLBACK;404'), 404, null],
+  ['forbidden() of Next.js', nextError('NEXT_HTTP_ERROR_FALLBACK;403'), 403, null],
+  ['redirect() of SvelteKit', { status: 303, location: '/books' }, 303, '/books'],
+] as const)
+  test(`what ${name} throws is the response that it stands for, with the cookie`, async (t) => {
+    const { db, ask } = await open(t)
+    const response = await ask(async (django) => {
+      await visit(django)
+      throw thrown
+    })
+    t.is(response.status, status)
+    t.is(response.headers.get('Location'), location)
+    t.regex(cookieOf(response), /^sessionid=\w{32}$/)
+    t.is(await db.count(), 1)
+  })
+
+for (const thrown of [
+  nextError('DYNAMIC_SERVER_USAGE'),
+  nextError('NEXT_REDIRECT;replace;/books'),
+  nextError('NEXT_HTTP_ERROR_FALLBACK;200'),
+  Object.assign(new Error('a bug'), { status: 303, location: '/books' }),
+])
+  test(`another error is thrown, though it looks like a redirect: ${JSON.stringify(thrown)}`, async (t) => {
+    const { db, ask } = await open(t)
+    const failed = ask(async (django) => {
+      await visit(django)
+      throw thrown
+    })
+    t.is(await t.throwsAsync(failed), thrown)
+    t.is(await db.count(), 0)
+  })
+
+test('what error() of SvelteKit throws is thrown on, and a 404 saves the session', async (t) => {
+  const { db, ask } = await open(t)
+  const thrown = { status: 404, body: { message: 'no such book' } }
+  const failed = ask(async (django) => {
+    await visit(django)
+    throw thrown
+  })
+  t.is(await failed.catch((error) => error), thrown as never)
+  t.is(await db.count(), 1)
+})
+
 test('a response streams: it leaves before its end, with the session saved', async (t) => {
   const { db, ask } = await open(t)
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
