@@ -14,6 +14,8 @@ import type { DjangoExchange, OpenedExchange } from '../site/site-request.ts'
 import { FetchSiteRequest } from './fetch-request.ts'
 import { thrownResponse } from './thrown-response.ts'
 
+export type { DjangoExchange } from '../site/site-request.ts'
+
 /** Django's settings, and which headers of a proxy are trusted. */
 export interface FetchSiteOptions extends DjangoSiteOptions {
   /** SECURE_PROXY_SSL_HEADER: a header's name and the value that says HTTPS, e.g. `['x-forwarded-proto', 'https']`. */
