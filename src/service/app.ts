@@ -136,7 +136,11 @@ export function createApp({
   const middlewares: readonly Middleware[] = [
     createRequestLog({ log, pathLabel, onRequest }),
     routing,
-    createSecurityHeaders({ hsts, formActions: originsOf(djangoBaseUrl) }),
+    createSecurityHeaders({
+      hsts,
+      formActions: originsOf(djangoBaseUrl),
+      isPassedOn: ({ state }) => upstream !== null && state.place === 'elsewhere',
+    }),
     // Twice, because Django wraps every middleware in an error page (django/core/handlers/exception.py). This one
     // handles errors of the session layer itself, e.g. a session that was deleted during the request (400).
     errorPages,

@@ -1,6 +1,6 @@
 import { Socket } from 'node:net'
 import helmet from 'helmet'
-import type { Middleware } from 'koa'
+import type { Context, Middleware } from 'koa'
 import { http } from './node-http.ts'
 
 export interface HstsOptions {
@@ -21,15 +21,26 @@ export interface HstsOptions {
 export function createSecurityHeaders({
   hsts,
   formActions = [],
+  isPassedOn = () => false,
 }: {
   hsts?: HstsOptions | undefined
+  /** Whether another server answers: then only a response of this service, such as an error page, gets the headers. */
+  isPassedOn?: (ctx: Context) => boolean
   /** Other origins to which forms are sent, or to which the answer to a form redirects. */
   formActions?: readonly string[]
 } = {}): Middleware {
   const overHttp = headers({ strictTransportSecurity: false, formActions })
   const overHttps = hsts === undefined ? overHttp : headers({ strictTransportSecurity: hsts, formActions })
-  return function securityHeaders(ctx, next) {
+  function setHeaders(ctx: Context): void {
     for (const [name, value] of ctx.secure ? overHttps : overHttp) ctx.res.setHeader(name, value)
+  }
+  return function securityHeaders(ctx, next) {
+    if (isPassedOn(ctx)) {
+      return next().then(() => {
+        if (ctx.respond !== false) setHeaders(ctx)
+      })
+    }
+    setHeaders(ctx)
     return next()
   }
 }
