@@ -211,8 +211,8 @@ function parseHead(text: string): ParsedHead {
   for (const line of lines) {
     const colon = line.indexOf(':')
     const name = line.slice(0, colon)
-    const value = line.slice(colon + 1).trim()
-    if (colon === -1 || !NAME.test(name) || INVALID_VALUE.test(value))
+    const value = withoutBlanks(line, colon + 1)
+    if (colon === -1 || !NAME.test(name) || INVALID_VALUE.test(line))
       throw new MalformedResponse('a line of the head is not a header')
     raw.push(name, value)
     switch (name.toLowerCase()) {
@@ -247,4 +247,16 @@ function parseHead(text: string): ParsedHead {
     isChunked,
     keepAlive: closes ? 0 : keepAlive,
   }
+}
+
+/** The rest of a line without the blanks and tabs around it; `trim` would remove other characters, too. */
+function withoutBlanks(line: string, from: number): string {
+  let [start, end] = [from, line.length]
+  while (start < end && isBlank(line.charCodeAt(start))) start += 1
+  while (start < end && isBlank(line.charCodeAt(end - 1))) end -= 1
+  return line.slice(start, end)
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09
 }

@@ -1,8 +1,10 @@
 import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
 import test from 'ava'
 import type { Scope } from '../../support/file-scope.ts'
-import { startService } from '../../support/service.ts'
+import { startService, temporaryFolder } from '../../support/service.ts'
 import { until } from '../../support/until.ts'
 import { startBefore } from './behind.ts'
 
@@ -286,6 +288,24 @@ test('a visitor who leaves during an answer takes the connection along, not the 
   await t.throwsAsync(response.text())
   await until('the connection is closed', () => back.open.size === 0)
   t.is(await get(`${url}/x`), '200 own GET /x')
+})
+
+test('connections to a Unix socket are kept, too', async (t) => {
+  const path = join(temporaryFolder(t), 'django.sock')
+  let connections = 0
+  const server = createHttpServer((request, response) => response.end(request.url))
+    .on('connection', () => {
+      connections += 1
+    })
+    .listen(path)
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  const { url } = await startBefore(t, `unix:${path}`, LONG)
+  for (let round = 0; round < 20; round += 1) t.is(await get(`${url}/${round}`), `200 /${round}`)
+  t.true(connections < 20, `${connections} connections`)
 })
 
 test('a stop of the service closes kept connections', async (t) => {

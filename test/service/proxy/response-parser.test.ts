@@ -127,6 +127,8 @@ for (const [what, text] of [
   ['a list of lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\nabc'],
   ['a length with a sign', 'HTTP/1.1 200 OK\r\nContent-Length: +3\r\n\r\nabc'],
   ['a hexadecimal length', 'HTTP/1.1 200 OK\r\nContent-Length: 0x3\r\n\r\nabc'],
+  ['a length with a vertical tab', 'HTTP/1.1 200 OK\r\nContent-Length: 3\v\r\n\r\nabc'],
+  ['a length with a no-break space', 'HTTP/1.1 200 OK\r\nContent-Length: 3\xa0\r\n\r\nabc'],
   ['an empty length', 'HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\nabc'],
   ['a length beyond all numbers', `HTTP/1.1 200 OK\r\nContent-Length: ${'9'.repeat(17)}\r\n\r\nabc`],
   ['a length and chunks', `HTTP/1.1 200 OK\r\n${LENGTH}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],

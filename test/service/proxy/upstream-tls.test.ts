@@ -100,6 +100,15 @@ for (const variable of ['DJANGO_UPSTREAM_CA', 'NODE_EXTRA_CA_CERTS']) {
   })
 }
 
+test('connections with TLS are kept, too', async (t) => {
+  const files = await certify(t, 'localhost')
+  const back = await startSecure(t, files)
+  const service = await startService(t, { env: { DJANGO_UPSTREAM: back.url, DJANGO_UPSTREAM_CA: files.ca } })
+  for (let round = 0; round < 20; round += 1)
+    t.is(await (await fetch(`${service.url}/x`)).text(), `secure ${new URL(service.url).host} `)
+  t.true(back.names.length < 20, `${back.names.length} connections`)
+})
+
 test('an upstream with a certificate for another name or of an unknown authority is a 502, and the log says why', async (t) => {
   const [own, other] = await Promise.all([certify(t, 'localhost'), certify(t, 'other.example')])
   for (const [files, ca, why] of [
