@@ -179,6 +179,15 @@ export {
 } from './http/session-exchange.ts'
 export { StorageFailure, StorageUnavailable } from './http/statuses.ts'
 
+// sql/: the databases that `db` may be
+
+export type { BetterSqliteDatabase } from './sql/drivers/better-sqlite3.ts'
+export type { MysqlPool } from './sql/drivers/mysql2.ts'
+export type { NodeSqliteDatabase } from './sql/drivers/node-sqlite.ts'
+export type { PgPool } from './sql/drivers/pg.ts'
+export type { SqlDatabase } from './sql/executor.ts'
+export { UnusableDatabase } from './sql/unusable-database.ts'
+
 // site/: a Django site as one object
 
 export { djangoAuth } from './site/django-auth.ts'

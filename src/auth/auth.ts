@@ -1,4 +1,3 @@
-import type { Knex } from 'knex'
 import { mapFailures } from '../concurrency/map-failures.ts'
 import { createAuthHashes, type SessionHashRule } from '../django/auth-hash.ts'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
@@ -7,6 +6,7 @@ import { constantTimeCompare, type SecretKey } from '../django/signing.ts'
 import type { VersionProfile } from '../django/versions.ts'
 import { SessionInterrupted } from '../session/commit.ts'
 import type { AnySession, Session } from '../session/session.ts'
+import type { SqlDatabase } from '../sql/executor.ts'
 import { type Backend, backendOf, MODEL_BACKEND, whyNoPasswords } from './backends.ts'
 import { createHashProofs, HASH_SESSION_KEY, SESSION_KEY } from './hash-proofs.ts'
 import { createUnverifiedLog, type UnverifiedUser } from './unverified.ts'
@@ -25,7 +25,7 @@ import { normalizeUsername } from './username.ts'
 
 /** The options of `createAuth`. */
 export interface AuthOptions {
-  readonly db: Knex
+  readonly db: SqlDatabase
   readonly database: DatabaseKind
   /** How this site stores dates, including `last_login`. */
   readonly dates: DateColumn

@@ -1,6 +1,6 @@
-import type { Knex } from 'knex'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import { isMissingColumn, isMissingTable, isNotInCharset } from '../sql/driver-errors.ts'
+import { type Binding, executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import { userId } from './user-id.ts'
 import type { UserModel } from './user-model.ts'
 import { checkUserTable, requireColumns } from './user-table.ts'
@@ -32,10 +32,16 @@ export interface UserRows {
 }
 
 export interface UserRowsOptions {
-  readonly db: Knex
+  readonly db: SqlDatabase
   readonly database: DatabaseKind
   readonly dates: DateColumn
   readonly model: UserModel
+}
+
+/** A part of a statement with its values. */
+interface Bound {
+  readonly sql: string
+  readonly bindings: readonly Binding[]
 }
 
 const ID_AS_TEXT = '_id_as_text'
@@ -49,17 +55,17 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
   const { table, idColumn, idType, columns, groupsTable, permissionsTable, userColumn } = model
   const column = `${table}.${idColumn}`
   const usernameColumn = `${table}.${columns.username}`
-  const idAsText = db.raw(`${TEXT_OF[database]} AS ??`, [column, ID_AS_TEXT])
+  const { quote } = executorOf(db)
+  const users = quote(table)
+  const read = `${users}.*, CAST(${quote(column)} AS ${TEXT_TYPE[database]}) AS ${quote(ID_AS_TEXT)}`
   let hasColumns = false
 
   /** Null for a name that the column's character set cannot represent: no user has it. MySQL and MariaDB raise an error. */
   async function lookUp(username: string): Promise<Record<string, unknown> | null> {
-    const named = db
-      .select(`${table}.*`, idAsText, nameKeyOf(username))
-      .from(db.raw('(SELECT 1) AS one'))
-      .joinRaw('LEFT JOIN ?? ON ?', [table, isText(usernameColumn, username)])
+    const [key, isNamed] = [nameKeyOf(username), isText(usernameColumn, username)]
+    const sql = `SELECT ${read}, ${key.sql} FROM (SELECT 1) AS one LEFT JOIN ${users} ON ${isNamed.sql} LIMIT 1`
     try {
-      return (await first(named)) ?? null
+      return (await first(sql, [...key.bindings, ...isNamed.bindings])) ?? null
     } catch (error) {
       if (isNotInCharset(error)) return null
       throw error
@@ -67,9 +73,12 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
   }
 
   /** If the table never matched the model: throws UnusableUserTable, which says so, instead of the driver's error. */
-  async function first(query: Knex.QueryBuilder): Promise<Record<string, unknown> | undefined> {
+  async function first(
+    sql: string,
+    bindings: readonly Binding[],
+  ): Promise<Readonly<Record<string, unknown>> | undefined> {
     try {
-      return await query.first()
+      return (await selectRows(db, sql, bindings))[0]
     } catch (error) {
       if (!hasColumns && (isMissingTable(error) || isMissingColumn(error)))
         await checkUserTable({ db, database, model })
@@ -77,7 +86,7 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     }
   }
 
-  function read(columns: Record<string, unknown>, text: unknown): UserRow {
+  function rowOf(columns: Record<string, unknown>, text: unknown): UserRow {
     const id = userId(text, idType)
     if (id === null) throw new TypeError(`${column} is not of the type ${idType}; see AUTH_USER_ID_TYPE`)
     if (!hasColumns) requireColumns(model, Object.keys(columns))
@@ -86,10 +95,11 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
   }
 
   async function findById(id: string): Promise<UserRow | null> {
-    const row = await first(db(table).select(`${table}.*`, idAsText).where(isUser(column, id)))
+    const isThis = isUser(column, id)
+    const row = await first(`SELECT ${read} FROM ${users} WHERE ${isThis.sql} LIMIT 1`, isThis.bindings)
     if (row === undefined) return null
     const { [ID_AS_TEXT]: text, ...columns } = row
-    return read(columns, text)
+    return rowOf(columns, text)
   }
 
   /** The LEFT JOIN returns a row even for an unknown name, so that an unknown name needs no further statement. */
@@ -97,80 +107,91 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     if (username.includes('\0')) return { row: null, nameKey: username } // invalid in PostgreSQL; Django's forms reject it
     const { [ID_AS_TEXT]: text, [NAME_KEY]: key, ...columns } = (await lookUp(username)) ?? {}
     const nameKey = typeof key === 'string' ? key : username
-    return { row: text === null || text === undefined ? null : read(columns, text), nameKey }
+    return { row: text === null || text === undefined ? null : rowOf(columns, text), nameKey }
   }
 
   /**
    * Equal for names that the column's collation treats as equal. On MySQL: the sort key. On PostgreSQL: a hash, which
    * respects citext and nondeterministic collations. COALESCE gives the name the type and collation of the column.
    */
-  function nameKeyOf(username: string): Knex.Raw {
-    const name = [usernameColumn, literal(username), NAME_KEY]
-    if (database === 'mysql') return db.raw('HEX(WEIGHT_STRING(COALESCE(??, ?))) AS ??', name)
-    if (database === 'sqlite') return db.raw('? AS ??', [username, NAME_KEY])
-    return db.raw('CAST(hash_array_extended(ARRAY[COALESCE(??, ?)], 0) AS text) AS ??', name)
+  function nameKeyOf(username: string): Bound {
+    const { sql, bindings } = literal(username)
+    const name = `COALESCE(${quote(usernameColumn)}, ${sql})`
+    const key = {
+      mysql: `HEX(WEIGHT_STRING(${name}))`,
+      sqlite: sql,
+      postgresql: `CAST(hash_array_extended(ARRAY[${name}], 0) AS text)`,
+    }[database]
+    return { sql: `${key} AS ${quote(NAME_KEY)}`, bindings }
   }
 
   /** Values are written into the statement where binding them could change their meaning. */
-  function isUser(name: string, id: string): Knex.Raw {
-    if (idType === 'integer') return db.raw(`?? = ${id}`, [name]) // MySQL would compare a string as a float
+  function isUser(name: string, id: string): Bound {
+    // MySQL would compare a string as a float.
+    if (idType === 'integer') return { sql: `${quote(name)} = ${id}`, bindings: [] }
     if (idType === 'uuid') {
       // char(32) on MySQL and SQLite; a UUID type on PostgreSQL and (since Django 5.0) MariaDB, which accepts both forms.
-      return db.raw(`?? IN ('${id.replaceAll('-', '')}', '${id}')`, [name])
+      return { sql: `${quote(name)} IN ('${id.replaceAll('-', '')}', '${id}')`, bindings: [] }
     }
     return isText(name, id)
   }
 
-  function isText(name: string, text: string): Knex.Raw {
-    return db.raw('?? = ?', [name, literal(text)])
+  function isText(name: string, text: string): Bound {
+    const { sql, bindings } = literal(text)
+    return { sql: `${quote(name)} = ${sql}`, bindings }
   }
 
   /** mysql2 escapes with backslashes even where sql_mode has NO_BACKSLASH_ESCAPES; a hex literal needs no escapes. */
-  function literal(text: string): string | Knex.Raw {
-    return database === 'mysql' ? db.raw(`_utf8mb4 x'${Buffer.from(text).toString('hex')}'`) : text
+  function literal(text: string): Bound {
+    return database === 'mysql'
+      ? { sql: `_utf8mb4 x'${Buffer.from(text).toString('hex')}'`, bindings: [] }
+      : { sql: '?', bindings: [text] }
   }
-
-  const permissions = (): Knex.QueryBuilder =>
-    db('auth_permission')
-      .select('django_content_type.app_label', 'auth_permission.codename')
-      .join('django_content_type', 'django_content_type.id', 'auth_permission.content_type_id')
 
   return {
     findById,
     findByUsername,
 
-    permissionsOf: async (id) =>
-      namesOf(
-        await permissions()
-          .join(permissionsTable, `${permissionsTable}.permission_id`, 'auth_permission.id')
-          .where(isUser(`${permissionsTable}.${userColumn}`, id))
-          .union(
-            permissions()
-              .join('auth_group_permissions', 'auth_group_permissions.permission_id', 'auth_permission.id')
-              .join(groupsTable, `${groupsTable}.group_id`, 'auth_group_permissions.group_id')
-              .where(isUser(`${groupsTable}.${userColumn}`, id)),
-          ),
-      ),
+    async permissionsOf(id) {
+      const [isOwn, isOfGroup] = [permissionsTable, groupsTable].map((of) =>
+        isUser(`${of}.${userColumn}`, id),
+      )
+      const own =
+        `${PERMISSIONS} INNER JOIN ${quote(permissionsTable)} ` +
+        `ON ${quote(`${permissionsTable}.permission_id`)} = auth_permission.id WHERE ${isOwn?.sql}`
+      const ofGroups =
+        `${PERMISSIONS} INNER JOIN auth_group_permissions ON auth_group_permissions.permission_id = auth_permission.id ` +
+        `INNER JOIN ${quote(groupsTable)} ON ${quote(`${groupsTable}.group_id`)} = auth_group_permissions.group_id ` +
+        `WHERE ${isOfGroup?.sql}`
+      const bindings = [...(isOwn?.bindings ?? []), ...(isOfGroup?.bindings ?? [])]
+      return namesOf(await selectRows(db, `${own} UNION ${ofGroups}`, bindings))
+    },
 
-    allPermissions: async () => namesOf(await permissions()),
+    allPermissions: async () => namesOf(await selectRows(db, PERMISSIONS)),
 
     async setLastLogin({ id, columns: row }, instant) {
       const { lastLogin } = columns
       if (lastLogin === null || !(lastLogin in row)) return
-      await db(table)
-        .where(isUser(column, id))
-        .update({ [lastLogin]: dates.toColumn(instant) })
+      const isThis = isUser(column, id)
+      await runStatement(db, `UPDATE ${users} SET ${quote(lastLogin)} = ? WHERE ${isThis.sql}`, [
+        dates.toColumn(instant),
+        ...isThis.bindings,
+      ])
     },
   }
 }
 
 /** Ids are selected as text, because some drivers round bigints. */
-const TEXT_OF: Readonly<Record<DatabaseKind, string>> = {
-  mysql: 'CAST(?? AS CHAR)',
-  postgresql: 'CAST(?? AS text)',
-  sqlite: 'CAST(?? AS TEXT)',
+const TEXT_TYPE: Readonly<Record<DatabaseKind, string>> = {
+  mysql: 'CHAR',
+  postgresql: 'text',
+  sqlite: 'TEXT',
 }
 
-function namesOf(rows: readonly { app_label: string; codename: string }[]): ReadonlySet<string> {
+const PERMISSIONS =
+  'SELECT django_content_type.app_label, auth_permission.codename FROM auth_permission ' +
+  'INNER JOIN django_content_type ON django_content_type.id = auth_permission.content_type_id'
+
+function namesOf(rows: readonly Readonly<Record<string, unknown>>[]): ReadonlySet<string> {
   return new Set(rows.map(({ app_label, codename }) => `${app_label}.${codename}`))
 }

@@ -1,6 +1,5 @@
-import type { Knex } from 'knex'
 import { databaseKindOf, dialects } from '../sql/dialect.ts'
-import type { Binding } from '../sql/executor.ts'
+import { type Binding, executorOf, type SqlDatabase } from '../sql/executor.ts'
 import { userId } from './user-id.ts'
 import type { UserModel } from './user-model.ts'
 import type { UserRow } from './user-rows.ts'
@@ -29,9 +28,12 @@ export interface UserStates {
 const PASSWORD_END = 12
 
 /** The states of the users of one model. */
-export function createUserStates(db: Knex, { table, idColumn, idType, columns }: UserModel): UserStates {
+export function createUserStates(
+  db: SqlDatabase,
+  { table, idColumn, idType, columns }: UserModel,
+): UserStates {
   const { asText, comparable } = dialects[databaseKindOf(db)]
-  const nameOf = (identifier: string): string => db.ref(identifier).toQuery()
+  const nameOf = (identifier: string): string => executorOf(db).quote(identifier)
   const textOf = (column: string | null) => asText(column === null ? 'NULL' : nameOf(column))
   const [from, id] = [nameOf(table), nameOf(idColumn)]
   const selected =

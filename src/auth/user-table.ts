@@ -1,6 +1,6 @@
-import type { Knex } from 'knex'
 import type { DatabaseKind } from '../django/datetime.ts'
 import { isMissingTable, isPermissionDenied } from '../sql/driver-errors.ts'
+import { executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import type { UserColumn, UserModel } from './user-model.ts'
 
 /** The user table does not exist, cannot be read, or lacks a required column. */
@@ -56,7 +56,7 @@ export async function checkUserTable({
   database,
   model,
 }: {
-  db: Knex
+  db: SqlDatabase
   database: DatabaseKind
   model: UserModel
 }): Promise<string[]> {
@@ -109,15 +109,15 @@ function noTable({ table }: UserModel): UnusableUserTable {
 }
 
 /** Also works for a view. Empty if the table does not exist, or this database user may not read it. */
-async function columnsOf(db: Knex, database: DatabaseKind, table: string): Promise<string[]> {
+async function columnsOf(db: SqlDatabase, database: DatabaseKind, table: string): Promise<string[]> {
   if (database === 'sqlite') {
-    const rows: { name: string }[] = await db.raw('SELECT name FROM pragma_table_info(?)', [table])
-    return rows.map(({ name }) => name)
+    const rows = await selectRows(db, 'SELECT name FROM pragma_table_info(?)', [table])
+    return rows.map(({ name }) => String(name))
   }
   try {
-    const answer = await db.raw('SELECT * FROM ?? WHERE 1 = 0', [table])
-    const fields: { name: string }[] = database === 'mysql' ? answer[1] : answer.fields
-    return fields.map(({ name }) => name)
+    const answer = await runStatement(db, `SELECT * FROM ${executorOf(db).quote(table)} WHERE 1 = 0`, [])
+    const { 1: ofMysql, fields: ofPostgresql } = answer as Record<'1' | 'fields', readonly { name: string }[]>
+    return (database === 'mysql' ? ofMysql : ofPostgresql).map(({ name }) => name)
   } catch (error) {
     if (isMissingTable(error) || isPermissionDenied(error)) return []
     throw error

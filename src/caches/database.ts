@@ -1,10 +1,10 @@
-import type { Knex } from 'knex'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import type { SessionData } from '../django/json.ts'
 import { UnreadableSession } from '../django/session-data.ts'
 import { InvalidSessionKey, isStorableKey } from '../django/session-key.ts'
 import { dialects } from '../sql/dialect.ts'
 import { isDuplicateKey } from '../sql/driver-errors.ts'
+import { type Binding, executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import { createRowSize } from '../sql/row-size.ts'
 import type { Cache } from './cache.ts'
 import { cacheKey } from './cache-key.ts'
@@ -13,7 +13,7 @@ import { createValueFormat, pickleSerializer } from './values.ts'
 
 /** The options of `createDatabaseCache`, beside the entry of CACHES. */
 export interface DatabaseCacheOptions {
-  readonly db: Knex
+  readonly db: SqlDatabase
   readonly database: DatabaseKind
   /** How this site writes `expires`. */
   readonly dates: DateColumn
@@ -53,8 +53,14 @@ export function createDatabaseCache(
 ): Cache {
   const [table = ''] = settings.location
   const dialect = dialects[database]
-  const rows = (): Knex.QueryBuilder => db(table)
-  const expiresAsText = db.raw(dialect.dateAsText('expires'))
+  const { quote } = executorOf(db)
+  const name = quote(table)
+  const value = quote('value')
+  const SELECT = `select cache_key, ${value}, ${dialect.dateAsText('expires')} from ${name} where cache_key = ? limit 1`
+  const INSERT = `insert into ${name} (cache_key, ${value}, expires) values (?, ?, ?)`
+  const UPDATE = `update ${name} set ${value} = ?, expires = ? where cache_key = ?`
+  const DELETE = `delete from ${name} where cache_key = ?`
+  const EXPIRED = `select cache_key from ${name} where expires < ? limit ${CLEAR_BATCH}`
   const keyOf = (key: string): string => cacheKey(settings, key)
   const keyLength = KEY_LENGTH - Array.from(keyOf('')).length
   const canBeKey = (key: string): boolean => isStorableKey(key, keyLength)
@@ -64,18 +70,18 @@ export function createDatabaseCache(
     value: format.encode(data).toString('base64'),
     expires: dates.toColumn(expiryOf(timeout, now())),
   })
-  const isUnchanged = (query: Knex.QueryBuilder, revision: string): Knex.QueryBuilder => {
-    const { sql, value } = dialect.textEquals('value', revision)
-    return query.whereRaw(sql, [value])
-  }
+  const isUnchanged = (revision: string) => dialect.textEquals(value, revision)
+  /** Returns how many rows the statement found. */
+  const change = async (sql: string, bindings: readonly Binding[]): Promise<number> =>
+    dialect.changes(await runStatement(db, sql, bindings))
 
   /** Runs the statement that stores this value. @throws {SessionTooLarge} */
-  async function store<R>(value: string, statement: () => PromiseLike<R>): Promise<R> {
-    await rowSize.admit(value.length)
+  async function store<R>(stored: string, statement: () => Promise<R>): Promise<R> {
+    await rowSize.admit(stored.length)
     try {
       return await statement()
     } catch (error) {
-      throw await rowSize.meaningOf(error, value.length)
+      throw await rowSize.meaningOf(error, stored.length)
     }
   }
 
@@ -83,10 +89,8 @@ export function createDatabaseCache(
   async function find(key: string): Promise<CacheRow | null> {
     if (!canBeKey(key)) return null
     const cacheKey = keyOf(key)
-    const found: CacheRow | undefined = await rows()
-      .select('cache_key', 'value', expiresAsText)
-      .where('cache_key', cacheKey)
-      .first()
+    const [found] = (await selectRows(db, SELECT, [cacheKey])) as readonly (Record<string, unknown> &
+      CacheRow)[]
     // Unlike Django, which also finds a key that a collation of MySQL takes for equal.
     return found?.cache_key === cacheKey ? found : null
   }
@@ -97,8 +101,21 @@ export function createDatabaseCache(
     const expireDate = dates.fromColumn(found.expires)
     if (expireDate >= now()) return { row: found, expireDate }
     // As Django does (get_many), but only if it is still expired.
-    await rows().where('cache_key', keyOf(key)).where('expires', '<', dates.toColumn(now())).delete()
+    await change(`${DELETE} and expires < ?`, [keyOf(key), dates.toColumn(now())])
     return null
+  }
+
+  /** Replaces the row if it holds its revision, and expires before (`<`) or after now. Returns how many rows it found. */
+  function replaceIf(
+    expires: '<' | '>=',
+    key: string,
+    stored: ReturnType<typeof row>,
+    revision: string,
+  ): Promise<number> {
+    const unchanged = isUnchanged(revision)
+    const sql = `${UPDATE} and expires ${expires} ? and ${unchanged.sql}`
+    const bindings = [stored.value, stored.expires, keyOf(key), dates.toColumn(now()), unchanged.value]
+    return store(stored.value, () => change(sql, bindings))
   }
 
   async function whyNothingMatched(key: string): Promise<'missing' | 'changed'> {
@@ -119,7 +136,8 @@ export function createDatabaseCache(
       const found = await find(key)
       if (found === null) {
         try {
-          await store(stored.value, () => rows().insert({ cache_key: keyOf(key), ...stored }))
+          const inserted = [keyOf(key), stored.value, stored.expires]
+          await store(stored.value, () => runStatement(db, INSERT, inserted))
         } catch (error) {
           if (isDuplicateKey(error)) return null
           throw error
@@ -127,26 +145,25 @@ export function createDatabaseCache(
         return { revision: stored.value }
       }
       if (dates.fromColumn(found.expires) >= now()) return null
-      const expired = rows().where('cache_key', keyOf(key)).where('expires', '<', dates.toColumn(now()))
-      const updated = await store(stored.value, () => isUnchanged(expired, found.value).update(stored))
+      const updated = await replaceIf('<', key, stored, found.value)
       return updated === 0 ? null : { revision: stored.value }
     },
 
     async replace(key, data, timeout, revision) {
       if (!canBeKey(key)) return 'missing'
       const stored = row(data, timeout)
-      const live = rows().where('cache_key', keyOf(key)).where('expires', '>=', dates.toColumn(now()))
-      const updated = await store(stored.value, () => isUnchanged(live, revision).update(stored))
+      const updated = await replaceIf('>=', key, stored, revision)
       return updated === 0 ? whyNothingMatched(key) : { revision: stored.value }
     },
 
     async delete(key) {
-      if (canBeKey(key)) await rows().where('cache_key', keyOf(key)).delete()
+      if (canBeKey(key)) await change(DELETE, [keyOf(key)])
     },
 
     async remove(key, revision) {
       if (!canBeKey(key)) return 'missing'
-      const removed = await isUnchanged(rows().where('cache_key', keyOf(key)), revision).delete()
+      const unchanged = isUnchanged(revision)
+      const removed = await change(`${DELETE} and ${unchanged.sql}`, [keyOf(key), unchanged.value])
       return removed === 0 ? whyNothingMatched(key) : 'removed'
     },
 
@@ -154,13 +171,14 @@ export function createDatabaseCache(
     async clearExpired() {
       const limit = dates.toColumn(now())
       for (let cleared = 0; ; ) {
-        const keys: string[] = await rows().where('expires', '<', limit).limit(CLEAR_BATCH).pluck('cache_key')
+        const keys = (await selectRows(db, EXPIRED, [limit])).map((found) => String(found.cache_key))
         if (keys.length === 0) return cleared
-        cleared += await rows().whereIn('cache_key', keys).where('expires', '<', limit).delete()
+        const sql = `delete from ${name} where cache_key in (${keys.map(() => '?').join(', ')}) and expires < ?`
+        cleared += await change(sql, [...keys, limit])
       }
     },
 
-    async close() {}, // the caller closes the Knex
+    async close() {}, // the caller closes the database
   }
 }
 

@@ -1,5 +1,5 @@
-import type { Knex } from 'knex'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
+import type { SqlDatabase } from '../sql/executor.ts'
 import type { Cache } from './cache.ts'
 import { UnsupportedCache } from './cache-errors.ts'
 import type { CacheSettings } from './cache-settings.ts'
@@ -10,7 +10,11 @@ import { createRedisCache } from './redis/redis.ts'
 
 export interface OpenCacheOptions {
   /** Needed by DatabaseCache; null without a database. */
-  readonly database: { readonly db: Knex; readonly kind: DatabaseKind; readonly dates: DateColumn } | null
+  readonly database: {
+    readonly db: SqlDatabase
+    readonly kind: DatabaseKind
+    readonly dates: DateColumn
+  } | null
   readonly now: () => Date
   /** Milliseconds that an operation may take, including the connection. */
   readonly timeout: number
@@ -37,7 +41,7 @@ export function openCache(settings: CacheSettings, options: OpenCacheOptions): C
       return createFileBasedCache(settings, { ...common, timeout })
     case 'db':
       if (database === null)
-        throw new UnsupportedCache('DatabaseCache needs a database; pass its Knex instance as `db`')
+        throw new UnsupportedCache('DatabaseCache needs a database; pass its pool or Knex as `db`')
       return createDatabaseCache(settings, {
         ...common,
         db: database.db,

@@ -51,15 +51,6 @@ export function checkDjangoVersion(caller: string, version: unknown): void {
   )
 }
 
-/** @throws {TypeError} */
-export function checkKnex(caller: string, db: unknown): void {
-  const isKnex = typeof db === 'function' && 'client' in db && 'raw' in db
-  if (isKnex) return
-  throw new TypeError(
-    `${caller}: db is ${kindOf(db)}; it must be a Knex: knex({ client: 'mysql2', connection: DATABASE_URL })`,
-  )
-}
-
 /** Checks that a part has these methods; `from` says where such a part comes from. @throws {TypeError} */
 export function checkMethods(
   caller: string,

@@ -1,8 +1,7 @@
-import type { Knex } from 'knex'
 import { coalesce } from '../concurrency/coalesce.ts'
 import { dialects } from '../sql/dialect.ts'
 import { isRefused } from '../sql/driver-errors.ts'
-import { runStatement, selectRows } from '../sql/executor.ts'
+import { runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import type { RowSize } from '../sql/row-size.ts'
 import {
   type BulkStatements,
@@ -39,7 +38,7 @@ const PLAIN_TEXT = /^[\w:.=+/-]{0,4000}$/
  * @param table quoted
  */
 export function createBulkWrites(
-  db: Knex,
+  db: SqlDatabase,
   table: string,
   oneByOne: RowWrites,
   server: Pick<RowSize, 'packet'>,

@@ -1,9 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Knex } from 'knex'
 import { createPace } from '../concurrency/pace.ts'
 import { databaseKindOf, dialects } from '../sql/dialect.ts'
 import { isTimedOut } from '../sql/driver-errors.ts'
-import { type Binding, runStatement, selectRows } from '../sql/executor.ts'
+import { type Binding, executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import { retryRead } from './retrying-engine.ts'
 
 /** A table whose rows expire: the sessions, or the entries of a DatabaseCache. */
@@ -15,7 +14,7 @@ export interface ExpiringTable {
 }
 
 export interface ClearRowsOptions {
-  readonly db: Knex
+  readonly db: SqlDatabase
   readonly table: ExpiringTable
   /** Rows that expired before this moment are deleted; as the column stores it. Null: all rows. */
   readonly before: string | null
@@ -57,7 +56,7 @@ export async function clearRows({
   monotonic = () => performance.now(),
 }: ClearRowsOptions): Promise<number> {
   const dialect = dialects[databaseKindOf(db)]
-  const nameOf = (identifier: string): string => db.ref(identifier).toQuery()
+  const nameOf = executorOf(db).quote
   const [from, keyColumn, expiryColumn] = [nameOf(table), nameOf(key), nameOf(expiry)]
   const isDue: Bound = before === null ? ALWAYS : { sql: ` and ${expiryColumn} < ?`, bindings: [before] }
   const orderColumn = before === null ? keyColumn : expiryColumn
@@ -141,7 +140,7 @@ export async function countRows({
   readonly atOnce?: number
 }): Promise<number> {
   const dialect = dialects[databaseKindOf(db)]
-  const nameOf = (identifier: string): string => db.ref(identifier).toQuery()
+  const nameOf = executorOf(db).quote
   const from = nameOf(table)
   const name = before === null ? key : expiry
   const column = `${from}.${nameOf(name)}`

@@ -1,4 +1,3 @@
-import type { Knex } from 'knex'
 import { coalesce } from '../concurrency/coalesce.ts'
 import type { DateColumn } from '../django/datetime.ts'
 import type { SessionCodec } from '../django/session-data.ts'
@@ -12,7 +11,7 @@ import {
 } from '../session/engine.ts'
 import { DIGEST_FROM, databaseKindOf, dialects } from '../sql/dialect.ts'
 import { isDuplicateKey, isMissingValue, isRefused } from '../sql/driver-errors.ts'
-import { runStatement, selectRows } from '../sql/executor.ts'
+import { executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import { createRowSize } from '../sql/row-size.ts'
 import { insertStatement, type Statement, updateStatement, type WrittenRow } from '../sql/row-writes.ts'
 import { createBulkWrites, PATIENCE, type RowWrites } from './bulk-writes.ts'
@@ -20,7 +19,7 @@ import type { ColumnValues, SessionColumns } from './extra-columns.ts'
 
 /** The options of `createDbEngine`. */
 export interface DbEngineOptions {
-  readonly db: Knex
+  readonly db: SqlDatabase
   readonly codec: SessionCodec
   /** How this site writes `expire_date`. */
   readonly dates: DateColumn
@@ -80,10 +79,9 @@ export function createDbEngine({
   const keyLength = TABLES_AS_DJANGO_MAKES_THEM.has(table) ? SESSION_KEY_LENGTH : LONGEST_KEY
   const canBeKey = (sessionKey: string): boolean => isStorableKey(sessionKey, keyLength)
   const rowSize = createRowSize(db, { kind, table, column: 'session_data' })
-  const rows = (): Knex.QueryBuilder => db(table)
   const prepare = (session: NewSession): NewSession => columns?.prepare?.(session) ?? session
   // These texts are made once. Knex's builder would make them at each request.
-  const nameOf = (identifier: string): string => db.ref(identifier).toQuery()
+  const nameOf = executorOf(db).quote
   const name = nameOf(table)
   const read = [
     'session_key',
@@ -94,6 +92,7 @@ export function createDbEngine({
   const SELECT = `select ${read.join(', ')} from ${name} where session_key in`
   const EXISTS = `select 1 from ${name} where session_key = ?`
   const DELETE = `delete from ${name} where session_key = ?`
+  const EXPIRED = `select session_key from ${name} where expire_date < ? limit ${CLEAR_BATCH}`
 
   const readRow = coalesce(
     async (asked: readonly string[]) => {
@@ -217,12 +216,10 @@ export function createDbEngine({
     async clearExpired() {
       const limit = dates.toColumn(now())
       for (let cleared = 0; ; ) {
-        const keys: string[] = await rows()
-          .where('expire_date', '<', limit)
-          .limit(CLEAR_BATCH)
-          .pluck('session_key')
+        const keys = (await selectRows(db, EXPIRED, [limit])).map((row) => String(row.session_key))
         if (keys.length === 0) return cleared
-        cleared += await rows().whereIn('session_key', keys).where('expire_date', '<', limit).delete()
+        const sql = `delete from ${name} where session_key in (${keys.map(() => '?').join(', ')}) and expire_date < ?`
+        cleared += dialect.changes(await runStatement(db, sql, [...keys, limit]))
       }
     },
   }

@@ -1,11 +1,10 @@
-import type { Knex } from 'knex'
 import type { DateColumn } from '../django/datetime.ts'
 import type { SessionData } from '../django/json.ts'
 import { type SessionCodec, type UnreadableReason, UnreadableSession } from '../django/session-data.ts'
 import { isStorableKey } from '../django/session-key.ts'
 import { b62Decode } from '../django/signing.ts'
 import { type Dialect, databaseKindOf, dialects } from '../sql/dialect.ts'
-import { type Binding, selectRows } from '../sql/executor.ts'
+import { type Binding, executorOf, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import { type ClearRowsOptions, clearRows, countRows, type ExpiringTable } from './clear-rows.ts'
 import type { TableFacts } from './extra-columns.ts'
 import { retryRead } from './retrying-engine.ts'
@@ -83,7 +82,7 @@ export const NO_FACTS: SessionFacts = { created: null, changed: null, ip: null, 
 const PAGE = { bytes: 1024 * 1024, rows: { least: 10, first: 100, most: 2000 } } as const
 
 export interface TablePlaceOptions {
-  readonly db: Knex
+  readonly db: SqlDatabase
   readonly table: ExpiringTable
   readonly dates: DateColumn
   readonly around?: ClearRowsOptions['around']
@@ -121,7 +120,7 @@ export function createTableInventory(options: TableInventoryOptions): SessionInv
   const { db, codec, dates, now, facts } = options
   const table = { table: options.table, key: 'session_key', expiry: 'expire_date' }
   const dialect = dialects[databaseKindOf(db)]
-  const nameOf = (identifier: string): string => db.ref(identifier).toQuery()
+  const nameOf = executorOf(db).quote
   const from = nameOf(table.table)
   const read = (sql: string, bindings: readonly Binding[]) => retryRead(() => selectRows(db, sql, bindings))
   const columns = [

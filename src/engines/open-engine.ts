@@ -1,5 +1,4 @@
 import { tmpdir } from 'node:os'
-import type { Knex } from 'knex'
 import type { Cache } from '../caches/cache.ts'
 import type { CacheSettings } from '../caches/cache-settings.ts'
 import { openCache } from '../caches/open-cache.ts'
@@ -16,6 +15,7 @@ import type { SerializerName } from '../django/session-serializers.ts'
 import type { SessionEngine } from '../session/engine.ts'
 import type { SessionEvents } from '../session/events.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
+import type { SqlDatabase } from '../sql/executor.ts'
 import { createCacheEngine } from './cache.ts'
 import { createCachedDbEngine, QSESSIONS_KEY_PREFIX } from './cached-db.ts'
 import type { ClearRowsOptions } from './clear-rows.ts'
@@ -46,7 +46,7 @@ export interface SessionEngineOptions
   /** SESSION_ENGINE: Django's dotted path. */
   readonly engine: string
   /** The database of the sessions; null for engines without a table. */
-  readonly db: Knex | null
+  readonly db: SqlDatabase | null
   /** The table of sessions; null for the table of the engine. */
   readonly table: string | null
   /** The name of the site's own session store, if it has one; it is part of the salt. */
@@ -308,9 +308,9 @@ function observedCodec(options: CodecOptions): SessionCodec {
 }
 
 /** @throws {TypeError} without a database. */
-function databaseOf({ engine, db }: SessionEngineOptions): Knex {
+function databaseOf({ engine, db }: SessionEngineOptions): SqlDatabase {
   if (db === null)
-    throw new TypeError(`the session engine ${engine} needs a database; give its Knex as \`db\``)
+    throw new TypeError(`the session engine ${engine} needs a database; give its pool or Knex as \`db\``)
   return db
 }
 

@@ -1,10 +1,9 @@
-import type { Knex } from 'knex'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import type { SessionData } from '../django/json.ts'
 import { type SessionCodec, UnreadableSession } from '../django/session-data.ts'
 import { isStorableKey } from '../django/session-key.ts'
 import { databaseKindOf, dialects } from '../sql/dialect.ts'
-import type { Binding } from '../sql/executor.ts'
+import { type Binding, executorOf, type SqlDatabase } from '../sql/executor.ts'
 
 /** A part of a statement, with its values. */
 export interface SelectPart {
@@ -39,7 +38,7 @@ export interface TableStates {
 }
 
 export interface TableStatesOptions {
-  readonly db: Knex
+  readonly db: SqlDatabase
   readonly table: string
   readonly codec: SessionCodec
   readonly dates: DateColumn
@@ -63,7 +62,7 @@ const VERSION: Readonly<Record<DatabaseKind, string>> = {
 export function createTableStates({ db, table, codec, dates, now }: TableStatesOptions): TableStates {
   const kind = databaseKindOf(db)
   const { asText, dateAsText } = dialects[kind]
-  const from = db.ref(table).toQuery()
+  const from = executorOf(db).quote(table)
   // Its alias is the column's own name.
   const expires = dateAsText('expire_date').replace(/ AS expire_date$/, '')
 

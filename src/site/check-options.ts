@@ -1,12 +1,12 @@
 import {
   checkDjangoVersion,
-  checkKnex,
   checkObject,
   checkSecretKeys,
   checkTypes,
   kindOf,
 } from '../checks/check-values.ts'
 import type { SessionEvents } from '../session/events.ts'
+import { checkDatabase } from './check-database.ts'
 import type {
   DjangoAuthOptions,
   DjangoPagesOptions,
@@ -78,7 +78,7 @@ export function checkOptions(caller: string, options: unknown): void {
   if (unknown !== undefined) throw new TypeError(`${caller} has no option ${unknown}; ${hintFor(unknown)}`)
   checkSecretKeys(caller, given.secretKeys)
   checkDjangoVersion(caller, given.djangoVersion)
-  if (given.db !== undefined) checkKnex(caller, given.db)
+  if (given.db !== undefined) checkDatabase(caller, given.db)
   checkTypes(caller, given, 'boolean', ['useTz', 'expireAtBrowserClose', 'saveEveryRequest'])
   checkTypes(caller, given, 'number', ['cookieAge', 'conflictTimeout', 'maxInflatedBytes'])
   checkTypes(caller, given, 'string', ['timeZone', 'serializer'])

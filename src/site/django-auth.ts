@@ -1,9 +1,9 @@
 import { type Auth, createAuth } from '../auth/auth.ts'
-import { checkKnex } from '../checks/check-values.ts'
 import { mapFailures } from '../concurrency/map-failures.ts'
 import { createDateColumn, TIME_DEFAULTS } from '../django/datetime.ts'
 import { withStatus, withStorageStatus } from '../http/statuses.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
+import { checkDatabase } from './check-database.ts'
 import { checkOptions } from './check-options.ts'
 import { type WithProfile, withProfile } from './django-version.ts'
 import type { DjangoAuthOptions } from './site-options.ts'
@@ -14,7 +14,7 @@ import type { DjangoAuthOptions } from './site-options.ts'
  */
 export function djangoAuth(options: DjangoAuthOptions): Auth {
   checkOptions('djangoAuth', options)
-  checkKnex('djangoAuth', options.db)
+  checkDatabase('djangoAuth', options.db)
   return openAuth(withProfile(options))
 }
 

@@ -3,7 +3,7 @@ import type { AnonymousUser, User } from '../auth/user.ts'
 import { userModel } from '../auth/user-model.ts'
 import { createUserStates } from '../auth/user-states.ts'
 import { createVisitor } from '../auth/visitor.ts'
-import { checkKnex, kindOf } from '../checks/check-values.ts'
+import { kindOf } from '../checks/check-values.ts'
 import { SESSION_COOKIE } from '../django/cookie.ts'
 import type { VersionProfile } from '../django/versions.ts'
 import { createCsrfRequests } from '../http/csrf.ts'
@@ -11,6 +11,7 @@ import { createMessagesRequests } from '../http/messages.ts'
 import type { SessionRequest, SessionRequests } from '../http/session-exchange.ts'
 import type { SessionClient } from '../session/engine.ts'
 import type { Session } from '../session/session.ts'
+import { checkDatabase } from './check-database.ts'
 import { checkOptions } from './check-options.ts'
 import { openAuth } from './django-auth.ts'
 import { openSessions } from './django-sessions.ts'
@@ -91,7 +92,7 @@ export function openDjangoSite(options: DjangoSiteOptions): DjangoSite {
   checkOptions('openDjangoSite', options)
   const { csrf, messages, watch, ...checked } = withProfile(options)
   const { requests, engine, states, values, close } = openSessions(checked)
-  checkKnex('openDjangoSite', options.db)
+  checkDatabase('openDjangoSite', options.db)
   const auth = openAuth(checked)
   const { secretKeys, profile, now = () => new Date() } = checked
   const cookie = { ...SESSION_COOKIE, ...checked.cookie }

@@ -1,4 +1,3 @@
-import type { Knex } from 'knex'
 import type { AuthOptions } from '../auth/auth.ts'
 import type { Cache } from '../caches/cache.ts'
 import type { CacheSettings } from '../caches/cache-settings.ts'
@@ -11,6 +10,7 @@ import type { SessionRequestsOptions } from '../http/session-exchange.ts'
 import type { SessionEngine } from '../session/engine.ts'
 import type { SessionEvents } from '../session/events.ts'
 import type { SessionsOptions } from '../session/handle.ts'
+import type { SqlDatabase } from '../sql/executor.ts'
 import type { DjangoVersionOptions } from './django-version.ts'
 import type { WatchOptions } from './session-watch.ts'
 
@@ -22,8 +22,11 @@ export interface DjangoSessionsOptions
     Pick<SessionRequestsOptions, 'saveEveryRequest'> {
   /** SESSION_ENGINE, Django's dotted path (default: `django.contrib.sessions.backends.db`), or an engine of your own. */
   readonly engine?: string | SessionEngine
-  /** The database of the Django site; not needed for an engine without a table. */
-  readonly db?: Knex
+  /**
+   * The database of the Django site: a Knex, a pool of mysql2 or pg, or a database of better-sqlite3 or node:sqlite. Not
+   * needed for an engine without a table.
+   */
+  readonly db?: SqlDatabase
   /** The table of sessions, if not Django's `django_session`. */
   readonly table?: string | null
   /** The `__qualname__` of the site's own session store, if it has one; it is part of the salt. */
@@ -65,7 +68,7 @@ export interface DjangoAuthOptions
     Pick<DjangoSessionsOptions, 'secretKeys' | 'useTz' | 'timeZone' | 'databaseTimeZone' | 'now'>,
     Omit<AuthOptions, 'db' | 'database' | 'dates' | 'secretKeys' | 'profile' | 'now' | 'mapFailure'> {
   /** The database of the users. */
-  readonly db: Knex
+  readonly db: SqlDatabase
 }
 
 /** Django's settings of CSRF protection and messages, for pages. */

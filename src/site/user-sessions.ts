@@ -2,7 +2,7 @@ import { SESSION_KEY } from '../auth/hash-proofs.ts'
 import { userId } from '../auth/user-id.ts'
 import { type UserIdType, userModel } from '../auth/user-model.ts'
 import { createUserRows } from '../auth/user-rows.ts'
-import { checkKnex, checkObject } from '../checks/check-values.ts'
+import { checkObject } from '../checks/check-values.ts'
 import { createDateColumn, TIME_DEFAULTS } from '../django/datetime.ts'
 import type { SessionData } from '../django/json.ts'
 import { type UnreadableReason, UnreadableSession } from '../django/session-data.ts'
@@ -14,6 +14,7 @@ import type { PagesOptions, SessionFacts, SessionInventory, UserIdText } from '.
 import { ConflictError, UpdateError } from '../session/engine.ts'
 import { guardEvents } from '../session/events.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
+import { checkDatabase } from './check-database.ts'
 import { checkOptions } from './check-options.ts'
 import { type WithProfile, withProfile } from './django-version.ts'
 import { openSiteEngine } from './site-engine.ts'
@@ -284,7 +285,7 @@ export async function findUser(
 ): Promise<UserIdText> {
   const model = userModel(options)
   if ('id' in choice) return idText(choice.id, model.idType)
-  checkKnex('userSessions', db)
+  checkDatabase('userSessions', db)
   const database = databaseKindOf(db)
   const dates = createDateColumn({
     database,

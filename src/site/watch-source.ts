@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto'
-import type { Knex } from 'knex'
 import type { UserState, UserStates } from '../auth/user-states.ts'
 import { UnreadableSession } from '../django/session-data.ts'
 import type { SelectPart, SessionState, TableStates } from '../engines/table-states.ts'
 import type { SessionEngine } from '../session/engine.ts'
-import { selectRows } from '../sql/executor.ts'
+import { type SqlDatabase, selectRows } from '../sql/executor.ts'
 
 /** What is stored now of the sessions and users that were asked for. */
 export interface WatchedStates {
@@ -26,7 +25,7 @@ export interface WatchSource {
 }
 
 /** Sessions in a table, with their users: one statement for all that is asked. */
-export function createTableSource(db: Knex, states: TableStates, userStates: UserStates): WatchSource {
+export function createTableSource(db: SqlDatabase, states: TableStates, userStates: UserStates): WatchSource {
   return {
     hasExpired: states.hasExpired,
 
@@ -51,7 +50,7 @@ const READS = 16
 
 /** Sessions of an engine without a table, which are read one by one; their users by one statement. */
 export function createEngineSource(
-  db: Knex,
+  db: SqlDatabase,
   engine: SessionEngine,
   userStates: UserStates,
   now: () => Date,

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { Knex } from 'knex'
 import type { DatabaseKind } from '../django/datetime.ts'
-import type { Binding } from './executor.ts'
+import { type Binding, executorOf, type SqlDatabase } from './executor.ts'
 
 /** What a statement says differently on each database. */
 export interface Dialect {
@@ -25,13 +24,9 @@ export interface BoundText<Value = string> {
   readonly value: Value
 }
 
-/** Which of Django's databases a Knex talks to. @throws {TypeError} for a database that is not supported. */
-export function databaseKindOf(db: Knex): DatabaseKind {
-  const dialect: unknown = db.client.dialect
-  if (dialect === 'mysql') return 'mysql'
-  if (dialect === 'postgresql') return 'postgresql'
-  if (dialect === 'sqlite3') return 'sqlite'
-  throw new TypeError(`a Knex for ${String(dialect)} is not supported; use mysql2, pg or better-sqlite3`)
+/** Which of Django's databases this is. @throws {TypeError} for a database that is not supported. */
+export function databaseKindOf(db: SqlDatabase): DatabaseKind {
+  return executorOf(db).dialect
 }
 
 /** From this length on, MySQL compares a digest instead of the text: it costs half at 100 kB. */

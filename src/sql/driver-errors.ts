@@ -1,5 +1,5 @@
 /**
- * What the errors of the drivers (mysql2, pg, better-sqlite3), of Knex and of Node mean to a program that asks a
+ * What the errors of the drivers (mysql2, pg, better-sqlite3, node:sqlite), of Knex and of Node mean to a program that asks a
  * database. This file holds every table of their codes, and each code stands in one class, which says what happened. The
  * classes below the tables say what to do about it.
  *
@@ -45,6 +45,11 @@ export const isLockConflict: ErrorClass = errorClass({
 export const isTooManyConnections: ErrorClass = errorClass({
   mysql: { ER_CON_COUNT_ERROR: 1040, ER_TOO_MANY_USER_CONNECTIONS: 1203 },
   postgresql: { too_many_connections: '53300' },
+})
+
+/** The pool of mysql2 has no free connection, and its settings allow no call, or no further call, to wait for one. */
+export const isPoolExhausted: ErrorClass = errorClass({
+  message: /^(?:Queue limit reached|No connections available)\.$/,
 })
 
 /** The server is up, but takes no statements yet. */
@@ -124,7 +129,9 @@ export const isTimedOut: ErrorClass = errorClass({
   },
   postgresql: { query_canceled: '57014' },
   client: ['ETIMEDOUT', 'PROTOCOL_SEQUENCE_TIMEOUT'],
-  message: /(?:timeout expired|Query read timeout|terminated due to connection timeout)$/, // pg, pg-pool
+  // pg, pg-pool
+  message:
+    /(?:timeout expired|Query read timeout|terminated due to connection timeout|timeout exceeded when trying to connect)$/,
   name: 'KnexTimeoutError', // no free connection in the pool
 })
 
@@ -234,6 +241,7 @@ export function isNotExecuted(error: unknown): boolean {
   return (
     isLockConflict(error) ||
     isTooManyConnections(error) ||
+    isPoolExhausted(error) ||
     isNotReady(error) ||
     isNeverSent(error) ||
     isConnectionRefused(error) ||
@@ -254,6 +262,7 @@ export function isTransientDriverError(error: unknown): boolean {
 const TRANSIENT: readonly ErrorClass[] = [
   isLockConflict,
   isTooManyConnections,
+  isPoolExhausted,
   isNotReady,
   isUnavailable,
   isOutOfResources,
@@ -295,8 +304,33 @@ const NOT_REFUSED: readonly ErrorClass[] = [
 
 /** An error's code, if it has one. */
 export function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
+  if (!(error instanceof Error && 'code' in error)) return undefined
+  return error.code === 'ERR_SQLITE_ERROR' && 'errcode' in error
+    ? sqliteCode(Number(error.errcode))
+    : error.code
 }
+
+/** node:sqlite has SQLite's number, extended, where better-sqlite3 has its name. */
+function sqliteCode(number: number): string {
+  return SQLITE_CODES.get(number) ?? SQLITE_CODES.get(number & 0xff) ?? 'SQLITE_ERROR'
+}
+
+/** Those that a class above names, and what their extended codes belong to. */
+const SQLITE_CODES: ReadonlyMap<number, string> = new Map([
+  [5, 'SQLITE_BUSY'],
+  [6, 'SQLITE_LOCKED'],
+  [8, 'SQLITE_READONLY'],
+  [10, 'SQLITE_IOERR'],
+  [11, 'SQLITE_CORRUPT'],
+  [13, 'SQLITE_FULL'],
+  [14, 'SQLITE_CANTOPEN'],
+  [18, 'SQLITE_TOOBIG'],
+  [19, 'SQLITE_CONSTRAINT'],
+  [26, 'SQLITE_NOTADB'],
+  [1299, 'SQLITE_CONSTRAINT_NOTNULL'],
+  [1555, 'SQLITE_CONSTRAINT_PRIMARYKEY'],
+  [2067, 'SQLITE_CONSTRAINT_UNIQUE'],
+])
 
 /** An error's code and its number, as far as it has them. */
 export function codesOf(error: unknown): ReadonlySet<string | number> {

@@ -1,8 +1,7 @@
-import type { Knex } from 'knex'
 import type { DatabaseKind } from '../django/datetime.ts'
 import { SessionTooLarge } from '../django/session-too-large.ts'
 import { codeOf, isHungUp, isTooLarge, isTooLargeForPacket, isTooLongForColumn } from './driver-errors.ts'
-import { selectRows } from './executor.ts'
+import { executorOf, type SqlDatabase, selectRows } from './executor.ts'
 
 export interface RowSize {
   /**
@@ -35,7 +34,7 @@ const MAY_EXCEED_A_PACKET = 64 * 1024
  * How large a text of this column may be. MySQL is asked for its limits once, before the first row that may exceed one,
  * and again before a row is refused, since they may have been raised.
  */
-export function createRowSize(db: Knex, { kind, table, column }: RowSizeOptions): RowSize {
+export function createRowSize(db: SqlDatabase, { kind, table, column }: RowSizeOptions): RowSize {
   let known: Limits | null = null
   let asking: Promise<Limits> | null = null
 
@@ -136,8 +135,13 @@ const WIDEST: Readonly<Record<DatabaseKind, string>> = {
 }
 
 /** The column's type as its server writes it; null where the server does not say. */
-async function typeOf(db: Knex, kind: DatabaseKind, table: string, column: string): Promise<string | null> {
-  const name = db.ref(table).toQuery()
+async function typeOf(
+  db: SqlDatabase,
+  kind: DatabaseKind,
+  table: string,
+  column: string,
+): Promise<string | null> {
+  const name = executorOf(db).quote(table)
   if (kind === 'sqlite') return null
   const [row] =
     kind === 'mysql'

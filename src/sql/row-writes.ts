@@ -1,6 +1,5 @@
-import type { Knex } from 'knex'
 import { type BoundText, type Dialect, databaseKindOf } from './dialect.ts'
-import { type Binding, selectRows } from './executor.ts'
+import { type Binding, type SqlDatabase, selectRows } from './executor.ts'
 
 /** A row of Django's table of sessions, as it is to be. */
 export interface WrittenRow {
@@ -73,11 +72,11 @@ export interface BulkStatements {
 }
 
 /** The statements for this table; null where the server has none that keeps the promises. @param table quoted */
-export function bulkStatementsFor(db: Knex, table: string): Promise<BulkStatements | null> {
+export function bulkStatementsFor(db: SqlDatabase, table: string): Promise<BulkStatements | null> {
   return databaseKindOf(db) === 'postgresql' ? ofPostgresql(db, table) : ofMysql(db, table)
 }
 
-async function ofMysql(db: Knex, table: string): Promise<BulkStatements | null> {
+async function ofMysql(db: SqlDatabase, table: string): Promise<BulkStatements | null> {
   const [created] = await selectRows(db, `show create table ${table}`)
   // Another storage engine would keep one half of a statement that failed in the middle.
   if (!/^\) ENGINE=InnoDB\b/m.test(String(created?.['Create Table']))) return null
@@ -90,7 +89,7 @@ async function ofMysql(db: Knex, table: string): Promise<BulkStatements | null> 
 }
 
 /** A view, or a table with a rule, may not return what it wrote. SKIP LOCKED came with PostgreSQL 9.5. */
-async function ofPostgresql(db: Knex, table: string): Promise<BulkStatements | null> {
+async function ofPostgresql(db: SqlDatabase, table: string): Promise<BulkStatements | null> {
   const [row] = await selectRows(
     db,
     'select format_type(atttypid, null) as type from pg_class join pg_attribute on attrelid = pg_class.oid ' +
@@ -103,7 +102,7 @@ async function ofPostgresql(db: Knex, table: string): Promise<BulkStatements | n
 
 /** The keys of these rows that the table has. @param table quoted */
 export async function keysInTable(
-  db: Knex,
+  db: SqlDatabase,
   table: string,
   rows: readonly WrittenRow[],
 ): Promise<ReadonlySet<unknown>> {

@@ -1,8 +1,8 @@
 import type { Knex } from 'knex'
-import { checkKnex } from '../checks/check-values.ts'
+import { kindOf } from '../checks/check-values.ts'
 import type { DatabaseKind } from '../django/datetime.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
-import { selectRows } from '../sql/executor.ts'
+import { driverOf, selectRows } from '../sql/executor.ts'
 import { STATEMENTS, TABLES } from './tables.ts'
 
 /** The database has a table of Django's already: it may be the one of a site. Nothing was changed. */
@@ -18,7 +18,10 @@ export class DjangoTablesExist extends Error {
  * @throws {DjangoTablesExist}
  */
 export async function createDjangoTablesForTests(db: Knex): Promise<void> {
-  checkKnex('createDjangoTablesForTests', db)
+  if (driverOf(db) !== 'knex')
+    throw new TypeError(
+      `createDjangoTablesForTests: db is ${kindOf(db)}; it must be a Knex: knex({ client: 'mysql2', connection: DATABASE_URL })`,
+    )
   const kind = databaseKindOf(db)
   // MySQL commits after each CREATE TABLE; elsewhere there are all tables or none.
   await db.transaction(async (transaction) => {

@@ -5,6 +5,7 @@ import express from 'express'
 import fastify from 'fastify'
 import Knex from 'knex'
 import Koa, { type Middleware } from 'koa'
+import pg from 'pg'
 import { djangoExpress } from '../../src/adapters/express.ts'
 import { djangoFastify } from '../../src/adapters/fastify.ts'
 import {
@@ -56,6 +57,27 @@ const wrong: readonly [name: string, options: unknown, message: RegExp][] = [
   ['settings for db', { ...right, db: { client: 'pg' } }, /db is an object; it must be a Knex: knex\(/],
   ['a promise for db', { ...right, db: Promise.resolve(db) }, /db is a promise; await it; it must be a Knex/],
   ['null for db', { ...right, db: null }, /db is null; it must be a Knex/],
+  [
+    'a Drizzle database for db',
+    { ...right, db: { $client: db, query: {} } },
+    /is a Drizzle database: pass .* db\.\$client/,
+  ],
+  [
+    'a Prisma client for db',
+    { ...right, db: { $queryRawUnsafe: () => {} } },
+    /is a Prisma client: pass the pool that its driver adapter was made with/,
+  ],
+  ['a client of pg for db', { ...right, db: new pg.Client() }, /is a single connection, .*: pass a pool/],
+  [
+    'a pool of another package for db',
+    { ...right, db: { getConnection() {}, query() {} } },
+    /is a pool of another package than mysql2/,
+  ],
+  [
+    'a client of postgres.js for db',
+    { ...right, db: Object.assign(() => {}, { unsafe() {}, begin() {} }) },
+    /is a client of postgres\.js; it must be/,
+  ],
   [
     'a name in the singular',
     { ...right, secretKey: SECRET },

@@ -60,6 +60,11 @@ const TABLE: readonly (readonly [what: string, of: readonly Class[], samples: re
     [my('ER_CON_COUNT_ERROR', 1040, '08004'), my('ER_TOO_MANY_USER_CONNECTIONS', 1203, '42000'), pg('53300')],
   ],
   [
+    'a pool without a free connection has sent no statement',
+    ['isPoolExhausted', 'isNotExecuted', 'isTransientDriverError'],
+    [said('Queue limit reached.'), said('No connections available.')],
+  ],
+  [
     'a server that is not ready has executed nothing',
     ['isNotReady', 'isNotExecuted', 'isTransientDriverError'],
     [my('ER_UNKNOWN_COM_ERROR', 1047, '08S01'), pg('57P03')],
@@ -128,6 +133,7 @@ const TABLE: readonly (readonly [what: string, of: readonly Class[], samples: re
       ...[coded('ETIMEDOUT'), coded('PROTOCOL_SEQUENCE_TIMEOUT'), { name: 'KnexTimeoutError' }],
       ...[said('timeout expired'), said('select … - Query read timeout')],
       said('Connection terminated due to connection timeout'),
+      said('timeout exceeded when trying to connect'),
     ],
   ],
   [
@@ -282,4 +288,24 @@ test('codes are texts, and numbers of servers', (t) => {
   t.deepEqual([...classes.codesOf(new Error('without'))], [])
   t.is(classes.codeOf(errorOf(coded('23505'))), '23505')
   t.is(classes.codeOf('23505'), undefined)
+})
+
+test('an error of node:sqlite is of the same class as that of better-sqlite3', (t) => {
+  for (const [errcode, code] of [
+    [5, 'SQLITE_BUSY'],
+    [517, 'SQLITE_BUSY'], // SQLITE_BUSY_SNAPSHOT
+    [262, 'SQLITE_LOCKED'], // SQLITE_LOCKED_SHAREDCACHE
+    [1288, 'SQLITE_READONLY'], // SQLITE_READONLY_CANTLOCK
+    [13, 'SQLITE_FULL'],
+    [18, 'SQLITE_TOOBIG'],
+    [1299, 'SQLITE_CONSTRAINT_NOTNULL'],
+    [1555, 'SQLITE_CONSTRAINT_PRIMARYKEY'],
+    [2067, 'SQLITE_CONSTRAINT_UNIQUE'],
+    [787, 'SQLITE_CONSTRAINT'], // SQLITE_CONSTRAINT_FOREIGNKEY
+    [1, 'SQLITE_ERROR'],
+  ] as const)
+    t.is(classes.codeOf(Object.assign(new Error('x'), { code: 'ERR_SQLITE_ERROR', errcode })), code)
+  const missing = { code: 'ERR_SQLITE_ERROR', errcode: 1 }
+  t.true(classes.isMissingTable(Object.assign(new Error('no such table: a'), missing)))
+  t.true(classes.isRefused(Object.assign(new Error('no such table: a'), missing)))
 })

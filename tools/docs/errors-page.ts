@@ -349,6 +349,12 @@ const ERRORS: Readonly<Record<string, ErrorText>> = {
     meaning: 'A WebSocket was asked for at a path that this service serves itself.',
     remedy: 'Use another path for the WebSocket.',
   },
+  ERR_DATABASE_UNUSABLE: {
+    where: 'call',
+    meaning:
+      'The pool or database that is given as `db` is set up in a way that would break a promise, such as that a save is stored: found where it is opened, or by the first statement.',
+    remedy: 'Change the setting that the message names: [Any SQL library](library.md#any-sql-library).',
+  },
   ERR_SESSION_COLUMN: {
     where: 'request',
     meaning: 'The table of sessions has a column that is NOT NULL, has no default, and got no value.',
