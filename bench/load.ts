@@ -7,6 +7,8 @@ export interface LoadOptions {
   readonly seconds: number
   /** The maximum number of requests. */
   readonly limit?: number
+  /** Default: the home page. */
+  readonly path?: string
   /** The Cookie header of the next request; null for none. */
   readonly cookie: () => string | null
 }
@@ -23,7 +25,7 @@ export interface LoadResult {
 }
 
 /**
- * Requests the home page over kept-alive connections, one request at a time on each. Requests in flight when the time
+ * Requests a page over kept-alive connections, one request at a time on each. Requests in flight when the time
  * is over are awaited and counted. Uses bare sockets, so that the client costs little CPU.
  */
 export async function runLoad({
@@ -31,6 +33,7 @@ export async function runLoad({
   connections,
   seconds,
   limit = Number.POSITIVE_INFINITY,
+  path = '/catalog/',
   cookie,
 }: LoadOptions): Promise<LoadResult> {
   const times: number[] = []
@@ -44,7 +47,7 @@ export async function runLoad({
     while (performance.now() < end && started < limit) {
       started += 1
       const sent = performance.now()
-      const status = await client.get('/catalog/', cookie())
+      const status = await client.get(path, cookie())
       times.push(performance.now() - sent)
       if (status !== 200) errors += 1
       if (!client.isOpen()) client = createClient(port)

@@ -5,6 +5,7 @@
  *   npm run bench                                           all of it, forty minutes; writes bench/results.md
  *   npm run bench -- --scenario hot --rounds 1 --seconds 2  a part; writes files only with --write
  *   npm run bench -- --memory                               memory after ten minutes at 64 connections
+ *   npm run bench -- --proxies                              what passing requests on costs, beside nginx and two Node proxies
  *   npm run bench -- --growth                               the service on tables of 1,000 and of 5,000,000 sessions
  */
 import { writeFileSync } from 'node:fs'
@@ -24,6 +25,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '2' },
     memory: { type: 'boolean', default: false },
     growth: { type: 'boolean', default: false },
+    proxies: { type: 'boolean', default: false },
     minutes: { type: 'string', default: '10' },
     write: { type: 'boolean', default: false },
   },
@@ -36,10 +38,14 @@ const say = (text: string) => console.log(`bench: ${text}`)
 
 try {
   await prepare(say)
-  const server = await startDatabase()
-  if (values.memory) await memory()
-  else if (values.growth) await growth(server)
-  else await benchmark(server)
+  if (values.proxies) {
+    await proxies()
+  } else {
+    const server = await startDatabase()
+    if (values.memory) await memory()
+    else if (values.growth) await growth(server)
+    else await benchmark(server)
+  }
 } finally {
   for (const end of endings) await end()
 }
@@ -106,6 +112,21 @@ async function growth(database: DatabaseServer): Promise<void> {
   const markdown = growthReport(await measureGrowth(scope, { database, ...options }), options)
   console.log(markdown)
   write('growth.md', markdown)
+}
+
+async function proxies(): Promise<void> {
+  const { measureProxies, proxiesReport } = await import('./proxies.ts')
+  const options = { rounds: Number(values.rounds), seconds: Number(values.seconds) }
+  const measurements = await measureProxies(scope, {
+    ...options,
+    onMeasured: ({ proxy, connections, round, requestsPerSecond, cpu, p50 }) =>
+      say(
+        `${connections} ${round}: ${proxy}: ${requestsPerSecond.toFixed(0)} req/s, ${cpu.toFixed(3)} ms CPU, p50 ${p50.toFixed(2)} ms`,
+      ),
+  })
+  const markdown = proxiesReport(measurements, options)
+  console.log(markdown)
+  write('proxies.md', markdown)
 }
 
 function chosen<T extends { readonly name: string }>(

@@ -83,6 +83,8 @@ export interface OursOptions {
   readonly cwd?: string
   /** The file that Node runs. Default: the bundle. */
   readonly main?: string
+  /** More settings. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /**
@@ -92,7 +94,7 @@ export interface OursOptions {
 export function startOurs(
   scope: Scope,
   databaseUrl: string | null,
-  { cwd, main = join(BUNDLE, 'main.js') }: OursOptions = {},
+  { cwd, main = join(BUNDLE, 'main.js'), env = {} }: OursOptions = {},
 ): Promise<RunningTarget> {
   const site = { DJANGO_SECRET_KEY: SECRET_KEY, DJANGO_VERSION: DJANGO, ALLOWED_HOSTS: '127.0.0.1' }
   return startServer(scope, process.execPath, [...ourFlags(), main, 'serve'], {
@@ -106,6 +108,7 @@ export function startOurs(
         TIME_ZONE: 'UTC',
         NODE_ENV: 'production',
       }),
+      ...env,
     },
     port: (output) =>
       output.includes('"service.ready"') ? /"http:\/\/127.0.0.1:(\d+)\/catalog/.exec(output)?.[1] : undefined,
@@ -151,7 +154,7 @@ interface ServerOptions {
 }
 
 /** Starts a server with its output in a file, as under a supervisor, so that the benchmark need not read it meanwhile. */
-async function startServer(
+export async function startServer(
   scope: Scope,
   program: string,
   args: readonly string[],

@@ -5,12 +5,13 @@
 import test from 'ava'
 import { openStage } from '../bench/measure.ts'
 import { installPeers } from '../bench/packages.ts'
+import { measureProxies, proxiesReport } from '../bench/proxies.ts'
 import { createReport } from '../bench/report.ts'
 import { SCENARIOS } from '../bench/scenarios.ts'
 import { BUNDLE, TARGETS } from '../bench/targets.ts'
 import { bundleService } from './support/bundle.ts'
 import { testDatabases } from './support/databases.ts'
-import { execute } from './support/executables.ts'
+import { execute, findExecutable } from './support/executables.ts'
 import { fileScope } from './support/file-scope.ts'
 import { projectFolder } from './support/places.ts'
 
@@ -44,6 +45,20 @@ if (testDatabases.includes('mariadb')) {
       t.regex(charts.get('cpu.svg') ?? '', /^<svg .*<rect .*<\/svg>\n$/s)
     })
   }
+}
+
+if (findExecutable(['nginx']) !== null) {
+  test('each proxy passes the page on', async (t) => {
+    t.timeout(110_000)
+    const options = { rounds: 1, seconds: 1 }
+    const measured = await measureProxies(file, { ...options, warmUp: 20 })
+    t.is(measured.length, 12)
+    for (const { proxy, requestsPerSecond, cpu, errors } of measured) {
+      t.is(errors, 0, proxy)
+      t.true(requestsPerSecond > 0 && cpu > 0, proxy)
+    }
+    t.true(proxiesReport(measured, options).includes('| koa-django-sessions | '))
+  })
 }
 
 test('the programs of the benchmark type-check', async (t) => {
