@@ -61,6 +61,7 @@ export function createRepeatableRequests({
     let isBegun = false
     let hasHead = false
     let isDone = false
+    let isBodyDue = false
     let flush: NodeJS.Immediate | null = null
 
     const parser = createResponseParser({
@@ -69,12 +70,11 @@ export function createRepeatableRequests({
       onHead(found) {
         sendHead(found, response)
         hasHead = true
-        // Together with the first bytes of the body if they are available; in an event stream they may come much later.
-        flush = setImmediate(() => response.flushHeaders())
+        isBodyDue = true
       },
       onBody(part, isLast) {
+        isBodyDue = false
         if (flush !== null) clearImmediate(flush)
-        flush = null
         if (isLast) {
           if (part.length > 0) response.end(part)
           else response.end()
@@ -123,6 +123,8 @@ export function createRepeatableRequests({
           return
         }
         if (isDone) succeed()
+        // Together with the first bytes of the body if they are available; in an event stream they may come much later.
+        else if (isBodyDue) flush ??= setImmediate(() => response.flushHeaders())
       },
       onEnd() {
         if (parser.end()) succeed()
