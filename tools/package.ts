@@ -46,7 +46,6 @@ for (const file of files) {
   const target = join(folder, relative(project, file))
   mkdirSync(dirname(target), { recursive: true })
   const text = readFileSync(file, 'utf8')
-  // Comments are in the declarations, where editors show them.
   writeFileSync(target, file.endsWith('.d.ts') ? tolerateMissing(text, isOptional) : withoutComments(text))
 }
 for (const part of PARTS)
@@ -66,6 +65,8 @@ for (const path of packed) {
 }
 console.log(folder)
 
+/** Comments are in the declarations, where editors show them. Names stay, and lines are short, for stack traces. */
 function withoutComments(code: string): string {
-  return transformSync(code, { target: 'esnext', charset: 'utf8', legalComments: 'none' }).code
+  const layout = { minifyWhitespace: true, lineLimit: 100 }
+  return transformSync(code, { target: 'esnext', charset: 'utf8', legalComments: 'none', ...layout }).code
 }

@@ -30,6 +30,7 @@ export interface Watch {
   stop(): void
 }
 
+/** How often a site looks at the sessions that it watches, and how long it waits for a database that is away. */
 export interface WatchOptions {
   /** Milliseconds between two reads; default: 1000. */
   readonly interval?: number

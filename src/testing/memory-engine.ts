@@ -7,6 +7,7 @@ import {
   UpdateError,
 } from '../session/engine.ts'
 
+/** The options of `createMemoryEngine`. */
 export interface MemoryEngineOptions {
   readonly now?: () => Date
   /** The most sessions that are kept, expired ones too; default: 10,000. Then `create` throws. */
