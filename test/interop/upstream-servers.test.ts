@@ -105,12 +105,12 @@ async function startServer(t: Scope, python: string, { args, restart }: Server):
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const [first = '', ...rest] = args(port)
-  // uWSGI is a program of its own, beside Python.
-  const program = first === 'uwsgi' ? join(dirname(python), 'uwsgi') : python
+  // A script beside Python, whose first line names the folder in which its environment was made.
+  const script = first === 'uwsgi' ? join(dirname(python), 'uwsgi') : first
   let child: ChildProcess | null = null
   let output = ''
   const start = async () => {
-    const started = spawn(...dyingWithUs(program, first === 'uwsgi' ? rest : [first, ...rest], 'SIGTERM'), {
+    const started = spawn(...dyingWithUs(python, [script, ...rest], 'SIGTERM'), {
       cwd: folder,
       env: { PATH: process.env.PATH, PYTHONPATH: folder, PYTHONDONTWRITEBYTECODE: '1' },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -62,6 +62,7 @@ test('MySQL compares a long text, or one with escapes, by its digest', (t) => {
 })
 
 test('a Knex for another database is refused', (t) => {
-  const db = { client: { dialect: 'oracle' } } as Parameters<typeof databaseKindOf>[0]
+  const knex = Object.assign(() => {}, { client: { dialect: 'oracle' }, raw: () => {} })
+  const db = knex as unknown as Parameters<typeof databaseKindOf>[0]
   t.throws(() => databaseKindOf(db), { instanceOf: TypeError, message: /oracle/ })
 })
