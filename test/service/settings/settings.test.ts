@@ -105,14 +105,16 @@ test('the settings limit what is passed on to Django', (t) => {
     url: 'http://127.0.0.1:8000',
     timeout: 60,
     connections: 100,
+    keepAlive: 1,
     webSockets: 1000,
     buffer: 1024 ** 2,
     ca: null,
   })
-  const bounds = { CONNECTIONS: '7', WEBSOCKETS: '0', BUFFER: '0' }
+  const bounds = { CONNECTIONS: '7', KEEPALIVE: '0', WEBSOCKETS: '0', BUFFER: '0' }
   const given = Object.entries(bounds).map(([name, value]) => [`DJANGO_UPSTREAM_${name}`, value])
   t.like(read({ ...MYSQL, ...upstream, ...Object.fromEntries(given) }).upstream, {
     connections: 7,
+    keepAlive: 0,
     webSockets: 0,
     buffer: 0,
   })
