@@ -50,7 +50,8 @@ for (const version of djangoVersions) {
     const refused = startCommand(t, ['serve'], {
       env: { ...serviceEnvironment({ version, databaseUrl }), ...freePorts },
     })
-    t.is(await refused.ended, 1)
+    // Its log says why it ended, e.g. by which signal.
+    t.is(await refused.ended, 1, `${refused.stdout()}${refused.stderr()}`)
     t.regex(
       refused.stderr(),
       /^NoSessionVerifies: none of the 1 most recent sessions verifies; DJANGO_SECRET_KEY is /,
