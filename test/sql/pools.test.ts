@@ -1,5 +1,6 @@
 /** Pools and databases of a program's own: what they are set up with, and what happens to their connections. */
 import test, { type ExecutionContext } from 'ava'
+import type pg from 'pg'
 import { openDjangoSite, type SqlDatabase } from '../../src/index.ts'
 import { runStatement, selectRows } from '../../src/sql/executor.ts'
 import { type DbUnderTest, openDb, secretKey } from '../engines/db-under-test.ts'
@@ -105,8 +106,8 @@ if (testDatabases.includes('postgresql')) {
 
   test('a pg pool with another client_encoding is refused at its first use', async (t) => {
     const site = await openDb(t, 'postgresql')
-    const pool = pgPool(t, site.database.url)
-    pool.on('connect', (client) => void client.query('SET client_encoding TO LATIN1'))
+    const onConnect = (client: pg.Client) => client.query('SET client_encoding TO LATIN1')
+    const pool = pgPool(t, site.database.url, { onConnect } as object)
     await isUnusable(t, site, pool, /client_encoding LATIN1.*leave it out/)
   })
 
@@ -152,8 +153,9 @@ if (testDatabases.includes('postgresql')) {
 
   test('a pg pool without a free client is busy, not broken', async (t) => {
     const { database } = await openDb(t, 'postgresql')
-    const pool = pgPool(t, database.url, { max: 1, connectionTimeoutMillis: 50 })
+    const pool = pgPool(t, database.url, { max: 1 })
     const client = await pool.connect()
+    pool.options.connectionTimeoutMillis = 50
     await t.throwsAsync(saveOn(pool), { code: 'ERR_STORAGE_UNAVAILABLE' })
     client.release()
     await t.notThrowsAsync(saveOn(pool))
