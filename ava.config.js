@@ -33,7 +33,8 @@ export default {
   // Most files wait for servers part of the time: with three files on two cores both cores are busy.
   concurrency: Math.ceil(1.5 * availableParallelism()),
   extensions: ['ts'],
-  files: ['test/**/*.test.ts'],
+  // `npm run test:examples` runs the others.
+  files: ['test/**/*.test.ts', '!test/examples/**'],
   require: ['./test/support/record-file-time.ts'],
   sortTestFiles: (a, b) => rank(a) - rank(b),
   timeout: '2m',

@@ -1,0 +1,7 @@
+import { django } from '../../site.ts'
+import { visit } from '../../visit.ts'
+
+export const GET = django(async (exchange) => {
+  await visit(exchange)
+  throw new Error('a bug')
+})

@@ -1,0 +1,3 @@
+import { django } from '../../site.ts'
+
+export const GET = django(({ csrf }) => Response.json(csrf.getToken()))

@@ -1,0 +1,8 @@
+import { redirect } from '@sveltejs/kit'
+import { visit } from '../../visit.ts'
+import type { PageServerLoad } from './$types.d.ts'
+
+export const load: PageServerLoad = async ({ locals: { django } }) => {
+  await visit(django)
+  redirect(307, '/visit')
+}
