@@ -1,7 +1,16 @@
 import { type Form, type FormLimits, readWebForm } from '../http/form.ts'
 import type { SessionClient } from '../session/engine.ts'
 import type { SiteRequest } from '../site/site-request.ts'
-import type { FetchRequestInfo } from './fetch.ts'
+
+/** What the framework knows of a request better than its URL and headers. */
+export interface FetchRequestInfo {
+  /** Whether the visitor's browser used HTTPS. */
+  readonly isSecure?: boolean
+  /** The host that the browser asked for, with its port unless that is the default. */
+  readonly host?: string
+  /** The visitor's address, for engines that store it. */
+  readonly ip?: string
+}
 
 /** A `Request` of the Web, for a Django site. */
 export class FetchSiteRequest implements SiteRequest {

@@ -11,10 +11,11 @@ import {
   type RequestOrCookie,
 } from '../site/django-site.ts'
 import type { DjangoExchange, OpenedExchange } from '../site/site-request.ts'
-import { FetchSiteRequest } from './fetch-request.ts'
+import { type FetchRequestInfo, FetchSiteRequest } from './fetch-request.ts'
 import { thrownResponse } from './thrown-response.ts'
 
 export type { DjangoExchange } from '../site/site-request.ts'
+export type { FetchRequestInfo } from './fetch-request.ts'
 
 /** Django's settings, and which headers of a proxy are trusted. */
 export interface FetchSiteOptions extends DjangoSiteOptions {
@@ -28,16 +29,6 @@ export interface FetchSiteOptions extends DjangoSiteOptions {
    * with it and a line of text; all others are thrown.
    */
   readonly onError?: (error: unknown, request: Request) => Response | Promise<Response>
-}
-
-/** What the framework knows of a request better than its URL and headers. */
-export interface FetchRequestInfo {
-  /** Whether the visitor's browser used HTTPS. */
-  readonly isSecure?: boolean
-  /** The host that the browser asked for, with its port unless that is the default. */
-  readonly host?: string
-  /** The visitor's address, for engines that store it. */
-  readonly ip?: string
 }
 
 /** Handles one request: its session, user, CSRF token, messages and form. */

@@ -1,6 +1,7 @@
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import { isMissingColumn, isMissingTable, isNotInCharset } from '../sql/driver-errors.ts'
-import { type Binding, executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
+import { executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
+import type { Binding } from '../sql/port.ts'
 import { userId } from './user-id.ts'
 import type { UserModel } from './user-model.ts'
 import { checkUserTable, requireColumns } from './user-table.ts'

@@ -1,5 +1,6 @@
 import { databaseKindOf, dialects } from '../sql/dialect.ts'
-import { type Binding, executorOf, type SqlDatabase } from '../sql/executor.ts'
+import { executorOf, type SqlDatabase } from '../sql/executor.ts'
+import type { Binding } from '../sql/port.ts'
 import { userId } from './user-id.ts'
 import type { UserModel } from './user-model.ts'
 import type { UserRow } from './user-rows.ts'

@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { createPace } from '../concurrency/pace.ts'
 import { databaseKindOf, dialects } from '../sql/dialect.ts'
 import { isTimedOut } from '../sql/driver-errors.ts'
-import { type Binding, executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
+import { executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
+import type { Binding } from '../sql/port.ts'
 import { retryRead } from './retrying-engine.ts'
 
 /** A table whose rows expire: the sessions, or the entries of a DatabaseCache. */

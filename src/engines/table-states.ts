@@ -3,7 +3,8 @@ import type { SessionData } from '../django/json.ts'
 import { type SessionCodec, UnreadableSession } from '../django/session-data.ts'
 import { isStorableKey } from '../django/session-key.ts'
 import { databaseKindOf, dialects } from '../sql/dialect.ts'
-import { type Binding, executorOf, type SqlDatabase } from '../sql/executor.ts'
+import { executorOf, type SqlDatabase } from '../sql/executor.ts'
+import type { Binding } from '../sql/port.ts'
 
 /** A part of a statement, with its values. */
 export interface SelectPart {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { DatabaseKind } from '../django/datetime.ts'
-import { type Binding, executorOf, type SqlDatabase } from './executor.ts'
+import { executorOf, type SqlDatabase } from './executor.ts'
+import type { Binding } from './port.ts'
 
 /** What a statement says differently on each database. */
 export interface Dialect {

@@ -1,28 +1,13 @@
 import type { Knex } from 'knex'
-import type { DatabaseKind } from '../django/datetime.ts'
 import { type BetterSqliteDatabase, createBetterSqliteExecutor } from './drivers/better-sqlite3.ts'
 import { createKnexExecutor, queryKnex } from './drivers/knex.ts'
 import { createMysqlExecutor, type MysqlPool } from './drivers/mysql2.ts'
 import { createNodeSqliteExecutor, type NodeSqliteDatabase } from './drivers/node-sqlite.ts'
 import { createPgExecutor, type PgPool } from './drivers/pg.ts'
-
-/** A value of a statement, for one of its placeholders (`?`). */
-export type Binding = string | number | null
+import type { Binding, SqlExecutor } from './port.ts'
 
 /** A database as its owner has opened it: a Knex, a pool of mysql2 or pg, or a database of better-sqlite3 or node:sqlite. */
 export type SqlDatabase = Knex | MysqlPool | PgPool | BetterSqliteDatabase | NodeSqliteDatabase
-
-/** The port to a database. Each driver of sql/drivers/ makes one of what its library calls a pool or a database. */
-export interface SqlExecutor {
-  readonly dialect: DatabaseKind
-  /**
-   * Runs one statement, which is its own transaction. The result is what the driver of this dialect returns: of mysql2
-   * `[rows, fields]`, of pg its Result, of SQLite the rows or `{ changes }`. See `selectRows` and `Dialect.changes`.
-   */
-  query(sql: string, bindings: readonly Binding[]): Promise<unknown>
-  /** A name, quoted; a dot separates a schema from its table, and a table from its column. */
-  quote(name: string): string
-}
 
 /** The library that has opened a database. */
 export type SqlDriver = 'knex' | 'mysql2' | 'pg' | 'better-sqlite3' | 'node:sqlite'

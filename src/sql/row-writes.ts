@@ -1,5 +1,6 @@
 import { type BoundText, type Dialect, databaseKindOf } from './dialect.ts'
-import { type Binding, type SqlDatabase, selectRows } from './executor.ts'
+import { type SqlDatabase, selectRows } from './executor.ts'
+import type { Binding } from './port.ts'
 
 /** A row of Django's table of sessions, as it is to be. */
 export interface WrittenRow {

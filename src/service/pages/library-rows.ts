@@ -1,5 +1,6 @@
 import type { Knex } from 'knex'
-import { type Binding, selectRows } from '../../sql/executor.ts'
+import { selectRows } from '../../sql/executor.ts'
+import type { Binding } from '../../sql/port.ts'
 
 /** The rows of LocalLibrary that its pages show. No method runs more than three statements, and each has a limit. */
 export interface LibraryRows {

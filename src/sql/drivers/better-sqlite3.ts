@@ -1,4 +1,4 @@
-import type { Binding, SqlExecutor } from '../executor.ts'
+import type { Binding, SqlExecutor } from '../port.ts'
 import { quoteName } from '../quote.ts'
 import { busyHandle } from './busy-handle.ts'
 

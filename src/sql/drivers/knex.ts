@@ -1,6 +1,6 @@
 import type { Knex } from 'knex'
 import type { DatabaseKind } from '../../django/datetime.ts'
-import type { Binding, SqlExecutor } from '../executor.ts'
+import type { Binding, SqlExecutor } from '../port.ts'
 
 /** The default driver. */
 export function createKnexExecutor(db: Knex): SqlExecutor {

@@ -1,4 +1,4 @@
-import type { Binding, SqlExecutor } from '../executor.ts'
+import type { Binding, SqlExecutor } from '../port.ts'
 import { quoteName } from '../quote.ts'
 import { checkedFirst, UnusableDatabase } from '../unusable-database.ts'
 

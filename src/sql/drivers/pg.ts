@@ -1,5 +1,5 @@
 import { isRefused } from '../driver-errors.ts'
-import type { Binding, SqlExecutor } from '../executor.ts'
+import type { Binding, SqlExecutor } from '../port.ts'
 import { quoteName } from '../quote.ts'
 import { checkedFirst, UnusableDatabase } from '../unusable-database.ts'
 
