@@ -9,7 +9,7 @@ import {
   UnreadableSession,
 } from './session-data.ts'
 import type { SerializerName } from './session-serializers.ts'
-import { b62Decode, type SecretKey } from './signing.ts'
+import { type SecretKey, signedAt } from './signing.ts'
 import { type SessionFormat, versionProfile } from './versions.ts'
 
 /** The format that a text has, whether its signature is right or not. `cut`: the beginning of one. */
@@ -63,13 +63,13 @@ export function createDiagnosis(options: SessionCodecOptions): (sessionData: str
   let others: readonly Variant[] | undefined
   return (sessionData) => {
     const shape = shapeOf(sessionData)
-    const signedAt = shape === 'signed' ? stampOf(sessionData) : null
+    const savedAt = shape === 'signed' ? signedAt(sessionData) : null
     try {
-      return { shape, signedAt, decoded: codec.decode(sessionData), reason: null, explanation: null }
+      return { shape, signedAt: savedAt, decoded: codec.decode(sessionData), reason: null, explanation: null }
     } catch (error) {
       if (!(error instanceof UnreadableSession)) throw error
       others ??= variantsOf(options)
-      return { shape, signedAt, reason: error.reason, ...explain(sessionData, others) }
+      return { shape, signedAt: savedAt, reason: error.reason, ...explain(sessionData, others) }
     }
   }
 }
@@ -148,7 +148,7 @@ function spellingsOf(key: SecretKey): { key: SecretKey; keySpelling: KeySpelling
 
 /** Which format a text has. Nothing of it is verified. */
 export function shapeOf(sessionData: string): SessionShape {
-  const [, , signature] = SIGNED_PARTS.exec(sessionData) ?? []
+  const [, signature] = SIGNED_PARTS.exec(sessionData) ?? []
   if (signature !== undefined) return SIGNATURE_LENGTHS.has(signature.length) ? 'signed' : 'cut'
   const decoded = Buffer.from(sessionData.slice(0, 4 * Math.ceil(LEGACY_HEAD / 3)), 'base64').toString(
     'latin1',
@@ -158,7 +158,7 @@ export function shapeOf(sessionData: string): SessionShape {
   return /^(?:e[\w-]|\.eJ|gA)[\w-]*:?$|^\.?[\w-]+:[\w-]+:?$/.test(sessionData) ? 'cut' : 'unknown'
 }
 
-const SIGNED_PARTS = /^\.?[\w-]*:([\w-]*):([\w-]+)$/
+const SIGNED_PARTS = /^\.?[\w-]*:[\w-]*:([\w-]+)$/
 /** Of SHA-1 and SHA-256 in base64 without padding. */
 const SIGNATURE_LENGTHS: ReadonlySet<number> = new Set([27, 43])
 /** The hash and its colon, in bytes. */
@@ -189,10 +189,3 @@ export function unverifiedContent(sessionData: string): string | null {
 }
 
 const LARGEST_CONTENT = 1024 * 1024
-
-function stampOf(sessionData: string): Date | null {
-  const [, stamp = ''] = SIGNED_PARTS.exec(sessionData) ?? []
-  if (!/^[0-9A-Za-z]{1,7}$/.test(stamp)) return null
-  const date = new Date(Number(b62Decode(stamp)) * 1000)
-  return Number.isNaN(date.getTime()) ? null : date
-}

@@ -137,6 +137,19 @@ export function unsign(signer: Signer, signedValue: string, { maxAge, now }: Uns
 }
 
 /**
+ * When a text was signed, as its time stamp says; null if it has none. The signature is not verified: for anything but a
+ * display, verify it first.
+ */
+export function signedAt(signed: string): Date | null {
+  const stamp = TIME_STAMP.exec(signed)?.[1]
+  const date = new Date(stamp === undefined ? Number.NaN : Number(b62Decode(stamp)) * 1000)
+  return Number.isNaN(date.getTime()) ? null : date
+}
+
+/** In `value:timestamp:signature`. JavaScript's last date has 8 digits. */
+const TIME_STAMP = /:(-?[0-9A-Za-z]{1,8}):[^:]*$/
+
+/**
  * Signs JSON text: `[.]base64:timestamp:signature`, with a dot if it is compressed. Source: signing.dumps.
  * zlib's output differs between Node and CPython: compare the decoded content, never the text.
  */

@@ -2,7 +2,7 @@ import type { DateColumn } from '../django/datetime.ts'
 import type { SessionData } from '../django/json.ts'
 import { type SessionCodec, type UnreadableReason, UnreadableSession } from '../django/session-data.ts'
 import { isStorableKey } from '../django/session-key.ts'
-import { b62Decode } from '../django/signing.ts'
+import { signedAt } from '../django/signing.ts'
 import { type Dialect, databaseKindOf, dialects } from '../sql/dialect.ts'
 import { executorOf, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import type { Binding } from '../sql/port.ts'
@@ -231,10 +231,4 @@ function nextSize(size: number, rows: readonly Readonly<Record<string, unknown>>
   const bytes = rows.reduce((sum, row) => sum + 200 + String(row.live_data ?? '').length, 0)
   const fitting = Math.floor((rows.length * PAGE.bytes) / bytes)
   return Math.max(PAGE.rows.least, Math.min(fitting, 2 * size, PAGE.rows.most))
-}
-
-/** The time stamp of the signature, which every save renews; null for a format without one. */
-function signedAt(text: string): Date | null {
-  const [, stamp] = /:(\w{6}):[\w-]+$/.exec(text) ?? []
-  return stamp === undefined ? null : new Date(Number(b62Decode(stamp)) * 1000)
 }

@@ -1,6 +1,6 @@
 import type { ExpiryRules } from '../django/expiry.ts'
 import { type SessionCodec, UnreadableSession } from '../django/session-data.ts'
-import { b62Decode, SignatureExpired } from '../django/signing.ts'
+import { SignatureExpired, signedAt } from '../django/signing.ts'
 import type { KeyedSession, NewSession, SessionEngine } from '../session/engine.ts'
 import { expireDateSince } from './stored-expiry.ts'
 
@@ -55,7 +55,7 @@ export function createSignedCookiesEngine({
     async load(cookie) {
       try {
         const { data } = codec.decode(cookie)
-        return { data, expireDate: expireDateSince(signedAt(cookie, now()), data, rules), revision: cookie }
+        return { data, expireDate: expireDateSince(savedAt(cookie, now()), data, rules), revision: cookie }
       } catch (error) {
         if (error instanceof UnreadableSession && error.cause instanceof SignatureExpired) return null
         throw error
@@ -71,7 +71,6 @@ export function createSignedCookiesEngine({
 }
 
 /** The time of the signature; now, if that is in the future. */
-function signedAt(cookie: string, now: Date): Date {
-  const stamp = b62Decode(cookie.split(':').at(-2) ?? '')
-  return new Date(Math.min(Number(stamp) * 1000, now.getTime()))
+function savedAt(cookie: string, now: Date): Date {
+  return new Date(Math.min(signedAt(cookie)?.getTime() ?? now.getTime(), now.getTime()))
 }

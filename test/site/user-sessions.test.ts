@@ -91,6 +91,25 @@ for (const name of testDatabases) {
     t.deepEqual(sorted(await keys()), sorted(kept))
   })
 
+  test(`on ${name}, no text of another row fails the list or the logout of a user`, async (t) => {
+    const { site, options, add, ada, keys } = await openSite(t, name)
+    const signature = 'x'.repeat(43)
+    const texts = ['', ':::', `e30:${signature}`, `e30:a_bcde:${signature}`, `e30:------:${signature}`]
+    texts.push(`e30:${'z'.repeat(64)}:${signature}`, `e30::${signature}`, `e30:-1vPgXp:${signature}`)
+    for (const [index, text] of texts.entries())
+      await site.db('django_session').insert({
+        session_key: `broken${index}`,
+        session_data: text,
+        expire_date: site.dates.toColumn(new Date(site.clock.now.getTime() + HOUR)),
+      })
+    const key = await add({ _auth_user_id: `"${ada}"` })
+    const page = await userSessions(options, { id: ada })
+    t.like(page, { scanned: texts.length + 1, sessions: { length: 1 } })
+    t.is((await logoutUser(options, { id: ada })).deleted, 1)
+    t.deepEqual((await keys()).includes(key), false)
+    t.is((await keys()).length, texts.length)
+  })
+
   test(`on ${name}, a session that became another user's meanwhile stays; one that was only saved goes`, async (t) => {
     const { site, options, add, ada, keys } = await openSite(t, name)
     const [saved, another] = [

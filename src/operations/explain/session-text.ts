@@ -10,12 +10,12 @@ import {
 import type { SerializerName } from '../../django/session-serializers.ts'
 import {
   BadPayload,
-  b62Decode,
   createSigner,
   decodeBase64,
   loads,
   PayloadTooLarge,
   SignatureExpired,
+  signedAt,
   unsign,
 } from '../../django/signing.ts'
 import type { VersionProfile } from '../../django/versions.ts'
@@ -103,25 +103,12 @@ function factsOf(text: string, { format, keyIndex }: DecodedSession, rules: Text
 }
 
 function stampFacts(text: string, { timeZone, now }: TextRules): Fact[] {
-  const stamp = stampOf(text)
+  const stamp = signedAt(text)
   return stamp === null ? [] : [['signed', `${siteTime(stamp, timeZone)}, ${timeFrom(now(), stamp)}`]]
 }
 
-/** When a text of the signed format was signed; null where it does not say so. */
-export function stampOf(text: string): Date | null {
-  const parts = text.split(':')
-  if (parts.length < 3) return null
-  try {
-    const stamp = new Date(Number(b62Decode(parts.at(-2) ?? '')) * 1000)
-    return Number.isNaN(stamp.getTime()) ? null : stamp
-  } catch (error) {
-    if (error instanceof BadPayload) return null
-    throw error
-  }
-}
-
 function notesOn(text: string, { data, format, keyIndex }: DecodedSession, rules: TextRules): Finding[] {
-  const stamp = format === 'signed' ? stampOf(text) : null
+  const stamp = format === 'signed' ? signedAt(text) : null
   const isFuture = stamp !== null && stamp.getTime() > rules.now().getTime() + CLOCK_TOLERANCE * 1000
   const findings: Finding[] = []
   if (rules.serializer === 'json' && hasRawUtf8(data)) findings.push({ cause: 'raw-utf8' })
@@ -158,7 +145,7 @@ function whyUnreadable(text: string, error: UnreadableSession, circumstances: Ci
 }
 
 function ageOf(text: string, { now }: TextRules): string | undefined {
-  const stamp = stampOf(text)
+  const stamp = signedAt(text)
   return stamp === null ? undefined : `it was signed ${timeFrom(now(), stamp)}`
 }
 

@@ -6,12 +6,13 @@ import type { DecodedSession, UnreadableSession } from '../../django/session-dat
 import { SESSION_ENGINES } from '../../django/session-engines.ts'
 import { isGeneratedSessionKey, isValidSessionKey, SESSION_KEY_LENGTH } from '../../django/session-key.ts'
 import { serializerNamed } from '../../django/session-serializers.ts'
+import { signedAt } from '../../django/signing.ts'
 import { SIGNED_COOKIES_SALT } from '../../engines/signed-cookies.ts'
 import { expireDateSince, expiryIn } from '../../engines/stored-expiry.ts'
 import type { Project } from '../open-project.ts'
 import type { Fact, Finding, Outcome } from './causes.ts'
 import { findSignature } from './find-signature.ts'
-import { CAUSE_OF_REASON, explainSessionData, stampOf, type TextRules } from './session-text.ts'
+import { CAUSE_OF_REASON, explainSessionData, type TextRules } from './session-text.ts'
 import { siteTime, timeFrom } from './site-time.ts'
 import {
   type CacheEntry,
@@ -114,7 +115,7 @@ function readCookieSession(project: Project, cookie: string): StoredReading {
   const { decoded, findings, facts } = explainSessionData(cookie, textRulesOf(project), {
     cookieName: settings.name,
   })
-  const stamp = stampOf(cookie)
+  const stamp = signedAt(cookie)
   const end = stamp === null ? null : new Date(stamp.getTime() + cookieAge * 1000)
   return {
     data: decoded?.data ?? null,

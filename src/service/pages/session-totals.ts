@@ -2,7 +2,7 @@ import type { Knex } from 'knex'
 import { coalesce } from '../../concurrency/coalesce.ts'
 import type { DateColumn } from '../../django/datetime.ts'
 import type { SessionCodec } from '../../django/session-data.ts'
-import { b62Decode } from '../../django/signing.ts'
+import { signedAt } from '../../django/signing.ts'
 import { type UnreadableReason, UnreadableSession } from '../../django/unreadable-session.ts'
 import type { SessionFormat } from '../../django/versions.ts'
 import { databaseKindOf, dialects } from '../../sql/dialect.ts'
@@ -159,11 +159,6 @@ function sampledRow(
     if (!(error instanceof UnreadableSession)) throw error
     return { size: Number(size), reading: { outcome: 'unreadable', reason: error.reason }, savedAt: null }
   }
-}
-
-/** The time stamp in `payload:timestamp:signature`, of a text that verified. Source: django/core/signing.py, TimestampSigner. */
-function signedAt(signed: string): Date {
-  return new Date(Number(b62Decode(signed.split(':').at(-2) ?? '')) * 1000)
 }
 
 /** Where this expiry is the earliest of the sample: sessions of the default age that are missing were saved before. */
