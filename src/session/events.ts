@@ -72,9 +72,9 @@ export function guardEvents(
     return (...parameters: P): void => {
       try {
         const returned = Reflect.apply(listener, given, parameters) // `given` may be an instance of a class
-        if (returned instanceof Promise) returned.catch((error) => warn(event, error))
+        if (returned instanceof Promise) returned.catch((error) => warn(`events.${event}`, error))
       } catch (error) {
-        warn(event, error)
+        warn(`events.${event}`, error)
       }
     }
   }

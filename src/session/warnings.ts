@@ -39,17 +39,17 @@ export function createUnreadableWarning(
   }
 }
 
-/** Warns once for each event. Without the error's message, which may quote a session key; with the place in the code. */
-export function createListenerWarning(): (event: string, error: unknown) => void {
+/** Warns once for each listener, by its name. Without the error's message, which may quote a session key; with the place in the code. */
+export function createListenerWarning(): (listener: string, error: unknown) => void {
   const warned = new Set<string>()
-  return function warnOfListener(event, error) {
-    if (warned.has(event)) return
-    warned.add(event)
+  return function warnOfListener(listener, error) {
+    if (warned.has(listener)) return
+    warned.add(listener)
     const [name, stack = ''] = error instanceof Error ? [error.name, error.stack] : [typeof error]
     const [place = 'at an unknown place'] = /\bat .*:\d+:\d+\)?$/m.exec(stack) ?? []
     emit(
       'SESSION_LISTENER_FAILED',
-      `${event === 'watch' ? 'onEnd of site.watch' : `events.${event}`} threw (${name}, ${place}); the error was ignored, since a listener must not fail a request. Catch ` +
+      `${listener} threw (${name}, ${place}); the error was ignored, since a listener must not fail a request. Catch ` +
         'errors inside the listener',
     )
   }

@@ -67,6 +67,9 @@ const STATEMENT = { sessions: 10_000, characters: 1024 * 1024 } as const
 /** Sessions whose data one statement reads, and the characters of it. The others have their turn in the next round. */
 const DATA = { sessions: 1000, characters: 4 * 1024 * 1024 } as const
 
+/** The listener's name in a warning. */
+const LISTENER = 'onEnd of site.watch'
+
 /** One session, for all of its connections. */
 interface Entry {
   readonly sessionKey: string
@@ -119,9 +122,9 @@ export function createSessionWatch({
     watcher.stop()
     try {
       const returned: unknown = onEnd(reason)
-      if (returned instanceof Promise) returned.catch((error) => warnOfListener('watch', error))
+      if (returned instanceof Promise) returned.catch((error) => warnOfListener(LISTENER, error))
     } catch (error) {
-      warnOfListener('watch', error)
+      warnOfListener(LISTENER, error)
     }
   }
 
