@@ -14,10 +14,8 @@ export function watchForeignTexts(codec: SessionCodec, onForeign: () => void): S
       const text = codec.encode(data)
       if (own === null) return text
       own.add(markOf(text))
-      for (const oldest of own.size > MOST_OWN ? own : []) {
-        own.delete(oldest)
-        break
-      }
+      const [oldest] = own
+      if (own.size > MOST_OWN && oldest !== undefined) own.delete(oldest)
       return text
     },
     decode(sessionData) {
