@@ -34,6 +34,15 @@ export class UnreadableSession extends Error {
   }
 }
 
+/**
+ * For `catch`: null instead of a session that cannot be read.
+ * @throws every other error
+ */
+export function unlessUnreadable(error: unknown): null {
+  if (error instanceof UnreadableSession) return null
+  throw error
+}
+
 const MESSAGES: Readonly<Record<UnreadableReason, string>> = {
   format:
     'The stored session is not in a format that this Django version reads; check which Django version writes it',

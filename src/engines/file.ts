@@ -8,6 +8,7 @@ import { type ExpiryRules, getExpiryAgeSince, InvalidSessionExpiry } from '../dj
 import type { SessionData } from '../django/json.ts'
 import { type SessionCodec, UnreadableSession } from '../django/session-data.ts'
 import { isGeneratedSessionKey } from '../django/session-key.ts'
+import { unlessUnreadable } from '../django/unreadable-session.ts'
 import { ConflictError, CreateError, type SessionEngine, UpdateError } from '../session/engine.ts'
 import { type InventoryEntry, NO_FACTS, type SessionInventory } from './inventory.ts'
 import { expireDateSince, expiryIn } from './stored-expiry.ts'
@@ -264,12 +265,6 @@ export function openFiles({ path, cookieName, codec, rules, now = () => new Date
       return { sessionKey, stored: { unreadable: error.reason }, facts: NO_FACTS }
     }
   }
-}
-
-/** @throws any error but UnreadableSession */
-function unlessUnreadable(error: unknown): null {
-  if (error instanceof UnreadableSession) return null
-  throw error
 }
 
 interface SessionFile {

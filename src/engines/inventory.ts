@@ -3,6 +3,7 @@ import type { SessionData } from '../django/json.ts'
 import { type SessionCodec, type UnreadableReason, UnreadableSession } from '../django/session-data.ts'
 import { isStorableKey } from '../django/session-key.ts'
 import { signedAt } from '../django/signing.ts'
+import { unlessUnreadable } from '../django/unreadable-session.ts'
 import { type Dialect, databaseKindOf, dialects } from '../sql/dialect.ts'
 import { executorOf, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import type { Binding } from '../sql/port.ts'
@@ -172,8 +173,7 @@ export function createTableInventory(options: TableInventoryOptions): SessionInv
     try {
       return typeof text === 'string' ? dates.fromColumn(text) : null
     } catch (error) {
-      if (error instanceof UnreadableSession) return null
-      throw error
+      return unlessUnreadable(error)
     }
   }
 

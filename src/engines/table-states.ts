@@ -1,7 +1,8 @@
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import type { SessionData } from '../django/json.ts'
-import { type SessionCodec, UnreadableSession } from '../django/session-data.ts'
+import type { SessionCodec } from '../django/session-data.ts'
 import { isStorableKey } from '../django/session-key.ts'
+import { UnreadableSession, unlessUnreadable } from '../django/unreadable-session.ts'
 import { databaseKindOf, dialects } from '../sql/dialect.ts'
 import { executorOf, type SqlDatabase } from '../sql/executor.ts'
 import type { Binding } from '../sql/port.ts'
@@ -110,8 +111,7 @@ function decoded(codec: SessionCodec, text: string): SessionData | null {
   try {
     return codec.decode(text).data
   } catch (error) {
-    if (error instanceof UnreadableSession) return null
-    throw error
+    return unlessUnreadable(error)
   }
 }
 

@@ -5,11 +5,12 @@ import { createUserRows } from '../auth/user-rows.ts'
 import { checkObject } from '../checks/check-values.ts'
 import { createDateColumn, TIME_DEFAULTS } from '../django/datetime.ts'
 import type { SessionData } from '../django/json.ts'
-import { type UnreadableReason, UnreadableSession } from '../django/session-data.ts'
+import type { UnreadableReason } from '../django/session-data.ts'
 import { DEFAULT_SESSION_ENGINE } from '../django/session-engines.ts'
 import { isStorableKey } from '../django/session-key.ts'
 import { jsonValues, pickledValues, type SessionValues } from '../django/session-values.ts'
 import { saltedHmac } from '../django/signing.ts'
+import { unlessUnreadable } from '../django/unreadable-session.ts'
 import type { PagesOptions, SessionFacts, SessionInventory, UserIdText } from '../engines/inventory.ts'
 import { ConflictError, UpdateError } from '../session/engine.ts'
 import { guardEvents } from '../session/events.ts'
@@ -400,10 +401,4 @@ function createSessionId(
 ): (sessionKey: string) => string {
   const hmac = saltedHmac('koa-django-sessions.session-id', secretKey, 'sha256')
   return (sessionKey) => hmac().update(sessionKey).digest('hex').slice(0, 12)
-}
-
-/** @throws any error but UnreadableSession */
-function unlessUnreadable(error: unknown): null {
-  if (error instanceof UnreadableSession) return null
-  throw error
 }
