@@ -1,7 +1,7 @@
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import { isMissingColumn, isMissingTable, isNotInCharset } from '../sql/driver-errors.ts'
 import { executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
-import type { Binding } from '../sql/port.ts'
+import type { Binding, SqlPart } from '../sql/port.ts'
 import { userId } from './user-id.ts'
 import type { UserModel } from './user-model.ts'
 import { checkUserTable, requireColumns } from './user-table.ts'
@@ -37,12 +37,6 @@ export interface UserRowsOptions {
   readonly database: DatabaseKind
   readonly dates: DateColumn
   readonly model: UserModel
-}
-
-/** A part of a statement with its values. */
-interface Bound {
-  readonly sql: string
-  readonly bindings: readonly Binding[]
 }
 
 const ID_AS_TEXT = '_id_as_text'
@@ -115,7 +109,7 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
    * Equal for names that the column's collation treats as equal. On MySQL: the sort key. On PostgreSQL: a hash, which
    * respects citext and nondeterministic collations. COALESCE gives the name the type and collation of the column.
    */
-  function nameKeyOf(username: string): Bound {
+  function nameKeyOf(username: string): SqlPart {
     const { sql, bindings } = literal(username)
     const name = `COALESCE(${quote(usernameColumn)}, ${sql})`
     const key = {
@@ -127,7 +121,7 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
   }
 
   /** Values are written into the statement where binding them could change their meaning. */
-  function isUser(name: string, id: string): Bound {
+  function isUser(name: string, id: string): SqlPart {
     // MySQL would compare a string as a float.
     if (idType === 'integer') return { sql: `${quote(name)} = ${id}`, bindings: [] }
     if (idType === 'uuid') {
@@ -137,13 +131,13 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     return isText(name, id)
   }
 
-  function isText(name: string, text: string): Bound {
+  function isText(name: string, text: string): SqlPart {
     const { sql, bindings } = literal(text)
     return { sql: `${quote(name)} = ${sql}`, bindings }
   }
 
   /** mysql2 escapes with backslashes even where sql_mode has NO_BACKSLASH_ESCAPES; a hex literal needs no escapes. */
-  function literal(text: string): Bound {
+  function literal(text: string): SqlPart {
     return database === 'mysql'
       ? { sql: `_utf8mb4 x'${Buffer.from(text).toString('hex')}'`, bindings: [] }
       : { sql: '?', bindings: [text] }

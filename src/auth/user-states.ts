@@ -1,6 +1,6 @@
 import { databaseKindOf, dialects } from '../sql/dialect.ts'
 import { executorOf, type SqlDatabase } from '../sql/executor.ts'
-import type { Binding } from '../sql/port.ts'
+import type { SqlPart } from '../sql/port.ts'
 import { userId } from './user-id.ts'
 import type { UserModel } from './user-model.ts'
 import type { UserRow } from './user-rows.ts'
@@ -17,7 +17,7 @@ export interface UserState {
 /** Reads the states of many users by one SELECT, which another SELECT can be united with. */
 export interface UserStates {
   /** Selects the columns `name`, `state`, `expires`, `live`, `data`, all as text. */
-  select(ids: readonly string[]): { readonly sql: string; readonly bindings: readonly Binding[] }
+  select(ids: readonly string[]): SqlPart
   /** The state in a row that `select` found; null for an id that is not of the model's type. */
   read(row: Readonly<Record<string, unknown>>): UserState | null
 }
@@ -42,7 +42,7 @@ export function createUserStates(
     `${asText('NULL')} AS expires, ${textOf(columns.isActive)} AS live, ${asText('NULL')} AS data FROM ${from} WHERE ${id} IN`
 
   /** Integers and UUIDs were checked by `userId`. MySQL would compare a bound integer as a float. */
-  const valuesOf = (one: string) => {
+  const valuesOf = (one: string): SqlPart => {
     if (idType === 'integer') return { sql: one, bindings: [] }
     if (idType === 'uuid') return { sql: `'${one.replaceAll('-', '')}', '${one}'`, bindings: [] }
     return comparable(one)

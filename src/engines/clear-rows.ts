@@ -3,7 +3,7 @@ import { createPace } from '../concurrency/pace.ts'
 import { databaseKindOf, dialects } from '../sql/dialect.ts'
 import { isTimedOut } from '../sql/driver-errors.ts'
 import { executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
-import type { Binding } from '../sql/port.ts'
+import type { Binding, SqlPart } from '../sql/port.ts'
 import { retryRead } from './retrying-engine.ts'
 
 /** A table whose rows expire: the sessions, or the entries of a DatabaseCache. */
@@ -59,7 +59,7 @@ export async function clearRows({
   const dialect = dialects[databaseKindOf(db)]
   const nameOf = executorOf(db).quote
   const [from, keyColumn, expiryColumn] = [nameOf(table), nameOf(key), nameOf(expiry)]
-  const isDue: Bound = before === null ? ALWAYS : { sql: ` and ${expiryColumn} < ?`, bindings: [before] }
+  const isDue: SqlPart = before === null ? ALWAYS : { sql: ` and ${expiryColumn} < ?`, bindings: [before] }
   const orderColumn = before === null ? keyColumn : expiryColumn
   // With the table's name: `order by` would prefer the text that is selected under the name of the column.
   const order = `${from}.${orderColumn}`
@@ -69,13 +69,13 @@ export async function clearRows({
   const repeated = <R>(work: () => Promise<R>) => retryRead(work, { timeout })
 
   async function nextRows(after: Position | null, limit: number): Promise<readonly Found[]> {
-    const start: Bound = after === null ? ALWAYS : isAfter(after)
+    const start: SqlPart = after === null ? ALWAYS : isAfter(after)
     const sql = `select ${asked} from ${from} where 1 = 1${start.sql}${isDue.sql} order by ${order} limit ${limit}`
     const found = await repeated(() => selectRows(db, sql, [...start.bindings, ...isDue.bindings]))
     return found.map((row) => ({ key: String(row[key]), at: String(row[before === null ? key : expiry]) }))
   }
 
-  function isAfter({ at, isPassed }: Position): Bound {
+  function isAfter({ at, isPassed }: Position): SqlPart {
     const place = dialect.comparable(at)
     return { sql: ` and ${order} ${isPassed ? '>' : '>='} ${place.sql}`, bindings: place.bindings }
   }
@@ -146,11 +146,11 @@ export async function countRows({
   const name = before === null ? key : expiry
   const column = `${from}.${nameOf(name)}`
   const asked = before === null ? nameOf(name) : dialect.dateAsText(nameOf(name))
-  const isDue: Bound = before === null ? ALWAYS : { sql: ` and ${column} < ?`, bindings: [before] }
+  const isDue: SqlPart = before === null ? ALWAYS : { sql: ` and ${column} < ?`, bindings: [before] }
   const read = (sql: string, bindings: readonly Binding[]) =>
     retryRead(() => selectRows(db, sql, bindings), { timeout })
   let counted = 0
-  let start: Bound = ALWAYS
+  let start: SqlPart = ALWAYS
   for (;;) {
     const bindings = [...start.bindings, ...isDue.bindings]
     const where = `from ${from} where 1 = 1${start.sql}${isDue.sql}`
@@ -158,26 +158,20 @@ export async function countRows({
       `select ${asked} ${where} order by ${column} limit 1 offset ${atOnce - 1}`,
       bindings,
     )
-    const end: Bound = found === undefined ? ALWAYS : compare(column, '<=', String(found[name]))
+    const end: SqlPart = found === undefined ? ALWAYS : compare(column, '<=', String(found[name]))
     const [row] = await read(`select count(*) as counted ${where}${end.sql}`, [...bindings, ...end.bindings])
     counted += Number(row?.counted ?? 0)
     if (found === undefined || signal?.aborted === true) return counted
     start = compare(column, '>', String(found[name]))
   }
 
-  function compare(name: string, operator: '<=' | '>', text: string): Bound {
+  function compare(name: string, operator: '<=' | '>', text: string): SqlPart {
     const place = dialect.comparable(text)
     return { sql: ` and ${name} ${operator} ${place.sql}`, bindings: place.bindings }
   }
 }
 
-/** A part of a statement with its values. */
-interface Bound {
-  readonly sql: string
-  readonly bindings: readonly Binding[]
-}
-
-const ALWAYS: Bound = { sql: '', bindings: [] }
+const ALWAYS: SqlPart = { sql: '', bindings: [] }
 
 interface Found {
   readonly key: string

@@ -6,7 +6,7 @@ import { signedAt } from '../django/signing.ts'
 import { unlessUnreadable } from '../django/unreadable-session.ts'
 import { type Dialect, databaseKindOf, dialects } from '../sql/dialect.ts'
 import { executorOf, type SqlDatabase, selectRows } from '../sql/executor.ts'
-import type { Binding } from '../sql/port.ts'
+import type { Binding, SqlPart } from '../sql/port.ts'
 import { type ClearRowsOptions, clearRows, countRows, type ExpiringTable } from './clear-rows.ts'
 import type { TableFacts } from './extra-columns.ts'
 import { retryRead } from './retrying-engine.ts'
@@ -213,14 +213,10 @@ export function createTableInventory(options: TableInventoryOptions): SessionInv
   }
 }
 
-const NO_OWNER = { sql: '', bindings: [] as readonly Binding[] }
+const NO_OWNER: SqlPart = { sql: '', bindings: [] }
 
 /** On MySQL and SQLite, a UUID is char(32), without dashes. The ids have been checked: they contain nothing else. */
-function ownerOf(
-  dialect: Dialect,
-  column: string,
-  { id, type }: UserIdText,
-): { sql: string; bindings: readonly Binding[] } {
+function ownerOf(dialect: Dialect, column: string, { id, type }: UserIdText): SqlPart {
   if (type === 'integer') return { sql: ` and ${column} = ${id}`, bindings: [] }
   if (type === 'uuid') return { sql: ` and ${column} in (?, ?)`, bindings: [id.replaceAll('-', ''), id] }
   const text = dialect.comparable(id)

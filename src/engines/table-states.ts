@@ -5,13 +5,7 @@ import { isStorableKey } from '../django/session-key.ts'
 import { UnreadableSession, unlessUnreadable } from '../django/unreadable-session.ts'
 import { databaseKindOf, dialects } from '../sql/dialect.ts'
 import { executorOf, type SqlDatabase } from '../sql/executor.ts'
-import type { Binding } from '../sql/port.ts'
-
-/** A part of a statement, with its values. */
-export interface SelectPart {
-  readonly sql: string
-  readonly bindings: readonly Binding[]
-}
+import type { SqlPart } from '../sql/port.ts'
 
 /** What a session's row shows without its data. */
 export interface SessionState {
@@ -32,7 +26,7 @@ export interface TableStates {
    * Selects the columns `name`, `state`, `expires`, `live`, `data`, all as text. `data` is there for the keys of `dataOf`,
    * which are some of the keys.
    */
-  select(sessionKeys: readonly string[], dataOf: readonly string[]): SelectPart
+  select(sessionKeys: readonly string[], dataOf: readonly string[]): SqlPart
   /** The state in a row that `select` found. */
   read(row: Readonly<Record<string, unknown>>): SessionState
   /** Whether a session with this `expires` has expired by now. */

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { UserState, UserStates } from '../auth/user-states.ts'
 import { UnreadableSession } from '../django/session-data.ts'
-import type { SelectPart, SessionState, TableStates } from '../engines/table-states.ts'
+import type { SessionState, TableStates } from '../engines/table-states.ts'
 import type { SessionEngine } from '../session/engine.ts'
 import { type SqlDatabase, selectRows } from '../sql/executor.ts'
+import type { SqlPart } from '../sql/port.ts'
 
 /** What is stored now of the sessions and users that were asked for. */
 export interface WatchedStates {
@@ -30,7 +31,7 @@ export function createTableSource(db: SqlDatabase, states: TableStates, userStat
     hasExpired: states.hasExpired,
 
     async read({ sessionKeys, dataOf, userIds }) {
-      const parts: SelectPart[] = [states.select(sessionKeys, dataOf)]
+      const parts: SqlPart[] = [states.select(sessionKeys, dataOf)]
       if (userIds.length > 0) parts.push(userStates.select(userIds))
       const rows = await selectRows(
         db,

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { DatabaseKind } from '../django/datetime.ts'
 import { executorOf, type SqlDatabase } from './executor.ts'
-import type { Binding } from './port.ts'
+import type { Binding, SqlPart } from './port.ts'
 
 /** What a statement says differently on each database. */
 export interface Dialect {
@@ -14,7 +14,7 @@ export interface Dialect {
   /** A value with its placeholder, whatever a visitor may have put into it. */
   bind(value: Binding): BoundText<Binding>
   /** A text to compare with a column by the column's own collation, whatever the text contains. */
-  comparable(text: string): { readonly sql: string; readonly bindings: readonly Binding[] }
+  comparable(text: string): SqlPart
   /** How many rows an UPDATE or DELETE found, from the driver's result. */
   changes(result: unknown): number
 }
@@ -41,7 +41,7 @@ const NEEDS_ESCAPES = /[\0'"\\]/
 
 const asIs = (value: Binding): BoundText<Binding> => ({ sql: '?', value })
 
-const asBound = (text: string) => ({ sql: '?', bindings: [text] })
+const asBound = (text: string): SqlPart => ({ sql: '?', bindings: [text] })
 
 /**
  * MySQL's default collations ignore case, accents and trailing blanks, and base64 texts may differ in case alone: texts

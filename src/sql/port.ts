@@ -3,6 +3,12 @@ import type { DatabaseKind } from '../django/datetime.ts'
 /** A value of a statement, for one of its placeholders (`?`). */
 export type Binding = string | number | null
 
+/** A part of a statement, with the values of its placeholders. */
+export interface SqlPart {
+  readonly sql: string
+  readonly bindings: readonly Binding[]
+}
+
 /** The port to a database. Each driver of sql/drivers/ makes one of what its library calls a pool or a database. */
 export interface SqlExecutor {
   readonly dialect: DatabaseKind
