@@ -47,7 +47,7 @@ const MOST_TIMEOUTS = 5
  */
 export async function clearRows({
   db,
-  table: { table, key, expiry },
+  table,
   before,
   batchSize = 1000,
   timeout = 20_000,
@@ -56,34 +56,23 @@ export async function clearRows({
   around = (_, remove) => remove(),
   monotonic = () => performance.now(),
 }: ClearRowsOptions): Promise<number> {
-  const dialect = dialects[databaseKindOf(db)]
-  const nameOf = executorOf(db).quote
-  const [from, keyColumn, expiryColumn] = [nameOf(table), nameOf(key), nameOf(expiry)]
-  const isDue: SqlPart = before === null ? ALWAYS : { sql: ` and ${expiryColumn} < ?`, bindings: [before] }
-  const orderColumn = before === null ? keyColumn : expiryColumn
-  // With the table's name: `order by` would prefer the text that is selected under the name of the column.
-  const order = `${from}.${orderColumn}`
-  const asked = before === null ? keyColumn : `${keyColumn}, ${dialect.dateAsText(expiryColumn)}`
+  const { dialect, from, key, order, isDue, isAt } = inOrder(db, table, before)
+  const asked = before === null ? order.asText : `${key}, ${order.asText}`
   const pace = createPace({ most: batchSize })
   // Repeated after a lost connection, too: a second DELETE finds only what is still there.
   const repeated = <R>(work: () => Promise<R>) => retryRead(work, { timeout })
 
   async function nextRows(after: Position | null, limit: number): Promise<readonly Found[]> {
-    const start: SqlPart = after === null ? ALWAYS : isAfter(after)
-    const sql = `select ${asked} from ${from} where 1 = 1${start.sql}${isDue.sql} order by ${order} limit ${limit}`
+    const start = after === null ? ALWAYS : isAt(after.isPassed ? '>' : '>=', after.at)
+    const sql = `select ${asked} from ${from} where 1 = 1${start.sql}${isDue.sql} order by ${order.column} limit ${limit}`
     const found = await repeated(() => selectRows(db, sql, [...start.bindings, ...isDue.bindings]))
-    return found.map((row) => ({ key: String(row[key]), at: String(row[before === null ? key : expiry]) }))
-  }
-
-  function isAfter({ at, isPassed }: Position): SqlPart {
-    const place = dialect.comparable(at)
-    return { sql: ` and ${order} ${isPassed ? '>' : '>='} ${place.sql}`, bindings: place.bindings }
+    return found.map((row) => ({ key: String(row[table.key]), at: String(row[order.name]) }))
   }
 
   async function remove(keys: readonly string[]): Promise<number> {
     if (keys.length === 0) return 0
     const list = keys.map((one) => dialect.comparable(one))
-    const sql = `delete from ${from} where ${keyColumn} in (${list.map((one) => one.sql).join(', ')})${isDue.sql}`
+    const sql = `delete from ${from} where ${key} in (${list.map((one) => one.sql).join(', ')})${isDue.sql}`
     const bindings = [...list.flatMap((one) => one.bindings), ...isDue.bindings]
     return around(keys, () => repeated(async () => dialect.changes(await runStatement(db, sql, bindings))))
   }
@@ -132,7 +121,7 @@ const COUNTED_AT_ONCE = 50_000
  */
 export async function countRows({
   db,
-  table: { table, key, expiry },
+  table,
   before,
   timeout = 20_000,
   signal,
@@ -140,34 +129,45 @@ export async function countRows({
 }: Pick<ClearRowsOptions, 'db' | 'table' | 'before' | 'timeout' | 'signal'> & {
   readonly atOnce?: number
 }): Promise<number> {
-  const dialect = dialects[databaseKindOf(db)]
-  const nameOf = executorOf(db).quote
-  const from = nameOf(table)
-  const name = before === null ? key : expiry
-  const column = `${from}.${nameOf(name)}`
-  const asked = before === null ? nameOf(name) : dialect.dateAsText(nameOf(name))
-  const isDue: SqlPart = before === null ? ALWAYS : { sql: ` and ${column} < ?`, bindings: [before] }
+  const { from, order, isDue, isAt } = inOrder(db, table, before)
   const read = (sql: string, bindings: readonly Binding[]) =>
     retryRead(() => selectRows(db, sql, bindings), { timeout })
   let counted = 0
-  let start: SqlPart = ALWAYS
+  let start = ALWAYS
   for (;;) {
     const bindings = [...start.bindings, ...isDue.bindings]
     const where = `from ${from} where 1 = 1${start.sql}${isDue.sql}`
     const [found] = await read(
-      `select ${asked} ${where} order by ${column} limit 1 offset ${atOnce - 1}`,
+      `select ${order.asText} ${where} order by ${order.column} limit 1 offset ${atOnce - 1}`,
       bindings,
     )
-    const end: SqlPart = found === undefined ? ALWAYS : compare(column, '<=', String(found[name]))
+    const end = found === undefined ? ALWAYS : isAt('<=', String(found[order.name]))
     const [row] = await read(`select count(*) as counted ${where}${end.sql}`, [...bindings, ...end.bindings])
     counted += Number(row?.counted ?? 0)
     if (found === undefined || signal?.aborted === true) return counted
-    start = compare(column, '>', String(found[name]))
+    start = isAt('>', String(found[order.name]))
   }
+}
 
-  function compare(name: string, operator: '<=' | '>', text: string): SqlPart {
-    const place = dialect.comparable(text)
-    return { sql: ` and ${name} ${operator} ${place.sql}`, bindings: place.bindings }
+/** How a table is read in pieces: in the order of the expiry where only expired rows are wanted, else of the key. */
+function inOrder(db: SqlDatabase, { table, key, expiry }: ExpiringTable, before: string | null) {
+  const dialect = dialects[databaseKindOf(db)]
+  const nameOf = executorOf(db).quote
+  const from = nameOf(table)
+  const name = before === null ? key : expiry
+  // With the table's name: `order by` would prefer the text that is selected under the name of the column.
+  const column = `${from}.${nameOf(name)}`
+  const isDue: SqlPart = before === null ? ALWAYS : { sql: ` and ${nameOf(expiry)} < ?`, bindings: [before] }
+  return {
+    dialect,
+    from,
+    key: nameOf(key),
+    order: { name, column, asText: before === null ? nameOf(name) : dialect.dateAsText(nameOf(name)) },
+    isDue,
+    isAt(operator: '<=' | '>=' | '>', text: string): SqlPart {
+      const place = dialect.comparable(text)
+      return { sql: ` and ${column} ${operator} ${place.sql}`, bindings: place.bindings }
+    },
   }
 }
 
