@@ -15,6 +15,7 @@ import { executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/e
 import { createRowSize } from '../sql/row-size.ts'
 import { insertStatement, type Statement, updateStatement, type WrittenRow } from '../sql/row-writes.ts'
 import { createBulkWrites, PATIENCE, type RowWrites } from './bulk-writes.ts'
+import { clearRows } from './clear-rows.ts'
 import type { ColumnValues, SessionColumns } from './extra-columns.ts'
 
 /** The options of `createDbEngine`. */
@@ -42,8 +43,6 @@ type SessionRow = ColumnValues & {
   readonly session_data: string
   readonly expire_date: string
 }
-
-const CLEAR_BATCH = 1000
 
 /** Keys in one statement at most: far fewer than PostgreSQL's 65,535 and SQLite's 32,766 placeholders. */
 const MOST_KEYS = 200
@@ -92,7 +91,6 @@ export function createDbEngine({
   const SELECT = `select ${read.join(', ')} from ${name} where session_key in`
   const EXISTS = `select 1 from ${name} where session_key = ?`
   const DELETE = `delete from ${name} where session_key = ?`
-  const EXPIRED = `select session_key from ${name} where expire_date < ? limit ${CLEAR_BATCH}`
 
   const readRow = coalesce(
     async (asked: readonly string[]) => {
@@ -212,16 +210,12 @@ export function createDbEngine({
       if (dialect.changes(result) === 0) throw await whyNothingMatched(sessionKey)
     },
 
-    // In small steps: Django's inserts would wait for one long DELETE, as that of `django-admin clearsessions`.
-    async clearExpired() {
-      const limit = dates.toColumn(now())
-      for (let cleared = 0; ; ) {
-        const keys = (await selectRows(db, EXPIRED, [limit])).map((row) => String(row.session_key))
-        if (keys.length === 0) return cleared
-        const sql = `delete from ${name} where session_key in (${keys.map(() => '?').join(', ')}) and expire_date < ?`
-        cleared += dialect.changes(await runStatement(db, sql, [...keys, limit]))
-      }
-    },
+    clearExpired: () =>
+      clearRows({
+        db,
+        table: { table, key: 'session_key', expiry: 'expire_date' },
+        before: dates.toColumn(now()),
+      }),
   }
 }
 
