@@ -36,7 +36,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'checks/': ['checks/'],
   'concurrency/': ['concurrency/', 'node:'],
   'session/': ['session/', 'concurrency/', 'django/', 'node:'],
-  'sql/': ['sql/', 'concurrency/', 'django/', 'type knex', 'node:crypto'],
+  'sql/': ['sql/', 'concurrency/', 'django/', 'type knex', 'node:'],
   'engines/': [
     'engines/',
     'session/engine.ts',
@@ -53,7 +53,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'caches/open-cache.ts',
     'django/',
     'sql/dialect.ts',
-    'type sql/executor.ts',
+    'sql/retry.ts',
+    'type sql/',
     'type caches/',
     'type session/engine.ts',
     'type session/events.ts',

@@ -2,6 +2,7 @@ import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import type { SessionData } from '../django/json.ts'
 import { UnreadableSession } from '../django/session-data.ts'
 import { InvalidSessionKey, isStorableKey } from '../django/session-key.ts'
+import { clearRows } from '../sql/clear-rows.ts'
 import { dialects } from '../sql/dialect.ts'
 import { isDuplicateKey } from '../sql/driver-errors.ts'
 import { executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
@@ -29,8 +30,6 @@ interface CacheRow {
   readonly value: string
   readonly expires: string
 }
-
-const CLEAR_BATCH = 1000
 
 /** Characters of the column `cache_key`. Source: django/core/management/commands/createcachetable.py, create_table. */
 const KEY_LENGTH = 255
@@ -61,7 +60,6 @@ export function createDatabaseCache(
   const INSERT = `insert into ${name} (cache_key, ${value}, expires) values (?, ?, ?)`
   const UPDATE = `update ${name} set ${value} = ?, expires = ? where cache_key = ?`
   const DELETE = `delete from ${name} where cache_key = ?`
-  const EXPIRED = `select cache_key from ${name} where expires < ? limit ${CLEAR_BATCH}`
   const keyOf = (key: string): string => cacheKey(settings, key)
   const keyLength = KEY_LENGTH - Array.from(keyOf('')).length
   const canBeKey = (key: string): boolean => isStorableKey(key, keyLength)
@@ -169,15 +167,8 @@ export function createDatabaseCache(
     },
 
     /** Removes all expired entries, as Django's culling does; in small steps, so that no insert waits long. */
-    async clearExpired() {
-      const limit = dates.toColumn(now())
-      for (let cleared = 0; ; ) {
-        const keys = (await selectRows(db, EXPIRED, [limit])).map((found) => String(found.cache_key))
-        if (keys.length === 0) return cleared
-        const sql = `delete from ${name} where cache_key in (${keys.map(() => '?').join(', ')}) and expires < ?`
-        cleared += await change(sql, [...keys, limit])
-      }
-    },
+    clearExpired: () =>
+      clearRows({ db, table: { table, key: 'cache_key', expiry: 'expires' }, before: dates.toColumn(now()) }),
 
     async close() {}, // the caller closes the database
   }

@@ -4,12 +4,12 @@ import { type SessionCodec, type UnreadableReason, UnreadableSession } from '../
 import { isStorableKey } from '../django/session-key.ts'
 import { signedAt } from '../django/signing.ts'
 import { unlessUnreadable } from '../django/unreadable-session.ts'
+import { type ClearRowsOptions, clearRows, countRows, type ExpiringTable } from '../sql/clear-rows.ts'
 import { type Dialect, databaseKindOf, dialects } from '../sql/dialect.ts'
 import { executorOf, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import type { Binding, SqlPart } from '../sql/port.ts'
-import { type ClearRowsOptions, clearRows, countRows, type ExpiringTable } from './clear-rows.ts'
+import { retryRead } from '../sql/retry.ts'
 import type { TableFacts } from './extra-columns.ts'
-import { retryRead } from './retrying-engine.ts'
 
 /** Where sessions, or the entries of a cache, expire without anything that deletes them. */
 export interface ExpiringPlace {

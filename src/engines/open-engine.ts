@@ -14,11 +14,12 @@ import { SESSION_ENGINES, type SessionEngineNeeds } from '../django/session-engi
 import type { SerializerName } from '../django/session-serializers.ts'
 import type { SessionEngine } from '../session/engine.ts'
 import type { SessionEvents } from '../session/events.ts'
+import type { ClearRowsOptions } from '../sql/clear-rows.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
 import type { SqlDatabase } from '../sql/executor.ts'
+import { retryRead } from '../sql/retry.ts'
 import { createCacheEngine } from './cache.ts'
 import { createCachedDbEngine, QSESSIONS_KEY_PREFIX } from './cached-db.ts'
-import type { ClearRowsOptions } from './clear-rows.ts'
 import { createDbEngine } from './db.ts'
 import {
   createQsessionsColumns,
@@ -36,7 +37,7 @@ import {
   type ExpiringPlace,
   type SessionInventory,
 } from './inventory.ts'
-import { createRetryingEngine, retryRead } from './retrying-engine.ts'
+import { createRetryingEngine } from './retrying-engine.ts'
 import { createSignedCookiesEngine, SIGNED_COOKIES_SALT } from './signed-cookies.ts'
 import { createTableStates, type TableStates } from './table-states.ts'
 

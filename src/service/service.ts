@@ -1,6 +1,6 @@
 import type { IncomingMessage, RequestListener } from 'node:http'
 import type { Socket } from 'node:net'
-import { retryRead } from '../engines/retrying-engine.ts'
+import { retryRead } from '../sql/retry.ts'
 import { createApp, type DemoOptions, LOGOUT_PATH } from './app.ts'
 import { measureClockSkew } from './database/clock-skew.ts'
 import { poolState } from './database/pool-state.ts'

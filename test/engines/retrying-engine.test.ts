@@ -1,6 +1,7 @@
 import test from 'ava'
-import { createRetryingEngine, retryRead } from '../../src/engines/retrying-engine.ts'
+import { createRetryingEngine } from '../../src/engines/retrying-engine.ts'
 import type { SessionEngine } from '../../src/session/engine.ts'
+import { retryRead } from '../../src/sql/retry.ts'
 
 const LOCKED = Object.assign(new Error('locked'), {
   code: 'ER_LOCK_DEADLOCK',

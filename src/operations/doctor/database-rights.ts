@@ -1,5 +1,4 @@
 import { userModel } from '../../auth/user-model.ts'
-import { retryRead } from '../../engines/retrying-engine.ts'
 import {
   CATALOG_TABLES,
   checkReads,
@@ -9,6 +8,7 @@ import {
   type ReadTable,
 } from '../../service/preflight.ts'
 import { sessionTables, usersTable, whyNoLogin } from '../../service/required-tables.ts'
+import { retryRead } from '../../sql/retry.ts'
 import type { Project } from '../open-project.ts'
 import type { Check } from './check.ts'
 import { failure } from './failure.ts'

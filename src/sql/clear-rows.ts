@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { createPace } from '../concurrency/pace.ts'
-import { databaseKindOf, dialects } from '../sql/dialect.ts'
-import { isTimedOut } from '../sql/driver-errors.ts'
-import { executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
-import type { Binding, SqlPart } from '../sql/port.ts'
-import { retryRead } from './retrying-engine.ts'
+import { databaseKindOf, dialects } from './dialect.ts'
+import { isTimedOut } from './driver-errors.ts'
+import { executorOf, runStatement, type SqlDatabase, selectRows } from './executor.ts'
+import type { Binding, SqlPart } from './port.ts'
+import { retryRead } from './retry.ts'
 
 /** A table whose rows expire: the sessions, or the entries of a DatabaseCache. */
 export interface ExpiringTable {

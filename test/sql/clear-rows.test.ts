@@ -1,10 +1,10 @@
 import test, { type ExecutionContext } from 'ava'
 import type { Knex } from 'knex'
 import { createDateColumn } from '../../src/django/datetime.ts'
-import { type ClearRowsOptions, clearRows, countRows } from '../../src/engines/clear-rows.ts'
+import { type ClearRowsOptions, clearRows, countRows } from '../../src/sql/clear-rows.ts'
 import { databaseKindOf } from '../../src/sql/dialect.ts'
+import { connect } from '../engines/db-under-test.ts'
 import { createTestDatabase, runScript, testDatabases } from '../support/databases.ts'
-import { connect } from './db-under-test.ts'
 
 const SESSIONS = { table: 'django_session', key: 'session_key', expiry: 'expire_date' }
 const NOW = new Date('2026-06-01T12:00:00.000Z')
