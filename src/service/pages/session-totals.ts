@@ -1,5 +1,4 @@
 import type { Knex } from 'knex'
-import { coalesce } from '../../concurrency/coalesce.ts'
 import type { DateColumn } from '../../django/datetime.ts'
 import type { SessionCodec } from '../../django/session-data.ts'
 import { signedAt } from '../../django/signing.ts'
@@ -70,26 +69,31 @@ export const LARGEST_READ = 16_384
 
 /**
  * Returns a reader of the totals. Nothing scans the table: rows are counted along the index of `expire_date` up to a limit,
- * and the newest rows along the same index are read. At most one read runs, and its result is used for some seconds.
+ * and the newest rows along the same index are read. One read runs at a time, for all who ask meanwhile, and its result is
+ * used for some seconds.
  */
 export function createSessionTotals({
   maxAge = 10_000,
   monotonic = () => performance.now(),
   ...options
 }: SessionTotalsOptions): () => Promise<SessionTotals> {
-  let latest: { readonly totals: SessionTotals; readonly at: number } | null = null
-  const read = coalesce<void, SessionTotals>(
-    async (callers) => {
-      const totals = await readTotals(options)
-      latest = { totals, at: monotonic() }
-      return callers.map(() => totals)
-    },
-    { monotonic },
-  )
-  return async () => {
-    if (latest !== null && monotonic() - latest.at < maxAge) return latest.totals
-    return read()
+  let latest: { readonly totals: Promise<SessionTotals>; until: number } | null = null
+
+  function read(): Promise<SessionTotals> {
+    const current = { totals: readTotals(options), until: Number.POSITIVE_INFINITY }
+    latest = current
+    current.totals.then(
+      () => {
+        current.until = monotonic() + maxAge
+      },
+      () => {
+        latest = null
+      },
+    )
+    return current.totals
   }
+
+  return () => (latest !== null && monotonic() < latest.until ? latest.totals : read())
 }
 
 async function readTotals({

@@ -167,6 +167,27 @@ test('calls within some seconds share one result, and calls at once share one re
   t.is((await totals()).live.count, 1)
 })
 
+test('a call during a read waits for its result and starts no other', async (t) => {
+  const { db, totals } = await openTotals(t, 'sqlite')
+  const later: Promise<unknown>[] = []
+  let statements = 0
+  db.on('query', () => {
+    statements += 1
+    later.push(totals())
+  })
+  const first = await totals()
+  for (const one of later) t.is(await one, first)
+  t.is(statements, 3)
+})
+
+test('a read that fails is not used again', async (t) => {
+  const { db, totals } = await openTotals(t, 'sqlite')
+  await db.schema.renameTable('django_session', 'elsewhere')
+  await t.throwsAsync(totals())
+  await db.schema.renameTable('elsewhere', 'django_session')
+  t.is((await totals()).live.count, 0)
+})
+
 test('a legacy row has no time stamp', async (t) => {
   const { db, dates } = await openDb(t, 'sqlite', { djangoVersion: '3.0' })
   const codec = createSessionCodec({
