@@ -120,7 +120,8 @@ export function hourPlot(
     const from = start + at * HOUR
     return times.filter((time) => time >= from && time < from + HOUR).length
   })
-  const top = niceTop(Math.max(...counts))
+  const most = Math.max(...counts)
+  const top = niceTop(most)
   const clock = new Intl.DateTimeFormat('en-GB', {
     timeZone,
     hour: '2-digit',
@@ -130,7 +131,6 @@ export function hourPlot(
   const labelAt = (at: number) => clock.format(start + at * HOUR)
   const missing = completeSince === null ? 0 : clamp((completeSince.getTime() - start) / HOUR / HOURS)
   const sum = counts.reduce((total, count) => total + count, 0)
-  const most = Math.max(...counts)
   const busiest = counts.indexOf(most)
   return {
     columns: counts.map((count, at) => ({
