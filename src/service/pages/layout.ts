@@ -136,6 +136,12 @@ function nextOf(ctx: Context): string | null {
   return ['GET', 'HEAD'].includes(ctx.method) ? encodeNext(sentPath(ctx)) : null
 }
 
+/** Redirects to the login page, which leads back to `next`. */
+export function redirectToLogin(ctx: Context, { links }: Pick<Layout, 'links'>, next: string): void {
+  ctx.redirect(`${links.login}?next=${encodeNext(next)}`)
+  ctx.body = ''
+}
+
 /** Encodes a URL for a query string; slashes stay readable. */
 export function encodeNext(url: string): string {
   return encodeURIComponent(url).replaceAll('%2F', '/')

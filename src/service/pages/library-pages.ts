@@ -1,6 +1,6 @@
 import type { Context, Middleware } from 'koa'
 import { readQuery } from '../../adapters/koa/form.ts'
-import { encodeNext, type Layout } from './layout.ts'
+import { type Layout, redirectToLogin } from './layout.ts'
 import {
   type AuthorName,
   type AuthorRow,
@@ -131,11 +131,11 @@ export function createLibraryPages({
       })
     },
 
-    /** Source: LoginRequiredMixin. */
+    /** Source: django/contrib/auth/mixins.py, LoginRequiredMixin and AccessMixin.handle_no_permission. */
     async myBorrowed(ctx) {
       const layout = await layoutOf(ctx)
       const user = await ctx.user()
-      if (!user.isAuthenticated) return redirectToLogin(ctx, layout)
+      if (!user.isAuthenticated) return redirectToLogin(ctx, layout, ctx.url)
       await showLoans(ctx, user.pk, layout)
     },
 
@@ -143,7 +143,7 @@ export function createLibraryPages({
     async allBorrowed(ctx) {
       const layout = await layoutOf(ctx)
       const user = await ctx.user()
-      if (!user.isAuthenticated) return redirectToLogin(ctx, layout)
+      if (!user.isAuthenticated) return redirectToLogin(ctx, layout, ctx.url)
       if (layout.user?.canMarkReturned) return showLoans(ctx, null, layout)
       ctx.status = 403
     },
@@ -180,12 +180,6 @@ function keyIn(ctx: Context): number | null {
 
 function notFound(ctx: Context): void {
   ctx.status = 404
-}
-
-/** Source: django/contrib/auth/mixins.py, AccessMixin.handle_no_permission. */
-function redirectToLogin(ctx: Context, { links }: Layout): void {
-  ctx.redirect(`${links.login}?next=${encodeNext(ctx.url)}`)
-  ctx.body = ''
 }
 
 /** LocalLibrary's BookInstance.LOAN_STATUS. */

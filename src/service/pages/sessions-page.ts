@@ -11,7 +11,7 @@ import type { VersionProfile } from '../../django/versions.ts'
 import type { SessionEngine, StoredSession } from '../../session/engine.ts'
 import type { Session } from '../../session/session.ts'
 import { codeOf } from '../../sql/driver-errors.ts'
-import { encodeNext, type Layouts } from './layout.ts'
+import { type Layouts, redirectToLogin } from './layout.ts'
 import type { RecentSaves } from './recent-saves.ts'
 import {
   codeFact,
@@ -90,9 +90,7 @@ export function createSessionsPage({
     if (!(access === 'local' && isFromThisMachine(ctx)) && !isStaff(identity)) {
       // As Django's admin: to the login page, also for a user who is not staff
       // (django/contrib/admin/views/decorators.py, staff_member_required).
-      ctx.redirect(`${layouts.bare(ctx).links.login}?next=${encodeNext(SESSIONS_PAGE_PATH)}`)
-      ctx.body = ''
-      return
+      return redirectToLogin(ctx, layouts.bare(ctx), SESSIONS_PAGE_PATH)
     }
     const stored = session.sessionKey === null ? null : await loaded(site.engine, session.sessionKey)
     // With CSRF_USE_SESSIONS, the first token of a session is a change of it.
