@@ -88,24 +88,24 @@ export function createRepeatableRequests({
       },
     })
 
-    /** Ends the exchange. */
+    /** Ends the exchange. The connection may be kept for `seconds`. */
     function finish(seconds: number): void {
+      isDone = true
       if (flush !== null) clearImmediate(flush)
       response.off('close', leave)
       socket.resume()
       connection.release(seconds)
     }
     function leave(): void {
-      isDone = true
       finish(0)
       resolve(true)
     }
     function fail(error: Error): void {
-      isDone = true
       finish(0)
-      if (hasHead) response.destroy() // Otherwise an incomplete response would look complete.
-      if (hasHead) resolve(true)
-      else reject(error)
+      if (hasHead) {
+        response.destroy() // Otherwise an incomplete response would look complete.
+        resolve(true)
+      } else reject(error)
     }
     function succeed(): void {
       finish(parser.keepAlive())
@@ -123,7 +123,7 @@ export function createRepeatableRequests({
           return
         }
         if (isDone) succeed()
-        // Together with the first bytes of the body if they are available; in an event stream they may come much later.
+        // The head goes with the first bytes of the body if they are there; in an event stream they may come much later.
         else if (isBodyDue) flush ??= setImmediate(() => response.flushHeaders())
       },
       onEnd() {
@@ -135,7 +135,6 @@ export function createRepeatableRequests({
       },
       onClose(error) {
         if (!isBegun && connection.isUsed()) {
-          isDone = true
           finish(0)
           resolve(false)
         } else fail(error ?? new Error('the upstream closed the connection before its answer was complete'))

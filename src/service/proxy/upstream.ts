@@ -229,7 +229,7 @@ function passBack(incoming: IncomingMessage, response: ServerResponse): void {
     { status: statusCode, reason: statusMessage, headers: endToEndHeaders(rawHeaders, headers.connection) },
     response,
   )
-  // Together with the first bytes of the body if they are available; in an event stream they may come much later.
+  // The head goes with the first bytes of the body if they are there; in an event stream they may come much later.
   const flush = setImmediate(() => response.flushHeaders())
   incoming.once('data', () => clearImmediate(flush)).once('close', () => clearImmediate(flush))
   incoming.pipe(response)
