@@ -72,6 +72,9 @@ export function toOriginForm(request: IncomingMessage): void {
   request.headers.host = host
 }
 
+/** A character that the value of no header may have: it could end the line. Source: RFC 9110, 5.5. */
+export const INVALID_VALUE: RegExp = /[^\t\x20-\x7e\x80-\xff]/
+
 /** Returns names and values in turn, unchanged and in order, without the headers of the connection. */
 export function endToEndHeaders(rawHeaders: readonly string[], connection = ''): string[] {
   const named = namedBy(connection)

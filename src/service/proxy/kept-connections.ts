@@ -18,7 +18,7 @@ export interface KeptConnection {
   isUsed(): boolean
   /** The receiver of what happens from now on. */
   listen(listener: Listener): void
-  /** Ends the exchange: keeps the connection for at most `seconds`, by 0 closes it. */
+  /** Ends the exchange, and keeps the connection for at most `seconds`; 0 closes it. */
   release(seconds: number): void
 }
 
@@ -29,7 +29,7 @@ export interface KeptConnectionsOptions {
   readonly keepAlive: number
   /** Milliseconds without any data after which a listener is told. */
   readonly timeout: number
-  /** How many more connections may be kept. */
+  /** How many connections may be kept now. */
   readonly room: () => number
   /** Milliseconds of a clock that never goes back; default: the system's own. */
   readonly monotonic?: () => number
@@ -49,7 +49,7 @@ export interface KeptConnections {
 /** Requests after which a connection is renewed, so that another address of the upstream's name is noticed. */
 const USES = 1000
 
-/** A server that announces an idle time ends the connection about then: milliseconds by which we are earlier. */
+/** Milliseconds by which we close a connection before the idle time that its server announces: the server closes it then. */
 const MARGIN = 1000
 
 interface Kept {

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { hasBody } from '../server/request-body.ts'
+import { INVALID_VALUE } from './forwarded-headers.ts'
 import type { KeptConnection, KeptConnections } from './kept-connections.ts'
 import { createResponseParser, type ResponseHead } from './response-parser.ts'
 import { UpstreamTimeout } from './upstream-connection.ts'
@@ -145,18 +146,19 @@ export function createRepeatableRequests({
   }
 }
 
-/** What Node's own client refuses, too: it would end the line. */
+/** A character that no target may have. Node's own client refuses it, too, as it refuses INVALID_VALUE. */
 const INVALID_TARGET = /[^\x21-\x7e\x80-\xff]/
-const INVALID_VALUE = /[^\t\x20-\x7e\x80-\xff]/
 
 function requestHead({ method = '', url = '' }: IncomingMessage, headers: IncomingHttpHeaders): string {
-  if (INVALID_TARGET.test(url)) throw new TypeError('the target of the request has characters of no target')
+  if (INVALID_TARGET.test(url))
+    throw new TypeError('the target of the request has a character that no target may have')
   let head = `${method} ${url} HTTP/1.1\r\n`
   for (const name in headers) {
     const value = headers[name]
     if (value === undefined) continue
     for (const one of typeof value === 'string' ? [value] : value) {
-      if (INVALID_VALUE.test(one)) throw new TypeError('a header of the request has characters of no header')
+      if (INVALID_VALUE.test(one))
+        throw new TypeError('a header of the request has a character that no header may have')
       head += `${name}: ${one}\r\n`
     }
   }

@@ -1,4 +1,4 @@
-import { endToEndHeaders } from './forwarded-headers.ts'
+import { endToEndHeaders, INVALID_VALUE } from './forwarded-headers.ts'
 
 /** What the upstream sent is not an HTTP response, or its end is ambiguous. */
 export class MalformedResponse extends Error {
@@ -110,7 +110,7 @@ export function createResponseParser({
     const buffer = before === 0 ? chunk.subarray(from) : Buffer.concat([held, chunk.subarray(from)])
     const end = buffer.indexOf('\r\n', Math.max(0, before - 1))
     if ((end === -1 ? buffer.length : end) > LINE_LIMIT)
-      throw new MalformedResponse('a chunk has too long a line')
+      throw new MalformedResponse('the line before or after a chunk is too long')
     held = end === -1 ? buffer : NOTHING
     return end === -1 ? null : { line: buffer.toString('latin1', 0, end), next: from + end + 2 - before }
   }
@@ -188,7 +188,6 @@ const START = 'HTTP/1.'
 const HEAD_END = Buffer.from('\r\n\r\n')
 const STATUS_LINE = /^HTTP\/1\.([01]) (\d{3})(?: ([\t\x20-\x7e\x80-\xff]*))?$/
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
-const INVALID_VALUE = /[^\t\x20-\x7e\x80-\xff]/
 const CHUNK_SIZE = /^([0-9a-f]{1,12})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?$/i
 
 interface ParsedHead extends ResponseHead {
