@@ -74,11 +74,9 @@ export function createDiagnosis({
       return { outcome: worst.find((one) => findings.some(({ level }) => level === one)) ?? 'ok', findings }
     },
     schedule() {
-      const timer = setTimeout(() => {
+      setTimeout(() => {
         running = running.then(run)
-      }, delay)
-      timer.unref()
-      stopping.signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
+      }, delay).unref()
     },
     stop: () => stopping.abort(),
   }
