@@ -31,18 +31,19 @@ const IS_OUTDATED = '0A000' // feature_not_supported
  * of the text: a name that another connection prepared stands for the same statement.
  */
 export function createPreparedStatements(threshold: number | null): PreparedStatements {
-  let isOn = threshold !== null
+  /** Null: no statement has a name any more. */
+  let runsNeeded = threshold
   const runs = new Map<string, number>()
   /** Null: to be sent without a name. */
   const names = new Map<string, string | null>()
   return {
     nameOf(sql) {
-      if (!isOn) return undefined
+      if (runsNeeded === null) return undefined
       const known = names.get(sql)
       if (known !== undefined) return known ?? undefined
       if (names.size >= MOST_PREPARED || !CAN_BE_PREPARED.test(sql)) return undefined
       const before = runs.get(sql) ?? 0
-      if (before < (threshold ?? 0)) {
+      if (before < runsNeeded) {
         if (before === 0 && runs.size >= MOST_COUNTED) runs.clear()
         runs.set(sql, before + 1)
         return undefined
@@ -55,7 +56,7 @@ export function createPreparedStatements(threshold: number | null): PreparedStat
 
     isNameRefused(error, sql) {
       const code = codeOf(error)
-      if (NAMES_ARE_LOST.has(code)) isOn = false
+      if (NAMES_ARE_LOST.has(code)) runsNeeded = null
       else if (code === IS_OUTDATED) names.set(sql, null)
       else return false
       return true
