@@ -1,5 +1,4 @@
 import { SESSION_COOKIE } from '../django/cookie.ts'
-import { createDateColumn } from '../django/datetime.ts'
 import { createSessionCodec, type SessionCodec, type SessionCodecOptions } from '../django/session-data.ts'
 import { SESSION_ENGINES } from '../django/session-engines.ts'
 import { serializerNamed } from '../django/session-serializers.ts'
@@ -11,6 +10,7 @@ import type { Storage } from './open-storage.ts'
 import type { RecentSaves } from './pages/recent-saves.ts'
 import { createSessionTotals } from './pages/session-totals.ts'
 import type { SessionsPageAccess, SessionsPageSite } from './pages/sessions-page.ts'
+import { sessionDates } from './settings/session-dates.ts'
 import type { Settings } from './settings/settings.ts'
 
 export interface SessionsPageSiteOptions {
@@ -36,13 +36,12 @@ export function openSessionsPage(
   { sessionDb }: Pick<Storage, 'sessionDb'>,
   options: SessionsPageSiteOptions,
 ): SessionsPageSite {
-  const { session, csrf, timeZone, sessionDatabaseTimeZone } = settings
+  const { session, csrf, timeZone } = settings
   const { django, profile, useTz, saves, hasUsers, now } = options
   const needs = SESSION_ENGINES.get(session.engine)
   const table = session.table ?? needs?.table ?? null
   const codec = codecOf(settings, options)
-  const database = (settings.sessionDatabase ?? settings.database).kind
-  const dates = createDateColumn({ database, useTz, timeZone, databaseTimeZone: sessionDatabaseTimeZone })
+  const dates = sessionDates(settings, { useTz })
   const { cookieAge } = session
   const totals =
     needs?.keptIn === 'table' && table !== null && codec !== null

@@ -1,6 +1,6 @@
 import { userModel } from '../auth/user-model.ts'
 import { checkUserTable } from '../auth/user-table.ts'
-import { createDateColumn, TIME_DEFAULTS } from '../django/datetime.ts'
+import { TIME_DEFAULTS } from '../django/datetime.ts'
 import { sessionTableOf } from '../django/session-engines.ts'
 import { serializerNamed } from '../django/session-serializers.ts'
 import { type VersionFromMigrations, type VersionProfile, versionProfile } from '../django/versions.ts'
@@ -27,6 +27,7 @@ import {
 } from './preflight.ts'
 import { readinessChecks } from './readiness-checks.ts'
 import { sessionTables, usersTable } from './required-tables.ts'
+import { sessionDates } from './settings/session-dates.ts'
 import type { Settings } from './settings/settings.ts'
 import { runAt } from './start-retry.ts'
 
@@ -204,16 +205,11 @@ async function checkKeys(
     now: () => Date
   },
 ): Promise<void> {
-  const { session, timeZone } = settings
+  const { session } = settings
   const table = session.table ?? sessionTableOf(session.engine)
   if (table === null) return
   const { storeClass } = session
-  const dates = createDateColumn({
-    database: (settings.sessionDatabase ?? settings.database).kind,
-    useTz,
-    timeZone,
-    databaseTimeZone: settings.sessionDatabaseTimeZone,
-  })
+  const dates = sessionDates(settings, { useTz })
   const codecOptions = {
     secretKeys,
     profile,
