@@ -1,14 +1,13 @@
 import { writeFileSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { findExecutable } from '../test/support/executables.ts'
 import type { Scope } from '../test/support/file-scope.ts'
 import { freePort } from '../test/support/free-port.ts'
 import { temporaryFolder } from '../test/support/service.ts'
 import { runLoad } from './load.ts'
 import { medianOf } from './summary.ts'
-import { type RunningTarget, startOurs, startServer } from './targets.ts'
+import { type RunningTarget, startOurs, startPeer, startServer } from './targets.ts'
 import { cpuSeconds } from './usage.ts'
 
 /** The results of one proxy with so many connections, in one round. */
@@ -64,8 +63,8 @@ export async function measureProxies(
       `${OURS}, DJANGO_UPSTREAM_KEEPALIVE=0`,
       await startOurs(scope, null, { env: { ...env, DJANGO_UPSTREAM_KEEPALIVE: '0' } }),
     ],
-    [FASTIFY, await startPeer(scope, 'http-proxy-fastify.ts', upstream)],
-    [EXPRESS, await startPeer(scope, 'http-proxy-express.ts', upstream)],
+    [FASTIFY, await startPeer(scope, 'http-proxy-fastify.ts', { UPSTREAM: upstream })],
+    [EXPRESS, await startPeer(scope, 'http-proxy-express.ts', { UPSTREAM: upstream })],
     ['nginx', await startNginx(scope, { upstream, keepsConnections: false })],
     ['nginx with keepalive', await startNginx(scope, { upstream, keepsConnections: true })],
   ]
@@ -146,14 +145,6 @@ ${[
 ].join('\n')}
 
 ${CONNECTIONS.map(table).join('\n')}`
-}
-
-function startPeer(scope: Scope, file: string, upstream: string): Promise<RunningTarget> {
-  const script = fileURLToPath(new URL(`targets/${file}`, import.meta.url))
-  return startServer(scope, process.execPath, [script], {
-    env: { UPSTREAM: upstream, NODE_ENV: 'production' },
-    port: (output) => /^(\d+)$/m.exec(output)?.[1],
-  })
 }
 
 /** Starts nginx with one worker: as the upstream, or as a proxy in front of it. */

@@ -63,17 +63,25 @@ export const TARGETS: readonly Target[] = [
 ]
 
 function peer(name: string, file: string, rows: Target['rows']): Target {
-  const script = fileURLToPath(new URL(`targets/${file}`, import.meta.url))
   return {
     name,
     kind: 'peer',
     rows,
-    start: (scope, databaseUrl) =>
-      startServer(scope, process.execPath, [script], {
-        env: { DATABASE_URL: databaseUrl, SECRET_KEY, NODE_ENV: 'production' },
-        port: (output) => /^(\d+)$/m.exec(output)?.[1],
-      }),
+    start: (scope, databaseUrl) => startPeer(scope, file, { DATABASE_URL: databaseUrl, SECRET_KEY }),
   }
+}
+
+/** Starts a program in targets/, which prints its port. */
+export function startPeer(
+  scope: Scope,
+  file: string,
+  env: Readonly<Record<string, string>>,
+): Promise<RunningTarget> {
+  const script = fileURLToPath(new URL(`targets/${file}`, import.meta.url))
+  return startServer(scope, process.execPath, [script], {
+    env: { ...env, NODE_ENV: 'production' },
+    port: (output) => /^(\d+)$/m.exec(output)?.[1],
+  })
 }
 
 /** The folder of the service's bundle for the benchmark, made as by `npm run build`. */
