@@ -20,6 +20,7 @@ import type { SessionEngine } from '../src/session/engine.ts'
 import { databaseKindOf } from '../src/sql/dialect.ts'
 import { type DatabaseServer, startMariadb, startPostgresql } from '../test/support/servers.ts'
 import { startCommand } from '../test/support/service.ts'
+import { percentileOf } from './summary.ts'
 
 const { values } = parseArgs({
   options: {
@@ -43,9 +44,10 @@ const endings: (() => unknown)[] = []
 const scope = { teardown: (end: () => unknown) => void endings.unshift(end) }
 const say = (text: string) => console.log(`bench: ${text}`)
 
-/** Milliseconds of each save, and what was going on. */
+/** A part of the time that is measured on its own. */
 interface Phase {
   readonly title: string
+  /** Milliseconds of each save. */
   readonly times: number[]
   /** How long it took. */
   seconds: number
@@ -110,12 +112,12 @@ async function measure(title: string, work: (url: string) => Promise<number | nu
     await fill(url)
     const engine = engineOn(db)
     const keys = await visitors(engine)
-    let phase: Phase = { title: 'warm-up', times: [], seconds: 0, load: 0, failures: 0 }
+    let phase = newPhase('warm-up')
     const ending = new AbortController()
     const load = Promise.all(keys.map((key) => visit(engine, key, () => phase, ending.signal)))
-    const during = async (name: string, step: () => Promise<unknown>): Promise<Phase> => {
-      phase = { title: name, times: [], seconds: 0, load: 0, failures: 0 }
-      const now = phase
+    const measurePhase = async (name: string, step: () => Promise<unknown>): Promise<Phase> => {
+      const now = newPhase(name)
+      phase = now
       const begin = performance.now()
       await step()
       now.seconds = (performance.now() - begin) / 1000
@@ -123,24 +125,28 @@ async function measure(title: string, work: (url: string) => Promise<number | nu
       say(`${title}: ${name}: ${now.seconds.toFixed(1)} s, ${summary(now)}`)
       return now
     }
-    await during('warm-up', () => delay(5000))
-    const before = await during('before', () => delay(QUIET))
+    await measurePhase('warm-up', () => delay(5000))
+    const before = await measurePhase('before', () => delay(QUIET))
     let reported: number | null = null
-    const clearing = await during('during', async () => {
+    const during = await measurePhase('during', async () => {
       reported = await work(url)
     })
-    const after = await during('after', () => delay(QUIET))
+    const after = await measurePhase('after', () => delay(QUIET))
     ending.abort()
     await load
     const [row] = await runSql(url, 'SELECT COUNT(*) AS n FROM django_session')
     const deleted = ROWS + VISITORS - Number(row?.n)
     if ((reported ?? deleted) !== deleted || deleted !== Math.floor(ROWS / 2))
       throw new Error(`${title} deleted ${deleted} rows, and says ${reported}`)
-    return { title, deleted, before, during: clearing, after }
+    return { title, deleted, before, during, after }
   } finally {
     await db.destroy()
     for (const end of dropping) await end()
   }
+}
+
+function newPhase(title: string): Phase {
+  return { title, times: [], seconds: 0, load: 0, failures: 0 }
 }
 
 /** Rows of a random key and 192 characters of data; every other one expired within the last month, the others live for a day or more. */
@@ -228,24 +234,27 @@ async function clearByDjango(url: string): Promise<null> {
   return null
 }
 
-function percentile({ times }: Phase, part: number): number {
-  const sorted = times.toSorted((a, b) => a - b)
-  return sorted[Math.min(Math.floor(sorted.length * part), sorted.length - 1)] ?? Number.NaN
+/** p50, p99 and the longest save, in milliseconds. */
+function percentiles({ times }: Phase): string[] {
+  return [0.5, 0.99, 1].map((part) => percentileOf(times, part).toFixed(1))
+}
+
+function p99Of({ times }: Phase): number {
+  return percentileOf(times, 0.99)
 }
 
 function summary(phase: Phase): string {
-  const [p50, p99, longest] = [0.5, 0.99, 1].map((part) => percentile(phase, part).toFixed(1))
+  const [p50, p99, longest] = percentiles(phase)
   return `${phase.times.length} saves, p50 ${p50}, p99 ${p99}, longest ${longest} ms, ${phase.failures} failed, load ${phase.load.toFixed(1)}`
 }
 
 function page(results: readonly Result[]): string {
   const rows = results.flatMap(({ title, before, during, after }) =>
     [before, during, after].map((phase) => {
-      const numbers = [0.5, 0.99, 1].map((part) => percentile(phase, part).toFixed(1))
       const cells = [
         phase.seconds.toFixed(0),
         phase.times.length,
-        ...numbers,
+        ...percentiles(phase),
         phase.failures,
         phase.load.toFixed(1),
       ]
@@ -255,8 +264,9 @@ function page(results: readonly Result[]): string {
   const [ours, django] = results
   if (ours === undefined || django === undefined) throw new TypeError('two results are needed')
   /** Against the better of the two measurements without a deletion: the load of the machine changes. */
-  const slower = ({ before, during, after }: Result) =>
-    percentile(during, 0.99) - Math.min(percentile(before, 0.99), percentile(after, 0.99))
+  const slower = ({ before, during, after }: Result) => p99Of(during) - Math.min(p99Of(before), p99Of(after))
+  const change = (result: Result) =>
+    `${Math.abs(slower(result)).toFixed(1)} ms ${slower(result) < 0 ? 'lower' : 'higher'}`
   const ratio = ours.during.seconds / django.during.seconds
   const verdict = slower(ours) <= 50 ? 'met' : 'NOT met'
   return `# Deleting expired sessions
@@ -270,9 +280,9 @@ are measured without a deletion. Load is that of the whole machine in the last m
 |---|---|---|---|---|---|---|---|
 ${rows.join('\n')}
 
-- While \`clearsessions\` runs, p99 is ${slower(ours).toFixed(1)} ms higher than in the better of the two times without a deletion. The goal,
+- While \`clearsessions\` runs, p99 is ${change(ours)} than in the better of the two times without a deletion. The goal,
   at most 50 ms, is ${verdict}.
-- While Django's DELETE runs, p99 is ${slower(django).toFixed(1)} ms higher.
+- While Django's DELETE runs, p99 is ${change(django)}.
 - \`clearsessions\` takes ${ratio.toFixed(1)} times as long as the DELETE, for ${ours.deleted.toLocaleString('en')} rows (${Math.round(ours.deleted / ours.during.seconds).toLocaleString('en')} rows a second): it rests at least half of the
   time. It can be ended at any moment without losing what it has done.
 - Where the load differs between two lines, other processes of the machine had a part in their difference.

@@ -1,4 +1,5 @@
 import { connect } from 'node:net'
+import { percentileOf } from './summary.ts'
 
 export interface LoadOptions {
   /** Ports of 127.0.0.1, to which the connections are distributed in turn. */
@@ -56,14 +57,12 @@ export async function runLoad({
   }
 
   await Promise.all(Array.from({ length: connections }, (_, at) => visitor(ports[at % ports.length] ?? 0)))
-  const sorted = times.toSorted((a, b) => a - b)
-  const percentile = (part: number): number => sorted[Math.floor(sorted.length * part)] ?? Number.NaN
   return {
     requests: times.length,
     errors,
     seconds: (performance.now() - start) / 1000,
-    p50: percentile(0.5),
-    p99: percentile(0.99),
+    p50: percentileOf(times, 0.5),
+    p99: percentileOf(times, 0.99),
   }
 }
 
