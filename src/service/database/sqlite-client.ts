@@ -24,15 +24,15 @@ export class NodeSqlite {
   constructor(filename: string, { readonly = false }: { readonly?: boolean } = {}) {
     const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
     // Milliseconds; better-sqlite3 waits as long.
-    this.#database = inWords(() => new DatabaseSync(filename, { readOnly: readonly, timeout: 5000 }))
+    this.#database = withResultCode(() => new DatabaseSync(filename, { readOnly: readonly, timeout: 5000 }))
   }
 
   prepare(sql: string): NodeStatement {
-    return new NodeStatement(inWords(() => this.#database.prepare(sql)))
+    return new NodeStatement(withResultCode(() => this.#database.prepare(sql)))
   }
 
   pragma(text: string): void {
-    inWords(() => this.#database.exec(`PRAGMA ${text}`))
+    withResultCode(() => this.#database.exec(`PRAGMA ${text}`))
   }
 
   close(): void {
@@ -51,7 +51,7 @@ class NodeStatement {
   }
 
   all(bindings: readonly unknown[]): Record<string, unknown>[] {
-    const rows = inWords(() => this.#statement.all(...bindings.map(bound)))
+    const rows = withResultCode(() => this.#statement.all(...bindings.map(bound)))
     return rows.map((row) =>
       Object.fromEntries(
         Object.entries(row).map(([name, value]) => [
@@ -63,7 +63,7 @@ class NodeStatement {
   }
 
   run(bindings: readonly unknown[]): ReturnType<StatementSync['run']> {
-    return inWords(() => this.#statement.run(...bindings.map(bound)))
+    return withResultCode(() => this.#statement.run(...bindings.map(bound)))
   }
 }
 
@@ -88,7 +88,7 @@ function bound(value: unknown): SQLInputValue {
 }
 
 /** Runs `work`. An error of SQLite gets the code that better-sqlite3 gives it, which says what to do about it. */
-function inWords<T>(work: () => T): T {
+function withResultCode<T>(work: () => T): T {
   try {
     return work()
   } catch (error) {
