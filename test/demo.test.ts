@@ -337,7 +337,7 @@ test.serial(
     t.regex(stdout, /demo: getting Django 5\.2\.19/)
     t.regex(
       stderr,
-      /^demo: Django does not come from PyPI \(.*Django==5\.2\.19.*\); check the network, or set DEMO_PYTHON.*\n$/,
+      /^demo: Django could not be downloaded from PyPI \(.*Django==5\.2\.19.*\); check the network, or set DEMO_PYTHON.*\n$/,
     )
     t.deepEqual(readdirSync(cache), [])
   },

@@ -16,7 +16,7 @@ export interface DemoDjango {
   readonly version: string
 }
 
-/** What a Python from this version on gets; the newest first. */
+/** The packages for a Python of at least this version; the newest first. */
 const RELEASES: readonly { python: readonly [number, number]; packages: readonly string[] }[] = [
   { python: [3, 10], packages: ['Django==5.2.19', 'asgiref==3.8.1', 'sqlparse==0.5.3'] },
   { python: [3, 8], packages: ['Django==4.2.30', 'asgiref==3.8.1', 'sqlparse==0.5.3'] },
@@ -102,7 +102,7 @@ async function makeEnvironment(
     ]
     await execute(pythonIn(unfinished), [...pip, ...packages]).catch((error: unknown) => {
       throw new DemoProblem(
-        `Django does not come from PyPI (${lastLine(error)}); check the network, or set DEMO_PYTHON to a Python that has Django`,
+        `Django could not be downloaded from PyPI (${lastLine(error)}); check the network, or set DEMO_PYTHON to a Python that has Django`,
       )
     })
     if (!existsSync(folder)) renameSync(unfinished, folder)

@@ -75,8 +75,8 @@ const ERRORS: Readonly<Record<string, ErrorText>> = {
   ERR_CURSOR: {
     where: 'call',
     meaning:
-      'The place to go on from is not one that an earlier call returned, or `SECRET_KEY` was another one then.',
-    remedy: 'Begin without it.',
+      'The option `after` is not a value that an earlier call returned as `next`, or `SECRET_KEY` has changed since.',
+    remedy: 'Begin again, without `after`.',
   },
   ERR_SESSION_TO_KEEP: {
     where: 'call',
@@ -352,7 +352,7 @@ const ERRORS: Readonly<Record<string, ErrorText>> = {
   ERR_DATABASE_UNUSABLE: {
     where: 'call',
     meaning:
-      'The pool or database that is given as `db` is set up in a way that would break a promise, such as that a save is stored: found where it is opened, or by the first statement.',
+      'The pool or database that is given as `db` is set up in a way that would break a promise, for example that a save is stored. The error comes when it is opened, or from the first statement.',
     remedy: 'Change the setting that the message names: [Any SQL library](library.md#any-sql-library).',
   },
   ERR_SESSION_COLUMN: {

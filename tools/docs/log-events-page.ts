@@ -78,7 +78,7 @@ const EVENTS: Readonly<Record<string, EventText>> = {
   'demo.users_added': {
     fields: ['file'],
     meaning:
-      'The file of the embedded demo, which an earlier version created, never had a user. It has the users of the demo now, whose passwords the login page shows.',
+      'The users of the demo were added to the file of the embedded demo: an earlier version had created it without any. The login page shows their passwords.',
   },
   'django.profile': {
     fields: ['version', 'given', 'useTz', 'timeZone'],

@@ -121,8 +121,8 @@ export function createSessionsPage({
 }
 
 /**
- * Whether the request comes from this machine, for a name of it, and through no proxy that says so. The host is checked too,
- * because a page of another site may have a name that leads here (DNS rebinding).
+ * Whether the request comes from this machine, names it as the host, and has no header of a proxy. The host is checked
+ * because the name of another site may lead here (DNS rebinding).
  */
 function isFromThisMachine({ req }: Context): boolean {
   const { headers, socket } = req

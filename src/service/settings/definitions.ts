@@ -717,7 +717,7 @@ export const SETTINGS = {
   DJANGO_UPSTREAM_KEEPALIVE: {
     section: 'upstream',
     description:
-      "How long a connection to Django is kept for the next request. It must be shorter than the time of Django's server (gunicorn: 2 seconds, uvicorn: 5). 0: each request opens a connection.",
+      "How long a connection to Django is kept for the next request. It must be shorter than the keep-alive time of Django's server (gunicorn: 2 seconds, uvicorn: 5). 0: each request opens a connection.",
     type: 'number',
     range: [0, 3600],
     unit: 'seconds',
