@@ -18,8 +18,9 @@ import { versionProfile } from '../src/django/versions.ts'
 import { createDbEngine } from '../src/engines/db.ts'
 import type { SessionEngine } from '../src/session/engine.ts'
 import { databaseKindOf } from '../src/sql/dialect.ts'
-import { type DatabaseServer, startMariadb, startPostgresql } from '../test/support/servers.ts'
+import { type DatabaseServer, startPostgresql } from '../test/support/servers.ts'
 import { startCommand } from '../test/support/service.ts'
+import { startDurableMariadb } from './database.ts'
 import { percentileOf } from './summary.ts'
 
 const { values } = parseArgs({
@@ -82,19 +83,9 @@ try {
   for (const end of endings) await end()
 }
 
-/** A server with durable commits, as in production. */
 async function start(): Promise<DatabaseServer> {
-  const server =
-    DATABASE === 'postgresql'
-      ? await startPostgresql()
-      : await startMariadb({
-          extraArguments: [
-            '--innodb-flush-log-at-trx-commit=1',
-            '--innodb-flush-method=fsync',
-            '--innodb-buffer-pool-size=1G',
-            '--innodb-log-file-size=512M',
-          ],
-        })
+  if (DATABASE === 'mariadb') return startDurableMariadb(scope, { bufferPool: '1G', logFile: '512M' })
+  const server = await startPostgresql()
   scope.teardown(() => server.stop())
   return server
 }

@@ -10,7 +10,8 @@
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { type DatabaseServer, startMariadb } from '../test/support/servers.ts'
+import type { DatabaseServer } from '../test/support/servers.ts'
+import { startDurableMariadb } from './database.ts'
 import type { Measurement } from './measure.ts'
 import { prepare } from './prepare.ts'
 
@@ -50,17 +51,8 @@ try {
   for (const end of endings) await end()
 }
 
-/** Starts a server with durable commits, as in production and unlike the tests' server. */
 async function startDatabase(): Promise<DatabaseServer> {
-  const server = await startMariadb({
-    extraArguments: [
-      '--innodb-flush-log-at-trx-commit=1',
-      '--innodb-flush-method=fsync',
-      '--innodb-buffer-pool-size=512M',
-      '--innodb-log-file-size=256M',
-    ],
-  })
-  scope.teardown(() => server.stop())
+  const server = await startDurableMariadb(scope, { bufferPool: '512M', logFile: '256M' })
   process.env.TEST_SERVERS = JSON.stringify({ mariadb: server.url }) // read by the modules imported below
   return server
 }
