@@ -53,16 +53,11 @@ export function createHostCheck({
 
 /** Several Host headers joined, as WSGI servers do, which is not a valid host. Node would take the first. */
 function repeatedHost({ rawHeaders }: IncomingMessage): string[] {
-  let first: string | undefined
-  let all: string | undefined
+  const hosts: string[] = []
   // Not by `headersDistinct`, which makes an object of all headers.
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    if (rawHeaders[index]?.toLowerCase() !== 'host') continue
-    const host = rawHeaders[index + 1] ?? ''
-    if (first === undefined) first = host
-    else all = `${all ?? first},${host}`
-  }
-  return all === undefined ? [] : [all]
+  for (let index = 0; index < rawHeaders.length; index += 2)
+    if (rawHeaders[index]?.toLowerCase() === 'host') hosts.push(rawHeaders[index + 1] ?? '')
+  return hosts.length > 1 ? [hosts.join(',')] : []
 }
 
 /** The host in `GET http://host/ HTTP/1.1`. Unlike Django, which ignores it: by RFC 9112 (3.2.2) it replaces Host. */
