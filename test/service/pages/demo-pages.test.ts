@@ -47,10 +47,12 @@ const ALL = [
   ['/catalog/borrowed/?page=2', 'All Borrowed Books, page 2 – Local Library'],
 ] as const
 
+const SESSIONS = ['/_sessions/', 'Sessions – Local Library'] as const
+
 const visits: readonly [keyof typeof USERS | null, typeof FOR_ALL, without: readonly string[]][] = [
-  [null, [...FOR_ALL, LOGIN], ['/catalog/mybooks/', '/catalog/borrowed/', '/admin/']],
-  ['member', [...FOR_ALL, MINE], ['/accounts/login/', '/catalog/borrowed/', '/admin/']],
-  ['librarian', [...FOR_ALL, MINE, ...ALL], ['/accounts/login/', '/admin/']],
+  [null, [...FOR_ALL, LOGIN], ['/catalog/mybooks/', '/catalog/borrowed/', '/admin/', '/_sessions/']],
+  ['member', [...FOR_ALL, MINE], ['/accounts/login/', '/catalog/borrowed/', '/admin/', '/_sessions/']],
+  ['librarian', [...FOR_ALL, MINE, ...ALL, SESSIONS], ['/accounts/login/', '/admin/']],
 ]
 for (const [user, expected, without] of visits) {
   test(`every link of every page leads to a page, for ${user ?? 'an anonymous visitor'}`, async (t) => {
