@@ -315,10 +315,12 @@ function sqliteCode(number: number): string {
   return SQLITE_CODES.get(number) ?? SQLITE_CODES.get(number & 0xff) ?? 'SQLITE_ERROR'
 }
 
-/** Those that a class above names, and what their extended codes belong to. */
+/** An extended code that is missing here stands for its lowest byte. Source: sqlite.org, "Result and Error Codes". */
 const SQLITE_CODES: ReadonlyMap<number, string> = new Map([
+  [3, 'SQLITE_PERM'],
   [5, 'SQLITE_BUSY'],
   [6, 'SQLITE_LOCKED'],
+  [7, 'SQLITE_NOMEM'],
   [8, 'SQLITE_READONLY'],
   [10, 'SQLITE_IOERR'],
   [11, 'SQLITE_CORRUPT'],
@@ -326,6 +328,7 @@ const SQLITE_CODES: ReadonlyMap<number, string> = new Map([
   [14, 'SQLITE_CANTOPEN'],
   [18, 'SQLITE_TOOBIG'],
   [19, 'SQLITE_CONSTRAINT'],
+  [23, 'SQLITE_AUTH'],
   [26, 'SQLITE_NOTADB'],
   [1299, 'SQLITE_CONSTRAINT_NOTNULL'],
   [1555, 'SQLITE_CONSTRAINT_PRIMARYKEY'],

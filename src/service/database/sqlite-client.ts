@@ -2,6 +2,7 @@ import { createRequire } from 'node:module'
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import knex from 'knex'
 import { loadingError, MissingPackage } from '../../checks/optional-package.ts'
+import { codeOf } from '../../sql/driver-errors.ts'
 
 /**
  * Knex's client for SQLite. Its driver is better-sqlite3, and Node's own node:sqlite where that package is not installed, as
@@ -92,30 +93,7 @@ function withResultCode<T>(work: () => T): T {
   try {
     return work()
   } catch (error) {
-    if (error instanceof Error && 'errcode' in error && typeof error.errcode === 'number') {
-      const { errcode } = error
-      Object.assign(error, { code: RESULT_CODES[errcode] ?? RESULT_CODES[errcode & 0xff] ?? 'SQLITE_ERROR' })
-    }
+    if (error instanceof Error && 'code' in error) error.code = codeOf(error)
     throw error
   }
-}
-
-/** Source: sqlite.org, "Result and Error Codes". An extended code that is missing here stands for its lowest byte. */
-const RESULT_CODES: Readonly<Record<number, string>> = {
-  3: 'SQLITE_PERM',
-  5: 'SQLITE_BUSY',
-  6: 'SQLITE_LOCKED',
-  7: 'SQLITE_NOMEM',
-  8: 'SQLITE_READONLY',
-  10: 'SQLITE_IOERR',
-  11: 'SQLITE_CORRUPT',
-  13: 'SQLITE_FULL',
-  14: 'SQLITE_CANTOPEN',
-  18: 'SQLITE_TOOBIG',
-  19: 'SQLITE_CONSTRAINT',
-  23: 'SQLITE_AUTH',
-  26: 'SQLITE_NOTADB',
-  1299: 'SQLITE_CONSTRAINT_NOTNULL',
-  1555: 'SQLITE_CONSTRAINT_PRIMARYKEY',
-  2067: 'SQLITE_CONSTRAINT_UNIQUE',
 }
