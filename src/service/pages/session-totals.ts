@@ -2,7 +2,11 @@ import type { Knex } from 'knex'
 import type { DateColumn } from '../../django/datetime.ts'
 import type { SessionCodec } from '../../django/session-data.ts'
 import { signedAt } from '../../django/signing.ts'
-import { type UnreadableReason, UnreadableSession } from '../../django/unreadable-session.ts'
+import {
+  type UnreadableReason,
+  UnreadableSession,
+  unlessUnreadable,
+} from '../../django/unreadable-session.ts'
 import type { SessionFormat } from '../../django/versions.ts'
 import { databaseKindOf, dialects } from '../../sql/dialect.ts'
 import { selectRows } from '../../sql/executor.ts'
@@ -173,8 +177,7 @@ function savedBefore(
   try {
     return new Date(dates.fromColumn(String(expireDate)).getTime() - cookieAge * 1000)
   } catch (error) {
-    if (error instanceof UnreadableSession) return null
-    throw error
+    return unlessUnreadable(error)
   }
 }
 

@@ -6,7 +6,7 @@ import { type CookieSettings, readCookie } from '../../django/cookie.ts'
 import { isAllowedHost, LOCAL_HOSTS } from '../../django/hosts.ts'
 import type { SessionCodec } from '../../django/session-data.ts'
 import type { SessionEngineNeeds } from '../../django/session-engines.ts'
-import { UnreadableSession } from '../../django/unreadable-session.ts'
+import { unlessUnreadable } from '../../django/unreadable-session.ts'
 import type { VersionProfile } from '../../django/versions.ts'
 import type { SessionEngine, StoredSession } from '../../session/engine.ts'
 import type { Session } from '../../session/session.ts'
@@ -92,7 +92,9 @@ export function createSessionsPage({
       // (django/contrib/admin/views/decorators.py, staff_member_required).
       return redirectToLogin(ctx, layouts.bare(ctx), SESSIONS_PAGE_PATH)
     }
-    const stored = session.sessionKey === null ? null : await loaded(site.engine, session.sessionKey)
+    // Null, too, where the session is gone since the request loaded it.
+    const stored =
+      session.sessionKey === null ? null : await site.engine.load(session.sessionKey).catch(unlessUnreadable)
     // With CSRF_USE_SESSIONS, the first token of a session is a change of it.
     const mayHaveToken = !site.keepsCsrfInSession || session.has('_csrftoken')
     const totals = await readTotals(site)
@@ -143,19 +145,6 @@ const FORWARDED = [
 /** Source: django/contrib/admin/sites.py, AdminSite.has_permission. */
 function isStaff({ user }: Identity): boolean {
   return user.isAuthenticated && user.isActive && user.isStaff
-}
-
-/** What is stored under this key now; null where it is gone since the request loaded it. */
-async function loaded(
-  engine: Pick<SessionEngine, 'load'>,
-  sessionKey: string,
-): Promise<StoredSession | null> {
-  try {
-    return await engine.load(sessionKey)
-  } catch (error) {
-    if (error instanceof UnreadableSession) return null
-    throw error
-  }
 }
 
 /** What became of the cookie that the browser sent. */
