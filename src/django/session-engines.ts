@@ -1,15 +1,26 @@
 /** The session engines that SESSION_ENGINE names by a dotted path, and what each of them needs. */
 
 /** An engine's package, and what it needs. */
-export interface SessionEngineNeeds {
+export type SessionEngineNeeds = TableEngineNeeds | OtherEngineNeeds
+
+interface EngineNeeds {
   /** The Python package that ships it. Django's own five engines are in each version from 2.2 to 6.1. */
   readonly package: 'django' | 'django-qsessions' | 'django-user-sessions'
-  /** The place of the sessions: rows of a table, entries of a cache, files of a folder, or the visitor's cookie. */
-  readonly keptIn: 'table' | 'cache' | 'folder' | 'cookie'
-  /** The default name of the table, which a site may change; null for an engine without a table. */
-  readonly table: string | null
   /** Whether it needs the entry of CACHES that SESSION_CACHE_ALIAS names. */
   readonly needsCache: boolean
+}
+
+/** Sessions are rows of a table. */
+export interface TableEngineNeeds extends EngineNeeds {
+  readonly keptIn: 'table'
+  /** The default name of the table, which a site may change. */
+  readonly table: string
+}
+
+/** Sessions are entries of a cache, files of a folder, or the visitor's cookie. */
+interface OtherEngineNeeds extends EngineNeeds {
+  readonly keptIn: 'cache' | 'folder' | 'cookie'
+  readonly table: null
 }
 
 /** Django's global_settings.py. */

@@ -10,7 +10,7 @@ import {
   type SessionCodecOptions,
   UnreadableSession,
 } from '../django/session-data.ts'
-import { SESSION_ENGINES, type SessionEngineNeeds } from '../django/session-engines.ts'
+import { SESSION_ENGINES, type SessionEngineNeeds, type TableEngineNeeds } from '../django/session-engines.ts'
 import type { SerializerName } from '../django/session-serializers.ts'
 import type { SessionEngine } from '../session/engine.ts'
 import type { SessionEvents } from '../session/events.ts'
@@ -112,9 +112,6 @@ export function openSessionEngine(options: SessionEngineOptions): OpenedSessionE
   }
 }
 
-/** Django's own. */
-const DEFAULT_TABLE = 'django_session'
-
 /** What the tables of these packages hold beside Django's columns. */
 const EXTRA_COLUMNS: Readonly<
   Record<
@@ -130,7 +127,7 @@ const EXTRA_COLUMNS: Readonly<
 /** @param around see `ClearRowsOptions` */
 function openDb(
   options: SessionEngineOptions,
-  needs: SessionEngineNeeds,
+  needs: TableEngineNeeds,
   around?: ClearRowsOptions['around'],
 ): OpenedSessionEngine {
   const { rules, databaseTimeZone, now, timeout, events } = options
@@ -146,13 +143,13 @@ function openDb(
       codec,
       dates,
       now,
-      ...(table !== null && { table }),
+      table,
       ...(columns !== null && { columns }),
     }),
     { timeout, onRetry: events.retry },
   )
   // Its codec is not the observed one: what maintenance or a watch reads is not a visitor's request.
-  const place = { db, table: table ?? DEFAULT_TABLE, codec: codecOf(options), dates, now }
+  const place = { db, table, codec: codecOf(options), dates, now }
   const inventory = createTableInventory({ ...place, facts: known?.facts ?? null, around })
   return {
     engine,
@@ -186,7 +183,7 @@ function openSignedCookies(options: SessionEngineOptions): OpenedSessionEngine {
 /** The longest wait of a request, in milliseconds, for a cache that it does not need. */
 const REMOVAL_TIMEOUT = 500
 
-function openCachedDb(options: SessionEngineOptions, needs: SessionEngineNeeds): OpenedSessionEngine {
+function openCachedDb(options: SessionEngineOptions, needs: TableEngineNeeds): OpenedSessionEngine {
   const opened = openDb(options, needs, (keys, remove) => engine.invalidatingAll(keys, remove))
   const cache = cacheOf(options)
   const timeout = Math.min(options.timeout / 4, REMOVAL_TIMEOUT)
