@@ -3,6 +3,7 @@ import { fromJavaScript, type PickledValue, toJavaScript } from './pickle/javasc
 import { measure, PICKLE_LIMITS } from './pickle/measure.ts'
 import { isHashable } from './pickle/nodes.ts'
 import { keyTextOf, nodeOf, textOf } from './pickle/notation.ts'
+import type { SerializerName } from './session-serializers.ts'
 
 /** Converts the values of a session to the text in its SessionData and back. */
 export interface SessionValues {
@@ -22,6 +23,11 @@ export const pickledValues: SessionValues = {
     const isJson = measure(node, PICKLE_LIMITS)
     return textOf(node, isJson(node))
   },
+}
+
+/** The values of a session that is stored in this form. */
+export function sessionValues(serializer: SerializerName): SessionValues {
+  return serializer === 'pickle' ? pickledValues : jsonValues
 }
 
 /**

@@ -1,6 +1,6 @@
 import { SESSION_COOKIE } from '../django/cookie.ts'
 import { UnreadableSession } from '../django/session-data.ts'
-import { jsonValues, pickledValues, type SessionValues } from '../django/session-values.ts'
+import { type SessionValues, sessionValues } from '../django/session-values.ts'
 import type { OpenedSessionEngine, SessionEngineOptions } from '../engines/open-engine.ts'
 import { createSessionRequests, type SessionRequests } from '../http/session-exchange.ts'
 import { withStorageStatus } from '../http/statuses.ts'
@@ -43,13 +43,12 @@ export function openSessions(
   })
   const { opened, rules, serializer } = openSiteEngine(options, events)
   const engine = observedEngine(opened.engine, events)
-  const isPickled = serializer === 'pickle'
-  const values = isPickled ? pickledValues : jsonValues
+  const values = sessionValues(serializer)
   const sessions = createSessions({
     ...options,
     conflictTimeout,
     engine,
-    rules: { ...rules, ...(isPickled && { pickledUtc: profile.pickledUtc }) },
+    rules: { ...rules, ...(serializer === 'pickle' && { pickledUtc: profile.pickledUtc }) },
     values,
     now,
     events,

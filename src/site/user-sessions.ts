@@ -8,7 +8,7 @@ import type { SessionData } from '../django/json.ts'
 import type { UnreadableReason } from '../django/session-data.ts'
 import { DEFAULT_SESSION_ENGINE } from '../django/session-engines.ts'
 import { isStorableKey } from '../django/session-key.ts'
-import { jsonValues, pickledValues, type SessionValues } from '../django/session-values.ts'
+import { type SessionValues, sessionValues } from '../django/session-values.ts'
 import { saltedHmac } from '../django/signing.ts'
 import { unlessUnreadable } from '../django/unreadable-session.ts'
 import type { PagesOptions, SessionFacts, SessionInventory, UserIdText } from '../engines/inventory.ts'
@@ -179,7 +179,7 @@ export function openUserSessions(site: WithProfile<DjangoSessionsOptions>): User
     },
   })
   const { opened, serializer } = openSiteEngine(site, events)
-  const values: SessionValues = serializer === 'pickle' ? pickledValues : jsonValues
+  const values = sessionValues(serializer)
   const idOf = createSessionId(site.secretKeys[0])
   if (opened.inventory === null) {
     void opened.close()
