@@ -21,7 +21,7 @@ import { databaseKindOf } from '../src/sql/dialect.ts'
 import { type DatabaseServer, startPostgresql } from '../test/support/servers.ts'
 import { startCommand } from '../test/support/service.ts'
 import { startDurableMariadb } from './database.ts'
-import { percentileOf } from './summary.ts'
+import { percentileOf } from './statistics.ts'
 
 const { values } = parseArgs({
   options: {

@@ -1,5 +1,5 @@
 import { connect } from 'node:net'
-import { percentileOf } from './summary.ts'
+import { percentileOf } from './statistics.ts'
 
 export interface LoadOptions {
   /** Ports of 127.0.0.1, to which the connections are distributed in turn. */

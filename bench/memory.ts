@@ -4,7 +4,7 @@ import { checkTarget } from './check.ts'
 import { createLibrary } from './library.ts'
 import { type LoadResult, runLoad } from './load.ts'
 import { makeSessions } from './sessions.ts'
-import { medianOf } from './summary.ts'
+import { medianOf } from './statistics.ts'
 import type { RunningTarget, Target } from './targets.ts'
 import { residentMegabytes } from './usage.ts'
 

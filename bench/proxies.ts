@@ -6,7 +6,7 @@ import type { Scope } from '../test/support/file-scope.ts'
 import { freePort } from '../test/support/free-port.ts'
 import { temporaryFolder } from '../test/support/service.ts'
 import { runLoad } from './load.ts'
-import { medianOf } from './summary.ts'
+import { medianOf } from './statistics.ts'
 import { type RunningTarget, startOurs, startPeer, startServer } from './targets.ts'
 import { cpuSeconds } from './usage.ts'
 
