@@ -1,9 +1,9 @@
 import { UnreadableSession } from '../django/session-data.ts'
 import { SESSION_ENGINES } from '../django/session-engines.ts'
 import { isValidSessionKey } from '../django/session-key.ts'
-import { serializerNamed } from '../django/session-serializers.ts'
-import { type OpenedSessionEngine, openSessionEngine } from '../engines/open-engine.ts'
+import type { OpenedSessionEngine } from '../engines/open-engine.ts'
 import { NO_EVENTS } from '../session/events.ts'
+import { openSiteEngine } from '../site/site-engine.ts'
 import { CAUSES, type Fact, type Finding, OUTCOMES, type Outcome, summaryOf } from './explain/causes.ts'
 import { readCookieHeader } from './explain/cookie-header.ts'
 import { classify, keyHash, type PastedKind } from './explain/pasted-text.ts'
@@ -13,6 +13,7 @@ import { readSessionUser } from './explain/session-user.ts'
 import { onPlaces } from './explain/stored-places.ts'
 import { expiryRulesOf, readStoredSession, textRulesOf } from './explain/stored-session.ts'
 import type { Project } from './open-project.ts'
+import { siteOptionsOf } from './project-options.ts'
 
 /**
  * What Django and this service make of one session, and why. No text holds a key, or a value of the session but the dotted
@@ -48,7 +49,7 @@ export function createExplainer(project: Project): Explainer {
   /** What this service does with a key, by its own engine. */
   async function loadHere(sessionKey: string): Promise<Outcome> {
     if (!isValidSessionKey(sessionKey)) return 'empty'
-    opened ??= openEngine(project)
+    opened ??= openSiteEngine(siteOptionsOf(project), NO_EVENTS).opened
     const { engine } = opened
     return onPlaces(project, async () => {
       try {
@@ -158,33 +159,6 @@ function explanation(
     here: loaded === 'loads' ? first('here') : loaded,
     facts,
   }
-}
-
-/** The engine of the settings, as the service opens it. */
-function openEngine({ settings, sessionDb, secretKeys, profile, useTz, now }: Project): OpenedSessionEngine {
-  const { session, timeZone, sessionDatabaseTimeZone, database } = settings
-  const { cookieAge, expireAtBrowserClose, serializer, cookie } = session
-  return openSessionEngine({
-    ...session,
-    db: sessionDb,
-    columns: null,
-    cookieName: cookie.name,
-    cache: settings.cache,
-    serializer: serializerNamed(serializer, profile),
-    secretKeys,
-    profile,
-    rules: {
-      useTz,
-      timeZone,
-      cookieAge,
-      expireAtBrowserClose,
-      storesIsoExpiry: profile.storesIsoExpiry,
-    },
-    databaseTimeZone: sessionDatabaseTimeZone,
-    now,
-    timeout: database.timeout * 1000,
-    events: NO_EVENTS,
-  })
 }
 
 /** Whether a cause was found that is more than a note. */

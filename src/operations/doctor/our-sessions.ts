@@ -5,89 +5,24 @@ import type { Knex } from 'knex'
 import type { DateColumn } from '../../django/datetime.ts'
 import { type UnreadableReason, UnreadableSession } from '../../django/session-data.ts'
 import { SESSION_ENGINES, sessionTableOf } from '../../django/session-engines.ts'
-import { SESSION_SERIALIZERS, serializerNamed } from '../../django/session-serializers.ts'
+import { SESSION_SERIALIZERS } from '../../django/session-serializers.ts'
 import { type VersionProfile, versionProfile } from '../../django/versions.ts'
 import { CACHE_KEY_PREFIX as CACHE_PREFIX } from '../../engines/cache.ts'
 import { CACHED_DB_KEY_PREFIX as CACHED_DB_PREFIX, QSESSIONS_KEY_PREFIX } from '../../engines/cached-db.ts'
-import { openSessionEngine } from '../../engines/open-engine.ts'
-import type { SessionRequests } from '../../http/session-exchange.ts'
 import type { SessionEngine, StoredSession } from '../../session/engine.ts'
 import { NO_EVENTS } from '../../session/events.ts'
-import { openSessions } from '../../site/django-sessions.ts'
+import { type OpenedSessions, openSessions } from '../../site/django-sessions.ts'
+import { openSiteEngine } from '../../site/site-engine.ts'
 import { databaseKindOf, dialects } from '../../sql/dialect.ts'
 import { selectRows } from '../../sql/executor.ts'
 import type { Project } from '../open-project.ts'
+import { siteOptionsOf } from '../project-options.ts'
 import { isKey, isSigned } from './django-pages.ts'
 import type { Problem } from './page-client.ts'
 
-/** The sessions as this service has them by its settings. */
-export interface OurSessions {
-  readonly engine: SessionEngine
-  /** What the middleware of the service does with a request. */
-  readonly requests: SessionRequests
-  close(): Promise<void>
-}
-
-/** A setting that is tried in place of the site's. */
-interface Variant {
-  readonly profile?: VersionProfile
-  readonly storeClass?: null
-  readonly serializer?: string
-}
-
-/** Opens the session engine of the settings. @throws {TypeError} {UnsupportedCache} */
-export function openOurSessions(project: Project, variant: Variant = {}): OurSessions {
-  const { settings, sessionDb: db, secretKeys, now } = project
-  const { session, cache, timeZone, database, sessionDatabaseTimeZone: databaseTimeZone } = settings
-  const { profile, useTz, storeClass, serializer, timeout } = {
-    profile: project.profile,
-    useTz: project.useTz,
-    storeClass: session.storeClass,
-    serializer: session.serializer,
-    timeout: database.timeout * 1000,
-    ...variant,
-  }
-  const { cookieAge, expireAtBrowserClose, maxInflatedBytes } = session
-  const opened = openSessionEngine({
-    ...session,
-    db,
-    storeClass,
-    columns: null,
-    cookieName: session.cookie.name,
-    cache,
-    serializer: serializerNamed(serializer, profile),
-    secretKeys,
-    profile,
-    maxInflatedBytes,
-    rules: { useTz, timeZone, cookieAge, expireAtBrowserClose, storesIsoExpiry: profile.storesIsoExpiry },
-    databaseTimeZone,
-    now,
-    timeout,
-    events: NO_EVENTS,
-  })
-  const { requests, close } = openSessions({
-    ...session,
-    ...(cache !== null && { cache }),
-    db,
-    storeClass,
-    serializer,
-    secretKeys,
-    profile,
-    useTz,
-    timeZone,
-    databaseTimeZone,
-    now,
-    conflictTimeout: timeout,
-    events: NO_EVENTS,
-  })
-  return {
-    engine: opened.engine,
-    requests,
-    async close() {
-      await opened.close()
-      await close()
-    },
-  }
+/** Opens the sessions as this service has them by its settings. @throws {TypeError} {UnsupportedCache} */
+export function openOurSessions(project: Project): OpenedSessions {
+  return openSessions({ ...siteOptionsOf(project), events: NO_EVENTS })
 }
 
 /** What is made here of the cookie that Django set for a new session. */
@@ -360,6 +295,13 @@ const SETTING_TO_CHECK: Readonly<Record<UnreadableReason, string>> = {
   'expire-date': 'set USE_TZ and TIME_ZONE as in settings.py',
 }
 
+/** A setting that is tried in place of the site's. */
+interface Variant {
+  readonly profile?: VersionProfile
+  readonly storeClass?: null
+  readonly serializer?: string
+}
+
 /** Reads the session with other values of one setting; returns the value with which it can be read, as a hint. */
 async function hintOf(project: Project, value: string, reason: UnreadableReason): Promise<string> {
   const { session } = project.settings
@@ -384,11 +326,11 @@ async function hintOf(project: Project, value: string, reason: UnreadableReason)
 
 async function isRead(project: Project, value: string, variant: () => Variant): Promise<boolean> {
   try {
-    const sessions = openOurSessions(project, variant())
+    const { opened } = openSiteEngine({ ...siteOptionsOf(project), ...variant() }, NO_EVENTS)
     try {
-      return (await sessions.engine.load(value)) !== null
+      return (await opened.engine.load(value)) !== null
     } finally {
-      await sessions.close()
+      await opened.close()
     }
   } catch {
     return false // It cannot be read so either, or the version has no such serializer.

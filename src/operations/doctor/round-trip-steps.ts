@@ -14,6 +14,7 @@ import { SESSION_ENGINES } from '../../django/session-engines.ts'
 import { hasCatalog } from '../../service/preflight.ts'
 import type { StoredSession } from '../../session/engine.ts'
 import type { Session } from '../../session/session.ts'
+import type { OpenedSessions } from '../../site/django-sessions.ts'
 import type { Project } from '../open-project.ts'
 import { type CheckId, type Evidence, perRun, type Result } from './check.ts'
 import { type CookieJar, createCookieJar, parseSetCookie, type ReceivedCookie } from './cookie-jar.ts'
@@ -27,15 +28,7 @@ import {
   type Visit,
   visit,
 } from './django-pages.ts'
-import {
-  hasCopy,
-  type OurSessions,
-  openOurSessions,
-  ourPlace,
-  problemOf,
-  readSession,
-  removeSessions,
-} from './our-sessions.ts'
+import { hasCopy, openOurSessions, ourPlace, problemOf, readSession, removeSessions } from './our-sessions.ts'
 import { createPageClient, isNoAnswer, noAnswer, type PageClient, type Problem } from './page-client.ts'
 import {
   ageResult,
@@ -129,7 +122,7 @@ interface Trip {
 function createTrip(
   project: Project,
   { django, here }: NonNullable<Evidence['roundTrip']>,
-  { sessions, signal }: { sessions: OurSessions; signal: AbortSignal | null },
+  { sessions, signal }: { sessions: OpenedSessions; signal: AbortSignal | null },
 ): Trip {
   const { settings, profile, now } = project
   const { engine } = sessions
