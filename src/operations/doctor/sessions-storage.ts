@@ -1,10 +1,9 @@
 import { opendir, readFile, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Knex } from 'knex'
 import { userModel } from '../../auth/user-model.ts'
 import { openCache } from '../../caches/open-cache.ts'
-import { createDateColumn, type DatabaseKind } from '../../django/datetime.ts'
+import { createDateColumn } from '../../django/datetime.ts'
 import { createDiagnosis } from '../../django/session-diagnosis.ts'
 import { SESSION_ENGINES } from '../../django/session-engines.ts'
 import { isGeneratedSessionKey } from '../../django/session-key.ts'
@@ -12,7 +11,6 @@ import { UnreadableSession } from '../../django/unreadable-session.ts'
 import { CACHED_DB_KEY_PREFIX, QSESSIONS_KEY_PREFIX } from '../../engines/cached-db.ts'
 import { databaseKindOf, dialects } from '../../sql/dialect.ts'
 import { isPermissionDenied } from '../../sql/driver-errors.ts'
-import { selectRows } from '../../sql/executor.ts'
 import type { Project } from '../open-project.ts'
 import type { Check, Evidence, Result } from './check.ts'
 import {
@@ -24,6 +22,7 @@ import {
   sessionsText,
   timeText,
 } from './sessions-rows.ts'
+import { tablesWith } from './table-schema.ts'
 
 /** Whether Django keeps its sessions where this service does. */
 export const SESSION_STORAGE_CHECKS: readonly Check[] = [
@@ -132,7 +131,9 @@ async function inOtherTables(project: Project): Promise<Place | null> {
   const { sessionDb, db, table, settings } = project
   const places: Place[] = []
   for (const base of new Set([sessionDb, db])) {
-    const names = await tablesWith(base, ['session_key', 'session_data', 'expire_date'])
+    const names = await tablesWith(base, ['session_key', 'session_data', 'expire_date'], {
+      most: MOST_TABLES,
+    })
     for (const name of names) {
       if (base === sessionDb && name === table) continue
       const [newest] = (await readNewest(project, base, name).catch(noneIfDenied)).django
@@ -175,6 +176,9 @@ async function inCacheTables(project: Project): Promise<Place | null> {
   return null
 }
 
+/** How many tables of a kind are looked at. */
+const MOST_TABLES = 5
+
 interface CacheEntry {
   /** The engine that keeps it. */
   readonly name: 'cache' | 'cached_db'
@@ -191,7 +195,7 @@ async function sessionCaches({ db, dates, onUserDatabase }: Project) {
   const expires = db.raw(dialects[databaseKindOf(db)].dateAsText('expires'))
   return onUserDatabase(async () => {
     const caches: { table: string; entries: CacheEntry[] }[] = []
-    for (const table of await tablesWith(db, ['cache_key', 'value', 'expires'])) {
+    for (const table of await tablesWith(db, ['cache_key', 'value', 'expires'], { most: MOST_TABLES })) {
       const rows: { cache_key: string; expires: string }[] = await db(table)
         .select('cache_key', expires)
         .orderBy(`${table}.expires`, 'desc')
@@ -206,35 +210,6 @@ async function sessionCaches({ db, dates, onUserDatabase }: Project) {
     }
     return caches
   })
-}
-
-/** Tables and views of this database with all of these columns, which its user may see. */
-async function tablesWith(db: Knex, columns: readonly string[]): Promise<string[]> {
-  const list = columns.map(() => '?').join(', ')
-  const { from, table, column } = CATALOG[databaseKindOf(db)]
-  const sql = `select ${table} as name from ${from} and ${column} in (${list}) group by ${table} having count(*) = ${columns.length} order by ${table} limit ${MOST_TABLES}`
-  return (await selectRows(db, sql, columns)).map(({ name }) => String(name))
-}
-
-const MOST_TABLES = 5
-
-/** Where a database lists its columns. */
-const CATALOG: Readonly<Record<DatabaseKind, { from: string; table: string; column: string }>> = {
-  mysql: {
-    from: 'information_schema.columns where table_schema = database()',
-    table: 'table_name',
-    column: 'column_name',
-  },
-  postgresql: {
-    from: 'information_schema.columns where table_schema = any(current_schemas(false))',
-    table: 'table_name',
-    column: 'column_name',
-  },
-  sqlite: {
-    from: "sqlite_master join pragma_table_info(sqlite_master.name) as columns on true where sqlite_master.type = 'table'",
-    table: 'sqlite_master.name',
-    column: 'columns.name',
-  },
 }
 
 const MOST_FILES = 20_000

@@ -1,4 +1,5 @@
 import type { Knex } from 'knex'
+import type { DatabaseKind } from '../../django/datetime.ts'
 import { databaseKindOf } from '../../sql/dialect.ts'
 import { selectRows } from '../../sql/executor.ts'
 
@@ -59,10 +60,39 @@ export async function readTableSchema(db: Knex, table: string): Promise<TableSch
   }
 }
 
-/** Names of the tables that have all these columns, e.g. of models that inherit from AbstractBaseUser. */
-export async function tablesWith(db: Knex, columns: readonly [string, string]): Promise<string[]> {
-  const rows = await selectRows(db, TABLES_WITH[databaseKindOf(db)], columns)
-  return rows.map((row) => String(row.name))
+/**
+ * Names of the tables that have all these columns, e.g. of models that inherit from AbstractBaseUser; also of views, but
+ * not on SQLite. Those that the database user may not see are missing. `most`: how many are read; default: all.
+ */
+export async function tablesWith(
+  db: Knex,
+  columns: readonly string[],
+  { most = null }: { most?: number | null } = {},
+): Promise<string[]> {
+  const { from, table, column } = COLUMNS[databaseKindOf(db)]
+  const places = columns.map(() => '?').join(', ')
+  const limit = most === null ? '' : ` limit ${most}`
+  const sql = `select ${table} as name from ${from} and ${column} in (${places}) group by ${table} having count(*) = ${columns.length} order by ${table}${limit}`
+  return (await selectRows(db, sql, columns)).map(({ name }) => String(name))
+}
+
+/** Where a database lists its columns. */
+const COLUMNS: Readonly<Record<DatabaseKind, { from: string; table: string; column: string }>> = {
+  mysql: {
+    from: 'information_schema.columns where table_schema = database()',
+    table: 'table_name',
+    column: 'column_name',
+  },
+  postgresql: {
+    from: 'information_schema.columns where table_schema = any (current_schemas(false))',
+    table: 'table_name',
+    column: 'column_name',
+  },
+  sqlite: {
+    from: "sqlite_master join pragma_table_info(sqlite_master.name) as columns on true where sqlite_master.type = 'table'",
+    table: 'sqlite_master.name',
+    column: 'columns.name',
+  },
 }
 
 interface Queries {
@@ -71,7 +101,7 @@ interface Queries {
   readonly storage: string
 }
 
-const QUERIES: Readonly<Record<'mysql' | 'postgresql' | 'sqlite', Queries>> = {
+const QUERIES: Readonly<Record<DatabaseKind, Queries>> = {
   mysql: {
     columns: `select column_name as name, column_type as type, character_set_name as charset, collation_name as collation,
       is_nullable = 'NO' and column_default is null and extra not regexp 'auto_increment|generated' as needs_value
@@ -102,15 +132,6 @@ const QUERIES: Readonly<Record<'mysql' | 'postgresql' | 'sqlite', Queries>> = {
       from pragma_index_list(?) l join pragma_index_info(l.name) i where i.seqno = 0 and l.partial = 0`,
     storage: `select type = 'view' as is_view from sqlite_master where type in ('table', 'view') and name = ?`,
   },
-}
-
-const TABLES_WITH: Readonly<Record<'mysql' | 'postgresql' | 'sqlite', string>> = {
-  mysql: `select table_name as name from information_schema.columns where table_schema = database()
-    and column_name in (?, ?) group by table_name having count(*) = 2 order by table_name`,
-  postgresql: `select table_name as name from information_schema.columns where table_schema = any (current_schemas(false))
-    and column_name in (?, ?) group by table_name having count(*) = 2 order by table_name`,
-  sqlite: `select name from sqlite_master where type = 'table' and
-    (select count(*) from pragma_table_info(sqlite_master.name) c where c.name in (?, ?)) = 2 order by name`,
 }
 
 /** SQLite and MySQL have numbers for truth values. */
