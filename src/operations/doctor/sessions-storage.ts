@@ -12,7 +12,7 @@ import { CACHED_DB_KEY_PREFIX, QSESSIONS_KEY_PREFIX } from '../../engines/cached
 import { databaseKindOf, dialects } from '../../sql/dialect.ts'
 import { isPermissionDenied } from '../../sql/driver-errors.ts'
 import type { Project } from '../open-project.ts'
-import type { Check, Evidence, Result } from './check.ts'
+import { type Check, type Evidence, perRun, type Result } from './check.ts'
 import {
   codecOptionsOf,
   newestSessions,
@@ -75,14 +75,14 @@ const DAY = 24 * HOUR
 async function whereDjangoSaves(evidence: Evidence): Promise<Result> {
   const { project } = evidence
   const { django } = await newestSessions(evidence)
-  const copies = await cachedCopies(project, django)
+  const copies = await cachedCopies(evidence, django)
   if (copies !== null) return copies
   const newest = django[0]?.savedAt ?? null
   const now = project.now()
   // A site that has moved its sessions leaves the former place full: without rows here, only fresh ones count.
   const since = newest ?? new Date(now.getTime() - (project.table === null ? HOUR : DAY))
   for (const look of [inOtherTables, inCacheTables, inFiles]) {
-    const place = await look(project)
+    const place = await look(evidence)
     if (place === null) continue
     // Where two sites are in use at once, the newest session is now of the one, now of the other.
     if (place.savedAt.getTime() <= since.getTime() + (place.isOurs || newest === null ? 0 : HOUR)) continue
@@ -110,12 +110,12 @@ function agoText(instant: Date, now: Date): string {
 }
 
 /** A cached_db of Django keeps a copy of each row: if Django's newest row has one, that is its engine. */
-async function cachedCopies(project: Project, django: readonly SessionRow[]): Promise<Result | null> {
-  const { settings, now } = project
+async function cachedCopies(evidence: Evidence, django: readonly SessionRow[]): Promise<Result | null> {
+  const { settings, now } = evidence.project
   const [newest] = django
   const needs = SESSION_ENGINES.get(settings.session.engine)
   if (newest === undefined || needs?.needsCache === true) return null
-  for (const { table, entries } of await sessionCaches(project)) {
+  for (const { table, entries } of await sessionCaches(evidence)) {
     const copy = entries.find(({ key, name }) => name === 'cached_db' && key === newest.key)
     if (copy === undefined || copy.expires <= now()) continue
     return {
@@ -127,7 +127,7 @@ async function cachedCopies(project: Project, django: readonly SessionRow[]): Pr
   return null
 }
 
-async function inOtherTables(project: Project): Promise<Place | null> {
+async function inOtherTables({ project }: Evidence): Promise<Place | null> {
   const { sessionDb, db, table, settings } = project
   const places: Place[] = []
   for (const base of new Set([sessionDb, db])) {
@@ -160,10 +160,10 @@ function noneIfDenied(error: unknown): SessionRows {
   throw error
 }
 
-async function inCacheTables(project: Project): Promise<Place | null> {
-  const { settings } = project
+async function inCacheTables(evidence: Evidence): Promise<Place | null> {
+  const { settings } = evidence.project
   if (SESSION_ENGINES.get(settings.session.engine)?.keptIn === 'cache') return null
-  for (const { table, entries } of await sessionCaches(project)) {
+  for (const { table, entries } of await sessionCaches(evidence)) {
     const [newest] = entries.filter(({ name }) => name === 'cache')
     if (newest === undefined) continue
     return {
@@ -191,7 +191,7 @@ const NEWEST_ENTRIES = 200
 const SESSION_ENTRY = /:(?:django\.contrib\.sessions\.|qsessions\.q_)(cache|cached_db)([a-z0-9]{32})$/
 
 /** The newest entries of sessions in the tables that look like those of a DatabaseCache. */
-async function sessionCaches({ db, dates, onUserDatabase }: Project) {
+const sessionCaches = perRun(({ project: { db, dates, onUserDatabase } }) => {
   const expires = db.raw(dialects[databaseKindOf(db)].dateAsText('expires'))
   return onUserDatabase(async () => {
     const caches: { table: string; entries: CacheEntry[] }[] = []
@@ -210,13 +210,13 @@ async function sessionCaches({ db, dates, onUserDatabase }: Project) {
     }
     return caches
   })
-}
+})
 
 const MOST_FILES = 20_000
 const READ_FILES = 5
 
 /** The newest file of Django's file engine that verifies with our keys, so that it is of this site. */
-async function inFiles(project: Project): Promise<Place | null> {
+async function inFiles({ project }: Evidence): Promise<Place | null> {
   const { settings } = project
   const { cookie, engine, filePath } = settings.session
   if (SESSION_ENGINES.get(engine)?.keptIn === 'folder' && filePath === null) return null
