@@ -1,7 +1,7 @@
 import { HASH_SESSION_KEY, SESSION_KEY } from '../../auth/hash-proofs.ts'
 import { passwordIn } from '../../auth/user.ts'
 import { userId } from '../../auth/user-id.ts'
-import type { UserModel } from '../../auth/user-model.ts'
+import { type UserModel, userModel } from '../../auth/user-model.ts'
 import { createUserRows, type UserRow } from '../../auth/user-rows.ts'
 import { type AuthHashes, createAuthHashes } from '../../django/auth-hash.ts'
 import { parseValue } from '../../django/json.ts'
@@ -62,6 +62,26 @@ const readLoggedIn = perRun(async ({ project }: Evidence): Promise<readonly Logg
   })
 })
 
+/** Ids of the users of these sessions, as the user table has them. */
+function userIdsIn(sessions: readonly LoggedIn[], { idType }: UserModel): string[] {
+  return distinct(sessions.flatMap(({ id }) => userId(id, idType) ?? []))
+}
+
+/** The first users of these sessions. */
+const readOwners = perRun(async (evidence: Evidence): Promise<readonly UserRow[]> => {
+  const { project } = evidence
+  const { db, dates, settings } = project
+  const model = userModel(settings.auth.userModel)
+  const ids = userIdsIn((await readLoggedIn(evidence)) ?? [], model)
+  const rows = createUserRows({ db, database: databaseKindOf(db), dates, model })
+  const found: UserRow[] = []
+  for (const id of ids.slice(0, MOST_USERS)) {
+    const row = await project.onUserDatabase(() => rows.findById(id))
+    if (row !== null) found.push(row)
+  }
+  return found
+})
+
 /** A check of the sessions that Django logged in, which is skipped where there are none. */
 function loggedInCheck(
   judge: (sessions: readonly LoggedIn[], users: UsersHere, evidence: Evidence) => Promise<Result>,
@@ -91,8 +111,9 @@ export const LOGGED_IN_CHECKS: readonly Check[] = [
     remedy: 'Set `AUTH_USER_ID_TYPE` and `AUTH_USER_MODEL` as in settings.py.',
     after: AFTER,
     isCheap: true,
-    run: loggedInCheck(async (sessions, { model, others }, { project }) => {
-      const ids = distinct(sessions.flatMap(({ id }) => userId(id, model.idType) ?? []))
+    run: loggedInCheck(async (sessions, { model, others }, evidence) => {
+      const { project } = evidence
+      const ids = userIdsIn(sessions, model)
       if (ids.length === 0) {
         const type = (['integer', 'uuid', 'text'] as const).find((one) =>
           sessions.every(({ id }) => userId(id, one) !== null),
@@ -103,7 +124,7 @@ export const LOGGED_IN_CHECKS: readonly Check[] = [
           hint: `set AUTH_USER_ID_TYPE${type === undefined ? '' : `=${type}`}, to the type of the user model's primary key`,
         }
       }
-      const rows = await usersOf(project, model, ids)
+      const rows = await readOwners(evidence)
       const read = `${rows.length} of ${Math.min(ids.length, MOST_USERS)} users found in ${model.table}`
       const [owner] = rows.length > 0 ? [] : await tablesWithIds(project, model, { tables: others, ids })
       if (owner === undefined) return { outcome: 'ok', read }
@@ -199,18 +220,6 @@ function distinct<V>(values: readonly V[]): V[] {
   return [...new Set(values)]
 }
 
-/** The first users with these ids. */
-async function usersOf(project: Project, model: UserModel, ids: readonly string[]): Promise<UserRow[]> {
-  const { db, dates } = project
-  const rows = createUserRows({ db, database: databaseKindOf(db), dates, model })
-  const found: UserRow[] = []
-  for (const id of ids.slice(0, MOST_USERS)) {
-    const row = await project.onUserDatabase(() => rows.findById(id))
-    if (row !== null) found.push(row)
-  }
-  return found
-}
-
 /** Those of the tables that have a user with one of these ids. Only for integers: a column of another name would be a guess. */
 async function tablesWithIds(
   { db }: Project,
@@ -256,12 +265,12 @@ interface Hashed {
 async function hashesOf(
   sessions: readonly LoggedIn[],
   model: UserModel,
-  { project }: Evidence,
+  evidence: Evidence,
 ): Promise<{ matching: number; differing: readonly Hashed[] }> {
-  const ids = distinct(sessions.flatMap(({ id }) => userId(id, model.idType) ?? []))
+  const { project } = evidence
   // With AUTH_SESSION_HASH=custom the columns of the model need not be right.
-  const found = usersOf(project, model, ids)
   const isNeeded = project.settings.auth.sessionHash !== 'custom'
+  const found = readOwners(evidence)
   const rows = new Map((await (isNeeded ? found : found.catch(() => []))).map((row) => [row.id, row]))
   const hashes = createAuthHashes(project)
   const known = sessions.flatMap((session): Hashed[] => {
