@@ -6,6 +6,7 @@ import type { Project } from '../open-project.ts'
 import type { Check, CheckId, Evidence, Result } from './check.ts'
 import type { ReceivedCookie } from './cookie-jar.ts'
 import { hasDefaultHosts, hasForm, hostsOf, type Visit } from './django-pages.ts'
+import { ageResult, EXPIRY } from './round-trip-results.ts'
 import { LONGEST_ANSWER, readUpstream, type UpstreamReading } from './upstream-reading.ts'
 
 const SECURE = 'http.E001'
@@ -229,15 +230,7 @@ export const HTTP_CHECKS: readonly Check[] = [
       const differences = [
         ...placeDifferences('CSRF_COOKIE', theirs, ours),
         ...flagDifferences('CSRF_COOKIE', theirs, ours),
-        ...(theirs.maxAge === cookieAge
-          ? []
-          : [
-              {
-                setting: 'CSRF_COOKIE_AGE',
-                theirs: `${theirs.maxAge ?? 'None'}`,
-                ours: `${cookieAge ?? 'None'}`,
-              },
-            ]),
+        ...difference('CSRF_COOKIE_AGE', String(theirs.maxAge ?? 'None'), String(cookieAge ?? 'None')),
       ]
       return differences.length === 0 ? ok('all are equal') : differs(differences)
     }),
@@ -408,10 +401,11 @@ function shown(value: string): string {
   return value === '' ? 'empty' : value
 }
 
-function checkAge({ session: made, visits, ...reading }: UpstreamReading, { settings }: Project): Result {
-  if (made === null) return noSession({ session: made, visits, ...reading })
+function checkAge(reading: UpstreamReading, { settings }: Project): Result {
+  const { session: made } = reading
+  if (made === null) return noSession(reading)
   const data = made.reading.kind === 'read' ? made.reading.stored.data : null
-  if (data?.has('_session_expiry') === true)
+  if (data?.has(EXPIRY) === true)
     return skipped('the site gave this session an expiry of its own (set_expiry)')
   const { cookieAge, expireAtBrowserClose } = settings.session
   const { maxAge } = made.cookie
@@ -425,12 +419,7 @@ function checkAge({ session: made, visits, ...reading }: UpstreamReading, { sett
       "Django's cookie lasts, and ours ends when the browser closes",
       'set SESSION_EXPIRE_AT_BROWSER_CLOSE=False',
     )
-  if (maxAge === null || maxAge === cookieAge)
-    return ok(maxAge === null ? 'until the browser closes' : `${maxAge} s`)
-  return failed(
-    `SESSION_COOKIE_AGE is ${maxAge} in Django and ${cookieAge} here`,
-    `set SESSION_COOKIE_AGE=${maxAge}`,
-  )
+  return ageResult(maxAge, cookieAge)
 }
 
 /** Django's CSRF cookie: that with our name, else one whose value looks like a CSRF secret. */
