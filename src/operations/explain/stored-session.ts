@@ -2,7 +2,7 @@ import { UnreadableDate } from '../../django/datetime.ts'
 import { type ExpiryRules, getExpiryAgeSince, InvalidSessionExpiry } from '../../django/expiry.ts'
 import { canonicalize, MARK, type SessionData } from '../../django/json.ts'
 import { PickleRefused } from '../../django/pickle/errors.ts'
-import type { DecodedSession, UnreadableSession } from '../../django/session-data.ts'
+import type { UnreadableSession } from '../../django/session-data.ts'
 import { SESSION_ENGINES } from '../../django/session-engines.ts'
 import { isGeneratedSessionKey, isValidSessionKey, SESSION_KEY_LENGTH } from '../../django/session-key.ts'
 import { serializerNamed } from '../../django/session-serializers.ts'
@@ -30,14 +30,11 @@ import {
 export interface StoredReading {
   /** The content, where this service can read it; also of an expired session. */
   readonly data: SessionData | null
-  /** How a text was read; null without a text, as in a cache. */
-  readonly decoded: DecodedSession | null
-  readonly expireDate: Date | null
   readonly findings: readonly Finding[]
   readonly facts: readonly Fact[]
 }
 
-const NOTHING: StoredReading = { data: null, decoded: null, expireDate: null, findings: [], facts: [] }
+const NOTHING: StoredReading = { data: null, findings: [], facts: [] }
 
 /** When sessions of this project expire. */
 export function expiryRulesOf({ settings, profile, useTz }: Project): ExpiryRules {
@@ -119,8 +116,6 @@ function readCookieSession(project: Project, cookie: string): StoredReading {
   const end = stamp === null ? null : new Date(stamp.getTime() + cookieAge * 1000)
   return {
     data: decoded?.data ?? null,
-    decoded,
-    expireDate: end,
     findings,
     facts: [...facts, ...expiryFacts(end, project)],
   }
@@ -176,8 +171,6 @@ function readRow(
   const { decoded, findings, facts } = explainSessionData(text, textRulesOf(project), { columnLength })
   return {
     data: decoded?.data ?? null,
-    decoded,
-    expireDate: expiry.date,
     findings: [
       ...(stored === sessionKey ? [] : [{ cause: 'key-case', here: 'empty' } as const]),
       ...expiry.findings,
@@ -259,8 +252,6 @@ async function readFileSession(project: Project, sessionKey: string): Promise<St
   const detail = `${siteTime(end, rules.timeZone)}, ${timeFrom(project.now(), end)}`
   return {
     data,
-    decoded,
-    expireDate: end,
     findings: [...(isOver ? [{ cause: 'expired', detail, ...BOTH_EMPTY } as const] : []), ...findings],
     facts: [...expiryFacts(end, project), ...facts],
   }
@@ -292,7 +283,7 @@ async function readCacheSession(project: Project, sessionKey: string): Promise<S
   if (entry.state === 'none') return { ...NOTHING, findings: [await whyNotThere(project, sessionKey)] }
   if (entry.state === 'unreadable') return { ...NOTHING, findings: [unreadableEntry(entry.error)] }
   const { data, expireDate } = entry.session
-  return { ...NOTHING, data, expireDate, facts: expiryFacts(expireDate, project) }
+  return { ...NOTHING, data, facts: expiryFacts(expireDate, project) }
 }
 
 /** Source: django/contrib/sessions/backends/cache.py, load, which takes every error for a missing entry. */
