@@ -332,10 +332,10 @@ function clockHint(clock: Clock, zones: readonly string[], { settings }: Project
   const zone = zoneOf(clock)
   const name = settings.sessionDatabase === null ? 'DATABASE_TIME_ZONE' : 'SESSION_DATABASE_TIME_ZONE'
   if (clock.useTz && zone === 'UTC') return `set USE_TZ=True, and leave ${name} empty`
-  const which = zones.length === 0 ? zone : `the TIME_ZONE of settings.py, e.g. ${examples(zone, zones)}`
-  const naive = `set USE_TZ=False and TIME_ZONE=${zones.length === 0 ? zone : zones[0]}`
-  const aware = `USE_TZ=True and ${name}=${zones.length === 0 ? zone : zones[0]}`
-  const exact = zones.length === 0 ? '' : ` (${which})`
+  const [nearest = zone] = zones
+  const naive = `set USE_TZ=False and TIME_ZONE=${nearest}`
+  const aware = `USE_TZ=True and ${name}=${nearest}`
+  const exact = zones.length === 0 ? '' : ` (the TIME_ZONE of settings.py, e.g. ${examples(zone, zones)})`
   return clock.useTz
     ? `set ${aware}${exact}`
     : `${naive}${exact}; or, if DATABASES in settings.py has a TIME_ZONE, ${aware}`

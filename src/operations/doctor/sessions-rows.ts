@@ -197,5 +197,5 @@ export function whyNoEvidence(project: Project, rows: SessionRows): string | nul
 /** Skipped, because no row of any writer is there; null if there are rows. */
 export function whyNoRows(project: Project, { all }: SessionRows): Result | null {
   if (all.length > 0) return null
-  return { outcome: 'skipped', because: whyNoEvidence(project, { ...NO_ROWS }) ?? '' }
+  return { outcome: 'skipped', because: whyNoEvidence(project, NO_ROWS) ?? '' }
 }
