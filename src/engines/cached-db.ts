@@ -1,4 +1,5 @@
 import type { Cache } from '../caches/cache.ts'
+import type { SessionEngineNeeds } from '../django/session-engines.ts'
 import { ConflictError, type SessionEngine } from '../session/engine.ts'
 import { type CacheInvalidationOptions, createCacheInvalidation } from './cache-invalidation.ts'
 
@@ -24,7 +25,12 @@ export interface CachedDbEngine extends SessionEngine {
 export const CACHED_DB_KEY_PREFIX = 'django.contrib.sessions.cached_db'
 
 /** Source: django-qsessions' backends/cached_db.py, KEY_PREFIX. */
-export const QSESSIONS_KEY_PREFIX = 'qsessions.q_cached_db'
+const QSESSIONS_KEY_PREFIX = 'qsessions.q_cached_db'
+
+/** What the keys of the copies begin with that a `cached_db` engine of this package makes. */
+export function copyPrefixOf({ package: name }: Pick<SessionEngineNeeds, 'package'>): string {
+  return name === 'django-qsessions' ? QSESSIONS_KEY_PREFIX : CACHED_DB_KEY_PREFIX
+}
 
 /**
  * Sessions of any engine, beside a Django that keeps copies of them in a cache. Unlike Django, which reads the copy

@@ -19,7 +19,7 @@ import { databaseKindOf } from '../sql/dialect.ts'
 import type { SqlDatabase } from '../sql/executor.ts'
 import { retryRead } from '../sql/retry.ts'
 import { createCacheEngine } from './cache.ts'
-import { createCachedDbEngine, QSESSIONS_KEY_PREFIX } from './cached-db.ts'
+import { copyPrefixOf, createCachedDbEngine } from './cached-db.ts'
 import { createDbEngine } from './db.ts'
 import {
   createQsessionsColumns,
@@ -193,7 +193,7 @@ function openCachedDb(options: SessionEngineOptions, needs: TableEngineNeeds): O
     // A removal may be repeated whether or not the first took effect, as a read may; a busy table needs it.
     cache: { delete: (key) => retryRead(() => cache.delete(key), { timeout, onRetry: events.retry }) },
     timeout,
-    ...(needs.package === 'django-qsessions' && { keyPrefix: QSESSIONS_KEY_PREFIX }),
+    keyPrefix: copyPrefixOf(needs),
     events,
   })
   return {

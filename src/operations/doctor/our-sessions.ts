@@ -7,8 +7,8 @@ import { type UnreadableReason, UnreadableSession } from '../../django/session-d
 import { SESSION_ENGINES, sessionTableOf } from '../../django/session-engines.ts'
 import { SESSION_SERIALIZERS } from '../../django/session-serializers.ts'
 import { type VersionProfile, versionProfile } from '../../django/versions.ts'
-import { CACHE_KEY_PREFIX as CACHE_PREFIX } from '../../engines/cache.ts'
-import { CACHED_DB_KEY_PREFIX as CACHED_DB_PREFIX, QSESSIONS_KEY_PREFIX } from '../../engines/cached-db.ts'
+import { CACHE_KEY_PREFIX } from '../../engines/cache.ts'
+import { CACHED_DB_KEY_PREFIX, copyPrefixOf } from '../../engines/cached-db.ts'
 import type { SessionEngine, StoredSession } from '../../session/engine.ts'
 import { NO_EVENTS } from '../../session/events.ts'
 import { type OpenedSessions, openSessions } from '../../site/django-sessions.ts'
@@ -176,8 +176,8 @@ async function inCache({ storage: { cache } }: Project, value: string): Promise<
   if (cache === null) return []
   const found: Whereabouts[] = []
   for (const [engine, prefix] of [
-    [`${BACKENDS}cache`, CACHE_PREFIX],
-    [`${BACKENDS}cached_db`, CACHED_DB_PREFIX],
+    [`${BACKENDS}cache`, CACHE_KEY_PREFIX],
+    [`${BACKENDS}cached_db`, CACHED_DB_KEY_PREFIX],
   ] as const) {
     const entry = await cache.get(`${prefix}${value}`).catch(() => null)
     if (entry === null) continue
@@ -194,8 +194,7 @@ export async function hasCopy(
 ): Promise<boolean | null> {
   const needs = SESSION_ENGINES.get(settings.session.engine)
   if (cache === null || needs?.keptIn !== 'table' || !needs.needsCache) return null
-  const prefix = needs.package === 'django-qsessions' ? QSESSIONS_KEY_PREFIX : CACHED_DB_PREFIX
-  return (await cache.get(`${prefix}${value}`)) !== null
+  return (await cache.get(`${copyPrefixOf(needs)}${value}`)) !== null
 }
 
 /** Removes sessions that the doctor made, wherever they are within our reach; elsewhere they stay until they end. */

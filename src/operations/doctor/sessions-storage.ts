@@ -8,7 +8,7 @@ import { createDiagnosis } from '../../django/session-diagnosis.ts'
 import { SESSION_ENGINES } from '../../django/session-engines.ts'
 import { isGeneratedSessionKey } from '../../django/session-key.ts'
 import { UnreadableSession } from '../../django/unreadable-session.ts'
-import { CACHED_DB_KEY_PREFIX, QSESSIONS_KEY_PREFIX } from '../../engines/cached-db.ts'
+import { copyPrefixOf } from '../../engines/cached-db.ts'
 import { databaseKindOf, dialects } from '../../sql/dialect.ts'
 import { isPermissionDenied } from '../../sql/driver-errors.ts'
 import type { Project } from '../open-project.ts'
@@ -281,7 +281,7 @@ async function putsCopies(evidence: Evidence): Promise<Result> {
   const fresh = django.filter(isFresh).slice(0, COPIES)
   if (fresh.length === 0)
     return { outcome: 'skipped', because: 'Django has saved no live session within the last hour' }
-  const prefix = needs.package === 'django-qsessions' ? QSESSIONS_KEY_PREFIX : CACHED_DB_KEY_PREFIX
+  const prefix = copyPrefixOf(needs)
   const copies = await copiesOf(
     project,
     fresh.map(({ key }) => `${prefix}${key}`),

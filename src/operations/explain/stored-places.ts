@@ -11,7 +11,7 @@ import { UnreadableSession } from '../../django/session-data.ts'
 import { SESSION_ENGINES } from '../../django/session-engines.ts'
 import { isGeneratedSessionKey } from '../../django/session-key.ts'
 import { CACHE_KEY_PREFIX } from '../../engines/cache.ts'
-import { CACHED_DB_KEY_PREFIX, QSESSIONS_KEY_PREFIX } from '../../engines/cached-db.ts'
+import { copyPrefixOf } from '../../engines/cached-db.ts'
 import { usesDatabaseCache } from '../../service/open-storage.ts'
 import { checkTables } from '../../service/preflight.ts'
 import { sessionTables } from '../../service/required-tables.ts'
@@ -134,14 +134,9 @@ export type CacheEntry =
 export async function findInCache(project: Project, sessionKey: string): Promise<CacheEntry> {
   const { engine } = project.settings.session
   const needs = SESSION_ENGINES.get(engine)
-  const prefix =
-    needs?.keptIn === 'cache'
-      ? CACHE_KEY_PREFIX
-      : needs?.package === 'django-qsessions'
-        ? QSESSIONS_KEY_PREFIX
-        : CACHED_DB_KEY_PREFIX
   const cache = openSiteCache(project)
-  if (cache === null) return { state: 'none' }
+  if (needs === undefined || cache === null) return { state: 'none' }
+  const prefix = needs.keptIn === 'cache' ? CACHE_KEY_PREFIX : copyPrefixOf(needs)
   try {
     const session = await cache.get(`${prefix}${sessionKey}`)
     return session === null ? { state: 'none' } : { state: 'found', session }
