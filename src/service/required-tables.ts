@@ -44,3 +44,8 @@ export function usersTable({ auth }: Settings, { servesLogin }: { servesLogin: b
 export function whyNoLogin({ auth: { backends, userModel, sessionHash } }: Settings): string | null {
   return whyNoPasswords(backends, { password: userModel.columns.password, sessionHash })
 }
+
+/** Whether the login page is served here: SERVE_LOGIN, for users with passwords that can be checked. */
+export function servesLogin(settings: Settings): boolean {
+  return settings.login.isServed && whyNoLogin(settings) === null
+}

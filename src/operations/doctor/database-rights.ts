@@ -7,7 +7,7 @@ import {
   hasCatalog,
   type ReadTable,
 } from '../../service/preflight.ts'
-import { sessionTables, usersTable, whyNoLogin } from '../../service/required-tables.ts'
+import { servesLogin, sessionTables, usersTable } from '../../service/required-tables.ts'
 import { retryRead } from '../../sql/retry.ts'
 import type { Project } from '../open-project.ts'
 import type { Check } from './check.ts'
@@ -63,10 +63,10 @@ export const DATABASE_RIGHTS_CHECKS: readonly Check[] = [
 async function readableTables({ db, settings }: Project): Promise<readonly ReadTable[]> {
   const hasHome = await hasCatalog(db)
   const catalog = hasHome ? CATALOG_TABLES : []
-  const servesLogin = settings.login.isServed && whyNoLogin(settings) === null
-  if (settings.auth.sessionHash === 'custom' || !(hasHome || servesLogin)) return catalog
+  const hasLogin = servesLogin(settings)
+  if (settings.auth.sessionHash === 'custom' || !(hasHome || hasLogin)) return catalog
   const model = userModel(settings.auth.userModel)
-  const users = usersTable(settings, { servesLogin })
+  const users = usersTable(settings, { servesLogin: hasLogin })
   const { columns } = await readTableSchema(db, model.table)
   const has = (column: string | null) => columns.some(({ name }) => name === column)
   // The models with PermissionsMixin have these tables; only the home page asks for permissions.
@@ -82,7 +82,7 @@ async function readableTables({ db, settings }: Project): Promise<readonly ReadT
   const read = [...(isElsewhere ? [] : [users]), ...permissions]
   await checkReads(db, read)
   const { lastLogin } = model.columns
-  if (servesLogin && lastLogin !== null && has(lastLogin)) {
+  if (hasLogin && lastLogin !== null && has(lastLogin)) {
     const timeout = settings.database.timeout * 1000
     await retryRead(() => checkUpdate(db, users, lastLogin), { timeout })
   }

@@ -1,5 +1,5 @@
 import { createPasswords, type PasswordRefusal } from '../../django/passwords.ts'
-import { whyNoLogin } from '../../service/required-tables.ts'
+import { servesLogin } from '../../service/required-tables.ts'
 import type { Check } from './check.ts'
 import { usersCheck } from './user-tables.ts'
 
@@ -22,7 +22,7 @@ export const STORED_PASSWORD_CHECKS: readonly Check[] = [
     run: usersCheck(async ({ model }, { project }) => {
       const { db, settings, profile } = project
       const { password } = model.columns
-      if (password === null || !settings.login.isServed || whyNoLogin(settings) !== null)
+      if (password === null || !servesLogin(settings))
         return { outcome: 'skipped', because: 'this service has no login page' }
       const stored: unknown[] = await project.onUserDatabase(() =>
         db(model.table).orderBy(model.idColumn, 'desc').limit(NEWEST).pluck(password),

@@ -2,7 +2,7 @@ import type { Knex } from 'knex'
 import { type UserModel, userModel } from '../../auth/user-model.ts'
 import { checkUserTable } from '../../auth/user-table.ts'
 import { hasCatalog } from '../../service/preflight.ts'
-import { whyNoLogin } from '../../service/required-tables.ts'
+import { servesLogin } from '../../service/required-tables.ts'
 import { databaseKindOf } from '../../sql/dialect.ts'
 import type { Project } from '../open-project.ts'
 import { type Check, type Evidence, perRun, type Result } from './check.ts'
@@ -33,8 +33,7 @@ const readUsers = perRun(async ({ project }: Evidence): Promise<UsersHere> => {
 
 async function whyUnread({ settings, db }: Project): Promise<string | null> {
   if (settings.auth.sessionHash === 'custom') return 'AUTH_SESSION_HASH is custom: no user is read here'
-  const servesLogin = settings.login.isServed && whyNoLogin(settings) === null
-  if (servesLogin || (await hasCatalog(db))) return null
+  if (servesLogin(settings) || (await hasCatalog(db))) return null
   return 'this service has neither the login page nor the home page: no user is read here'
 }
 
