@@ -2,8 +2,6 @@ import { opendir, readFile, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { userModel } from '../../auth/user-model.ts'
-import { openCache } from '../../caches/open-cache.ts'
-import { createDateColumn } from '../../django/datetime.ts'
 import { createDiagnosis } from '../../django/session-diagnosis.ts'
 import { SESSION_ENGINES } from '../../django/session-engines.ts'
 import { isGeneratedSessionKey } from '../../django/session-key.ts'
@@ -12,6 +10,7 @@ import { copyPrefixOf } from '../../engines/cached-db.ts'
 import { databaseKindOf, dialects } from '../../sql/dialect.ts'
 import { isPermissionDenied } from '../../sql/driver-errors.ts'
 import type { Project } from '../open-project.ts'
+import { openSiteCache } from '../site-cache.ts'
 import { type Check, type Evidence, perRun, type Result } from './check.ts'
 import {
   codecOptionsOf,
@@ -299,18 +298,8 @@ async function putsCopies(evidence: Evidence): Promise<Result> {
 }
 
 async function copiesOf(project: Project, keys: readonly string[]): Promise<number> {
-  const { settings, storage, db, useTz, now } = project
-  if (settings.cache === null) return 0
-  const { kind, timeout } = settings.database
-  const dates = createDateColumn({
-    database: kind,
-    useTz,
-    timeZone: settings.timeZone,
-    databaseTimeZone: settings.databaseTimeZone,
-  })
-  const cache =
-    storage.cache ??
-    openCache(settings.cache, { database: { db, kind, dates }, now, timeout: timeout * 1000 })
+  const cache = openSiteCache(project)
+  if (cache === null) return 0
   let copies = 0
   for (const key of keys) {
     // A copy that cannot be read is one none the less.

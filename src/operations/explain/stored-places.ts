@@ -3,16 +3,14 @@ import { lstat, readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Knex } from 'knex'
-import type { Cache, CachedSession } from '../../caches/cache.ts'
+import type { CachedSession } from '../../caches/cache.ts'
 import { CacheUnavailable } from '../../caches/cache-errors.ts'
-import { openCache } from '../../caches/open-cache.ts'
 import { isFileMissing } from '../../concurrency/file-errors.ts'
 import { UnreadableSession } from '../../django/session-data.ts'
 import { SESSION_ENGINES } from '../../django/session-engines.ts'
 import { isGeneratedSessionKey } from '../../django/session-key.ts'
 import { CACHE_KEY_PREFIX } from '../../engines/cache.ts'
 import { copyPrefixOf } from '../../engines/cached-db.ts'
-import { usesDatabaseCache } from '../../service/open-storage.ts'
 import { checkTables } from '../../service/preflight.ts'
 import { sessionTables } from '../../service/required-tables.ts'
 import { databaseKindOf, dialects } from '../../sql/dialect.ts'
@@ -24,6 +22,7 @@ import {
 } from '../../sql/driver-errors.ts'
 import { selectRows } from '../../sql/executor.ts'
 import type { Project } from '../open-project.ts'
+import { openSiteCache } from '../site-cache.ts'
 
 /** A row of a table of sessions as it is. */
 export interface StoredRow {
@@ -145,18 +144,6 @@ export async function findInCache(project: Project, sessionKey: string): Promise
     if (error instanceof CacheUnavailable) return { state: 'unavailable', error }
     throw error
   }
-}
-
-/** The open cache server, or the table or the folder that is a cache and needs no closing. */
-function openSiteCache(project: Project): Cache | null {
-  const { settings, storage, sessionDb, dates, now } = project
-  if (storage.cache !== null || settings.cache === null || !usesDatabaseCache(settings)) return storage.cache
-  return openCache(settings.cache, {
-    database: { db: sessionDb, kind: databaseKindOf(sessionDb), dates },
-    now,
-    timeout: settings.database.timeout * 1000,
-    maxInflatedBytes: settings.session.maxInflatedBytes,
-  })
 }
 
 /**
