@@ -17,6 +17,7 @@ import { databaseKindOf, dialects } from '../../sql/dialect.ts'
 import { selectRows } from '../../sql/executor.ts'
 import type { Project } from '../open-project.ts'
 import { siteOptionsOf } from '../project-options.ts'
+import { openSiteCache } from '../site-cache.ts'
 import { isKey, isSigned } from './django-pages.ts'
 import type { Problem } from './page-client.ts'
 
@@ -172,7 +173,8 @@ async function inFiles({ settings }: Project, filename: string): Promise<Whereab
     : []
 }
 
-async function inCache({ storage: { cache } }: Project, value: string): Promise<Whereabouts[]> {
+async function inCache(project: Project, value: string): Promise<Whereabouts[]> {
+  const cache = openSiteCache(project)
   if (cache === null) return []
   const found: Whereabouts[] = []
   for (const [engine, prefix] of [
@@ -188,11 +190,9 @@ async function inCache({ storage: { cache } }: Project, value: string): Promise<
 }
 
 /** Whether the cache of the settings has the copy that Django's cached_db made of this session; null without such copies. */
-export async function hasCopy(
-  { settings, storage: { cache } }: Project,
-  value: string,
-): Promise<boolean | null> {
-  const needs = SESSION_ENGINES.get(settings.session.engine)
+export async function hasCopy(project: Project, value: string): Promise<boolean | null> {
+  const cache = openSiteCache(project)
+  const needs = SESSION_ENGINES.get(project.settings.session.engine)
   if (cache === null || needs?.keptIn !== 'table' || !needs.needsCache) return null
   return (await cache.get(`${copyPrefixOf(needs)}${value}`)) !== null
 }
