@@ -2,11 +2,11 @@ import type { Knex } from 'knex'
 import { createDateColumn, type DateColumn, TIME_DEFAULTS } from '../django/datetime.ts'
 import { createSessionCodec, type SessionCodec } from '../django/session-data.ts'
 import { sessionTableOf } from '../django/session-engines.ts'
-import { serializerNamed } from '../django/session-serializers.ts'
 import { type VersionProfile, versionProfile } from '../django/versions.ts'
 import { demoSecretKey } from '../service/demo/secret.ts'
 import { openStorage, type Storage } from '../service/open-storage.ts'
 import { detectVersion } from '../service/preflight.ts'
+import { codecOptionsOf } from '../service/settings/codec-options.ts'
 import type { Settings } from '../service/settings/settings.ts'
 import { attemptOnce, runAt } from '../service/start-retry.ts'
 
@@ -79,14 +79,7 @@ async function projectOf(settings: Settings, storage: Storage, now: () => Date):
     profile,
     useTz,
     table: session.table ?? sessionTableOf(session.engine),
-    codec: createSessionCodec({
-      secretKeys,
-      profile,
-      serializer: serializerNamed(session.serializer, profile),
-      maxInflatedBytes: session.maxInflatedBytes,
-      ...(session.storeClass !== null && { storeClass: session.storeClass }),
-      now,
-    }),
+    codec: createSessionCodec(codecOptionsOf(settings, { secretKeys, profile, now })),
     dates: createDateColumn({
       database: (sessionDatabase ?? database).kind,
       useTz,

@@ -1,7 +1,6 @@
 import { SESSION_COOKIE } from '../django/cookie.ts'
-import { createSessionCodec, type SessionCodec, type SessionCodecOptions } from '../django/session-data.ts'
+import { createSessionCodec, type SessionCodec } from '../django/session-data.ts'
 import { SESSION_ENGINES } from '../django/session-engines.ts'
-import { serializerNamed } from '../django/session-serializers.ts'
 import type { VersionProfile } from '../django/versions.ts'
 import { SIGNED_COOKIES_SALT } from '../engines/signed-cookies.ts'
 import { retryRead } from '../sql/retry.ts'
@@ -10,6 +9,7 @@ import type { Storage } from './open-storage.ts'
 import type { RecentSaves } from './pages/recent-saves.ts'
 import { createSessionTotals } from './pages/session-totals.ts'
 import type { SessionsPageAccess, SessionsPageSite } from './pages/sessions-page.ts'
+import { codecOptionsOf } from './settings/codec-options.ts'
 import { sessionDates } from './settings/session-dates.ts'
 import type { Settings } from './settings/settings.ts'
 
@@ -68,25 +68,17 @@ export function openSessionsPage(
 
 /** The codec with which the engine signs; null for a cache. */
 function codecOf(
-  { session }: Settings,
-  { secretKeys, profile, now }: Pick<SessionsPageSiteOptions, 'secretKeys' | 'profile' | 'now'>,
+  settings: Settings,
+  site: Pick<SessionsPageSiteOptions, 'secretKeys' | 'profile' | 'now'>,
 ): SessionCodec | null {
-  const { engine, storeClass, serializer, maxInflatedBytes } = session
-  const options: SessionCodecOptions = {
-    secretKeys,
-    profile,
-    serializer: serializerNamed(serializer, profile),
-    maxInflatedBytes,
-    ...(storeClass !== null && { storeClass }),
-    now,
-  }
-  switch (SESSION_ENGINES.get(engine)?.keptIn) {
+  const options = codecOptionsOf(settings, site)
+  switch (SESSION_ENGINES.get(settings.session.engine)?.keptIn) {
     case 'cache':
       return null
     case 'cookie': // as engines/open-engine.ts, openSignedCookies
       return createSessionCodec({
         ...options,
-        profile: { ...profile, reads: ['signed'], writes: 'signed' },
+        profile: { ...site.profile, reads: ['signed'], writes: 'signed' },
         salt: SIGNED_COOKIES_SALT,
       })
     default:

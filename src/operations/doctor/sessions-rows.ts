@@ -1,8 +1,7 @@
 import type { Knex } from 'knex'
 import { type DatabaseKind, readIsoDate } from '../../django/datetime.ts'
-import type { SessionCodecOptions } from '../../django/session-data.ts'
 import { createDiagnosis, type Diagnosis, unverifiedContent } from '../../django/session-diagnosis.ts'
-import { serializerNamed } from '../../django/session-serializers.ts'
+import { codecOptionsOf } from '../../service/settings/codec-options.ts'
 import { databaseKindOf, dialects } from '../../sql/dialect.ts'
 import type { Project } from '../open-project.ts'
 import { type Evidence, perRun, type Result } from './check.ts'
@@ -70,7 +69,7 @@ export async function readNewest(project: Project, db: Knex, table: string): Pro
     .select(db.raw('octet_length(session_data) as size'))
     .select(db.raw(`case when octet_length(session_data) <= ${LARGEST_READ} then session_data end as data`))
     .whereIn('session_key', [...keys])
-  const diagnose = createDiagnosis(codecOptionsOf(project))
+  const diagnose = createDiagnosis(codecOptionsOf(settings, project))
   const all = found
     .map((row) => rowOf(row, { project, diagnose }))
     // Of those of the same second, the one that ends later was saved later.
@@ -81,19 +80,6 @@ export async function readNewest(project: Project, db: Knex, table: string): Pro
   const by = (writer: Writer) => all.filter((row) => row.writer === writer)
   const django = by('django')
   return { all, django: django.length > 0 ? django : by('unknown'), here: by('here') }
-}
-
-/** How the site's session engine reads and writes texts. */
-export function codecOptionsOf({ settings, secretKeys, profile, now }: Project): SessionCodecOptions {
-  const { storeClass, serializer, maxInflatedBytes } = settings.session
-  return {
-    secretKeys,
-    profile,
-    serializer: serializerNamed(serializer, profile),
-    maxInflatedBytes,
-    ...(storeClass !== null && { storeClass }),
-    now,
-  }
 }
 
 async function keysOf(

@@ -7,13 +7,13 @@ import { SESSION_ENGINES } from '../../django/session-engines.ts'
 import { isGeneratedSessionKey } from '../../django/session-key.ts'
 import { UnreadableSession } from '../../django/unreadable-session.ts'
 import { copyPrefixOf } from '../../engines/cached-db.ts'
+import { codecOptionsOf } from '../../service/settings/codec-options.ts'
 import { databaseKindOf, dialects } from '../../sql/dialect.ts'
 import { isPermissionDenied } from '../../sql/driver-errors.ts'
 import type { Project } from '../open-project.ts'
 import { openSiteCache } from '../site-cache.ts'
 import { type Check, type Evidence, perRun, type Result } from './check.ts'
 import {
-  codecOptionsOf,
   newestSessions,
   readNewest,
   type SessionRow,
@@ -221,7 +221,7 @@ async function inFiles({ project }: Evidence): Promise<Place | null> {
   if (SESSION_ENGINES.get(engine)?.keptIn === 'folder' && filePath === null) return null
   const isSession = (name: string): boolean =>
     name.startsWith(cookie.name) && isGeneratedSessionKey(name.slice(cookie.name.length))
-  const diagnose = createDiagnosis(codecOptionsOf(project))
+  const diagnose = createDiagnosis(codecOptionsOf(settings, project))
   for (const folder of new Set([tmpdir(), '/tmp', '/var/tmp'])) {
     if (folder === filePath) continue
     for (const { file, savedAt } of (await filesIn(folder, isSession)).slice(0, READ_FILES)) {
