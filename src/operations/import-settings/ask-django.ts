@@ -6,21 +6,13 @@ import { fileURLToPath } from 'node:url'
 import { quoted } from '../../checks/quoted.ts'
 import { settingDefinitions } from '../../service/settings/definitions.ts'
 import { findPython } from './find-python.ts'
+import type { PlainValue } from './plain-value.ts'
 
 /** The Django project could not be asked for its settings. The message says why, and what to do. */
 export class CannotAskDjango extends Error {
   override name = 'CannotAskDjango'
   readonly code: string = 'ERR_CANNOT_ASK_DJANGO'
 }
-
-/** A value of settings.py as JSON holds it; `{"__python__": type}` for an object that JSON cannot hold. */
-export type PlainValue =
-  | null
-  | boolean
-  | number
-  | string
-  | readonly PlainValue[]
-  | { readonly [key: string]: PlainValue }
 
 /** What ask_django.py prints. `{error}`: this part of the project could not be loaded. */
 export interface ProjectFacts {

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import type { DatabaseFacts, PlainValue, ProjectFacts } from './ask-django.ts'
+import type { DatabaseFacts, ProjectFacts } from './ask-django.ts'
 import { readOptionFile, readPasswordFile, readServiceFile } from './client-files.ts'
+import { isPythonObject, isRecord, type PlainValue, recordOf } from './plain-value.ts'
 
 /** A database of the project as the value of DATABASE_URL. */
 export interface DatabaseAsUrl {
@@ -74,13 +75,13 @@ function mysqlUrl(entry: DatabaseFacts, context: Context): string {
   for (const [option, value] of Object.entries(options)) {
     if (MYSQL_DROPPED.has(option) || value === null) continue
     const name = MYSQL_NAMES[option] ?? option
-    if (isObject(value) && '__python__' in value)
+    if (isPythonObject(value))
       context.refused.push(
-        `has the option ${option}, a Python object (${String(value.__python__)}), which cannot be carried over`,
+        `has the option ${option}, a Python object (${value.__python__}), which cannot be carried over`,
       )
     else if (name in given || name === 'unix_socket') given[name] = textOf(value)
     else if (name === 'read_default_file') addOptionFile(given, query, { options, context })
-    else if (name === 'ssl' && isObject(value)) {
+    else if (name === 'ssl' && isRecord(value)) {
       if (Object.keys(value).length > 0) query.set('ssl', JSON.stringify(value))
     } else query.set(name, textOf(value))
   }
@@ -176,7 +177,7 @@ function postgresqlUrl(entry: DatabaseFacts, context: Context): string {
   const parameters = new Map<string, string>()
   for (const [option, value] of Object.entries(recordOf(entry.OPTIONS))) {
     if (POSTGRESQL_DROPPED.has(option) || value === null) continue
-    if (isObject(value) && '__python__' in value)
+    if (isPythonObject(value))
       refused.push(`has the option ${option}, a Python object, which cannot be carried over`)
     else parameters.set(option, textOf(value))
   }
@@ -319,12 +320,4 @@ function fromHome(file: string, { environment, folder }: DatabasesOf): string {
 function textOf(value: PlainValue | { readonly error: string }): string {
   if (typeof value === 'boolean') return value ? 'true' : 'false'
   return typeof value === 'string' || typeof value === 'number' ? String(value) : ''
-}
-
-function recordOf(value: PlainValue): Readonly<Record<string, PlainValue>> {
-  return isObject(value) ? value : {}
-}
-
-function isObject(value: PlainValue): value is { readonly [key: string]: PlainValue } {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

@@ -11,8 +11,9 @@ import {
   settingDefinitions,
 } from '../../service/settings/definitions.ts'
 import { HOST_PATTERN } from '../../service/settings/settings.ts'
-import type { Failure, PlainValue, ProjectFacts, StoreFacts, UserFacts } from './ask-django.ts'
+import type { Failure, ProjectFacts, StoreFacts, UserFacts } from './ask-django.ts'
 import { databaseAsUrl } from './django-database.ts'
+import { isPythonObject, type PlainValue, recordOf } from './plain-value.ts'
 
 /** The settings of a Django project, as this service reads them. */
 export interface TakenOver {
@@ -561,16 +562,6 @@ function takeProxy({ facts, set, warn }: Context): void {
 
 function listOf(value: PlainValue): string[] {
   return Array.isArray(value) ? value.map(String) : []
-}
-
-function recordOf(value: PlainValue): Readonly<Record<string, PlainValue>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Readonly<Record<string, PlainValue>>)
-    : {}
-}
-
-function isPythonObject(value: PlainValue): value is { readonly __python__: string } {
-  return typeof recordOf(value).__python__ === 'string'
 }
 
 function isFailure(value: unknown): value is Failure {
