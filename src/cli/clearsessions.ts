@@ -3,6 +3,7 @@ import type { AddCommand, CommandContext, ExitStatus } from './command.ts'
 import { writeJson } from './json-output.ts'
 import { countUpTo, durationOf } from './option-values.ts'
 import { createProgress } from './progress.ts'
+import { openGivenProject } from './project.ts'
 
 export const addClearsessions: AddCommand = (program, action) => {
   program
@@ -40,14 +41,13 @@ interface ClearsessionsArguments {
 }
 
 async function clearsessions(
-  { env, output, errors, interrupted: signal }: CommandContext,
+  context: CommandContext,
   { olderThan, batchSize, dryRun = false, json = false }: ClearsessionsArguments,
 ): Promise<ExitStatus> {
+  const { output, errors, interrupted: signal } = context
   // Only now, so that other commands do not load it.
-  const { readSettings } = await import('../service/settings/settings.ts')
-  const { openProject } = await import('../operations/open-project.ts')
   const { clearProjectSessions } = await import('../operations/clear-sessions.ts')
-  const project = await openProject(readSettings(env))
+  const project = await openGivenProject(context)
   const progress = createProgress({ unit: 'sessions', errors })
   try {
     const options = { olderThan, batchSize, signal }

@@ -2,6 +2,7 @@ import type { Explanation } from '../operations/explain.ts'
 import type { AddCommand, CommandContext, ExitStatus } from './command.ts'
 import { writeJson } from './json-output.ts'
 import { pastedLines } from './pasted-lines.ts'
+import { openGivenProject } from './project.ts'
 import { terminalText } from './terminal-text.ts'
 
 export const addExplain: AddCommand = (program, action) => {
@@ -28,10 +29,8 @@ async function explain(
   context: CommandContext,
   { json = false }: { readonly json?: boolean },
 ): Promise<ExitStatus> {
-  const { env, output } = context
+  const { output } = context
   // Only now, so that other commands do not load it.
-  const { readSettings } = await import('../service/settings/settings.ts')
-  const { openProject } = await import('../operations/open-project.ts')
   const { createExplainer, explanationDocument, hasProblem } = await import('../operations/explain.ts')
   const { CAUSES, OUTCOMES, summaryOf } = await import('../operations/explain/causes.ts')
 
@@ -52,7 +51,7 @@ async function explain(
       .join('\n')
   }
 
-  const project = await openProject(readSettings(env))
+  const project = await openGivenProject(context)
   const explainer = createExplainer(project)
   const explanations: Explanation[] = []
   try {

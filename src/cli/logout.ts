@@ -1,10 +1,13 @@
 import { text } from 'node:stream/consumers'
 import { isStorableKey, isValidSessionKey } from '../django/session-key.ts'
+import type { Project } from '../operations/open-project.ts'
+import type { openProjectSessions } from '../operations/project-sessions.ts'
 import { type AddCommand, type CommandContext, type ExitStatus, UsageError } from './command.ts'
 import { confirm } from './confirm.ts'
 import { writeJson } from './json-output.ts'
 import { countUpTo } from './option-values.ts'
 import { createProgress } from './progress.ts'
+import { openGivenProject } from './project.ts'
 import { type ChosenUser, choiceOf, nameOf, warnOfUnreadable } from './sessions.ts'
 
 export const addLogout: AddCommand = (program, action) => {
@@ -43,13 +46,10 @@ interface LogoutArguments extends ChosenUser {
 }
 
 async function logout(context: CommandContext, given: LogoutArguments): Promise<ExitStatus> {
-  const { env } = context
   check(given)
   const exceptKey = given.allButStdin === true ? await keyOn(context) : null
-  const { readSettings } = await import('../service/settings/settings.ts')
-  const { openProject } = await import('../operations/open-project.ts')
   const { openProjectSessions } = await import('../operations/project-sessions.ts')
-  const project = await openProject(readSettings(env))
+  const project = await openGivenProject(context)
   try {
     const stored = await openProjectSessions(project)
     let copiesLeft = 0
@@ -68,8 +68,7 @@ async function logout(context: CommandContext, given: LogoutArguments): Promise<
   }
 }
 
-type Opened = Awaited<ReturnType<typeof import('../operations/project-sessions.ts')['openProjectSessions']>>
-type Project = Awaited<ReturnType<typeof import('../operations/open-project.ts')['openProject']>>
+type Opened = Awaited<ReturnType<typeof openProjectSessions>>
 
 /** What was done; null: the answer was no. */
 type Work = {

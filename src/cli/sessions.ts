@@ -3,6 +3,7 @@ import { type AddCommand, type CommandContext, type ExitStatus, UsageError } fro
 import { writeJson } from './json-output.ts'
 import { countUpTo } from './option-values.ts'
 import { createProgress } from './progress.ts'
+import { openGivenProject } from './project.ts'
 
 export const addSessions: AddCommand = (program, action) => {
   program
@@ -49,14 +50,13 @@ const AT_ONCE = 10_000
 const MOST_IN_JSON = 100_000
 
 async function sessions(
-  { env, output, errors, interrupted: signal }: CommandContext,
+  context: CommandContext,
   { limit = Number.MAX_SAFE_INTEGER, after, json = false, ...chosen }: SessionsArguments,
 ): Promise<ExitStatus> {
+  const { output, errors, interrupted: signal } = context
   const choice = choiceOf(chosen)
-  const { readSettings } = await import('../service/settings/settings.ts')
-  const { openProject } = await import('../operations/open-project.ts')
   const { findProjectUser, openProjectSessions } = await import('../operations/project-sessions.ts')
-  const project = await openProject(readSettings(env))
+  const project = await openGivenProject(context)
   const progress = createProgress({ unit: 'sessions', errors })
   try {
     const stored = await openProjectSessions(project)

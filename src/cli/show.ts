@@ -2,6 +2,7 @@ import type { ShownSession } from '../operations/show.ts'
 import type { AddCommand, CommandContext, ExitStatus } from './command.ts'
 import { writeJson } from './json-output.ts'
 import { pastedLines } from './pasted-lines.ts'
+import { openGivenProject } from './project.ts'
 import { terminalText } from './terminal-text.ts'
 
 export const addShow: AddCommand = (program, action) => {
@@ -27,10 +28,8 @@ async function show(
   context: CommandContext,
   { json = false, reveal = false }: { readonly json?: boolean; readonly reveal?: boolean },
 ): Promise<ExitStatus> {
-  const { env, output } = context
+  const { output } = context
   // Only now, so that other commands do not load it.
-  const { readSettings } = await import('../service/settings/settings.ts')
-  const { openProject } = await import('../operations/open-project.ts')
   const { countText, showSession } = await import('../operations/show.ts')
 
   function textOf({ keyHash, problem, facts, user, values, hiddenKeys }: ShownSession): string {
@@ -53,7 +52,7 @@ async function show(
     return lines.map((line) => terminalText(line, LONGEST_LINE)).join('\n')
   }
 
-  const project = await openProject(readSettings(env))
+  const project = await openGivenProject(context)
   const sessions: ShownSession[] = []
   try {
     for await (const line of pastedLines(context, 'a session key or a Cookie header')) {
