@@ -3,7 +3,6 @@ import { createSessionCodec } from '../django/session-data.ts'
 import { type VersionProfile, versionProfile } from '../django/versions.ts'
 import type { AddCommand } from './command.ts'
 import { convertLines, type LinesOptions } from './lines.ts'
-import { readSecrets } from './secrets.ts'
 
 export const addDecode: AddCommand = (program, action) => {
   program
@@ -36,6 +35,8 @@ const ANY_VERSION: VersionProfile = {
  * Without DJANGO_VERSION, both formats are read.
  */
 async function decode({ env, verbose, ...streams }: DecodeOptions): Promise<0 | 1> {
+  // Only now, so that other commands do not load the settings.
+  const { readSecrets } = await import('./secrets.ts')
   const { secretKeys, djangoVersion, serializer } = readSecrets(env)
   const profile = djangoVersion === null ? ANY_VERSION : versionProfile(djangoVersion)
   const codec = createSessionCodec({ secretKeys, profile, serializer, now: () => new Date() })

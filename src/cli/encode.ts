@@ -4,7 +4,6 @@ import { createSessionCodec } from '../django/session-data.ts'
 import { type SessionFormat, versionProfile } from '../django/versions.ts'
 import type { AddCommand } from './command.ts'
 import { convertLines, type LinesOptions } from './lines.ts'
-import { readSecrets } from './secrets.ts'
 
 export const addEncode: AddCommand = (program, action) => {
   const format = new Option('--format <format>', 'the format (default: that of DJANGO_VERSION)').choices([
@@ -35,6 +34,8 @@ const VERSION_OF = { legacy: '2.2', signed: '6.1' } as const
 
 /** Prints JSON objects as `session_data` values. Default of `format`: that of DJANGO_VERSION. */
 async function encode({ env, format, ...streams }: EncodeOptions): Promise<0 | 1> {
+  // Only now, so that other commands do not load the settings.
+  const { readSecrets } = await import('./secrets.ts')
   const { secretKeys, djangoVersion, serializer } = readSecrets(env)
   const version = format === undefined ? (djangoVersion ?? VERSION_OF.signed) : VERSION_OF[format]
   const codec = createSessionCodec({

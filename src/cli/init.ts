@@ -1,11 +1,9 @@
 import { basename, resolve } from 'node:path'
 import type { Note } from '../operations/import-settings/take-over.ts'
 import type { SettingName } from '../service/settings/definitions.ts'
-import { parseEnvFile } from '../service/settings/environment.ts'
-import { readSettings } from '../service/settings/settings.ts'
 import type { AddCommand, CommandContext, ExitStatus } from './command.ts'
 import { confirm } from './confirm.ts'
-import { type AskedProject, askProject } from './django-project.ts'
+import type { AskedProject } from './django-project.ts'
 import { writeJson } from './json-output.ts'
 
 export const addInit: AddCommand = (program, action) => {
@@ -43,6 +41,8 @@ async function init(
 ): Promise<ExitStatus> {
   const { errors } = context
   const path = resolve(file)
+  // Only now, so that other commands do not load it.
+  const { askProject } = await import('./django-project.ts')
   const project = await askProject(context, { managePy, python, settings })
   if (project === null) return 130
   if (project.refused.length > 0) return refuse(context, project, json)
@@ -120,6 +120,8 @@ async function check(
     json,
   }: { project: AskedProject; written: Written; text: string; json: boolean },
 ): Promise<ExitStatus> {
+  const { parseEnvFile } = await import('../service/settings/environment.ts')
+  const { readSettings } = await import('../service/settings/settings.ts')
   const { openProject } = await import('../operations/open-project.ts')
   const { examine, verdictOf } = await import('../operations/doctor/examine.ts')
   const { findingText, findingsAsJson, outcomeOf, verdictText } = await import(
