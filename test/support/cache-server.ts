@@ -29,7 +29,7 @@ export interface CacheProgram {
   /** The program's file name, e.g. `memcached`. */
   readonly name: string
   readonly port: number
-  /** A Unix socket that answers too, or instead where `port` is 0. */
+  /** A Unix socket on which the server listens too, or alone if `port` is 0. */
   readonly socket?: string
   readonly location: string
   /** `folder` is an empty one of the server's own. */
@@ -72,9 +72,15 @@ export async function startCacheServer(
         log = (log + text).slice(-4096)
       })
     }
-    while (!(await answers(port === 0 && socket !== undefined ? { path: socket } : { port }))) {
-      if (hasEnded(started)) throw new Error(`${name} did not start:\n${log}`)
-      await sleep(10)
+    // Redis listens on its port before it makes its socket.
+    for (const address of [
+      ...(port === 0 ? [] : [{ port }]),
+      ...(socket === undefined ? [] : [{ path: socket }]),
+    ]) {
+      while (!(await answers(address))) {
+        if (hasEnded(started)) throw new Error(`${name} did not start:\n${log}`)
+        await sleep(10)
+      }
     }
   }
   async function end() {

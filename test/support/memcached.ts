@@ -24,7 +24,7 @@ export async function startMemcached({
     {
       name: 'memcached',
       port,
-      socket,
+      ...(onSocket && { socket }),
       location: onSocket ? `unix:${socket}` : `127.0.0.1:${port}`,
       args: () => [...address, '-m', '64', ...asRoot, ...extraArguments],
     },
