@@ -120,6 +120,7 @@ async function withMysql<T>(url: string, use: (connection: mysql.Connection) => 
     multipleStatements: true,
     dateStrings: true,
     supportBigNumbers: true,
+    connectTimeout: 60_000, // A busy machine may take longer than mysql2's 10 s.
   })
   try {
     return await use(connection)
