@@ -179,6 +179,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'django/',
     'type engines/',
     'type session/',
+    'session/key-hash.ts',
     'type site/',
     'koa',
     'pino',

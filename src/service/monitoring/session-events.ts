@@ -1,6 +1,6 @@
-import { createHmac, randomBytes } from 'node:crypto'
 import { createOncePerInterval } from '../../concurrency/once-per-interval.ts'
 import type { CacheFailure, SessionEvents } from '../../session/events.ts'
+import { keyHash } from '../../session/key-hash.ts'
 import { errorFields, type Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 
@@ -17,13 +17,12 @@ export function createSessionEvents({
   metrics,
   environment,
 }: SessionEventsOptions): Partial<SessionEvents> {
-  const hash = createKeyHash()
   const logCacheFailure = createCacheFailureLog(log)
   return {
     ...metrics?.events,
     unreadable(sessionKey, error) {
       const { reason, message } = error
-      log.warn('session.unreadable', { keyHash: hash(sessionKey), reason, message })
+      log.warn('session.unreadable', { keyHash: keyHash(sessionKey), reason, message })
       metrics?.events.unreadable(sessionKey, error)
     },
     cacheFailure(failure) {
@@ -49,10 +48,4 @@ function createCacheFailureLog(log: Log): (failure: CacheFailure) => void {
     if (!isDue(error instanceof Error ? error.name : '')) return
     log.warn('session.cache_failed', { owed, givenUp, ...errorFields(error) })
   }
-}
-
-/** A session key is a secret: a log shows a short hash of it, with a new random key in each process. */
-function createKeyHash(): (sessionKey: string) => string {
-  const secret = randomBytes(32)
-  return (sessionKey) => createHmac('sha256', secret).update(sessionKey).digest('hex').slice(0, 12)
 }
