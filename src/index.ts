@@ -109,6 +109,7 @@ export type {
   SchemaResult,
   StandardSchema,
 } from './session/standard-schema.ts'
+export type { TracedFailure, TraceMessage, TraceResult } from './session/trace-message.ts'
 
 // engines/: where sessions are kept
 

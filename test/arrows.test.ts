@@ -56,6 +56,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'sql/retry.ts',
     'type sql/',
     'type caches/',
+    'session/tracing.ts',
     'type session/engine.ts',
     'type session/events.ts',
     'type knex',

@@ -6,6 +6,7 @@ import { constantTimeCompare, type SecretKey } from '../django/signing.ts'
 import type { VersionProfile } from '../django/versions.ts'
 import { SessionInterrupted } from '../session/commit.ts'
 import type { AnySession, Session } from '../session/session.ts'
+import { traced, traces } from '../session/tracing.ts'
 import type { SqlDatabase } from '../sql/executor.ts'
 import { type Backend, backendOf, MODEL_BACKEND, whyNoPasswords } from './backends.ts'
 import { createHashProofs, HASH_SESSION_KEY, SESSION_KEY } from './hash-proofs.ts'
@@ -258,32 +259,51 @@ export function createAuth({
     session.set(HASH_SESSION_KEY, hash)
   }
 
+  async function userWith(
+    { username, password }: Credentials,
+    { onAccount = () => {} }: AuthenticateOptions = {},
+  ): Promise<User | null> {
+    if (noPasswords !== null) throw new NoPasswordBackend(noPasswords)
+    const name = normalizeUsername(username)
+    const { row, nameKey } = name === null ? { row: null, nameKey: '' } : await rows.findByUsername(name)
+    onAccount(row === null ? `name ${nameKey}` : `id ${row.id}`)
+    if (row === null) {
+      await passwords.simulateCheck(password)
+      return null
+    }
+    const { isCorrect, refusal } = await passwords.check(password, passwordIn(row, model) ?? '')
+    if (refusal !== null) onPasswordRefused(row.id, refusal)
+    if (!isCorrect) return null
+    return passwordBackends.map((backend) => acceptedUser(row, backend)).find((user) => user !== null) ?? null
+  }
+
+  const tracedIdentify = (session: SessionReader): Promise<Identity> =>
+    traced(
+      traces.authenticate,
+      () => ({ operation: 'session' }),
+      () => identify(session),
+      ({ verdict }) => verdict,
+    )
+
   return {
-    identify,
+    // With rows that were read already, by a watch, it belongs to no request.
+    identify: (session, findById) =>
+      findById === undefined ? tracedIdentify(session) : identify(session, findById),
 
     async getUser(session) {
-      const { user, verdict } = await identify(session)
+      const { user, verdict } = await tracedIdentify(session)
       if (verdict === 'wrong') await session.flush()
       if (verdict === 'fallback') await renewHash(session, hashes.create(encodedPasswordOf(user)))
       return user
     },
 
-    async authenticate({ username, password }, { onAccount = () => {} } = {}) {
-      if (noPasswords !== null) throw new NoPasswordBackend(noPasswords)
-      const name = normalizeUsername(username)
-      const { row, nameKey } = name === null ? { row: null, nameKey: '' } : await rows.findByUsername(name)
-      onAccount(row === null ? `name ${nameKey}` : `id ${row.id}`)
-      if (row === null) {
-        await passwords.simulateCheck(password)
-        return null
-      }
-      const { isCorrect, refusal } = await passwords.check(password, passwordIn(row, model) ?? '')
-      if (refusal !== null) onPasswordRefused(row.id, refusal)
-      if (!isCorrect) return null
-      return (
-        passwordBackends.map((backend) => acceptedUser(row, backend)).find((user) => user !== null) ?? null
-      )
-    },
+    authenticate: (credentials, options) =>
+      traced(
+        traces.authenticate,
+        () => ({ operation: 'password' }),
+        () => userWith(credentials, options),
+        (user) => (user === null ? 'refused' : 'accepted'),
+      ),
 
     async findUser(id) {
       const known = userId(id, model.idType)

@@ -14,6 +14,7 @@ import { SESSION_ENGINES, type SessionEngineNeeds, type TableEngineNeeds } from 
 import type { SerializerName } from '../django/session-serializers.ts'
 import type { SessionEngine } from '../session/engine.ts'
 import type { SessionEvents } from '../session/events.ts'
+import { tracedSync, traces } from '../session/tracing.ts'
 import type { ClearRowsOptions } from '../sql/clear-rows.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
 import type { SqlDatabase } from '../sql/executor.ts'
@@ -298,7 +299,12 @@ function observedCodec(options: CodecOptions): SessionCodec {
   return {
     ...codec,
     decode(sessionData) {
-      const decoded = codec.decode(sessionData)
+      const decoded = tracedSync(
+        traces.decode,
+        () => ({ size: sessionData.length }),
+        () => codec.decode(sessionData),
+        ({ format, keyIndex }) => ({ format, keyIndex }),
+      )
       events.decode(decoded)
       return decoded
     },

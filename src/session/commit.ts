@@ -16,6 +16,8 @@ import {
   UpdateError,
 } from './engine.ts'
 import { NO_EVENTS, type SessionEvents } from './events.ts'
+import { keyHash } from './key-hash.ts'
+import { traced, tracedLoad, traces } from './tracing.ts'
 
 /** Django's `save`, `cycle_key` and `delete`, without losing what another request wrote. */
 export interface SessionCommits {
@@ -128,7 +130,7 @@ export function createSessionCommits({
 
   async function reload(sessionKey: string, cause: unknown): Promise<StoredSession> {
     try {
-      const fresh = await engine.load(sessionKey)
+      const fresh = await tracedLoad(engine, sessionKey)
       if (fresh !== null) return fresh
     } catch (error) {
       if (!(error instanceof UnreadableSession)) throw error
@@ -153,8 +155,15 @@ export function createSessionCommits({
         events.conflict()
         const milliseconds = pause()
         if (milliseconds === null) throw new ConflictTimeout(conflictTimeout)
-        await delay(milliseconds)
-        current = await reload(sessionKey, error)
+        current = await traced(
+          traces.conflict,
+          () => ({ keyHash: keyHash(sessionKey) }),
+          async () => {
+            await delay(milliseconds)
+            return reload(sessionKey, error)
+          },
+          () => 'reloaded',
+        )
       }
     }
   }

@@ -10,6 +10,8 @@ import { guardEvents, type SessionEvents } from './events.ts'
 import { Session } from './session.ts'
 import type { DeclaredSession } from './session-types.ts'
 import type { StandardSchema } from './standard-schema.ts'
+import { tracedCommits } from './traced-commits.ts'
+import { tracedLoad } from './tracing.ts'
 
 /** What happened to a request's session, for a log line. */
 export type SessionOutcome = 'none' | 'loaded' | 'new' | 'saved' | 'merged' | 'interrupted' | 'unreadable'
@@ -83,7 +85,7 @@ export function createSessions({
 }: SessionsOptions): Sessions {
   const events = guardEvents(listeners)
   const own = createSessionCommits({ engine, rules, values, now, newSessionKey, events, ...options })
-  const commits = mapFailures(own, mapFailure)
+  const commits = mapFailures(tracedCommits(own), mapFailure)
   const shared = { engine, commits, rules, values, now, events, mapFailure }
   return { open: (sent, { client } = {}) => new LazySession(sent, client, shared) }
 }
@@ -170,7 +172,7 @@ class LazySession implements SessionHandle {
   async #loadOrNull(sessionKey: string): Promise<StoredSession | null> {
     const { engine, events, mapFailure } = this.#shared
     try {
-      return await engine.load(sessionKey, this.#client)
+      return await tracedLoad(engine, sessionKey, this.#client)
     } catch (error) {
       if (!(error instanceof UnreadableSession)) throw mapFailure(error)
       // Unlike Django, which treats such a session as empty and overwrites it: another SECRET_KEY may verify it.
