@@ -8,11 +8,16 @@ import { BUNDLE } from './targets.ts'
 /** Installs MariaDB, Django and the compared packages if they are missing, and bundles the service. @throws Error if that fails. */
 export async function prepare(say: (text: string) => void): Promise<void> {
   if (process.platform !== 'linux') throw new Error('the benchmark needs Linux, because it reads /proc')
+  await prepareDatabases(say)
+  await installPeers(say)
+  await bundleService(BUNDLE)
+}
+
+/** Installs MariaDB and Django if they are missing. @throws Error if that fails. */
+export async function prepareDatabases(say: (text: string) => void): Promise<void> {
   if (findMariadbd() === null) {
     say('installing mariadb-server-core')
     await installSystemPackages(['mariadb-server-core'])
   }
-  await installPeers(say)
-  await bundleService(BUNDLE)
   for (const { version, reason } of await prepareDjango(say)) say(`Django ${version}: ${reason}`)
 }
