@@ -98,6 +98,8 @@ export {
   type Sessions,
   type SessionsOptions,
 } from './session/handle.ts'
+export { MergeConflict } from './session/merge.ts'
+export type { MergePolicies, MergePolicy } from './session/merge-policies.ts'
 export type { SavedSession } from './session/saved-session.ts'
 export { type AnySession, KeyError, Session } from './session/session.ts'
 // A star: `declare module` extends an interface only through one.

@@ -38,6 +38,7 @@ const STATUS_OF_CODE: ReadonlyMap<unknown, number> = new Map([
   ['ERR_UNKNOWN_UPGRADE', 400],
   ['ERR_RESERVED_PATH', 404],
   ['ERR_REQUEST_TOO_SLOW', 408],
+  ['ERR_SESSION_MERGE_CONFLICT', 409],
   ['ERR_TOO_MANY_TRIES', 429],
   ['ERR_SESSION_TOO_LARGE', 500], // whatever its cause says: waiting does not help
   ['ERR_DATABASE_MISMATCH', 500], // whatever its cause: the settings are to be mended

@@ -1,6 +1,7 @@
 import type { SessionData } from '../django/json.ts'
 import { applied, type Change } from './changes.ts'
 import type { KeyedSession, NewSession, SessionClient, StoredSession } from './engine.ts'
+import type { Merge } from './merge.ts'
 
 /** The result of a commit. */
 export interface Committed {
@@ -18,6 +19,8 @@ export interface Committed {
 export interface CommitQueueOptions {
   /** What is to be stored for this data. Throws for a `_session_expiry` on which Django fails too. */
   readonly newSession: (data: SessionData, client?: SessionClient) => NewSession
+  /** What becomes of a key that this request set and that another request changed; default: what this request set. */
+  readonly merge?: Merge
   /** Stores what `next` makes of the session; calls it again with what is stored now after a conflict. */
   readonly replace: (
     sessionKey: string,
@@ -41,7 +44,7 @@ export interface CommitQueue {
  * in flight, and the commits that come meanwhile share the next one. A `Session` has at most one commit in the queue, so
  * the requests in progress bound it; a queue that is empty is removed.
  */
-export function createCommitQueue({ newSession, replace }: CommitQueueOptions): CommitQueue {
+export function createCommitQueue({ newSession, merge, replace }: CommitQueueOptions): CommitQueue {
   const queues = new Map<string, PendingCommit[]>()
 
   /** The changes of each commit on top of the one before. A commit that cannot be stored fails alone and changes nothing. */
@@ -49,7 +52,7 @@ export function createCommitQueue({ newSession, replace }: CommitQueueOptions): 
     let data = base
     return batch.map((pending) => {
       try {
-        const changed = applied(data, pending.changes)
+        const changed = applied(data, pending.changes, merge)
         newSession(changed) // only to see whether it throws
         data = changed
         return { pending, data }

@@ -17,6 +17,8 @@ import {
 } from './engine.ts'
 import { NO_EVENTS, type SessionEvents } from './events.ts'
 import { keyHash } from './key-hash.ts'
+import { createMerge } from './merge.ts'
+import type { MergePolicies } from './merge-policies.ts'
 import { traced, tracedLoad, traces } from './tracing.ts'
 
 /** Django's `save`, `cycle_key` and `delete`, without losing what another request wrote. */
@@ -24,7 +26,10 @@ export interface SessionCommits {
   /** Whether the key itself holds the data, so that each write returns a new key: see SessionEngine. */
   readonly keepsNothing: boolean
   create(data: SessionData, client?: SessionClient): Promise<Committed>
-  /** @throws {SessionInterrupted} when the session was deleted meanwhile. */
+  /**
+   * @throws {SessionInterrupted} when the session was deleted meanwhile.
+   * @throws {MergeConflict} as the policy `fail` asks; nothing is stored.
+   */
   update(
     sessionKey: string,
     stored: StoredSession,
@@ -34,6 +39,7 @@ export interface SessionCommits {
   /**
    * Applies the changes, stores the session under a new key, and removes the old one.
    * @throws {SessionInterrupted} when the session was deleted meanwhile.
+   * @throws {MergeConflict} as the policy `fail` asks; nothing is stored.
    */
   move(
     sessionKey: string | null,
@@ -51,6 +57,8 @@ export interface SessionCommitsOptions {
   readonly rules: ExpiryRules
   /** Which values sessions may hold; default: those of JSON. */
   readonly values?: SessionValues
+  /** What becomes of a key that a request set and that another request changed meanwhile. */
+  readonly policies?: MergePolicies | undefined
   readonly newSessionKey: () => string
   readonly now: () => Date
   /** Milliseconds for which a write is repeated while other requests write first. */
@@ -91,13 +99,14 @@ export class ConflictTimeout extends Error {
 
 /**
  * Unlike Django, which writes back the whole dictionary that it loaded, a save is a compare-and-swap: when the stored
- * session is no longer what was loaded, the request's changes are applied to what is stored now, and the result is
- * written. Inside the process the commits of one session key queue (commit-queue.ts).
+ * session is no longer what was loaded, the request's changes are applied to what is stored now (merge.ts), and the result
+ * is written. Inside the process the commits of one session key queue (commit-queue.ts).
  */
 export function createSessionCommits({
   engine,
   rules,
   values = jsonValues,
+  policies = {},
   newSessionKey,
   now,
   conflictTimeout = 2000,
@@ -106,6 +115,7 @@ export function createSessionCommits({
   events = NO_EVENTS,
 }: SessionCommitsOptions): SessionCommits {
   const keepsNothing = engine.keepsNothing === true
+  const merge = createMerge(policies, values)
 
   const withExpiry = (data: SessionData, client?: SessionClient): NewSession => {
     const expiry = data.get('_session_expiry')
@@ -170,6 +180,7 @@ export function createSessionCommits({
 
   const queue = createCommitQueue({
     newSession: withExpiry,
+    merge,
     replace: (sessionKey, stored, next) =>
       swap(sessionKey, stored, (current) => engine.update(sessionKey, next(current), current.revision)),
   })
@@ -187,7 +198,7 @@ export function createSessionCommits({
       // session that was deleted since.
       await swap(sessionKey, stored, async (current) => {
         if (current !== stored) {
-          const data = applied(current.data, changes)
+          const data = applied(current.data, changes, merge)
           const { revision } = moved.stored
           const updated = await engine.update(moved.sessionKey, withExpiry(data, client), revision)
           const { sessionKey } = updated

@@ -7,6 +7,7 @@ import { type CheckedSession, checkSession, type MisfitPolicy } from './checked-
 import { createSessionCommits, type SessionCommits } from './commit.ts'
 import type { SessionClient, SessionEngine, StoredSession } from './engine.ts'
 import { guardEvents, type SessionEvents } from './events.ts'
+import type { MergePolicies } from './merge-policies.ts'
 import { Session } from './session.ts'
 import type { DeclaredSession } from './session-types.ts'
 import type { StandardSchema } from './standard-schema.ts'
@@ -52,6 +53,11 @@ export interface SessionsOptions {
   readonly rules: ExpiryRules
   /** Which values sessions may hold; default: those of JSON. */
   readonly values?: SessionValues
+  /**
+   * What becomes of a key that a request set and that another request changed meanwhile, as SESSION_MERGE of the Django
+   * engine merging_sessions: `{ num_visits: 'add', cart: 'union', '*': 'last' }`.
+   */
+  readonly merge?: MergePolicies | undefined
   readonly now?: () => Date
   readonly newSessionKey?: () => string
   readonly conflictTimeout?: number
@@ -81,10 +87,20 @@ export function createSessions({
   newSessionKey = randomSessionKey,
   events: listeners,
   mapFailure = (error) => error,
+  merge: policies,
   ...options
 }: SessionsOptions): Sessions {
   const events = guardEvents(listeners)
-  const own = createSessionCommits({ engine, rules, values, now, newSessionKey, events, ...options })
+  const own = createSessionCommits({
+    engine,
+    rules,
+    values,
+    policies,
+    now,
+    newSessionKey,
+    events,
+    ...options,
+  })
   const commits = mapFailures(tracedCommits(own), mapFailure)
   const shared = { engine, commits, rules, values, now, events, mapFailure }
   return { open: (sent, { client } = {}) => new LazySession(sent, client, shared) }

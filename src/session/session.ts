@@ -8,7 +8,7 @@ import {
 import { NotSerializable, type SessionData } from '../django/json.ts'
 import type { PickledValue } from '../django/pickle/javascript.ts'
 import { jsonValues, type SessionValues } from '../django/session-values.ts'
-import { type Change, computed, removed } from './changes.ts'
+import { assigned, type Change, computed } from './changes.ts'
 import { type SessionCommits, SessionInterrupted } from './commit.ts'
 import type { Committed } from './commit-queue.ts'
 import type { SessionClient, StoredSession } from './engine.ts'
@@ -153,8 +153,7 @@ export class Session<T extends object = DeclaredSession> {
   /** @throws {KeyError} when the key is absent. */
   delete(key: keyof T & string): void {
     if (!this.has(key)) throw missing(key)
-    this.#change(removed(key))
-    this.#values.delete(key)
+    this.#remove(key)
   }
 
   /** Removes the key and returns its value. @throws {KeyError} when the key is absent and there is no fallback. */
@@ -166,8 +165,7 @@ export class Session<T extends object = DeclaredSession> {
       if (fallback.length === 0) throw missing(key)
       return fallback[0]
     }
-    this.#change(removed(key))
-    this.#values.delete(key)
+    this.#remove(key)
     return value
   }
 
@@ -377,9 +375,14 @@ export class Session<T extends object = DeclaredSession> {
 
   #write(key: string, value: Settable): void {
     const text = this.#text.stringify(value)
-    this.#change((data) => data.set(key, text))
+    this.#change(assigned(key, this.#data.get(key), text))
     // Django keeps the object itself, and writes its content at the save.
     this.#values.set(key, { text, value: value as PickledValue })
+  }
+
+  #remove(key: string): void {
+    this.#change(assigned(key, this.#data.get(key), undefined))
+    this.#values.delete(key)
   }
 
   #change(change: Change): void {

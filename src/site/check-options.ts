@@ -6,6 +6,7 @@ import {
   kindOf,
 } from '../checks/check-values.ts'
 import type { SessionEvents } from '../session/events.ts'
+import { mergePolicyProblem } from '../session/merge-policies.ts'
 import { checkDatabase } from './check-database.ts'
 import type {
   DjangoAuthOptions,
@@ -34,6 +35,7 @@ const NAMES: Readonly<Record<keyof Options, true>> = {
   expireAtBrowserClose: true,
   filePath: true,
   maxInflatedBytes: true,
+  merge: true,
   messages: true,
   now: true,
   onPasswordRefused: true,
@@ -91,7 +93,16 @@ export function checkOptions(caller: string, options: unknown): void {
   for (const name of ['cookie', 'csrf', 'messages'])
     if (given[name] !== undefined) checkObject(caller, name, given[name])
   if (given.events !== undefined) checkEvents(caller, given.events)
+  if (given.merge !== undefined) checkMerge(caller, given.merge)
   if (given.watch !== undefined) checkWatch(caller, given.watch)
+}
+
+function checkMerge(caller: string, merge: unknown): void {
+  checkObject(caller, 'merge', merge)
+  for (const [key, policy] of Object.entries(merge)) {
+    const problem = mergePolicyProblem(key, policy)
+    if (problem !== null) throw new TypeError(`${caller}: merge[${JSON.stringify(key)}] ${problem}`)
+  }
 }
 
 /** Node runs a timer of less than a millisecond, or of more than 24.8 days, after a millisecond. */

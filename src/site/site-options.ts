@@ -18,7 +18,7 @@ import type { WatchOptions } from './session-watch.ts'
 export interface DjangoSessionsOptions
   extends DjangoVersionOptions,
     Pick<SessionCodecOptions, 'secretKeys' | 'maxInflatedBytes'>,
-    Pick<SessionsOptions, 'conflictTimeout'>,
+    Pick<SessionsOptions, 'conflictTimeout' | 'merge'>,
     Pick<SessionRequestsOptions, 'saveEveryRequest'> {
   /** SESSION_ENGINE, Django's dotted path (default: `django.contrib.sessions.backends.db`), or an engine of your own. */
   readonly engine?: string | SessionEngine

@@ -17,6 +17,7 @@ import {
   type DjangoSite,
   djangoAuth,
   djangoSessions,
+  MergeConflict,
   openDjangoSite,
   protect,
   RequestDataTooBig,
@@ -83,6 +84,7 @@ const errors: readonly [error: Error, status: number][] = [
   [new TooManyFilesSent('x'), 400],
   [new UnreadablePost('x'), 400],
   [new SessionInterrupted(), 400],
+  [new MergeConflict('cart'), 409],
   [new ConflictTimeout(1), 503],
   [new PasswordsBusy(), 503],
 ]

@@ -92,6 +92,17 @@ const wrong: readonly [name: string, options: unknown, message: RegExp][] = [
   ['a text for USE_TZ', { ...right, useTz: 'False' }, /useTz must be a boolean, but is a string/],
   ['a text for the age', { ...right, cookieAge: '60' }, /cookieAge must be a number, but is a string/],
   ['a name for the cookie', { ...right, cookie: 'sessionid' }, /cookie must be an object, but is a string/],
+  ['a list for merge', { ...right, merge: ['add'] }, /merge must be an object, but is a list/],
+  [
+    'an unknown policy',
+    { ...right, merge: { n: 'sum' } },
+    /merge\["n"\] must be last, add, union or fail \(in the library, also a function\)/,
+  ],
+  [
+    "a policy for a key of Django's",
+    { ...right, merge: { _auth_user_id: 'add' } },
+    /merge\["_auth_user_id"\] is a key of Django, whose value cannot be merged; remove it/,
+  ],
   [
     'a listener that is not a function',
     { ...right, events: { unreadable: true } },

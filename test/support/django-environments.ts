@@ -157,7 +157,7 @@ async function makeEnvironment(version: string, python: string, packages: readon
 }
 
 /** The Pythons of this machine that can make a virtual environment, on PATH or from pyenv, by their version. */
-async function findPythons(): Promise<Map<string, string>> {
+export async function findPythons(): Promise<Map<string, string>> {
   const names = [...new Set(environments.flatMap(({ pythons }) => pythons))].map(
     (version) => `python${version}`,
   )

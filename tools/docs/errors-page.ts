@@ -408,6 +408,13 @@ const ERRORS: Readonly<Record<string, ErrorText>> = {
     remedy:
       'Use `get` with a default, or `has`, instead of `require`. Pass a session key that `isValidSessionKey` accepts.',
   },
+  ERR_SESSION_MERGE_CONFLICT: {
+    where: 'request',
+    meaning:
+      'Two requests changed the same key of a session, and the policy of the key is `fail`. Nothing of this request was saved. The property `key` names the key.',
+    remedy:
+      'Let the visitor load the page again and repeat the step. Where both changes can be kept, choose another policy: [Policies](concurrency.md#policies).',
+  },
   ERR_SESSION_TOO_LARGE: {
     where: 'request',
     meaning:

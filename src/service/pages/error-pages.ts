@@ -40,6 +40,13 @@ const TEXT_OF_CODE: ReadonlyMap<unknown, readonly [title: string, message: strin
       'The library could not verify that this form came from one of its own pages. Go back, reload the page and send the form again. Your browser must accept cookies.',
     ],
   ],
+  [
+    'ERR_SESSION_MERGE_CONFLICT',
+    [
+      'Please try again',
+      'Something that this step changes was changed in another tab meanwhile, so nothing was saved. Go back, reload the page and repeat the step.',
+    ],
+  ],
   ['ERR_DISALLOWED_HOST', ['Bad request', 'The library is not available under this host name.']],
   [
     'ERR_SESSION_INTERRUPTED',
