@@ -149,6 +149,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'auth/backends.ts',
     'checks/quoted.ts',
     'django/',
+    'session/merge-policies.ts',
     'type caches/cache-settings.ts',
     'node:',
   ],

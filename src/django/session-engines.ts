@@ -4,7 +4,7 @@
 export type SessionEngineNeeds = TableEngineNeeds | OtherEngineNeeds
 
 interface EngineNeeds {
-  /** The Python package that ships it. Django's own five engines are in each version from 2.2 to 6.1. */
+  /** The Python package whose tables and cache entries it has. Django's own five engines are in each version from 2.2 to 6.1. */
   readonly package: 'django' | 'django-qsessions' | 'django-user-sessions'
   /** Whether it needs the entry of CACHES that SESSION_CACHE_ALIAS names. */
   readonly needsCache: boolean
@@ -28,7 +28,7 @@ export const DEFAULT_SESSION_ENGINE = 'django.contrib.sessions.backends.db'
 
 /**
  * Each engine that is supported, by its dotted path; Django's default first.
- * Source: django/contrib/sessions/backends/; qsessions/backends/; user_sessions/backends/.
+ * Source: django/contrib/sessions/backends/; qsessions/backends/; user_sessions/backends/; python/merging_sessions/.
  */
 export const SESSION_ENGINES: ReadonlyMap<string, SessionEngineNeeds> = new Map<string, SessionEngineNeeds>([
   [
@@ -63,7 +63,18 @@ export const SESSION_ENGINES: ReadonlyMap<string, SessionEngineNeeds> = new Map<
     'user_sessions.backends.db',
     { package: 'django-user-sessions', keptIn: 'table', table: 'user_sessions_session', needsCache: false },
   ],
+  // Subclasses of Django's own, with the same rows and cache entries.
+  ['merging_sessions.db', { package: 'django', keptIn: 'table', table: 'django_session', needsCache: false }],
+  [
+    'merging_sessions.cached_db',
+    { package: 'django', keptIn: 'table', table: 'django_session', needsCache: true },
+  ],
 ])
+
+/** Returns the engine of Django that keeps its sessions in the same place: for an engine of merging_sessions, its base. */
+export function baseEngineOf(engine: string): string {
+  return engine.replace(/^merging_sessions\./, 'django.contrib.sessions.backends.')
+}
 
 /** Returns the default table of this engine; null for an engine without a table. */
 export function sessionTableOf(engine: string): string | null {

@@ -2,7 +2,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
 import Knex from 'knex'
-import { SESSION_ENGINES } from '../../src/django/session-engines.ts'
+import { baseEngineOf, SESSION_ENGINES } from '../../src/django/session-engines.ts'
 import { versionProfile } from '../../src/django/versions.ts'
 import { openSessionEngine, type SessionEngineOptions } from '../../src/engines/open-engine.ts'
 import { NO_EVENTS } from '../../src/session/events.ts'
@@ -66,4 +66,12 @@ test('an unknown engine is refused by an error that lists the supported ones', (
   const error = t.throws(() => openSessionEngine(optionsOf('my.engine', {})), { instanceOf: TypeError })
   t.true(error.message.startsWith('"my.engine" is not a supported session engine; use django.contrib.'))
   for (const path of SESSION_ENGINES.keys()) t.true(error.message.includes(path))
+})
+
+test('the engines of merging_sessions keep sessions where their base in Django does', (t) => {
+  const merging = [...SESSION_ENGINES.keys()].filter((path) => path.startsWith('merging_sessions.'))
+  t.is(merging.length, 2)
+  for (const path of merging)
+    t.deepEqual(SESSION_ENGINES.get(path), SESSION_ENGINES.get(baseEngineOf(path)), path)
+  t.is(baseEngineOf('qsessions.backends.db'), 'qsessions.backends.db')
 })

@@ -1,6 +1,6 @@
 import { realpathSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
-import { sessionTableOf } from '../../django/session-engines.ts'
+import { baseEngineOf, sessionTableOf } from '../../django/session-engines.ts'
 import type { DatabaseSettings } from '../../service/settings/database-settings.ts'
 import { SETTINGS } from '../../service/settings/definitions.ts'
 import type { Settings } from '../../service/settings/settings.ts'
@@ -69,7 +69,7 @@ const GROUPS: readonly Group[] = [
     what: 'the place of sessions',
     effect: 'Each side has sessions of its own.',
     comparisons: [
-      { setting: 'SESSION_ENGINE', of: ({ session }) => session.engine },
+      { setting: 'SESSION_ENGINE', of: ({ session }) => baseEngineOf(session.engine) },
       { setting: 'SESSION_DB_TABLE', of: ({ session }) => session.table ?? sessionTableOf(session.engine) },
       { setting: 'SESSION_FILE_PATH', of: ({ session }) => session.filePath },
       { setting: 'CACHES', of: ({ cache }) => cache, isSecret: true },

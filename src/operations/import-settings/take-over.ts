@@ -11,6 +11,7 @@ import {
   settingDefinitions,
 } from '../../service/settings/definitions.ts'
 import { HOST_PATTERN } from '../../service/settings/settings.ts'
+import { MERGE_POLICIES } from '../../session/merge-policies.ts'
 import type { Failure, ProjectFacts, StoreFacts, UserFacts } from './ask-django.ts'
 import { databaseAsUrl } from './django-database.ts'
 import { isPythonObject, type PlainValue, recordOf } from './plain-value.ts'
@@ -78,6 +79,7 @@ interface Context {
 /** Settings that have a part of their own below. */
 const BY_PART: ReadonlySet<SettingName> = new Set([
   'SESSION_ENGINE',
+  'SESSION_MERGE',
   'SESSION_FILE_PATH',
   'SESSION_COOKIE_AGE',
   'CACHES',
@@ -97,6 +99,7 @@ const PARTS: readonly ((context: Context) => void)[] = [
   takeSecretKeys,
   takeTimeZone,
   takeStore,
+  takeMerge,
   takeDatabases,
   takeCaches,
   takeUsers,
@@ -204,6 +207,19 @@ function takeStore({ facts, set, refuse, warn }: Context): void {
     )
   }
   if (needs.keptIn === 'table' && store.model !== null) takeModel(store.model, { needs, set, refuse })
+}
+
+/** SESSION_MERGE of the engines of merging_sessions. A policy that is a function is Python code. */
+function takeMerge({ facts, set, warn }: Context): void {
+  const policies = Object.entries(recordOf(facts.settings.SESSION_MERGE ?? null))
+  const names = policies.filter(([, policy]) => MERGE_POLICIES.some((name) => name === policy))
+  for (const [key, policy] of policies)
+    if (typeof policy === 'string' && policy.includes('.'))
+      warn(
+        'SESSION_MERGE',
+        `its policy of ${key}, ${policy}, is Python code, which does not run here: the later value wins`,
+      )
+  if (names.length > 0) set('SESSION_MERGE', JSON.stringify(Object.fromEntries(names)))
 }
 
 const SESSION_MIDDLEWARE = [

@@ -349,6 +349,8 @@ export const SETTINGS = {
       'qsessions.backends.db',
       'qsessions.backends.cached_db',
       'user_sessions.backends.db',
+      'merging_sessions.db',
+      'merging_sessions.cached_db',
     ],
     default: 'django.contrib.sessions.backends.db',
     django: 'SESSION_ENGINE',
@@ -364,6 +366,16 @@ export const SETTINGS = {
     ],
     default: 'django.contrib.sessions.serializers.JSONSerializer',
     django: 'SESSION_SERIALIZER',
+  },
+  SESSION_MERGE: {
+    section: 'sessions',
+    description:
+      'What becomes of a key of the session that two requests change at once: `last`, `add`, `union` or `fail` by key, as JSON. `fail` answers 409.',
+    type: 'JSON',
+    default: null,
+    unset: '`last` for each key',
+    example: '{"num_visits": "add", "cart": "union"}',
+    django: 'SESSION_MERGE',
   },
   SESSION_FILE_PATH: {
     section: 'sessions',

@@ -13,6 +13,7 @@ import {
   type VersionProfile,
   versionProfile,
 } from '../../django/versions.ts'
+import type { MergePolicies } from '../../session/merge-policies.ts'
 import { type AuthSettings, readAuthSettings } from './auth-settings.ts'
 import { readCache } from './caches.ts'
 import { readCookieSettings } from './cookie-settings.ts'
@@ -24,6 +25,7 @@ import { createEnvironment, type Environment, readEnvFile, readList } from './en
 import { type LoginSettings, readLoginSettings } from './login-settings.ts'
 import { type MessagesSettings, readMessagesSettings } from './messages-settings.ts'
 import { readTrustedProxy, type TrustedProxySetting } from './proxy-settings.ts'
+import { readSessionMerge } from './session-merge.ts'
 import { pythonTemporaryFolder } from './temporary-folder.ts'
 import { readUpstream, type UpstreamSettings } from './upstream-settings.ts'
 
@@ -99,6 +101,8 @@ export interface SessionSettings {
   readonly cookieAge: number
   readonly expireAtBrowserClose: boolean
   readonly saveEveryRequest: boolean
+  /** SESSION_MERGE: what becomes of a key that two requests change. */
+  readonly merge: MergePolicies
   readonly cookie: CookieSettings
   /** Bytes. Stored data that inflates to more is rejected. */
   readonly maxInflatedBytes: number
@@ -350,6 +354,7 @@ function readSession(
     cookieAge: environment.number('SESSION_COOKIE_AGE', SESSION_COOKIE_AGE),
     expireAtBrowserClose: environment.boolean('SESSION_EXPIRE_AT_BROWSER_CLOSE', false),
     saveEveryRequest: environment.boolean('SESSION_SAVE_EVERY_REQUEST', false),
+    merge: readSessionMerge(environment, problems),
     cookie: readCookieSettings(environment, 'SESSION_COOKIE', {
       defaults: SESSION_COOKIE,
       profile,

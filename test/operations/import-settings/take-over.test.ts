@@ -227,6 +227,43 @@ for (const [title, change, says] of REFUSED) {
   })
 }
 
+test('an engine that merges is taken over as itself, with its policies', (t) => {
+  for (const [name, cacheKeyPrefix] of [
+    ['db', null],
+    ['cached_db', 'django.contrib.sessions.cached_db'],
+  ] as const) {
+    const SESSION_ENGINE = `merging_sessions.${name}`
+    const { values, refused, warnings } = changed((facts) => ({
+      ...store({
+        classes: [SESSION_ENGINE, `django.contrib.sessions.backends.${name}`].map((module) => ({
+          module,
+          name: 'SessionStore',
+          defines: ['load', 'save', 'cycle_key'],
+        })),
+        cacheKeyPrefix,
+      })(facts),
+      settings: {
+        ...facts.settings,
+        SESSION_ENGINE,
+        SESSION_MERGE: { num_visits: 'add', '*': 'union' },
+        CACHES: { default: { BACKEND: 'django.core.cache.backends.db.DatabaseCache', LOCATION: 'copies' } },
+      },
+    }))
+    t.deepEqual([refused, warnings], [[], []])
+    t.is(values.get('SESSION_ENGINE'), SESSION_ENGINE)
+    t.is(values.get('SESSION_MERGE'), '{"num_visits":"add","*":"union"}')
+  }
+})
+
+test('the policies that are Python code are left out', (t) => {
+  const of = (SESSION_MERGE: ProjectFacts['settings'][string]) =>
+    changed(settings({ SESSION_MERGE })).values.get('SESSION_MERGE')
+  t.is(of({ cart: 'site.merge.cart', n: 'add' }), '{"n":"add"}')
+  t.is(of({ cart: 'site.merge.cart' }), undefined)
+  t.is(of({}), undefined)
+  t.is(of(null), undefined)
+})
+
 const WARNED: readonly (readonly [title: string, change: Change, says: RegExp])[] = [
   ['a store that saves in its own way', ownClass(['save']), /Ours defines save, which does not run here/],
   ['an age that the store computes', store({ cookieAge: 60 }), /get_session_cookie_age\(\) returns 60/],
@@ -266,6 +303,11 @@ const WARNED: readonly (readonly [title: string, change: Change, says: RegExp])[
     'hosts that fit nothing',
     settings({ ALLOWED_HOSTS: ['https://a.org', 'b.org'] }),
     /https:\/\/a\.org: not a host/,
+  ],
+  [
+    'a policy that is Python code',
+    settings({ SESSION_MERGE: { cart: 'mysite.merge.cart' } }),
+    /its policy of cart, mysite\.merge\.cart, is Python code, which does not run here: the later value wins/,
   ],
   [
     'messages kept by Python code',

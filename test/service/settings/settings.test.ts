@@ -34,6 +34,7 @@ test('without any variable the embedded demo is served on 127.0.0.1:3000', (t) =
       cookieAge: 1_209_600,
       expireAtBrowserClose: false,
       saveEveryRequest: false,
+      merge: {},
       cookie: {
         name: 'sessionid',
         domain: null,
@@ -144,6 +145,7 @@ test("each variable sets what Django's setting of that name means", (t) => {
     SESSION_COOKIE_SAMESITE: 'None',
     SESSION_EXPIRE_AT_BROWSER_CLOSE: 'TRUE',
     SESSION_SAVE_EVERY_REQUEST: '1',
+    SESSION_MERGE: '{"num_visits": "add", "*": "union"}',
     SESSION_MAX_INFLATED_BYTES: '2048',
     HOST: '0.0.0.0',
     PORT: '0',
@@ -185,6 +187,7 @@ test("each variable sets what Django's setting of that name means", (t) => {
     cookieAge: 60,
     expireAtBrowserClose: true,
     saveEveryRequest: true,
+    merge: { num_visits: 'add', '*': 'union' },
     cookie: {
       name: '__Secure-library',
       domain: '.example.com',
@@ -313,6 +316,7 @@ for (const text of [
         'MESSAGE_LEVEL',
         'CACHES',
         'SESSION_CACHE_ALIAS',
+        'SESSION_MERGE',
         'DATABASE_URL',
         'SESSION_DATABASE_URL',
       ],
@@ -431,6 +435,19 @@ test('all problems are reported at once', (t) => {
       'LOG_LEVEL is "loud"; set it to fatal, error, warn, info, debug, trace, silent',
     ],
   )
+})
+
+test('SESSION_MERGE: each policy that cannot be used is named', (t) => {
+  const merge = (text: string) => problems(t, { ...MYSQL, SESSION_MERGE: text })
+  const notJson =
+    'SESSION_MERGE is not a JSON object; write {"num_visits": "add", "cart": "union"}, as in Django'
+  t.deepEqual(merge("{'n': 'add'}"), [notJson])
+  t.deepEqual(merge('["add"]'), [notJson])
+  t.deepEqual(merge('{"n": "sum", "cart": "site.merge.cart", "ok": "fail", "_session_expiry": "add"}'), [
+    'SESSION_MERGE["n"] must be last, add, union or fail (in the library, also a function)',
+    'SESSION_MERGE["cart"] is Python code, which does not run here; choose last, add, union or fail',
+    'SESSION_MERGE["_session_expiry"] is a key of Django, whose value cannot be merged; remove it',
+  ])
 })
 
 test('no message quotes a secret key or a password', (t) => {
