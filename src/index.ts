@@ -87,6 +87,7 @@ export {
   type NewSession,
   type SessionClient,
   type SessionEngine,
+  type SessionWriter,
   type StoredSession,
   UpdateError,
 } from './session/engine.ts'

@@ -17,6 +17,7 @@ import { createRowSize } from '../sql/row-size.ts'
 import { insertStatement, type Statement, updateStatement, type WrittenRow } from '../sql/row-writes.ts'
 import { createBulkWrites, PATIENCE, type RowWrites } from './bulk-writes.ts'
 import type { ColumnValues, SessionColumns } from './extra-columns.ts'
+import { writerOf } from './row-writer.ts'
 
 /** The options of `createDbEngine`. */
 export interface DbEngineOptions {
@@ -176,6 +177,7 @@ export function createDbEngine({
         data,
         expireDate: dates.fromColumn(found.expire_date),
         revision: found.session_data,
+        writer: writerOf(found.expire_date),
         ...(client !== undefined &&
           columns?.isOutdated?.({ data, row: found }, client) === true && { isOutdated: true }),
       }

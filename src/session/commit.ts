@@ -12,6 +12,7 @@ import {
   type NewSession,
   type SessionClient,
   type SessionEngine,
+  type SessionWriter,
   type StoredSession,
   UpdateError,
 } from './engine.ts'
@@ -162,18 +163,23 @@ export function createSessionCommits({
       } catch (error) {
         if (error instanceof UpdateError) throw new SessionInterrupted({ cause: error })
         if (!(error instanceof ConflictError)) throw error
-        events.conflict()
-        const milliseconds = pause()
-        if (milliseconds === null) throw new ConflictTimeout(conflictTimeout)
-        current = await traced(
-          traces.conflict,
-          () => ({ keyHash: keyHash(sessionKey) }),
-          async () => {
-            await delay(milliseconds)
-            return reload(sessionKey, error)
-          },
-          () => 'reloaded',
-        )
+        let winner: SessionWriter = 'unknown'
+        try {
+          const milliseconds = pause()
+          if (milliseconds === null) throw new ConflictTimeout(conflictTimeout)
+          current = await traced(
+            traces.conflict,
+            () => ({ keyHash: keyHash(sessionKey) }),
+            async () => {
+              await delay(milliseconds)
+              return reload(sessionKey, error)
+            },
+            () => 'reloaded',
+          )
+          winner = current.writer ?? winner
+        } finally {
+          events.conflict(winner)
+        }
       }
     }
   }

@@ -16,8 +16,13 @@ export interface NewSession {
   readonly client?: SessionClient | undefined
 }
 
+/** Who saved a session, as far as the storage shows it: Django, or this package in any process. */
+export type SessionWriter = 'django' | 'here' | 'unknown'
+
 /** A session that an engine has loaded. */
 export interface StoredSession extends NewSession {
+  /** Who saved it; absent where the engine cannot tell. */
+  readonly writer?: SessionWriter
   /** Opaque; a later `update` compares it with what is stored then. */
   readonly revision: string
   /** Whether to save it even without a change: the engine stores the client, and another client loaded it now. */

@@ -1,5 +1,6 @@
 import type { DecodedSession } from '../django/session-data.ts'
 import type { UnreadableSession } from '../django/unreadable-session.ts'
+import type { SessionWriter } from './engine.ts'
 import type { SavedSession } from './saved-session.ts'
 import { createListenerWarning } from './warnings.ts'
 
@@ -10,8 +11,11 @@ import { createListenerWarning } from './warnings.ts'
 export interface SessionEvents {
   /** A stored session cannot be read. It stays as it is. The key is a secret: log a hash of it. */
   unreadable(sessionKey: string, error: UnreadableSession): void
-  /** A write found that another request has written first; it is repeated on what is stored now. */
-  conflict(): void
+  /**
+   * A write found that another request has written first; it is repeated on what is stored now. `winner`: who has written
+   * that.
+   */
+  conflict(winner?: SessionWriter): void
   /** A statement is repeated because the database refused it for the moment, with this error. */
   retry(error: unknown): void
   /** An operation on the cache of sessions failed. */

@@ -1,21 +1,17 @@
 import type { Knex } from 'knex'
 import { type DatabaseKind, readIsoDate } from '../../django/datetime.ts'
 import { createDiagnosis, type Diagnosis, unverifiedContent } from '../../django/session-diagnosis.ts'
+import { writerOf } from '../../engines/row-writer.ts'
 import { codecOptionsOf } from '../../service/settings/codec-options.ts'
+import type { SessionWriter } from '../../session/engine.ts'
 import { databaseKindOf, dialects } from '../../sql/dialect.ts'
 import type { Project } from '../open-project.ts'
 import { type Evidence, perRun, type Result } from './check.ts'
 
-/**
- * Who saved a row. Django's clock counts microseconds, JavaScript's milliseconds: the last three digits of an
- * `expire_date` of ours are zeros, and those of Django are in 999 of 1000 rows not. A date without a fraction does not tell.
- */
-export type Writer = 'django' | 'here' | 'unknown'
-
 /** A row of a session table. Neither key nor text is ever shown. */
 export interface SessionRow {
   readonly key: string
-  readonly writer: Writer
+  readonly writer: SessionWriter
   /** Bytes of `session_data`. */
   readonly size: number
   /** The text of `expire_date`. */
@@ -77,7 +73,7 @@ export async function readNewest(project: Project, db: Knex, table: string): Pro
       (a, b) =>
         (b.savedAt?.getTime() ?? 0) - (a.savedAt?.getTime() ?? 0) || (a.expireDate < b.expireDate ? 1 : -1),
     )
-  const by = (writer: Writer) => all.filter((row) => row.writer === writer)
+  const by = (writer: SessionWriter) => all.filter((row) => row.writer === writer)
   const django = by('django')
   return { all, django: django.length > 0 ? django : by('unknown'), here: by('here') }
 }
@@ -124,13 +120,6 @@ function rowOf(
     savedAt: diagnosis?.signedAt ?? estimatedSave({ expireDate, text }, project),
     diagnosis,
   }
-}
-
-/** `2031-02-03 04:05:06.123456+00` */
-function writerOf(expireDate: string): Writer {
-  const [, fraction = ''] = /\.(\d{1,6})/.exec(expireDate) ?? []
-  if (/^0*$/.test(fraction)) return 'unknown'
-  return /[1-9]/.test(fraction.slice(3)) ? 'django' : 'here'
 }
 
 /** In the format before 3.1, by the end of the session; null where that cannot be right in any time zone. */

@@ -63,7 +63,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const unreadable = counter('django_session_unreadable_total', 'Sessions that cannot be read.', 'reason')
   const conflicts = counter(
     'django_session_conflicts_total',
-    'Writes of a session that another request had changed meanwhile.',
+    'Writes of a session that another request had changed meanwhile. winner: django, here (this package, in another process) or unknown.',
+    'winner',
   )
   const retries = counter(
     'django_session_retries_total',
@@ -79,6 +80,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   )
   for (const outcome of ['found', 'missing', 'unreadable', 'failed'] as const) loads.inc({ outcome }, 0)
   for (const outcome of SAVED) saves.inc({ outcome }, 0)
+  for (const winner of ['django', 'here', 'unknown'] as const) conflicts.inc({ winner }, 0)
   for (const reason of REASONS) unreadable.inc({ reason }, 0)
   for (let key = 0; key < options.keyCount; key += 1) decodes.inc({ key }, 0)
   addDatabase(registers, options)
@@ -103,7 +105,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       load: (outcome) => loads.inc({ outcome }),
       decode: ({ keyIndex }) => decodes.inc({ key: keyIndex }),
       unreadable: (_sessionKey, { reason }) => unreadable.inc({ reason }),
-      conflict: () => conflicts.inc(),
+      conflict: (winner = 'unknown') => conflicts.inc({ winner }),
       retry: () => retries.inc(),
       cacheFailure(failure) {
         if (failure.givenUp > 0) givenUp.inc(failure.givenUp)

@@ -109,7 +109,8 @@ test('conflicts and merges of two services on one session are counted', async (t
   do {
     await Promise.all([url, other.url].map((one) => visit(`${one}/catalog/`, { headers: { Cookie } })))
     visits += 2
-  } while (sum(await came('django_session_conflicts_total')) === 0)
+  } while (sum(await came('django_session_conflicts_total{winner="here"}')) === 0)
+  t.is(sum(await came('django_session_conflicts_total{winner="django"}')), 0)
   const merged = sum(await came('django_session_saves_total{outcome="merged"}'))
   const saved = sum(await came('django_session_saves_total{outcome="saved"}'))
   t.true(merged >= 1)
