@@ -3,6 +3,7 @@ import { DATABASE_RIGHTS_CHECKS } from './database-rights.ts'
 import { DJANGO_CHECKS } from './django-settings.ts'
 import { HTTP_CHECKS } from './http-checks.ts'
 import { LOGGED_IN_CHECKS } from './logged-in-sessions.ts'
+import { LOST_CHANGE_CHECKS } from './lost-changes.ts'
 import { ROUND_TRIP_CHECKS } from './round-trip.ts'
 import { SERVER_SETTINGS_CHECKS } from './server-settings.ts'
 import { SESSION_COLUMN_CHECKS, SESSION_COLUMN_WARNINGS } from './session-columns.ts'
@@ -26,6 +27,7 @@ export const CHECKS: readonly Check[] = [
   ...SESSION_KEY_CHECKS,
   ...SESSION_EXPIRY_CHECKS,
   ...SESSION_VALUE_CHECKS,
+  ...LOST_CHANGE_CHECKS,
   ...SESSION_COLUMN_WARNINGS,
   ...USER_TABLE_CHECKS,
   ...LOGGED_IN_CHECKS,

@@ -1,0 +1,86 @@
+import { baseEngineOf, SESSION_ENGINES } from '../../django/session-engines.ts'
+import type { MetricsSettings, Settings } from '../../service/settings/settings.ts'
+import type { Check, Evidence, Result } from './check.ts'
+
+/** Whether Django and this service save the same sessions at once, so that Django's own engine loses changes. */
+export const LOST_CHANGE_CHECKS: readonly Check[] = [
+  {
+    id: 'sessions.W030',
+    title: 'Django does not write over changes that were saved here',
+    meaning:
+      "Asks the running service, by its metrics, how often a save found that Django had saved the session first. Such a save is merged. In the opposite order, Django's own engine writes over the change that was saved here, and nothing can count that. The check is skipped without `METRICS_PORT`, where no service answers there, and with an engine that merges.",
+    remedy:
+      'Use the session engine for Django that merges, on both sides: [Two requests at once](concurrency.md#the-engine-for-django-that-merges).',
+    after: ['sessions.E001'],
+    isCheap: false,
+    run: savesAtOnce,
+  },
+]
+
+async function savesAtOnce({ project, django, signal }: Evidence): Promise<Result> {
+  const { engine } = (django?.settings ?? project.settings).session
+  if (engine !== baseEngineOf(engine)) return skipped('Django has the engine that merges')
+  const merging = [...SESSION_ENGINES.keys()].find((one) => one !== engine && baseEngineOf(one) === engine)
+  if (merging === undefined) return skipped('there is no engine that merges for this one')
+  const url = metricsUrl(project.settings)
+  // At the default port, the service of another site may answer.
+  if (url === null) return skipped('METRICS_PORT is not set')
+  const text = await read(url, { signal, timeout: project.settings.database.timeout * 1000 + SCRAPE })
+  const [, count] = /^django_session_conflicts_total\{winner="django"\} (\d+)$/m.exec(text ?? '') ?? []
+  if (count === undefined) return skipped(`no service answers at ${url} with its metrics`)
+  if (count === '0')
+    return { outcome: 'ok', read: 'since its start, no save of the service met a save of Django' }
+  return {
+    outcome: 'failed',
+    read: `since its start, ${count} ${count === '1' ? 'save' : 'saves'} of the service found that Django had saved the session meanwhile, and merged; Django writes over what it finds`,
+    hint: `set SESSION_ENGINE to ${merging} in settings.py and here, after installing the Python package merging_sessions at the Django site`,
+  }
+}
+
+function skipped(because: string): Result {
+  return { outcome: 'skipped', because }
+}
+
+/** Addresses that a server listens at, and that no client can ask. */
+const EVERY_ADDRESS: ReadonlyMap<string, string> = new Map([
+  ['0.0.0.0', '127.0.0.1'],
+  ['::', '::1'],
+])
+
+function metricsUrl({ metrics }: Pick<Settings, 'metrics'>): string | null {
+  if (metrics === null || !metrics.isPortGiven || metrics.port === 0) return null
+  const host = EVERY_ADDRESS.get(metrics.host) ?? metrics.host
+  return urlOf({ ...metrics, host })
+}
+
+function urlOf({ host, port }: Pick<MetricsSettings, 'host' | 'port'>): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}/metrics`
+}
+
+/** Milliseconds that a scrape waits for the database at most. */
+const SCRAPE = 1000
+const LARGEST_ANSWER = 1024 ** 2
+
+/** The text at this URL; null where none comes, or where it is too large. */
+async function read(
+  url: string,
+  { signal, timeout }: { signal: AbortSignal | null; timeout: number },
+): Promise<string | null> {
+  const patience = AbortSignal.timeout(timeout)
+  try {
+    const response = await fetch(url, {
+      signal: signal === null ? patience : AbortSignal.any([signal, patience]),
+      redirect: 'error',
+    })
+    let text = ''
+    if (!response.ok || response.body === null) return null
+    for await (const part of response.body.pipeThrough(new TextDecoderStream())) {
+      text += part
+      if (text.length > LARGEST_ANSWER) return null
+    }
+    return text
+  } catch {
+    signal?.throwIfAborted()
+    return null
+  }
+}
