@@ -4,6 +4,8 @@ import { userModel } from '../../auth/user-model.ts'
 import { passwordHashers } from '../../django/password-hashers.ts'
 import { SESSION_ENGINES, type SessionEngineNeeds } from '../../django/session-engines.ts'
 import { UnknownDjangoVersion, versionProfile } from '../../django/versions.ts'
+import { CACHE_KEY_PREFIX } from '../../engines/cache.ts'
+import { copyPrefixOf } from '../../engines/cached-db.ts'
 import {
   type NamedSetting,
   SETTINGS,
@@ -198,7 +200,7 @@ function takeStore({ facts, set, refuse, warn }: Context): void {
   }
   set('SESSION_ENGINE', engine)
   const own = store.classes.slice(0, at)
-  takeOwnStore(store, { own, engine, needs, facts, set, refuse, warn })
+  takeOwnStore(store, { own, needs, facts, set, refuse, warn })
   if (needs.keptIn === 'folder') {
     const path = settings.SESSION_FILE_PATH
     set(
@@ -243,11 +245,10 @@ function takeSessionMiddleware({ facts, refuse, warn }: Pick<Context, 'facts' | 
 interface OwnStore extends Context {
   /** The project's own classes, above the engine's. */
   readonly own: StoreFacts['classes']
-  readonly engine: string
   readonly needs: SessionEngineNeeds
 }
 
-function takeOwnStore(store: StoreFacts, { own, engine, needs, facts, set, refuse, warn }: OwnStore): void {
+function takeOwnStore(store: StoreFacts, { own, needs, facts, set, refuse, warn }: OwnStore): void {
   // Before 3.1, the salt is made of __name__, and there is no key_salt (backends/base.py, _hash).
   const name = store.keySalt === null ? store.name : store.qualifiedName
   if (name !== 'SessionStore') set('SESSION_STORE_CLASS', name)
@@ -265,7 +266,7 @@ function takeOwnStore(store: StoreFacts, { own, engine, needs, facts, set, refus
         `its class ${module}.${ownName} defines ${behaviour.join(', ')}, which does not run here`,
       )
   }
-  if (own.length > 0) checkSalts(store, { engine, needs, refuse })
+  if (own.length > 0) checkSalts(store, { needs, refuse })
   set('SESSION_COOKIE_AGE', String(store.cookieAge))
   if (store.cookieAge !== facts.settings.SESSION_COOKIE_AGE)
     warn(
@@ -277,11 +278,11 @@ function takeOwnStore(store: StoreFacts, { own, engine, needs, facts, set, refus
 /** A class between the project's and the engine's may come from a package, too. */
 function checkSalts(
   { keySalt, qualifiedName, cacheKeyPrefix }: StoreFacts,
-  { engine, needs, refuse }: { engine: string; needs: SessionEngineNeeds; refuse: Context['refuse'] },
+  { needs, refuse }: { needs: SessionEngineNeeds; refuse: Context['refuse'] },
 ): void {
   if (keySalt !== null && keySalt !== `django.contrib.sessions.${qualifiedName}`)
     refuse('SESSION_ENGINE', 'its key_salt is not the one that Django derives from the name of the class')
-  const prefix = engine.startsWith('qsessions.') ? 'qsessions.q_cached_db' : engine
+  const prefix = needs.keptIn === 'cache' ? CACHE_KEY_PREFIX : copyPrefixOf(needs)
   if (needs.needsCache && cacheKeyPrefix !== null && cacheKeyPrefix !== prefix)
     refuse('SESSION_ENGINE', `its cache_key_prefix is not ${prefix}, so other keys are used in the cache`)
 }

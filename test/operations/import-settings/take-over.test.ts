@@ -227,6 +227,38 @@ for (const [title, change, says] of REFUSED) {
   })
 }
 
+for (const [engine, cacheKeyPrefix] of [
+  ['django.contrib.sessions.backends.cache', 'django.contrib.sessions.cache'],
+  ['django.contrib.sessions.backends.cached_db', 'django.contrib.sessions.cached_db'],
+  ['merging_sessions.cached_db', 'django.contrib.sessions.cached_db'],
+  ['qsessions.backends.cached_db', 'qsessions.q_cached_db'],
+] as const) {
+  test(`a subclass of ${engine} is taken over, unless it has cache keys of its own`, (t) => {
+    const of = (prefix: string) =>
+      changed((facts) => ({
+        ...store({
+          qualifiedName: 'Ours',
+          keySalt: 'django.contrib.sessions.Ours',
+          cacheKeyPrefix: prefix,
+          classes: ['mysite.sessions', engine].map((module) => ({ module, name: 'Ours', defines: [] })),
+        })(facts),
+        settings: {
+          ...facts.settings,
+          CACHES: {
+            default: {
+              BACKEND: 'django.core.cache.backends.redis.RedisCache',
+              LOCATION: 'redis://127.0.0.1',
+            },
+          },
+        },
+      })).refused.map(({ reason }) => reason)
+    t.deepEqual(of(cacheKeyPrefix), [])
+    t.deepEqual(of('ours'), [
+      `its cache_key_prefix is not ${cacheKeyPrefix}, so other keys are used in the cache`,
+    ])
+  })
+}
+
 test('an engine that merges is taken over as itself, with its policies', (t) => {
   for (const [name, cacheKeyPrefix] of [
     ['db', null],
