@@ -11,6 +11,8 @@ interface Comparison {
   /** The name of the setting here, and in the words of a person where it stands for several. */
   readonly setting: string
   readonly of: (settings: Settings) => unknown
+  /** Whether the two sides agree; default: whether the values are equal. */
+  readonly agrees?: (here: Settings, there: Settings) => boolean
   /** Its values are never shown. */
   readonly isSecret?: boolean
 }
@@ -195,7 +197,21 @@ const GROUPS: readonly Group[] = [
       },
     ],
   },
+  {
+    id: 'django.W016',
+    what: 'what becomes of a key that two requests change',
+    effect: 'One of two changes is lost, or counts alone, where it is saved on one of the two sides.',
+    comparisons: [{ setting: 'SESSION_MERGE', of: ({ session }) => session.merge, agrees: hasPoliciesOf }],
+  },
 ]
+
+/** Whether each policy of Django is set here, too. A function of Django's needs a policy here that cannot be compared. */
+function hasPoliciesOf(here: Settings, there: Settings): boolean {
+  const { merge } = here.session
+  return Object.entries(there.session.merge).every(
+    ([key, policy]) => Object.hasOwn(merge, key) && merge[key] === policy,
+  )
+}
 
 /** Whether the settings are those of the running project. Only with `--django`. */
 export const DJANGO_CHECKS: readonly Check[] = [
@@ -255,12 +271,12 @@ function checkOf({ id, what, effect, comparisons }: Group): Check {
 }
 
 function differenceOf(
-  { setting, of, isSecret = false }: Comparison,
+  { setting, of, agrees, isSecret = false }: Comparison,
   ours: Settings,
   theirs: Settings,
 ): Difference[] {
   const [here, there] = [of(ours), of(theirs)]
-  if (isDeepStrictEqual(here, there)) return []
+  if (agrees?.(ours, theirs) ?? isDeepStrictEqual(here, there)) return []
   const text = isSecret
     ? `${setting} differs`
     : `${setting} is ${shown(here)} here and ${shown(there)} in Django`
