@@ -58,9 +58,11 @@ def merge(
     """
     merged = {}
     for key in _keys(theirs, mine):
-        value = merge_value(
-            loaded.get(key, MISSING), mine.get(key, MISSING), theirs.get(key, MISSING), policy_of(key, policies), key
-        )
+        before, own, other = (state.get(key, MISSING) for state in (loaded, mine, theirs))
+        if same(other, before):
+            value = own
+        else:
+            value = merge_value(before, own, other, policy_of(key, policies), key)
         if value is not MISSING:
             merged[key] = value
     return merged
@@ -68,6 +70,10 @@ def merge(
 
 def merge_value(loaded: Any, mine: Any, theirs: Any, policy: Policy, key: Any) -> Any:
     """The merged value of one key; MISSING stands for a value that is not there. `key` is named in the error of `fail`."""
+    # Objects first, without a comparison: to compare them at each level would take quadratic time. A function gets the
+    # whole object.
+    if not callable(policy) and _is_object(mine) and _is_object(theirs) and _is_object(loaded):
+        return _merge_leaves(loaded, mine, theirs, policy, key)
     if same(mine, loaded):
         return theirs
     if same(theirs, loaded):
@@ -75,18 +81,10 @@ def merge_value(loaded: Any, mine: Any, theirs: Any, policy: Policy, key: Any) -
     if mine is MISSING:
         return mine if policy != 'fail' or theirs is MISSING else _refuse(key)
     if callable(policy):
-        # The policy of a whole value: it sees no leaves. Without their value there is nothing to merge with.
+        # Without a value of theirs there is nothing to merge with.
         return mine if theirs is MISSING else policy(None if loaded is MISSING else loaded, mine, theirs)
     if _is_object(mine) and _is_object(theirs):
-        before = loaded if _is_object(loaded) else {}
-        leaves = {}
-        for leaf in _keys(theirs, mine):
-            value = merge_value(
-                before.get(leaf, MISSING), mine.get(leaf, MISSING), theirs.get(leaf, MISSING), policy, key
-            )
-            if value is not MISSING:
-                leaves[leaf] = value
-        return leaves
+        return _merge_leaves({}, mine, theirs, policy, key)
     if policy == 'add':
         return _added(loaded, mine, theirs)
     if policy == 'union':
@@ -94,6 +92,15 @@ def merge_value(loaded: Any, mine: Any, theirs: Any, policy: Policy, key: Any) -
     if policy == 'fail' and not same(mine, theirs):
         return _refuse(key)
     return mine
+
+
+def _merge_leaves(loaded: Any, mine: Any, theirs: Any, policy: Policy, key: Any) -> Dict[str, Any]:
+    leaves = {}
+    for leaf in _keys(theirs, mine):
+        value = merge_value(loaded.get(leaf, MISSING), mine.get(leaf, MISSING), theirs.get(leaf, MISSING), policy, key)
+        if value is not MISSING:
+            leaves[leaf] = value
+    return leaves
 
 
 def same(a: Any, b: Any) -> bool:

@@ -8,23 +8,49 @@ import { textOf } from '../django/pickle/notation.ts'
 import { PythonFloat } from '../django/pickle/python-values.ts'
 import { isPrintable } from '../django/pickle/scalars.ts'
 
-/** The result of `mergedNode` where the policy `fail` does not let it merge. */
+/** The result of `merged` where the policy `fail` does not let it merge. */
 export const NOT_MERGED: unique symbol = Symbol('not merged')
 
 type Rule = 'last' | 'add' | 'union' | 'fail'
 
-/** Merges two values that are not the same as before. */
-export function mergedNode(
+/** Returns the merged value: `own` or `other` itself where only one of them counts. */
+export function merged(
   before: Node | undefined,
   own: Node | undefined,
   other: Node | undefined,
   rule: Rule,
 ): Node | undefined | typeof NOT_MERGED {
-  if (isObject(own) && isObject(other))
-    return mergedMembers(isObject(before) ? before : null, own, other, rule)
-  if (rule === 'add') return own === undefined ? own : added(before, own, other)
-  if (rule === 'union') return own === undefined ? own : united(before, own, other)
-  return rule === 'fail' && !isSame(own, other) ? NOT_MERGED : own
+  // Objects first, without a comparison: to compare them at each level would take quadratic time.
+  if (isObject(own) && isObject(other) && isObject(before)) return mergedMembers(before, own, other, rule)
+  if (isSame(own, before)) return other
+  if (isSame(other, before)) return own
+  if (isObject(own) && isObject(other)) return mergedMembers(new DictNode(), own, other, rule)
+  if (rule === 'fail') return isSame(own, other) ? own : NOT_MERGED
+  if (own === undefined || rule === 'last') return own
+  return rule === 'add' ? added(before, own, other) : united(before, own, other)
+}
+
+/** Whether a value has more than so many levels of lists and objects. */
+export function nestsDeeper(node: Node | undefined, levels: number): boolean {
+  const inside = Array.isArray(node) ? node : isObject(node) ? node.entries.map(([, value]) => value) : null
+  return inside !== null && (levels === 0 || inside.some((value) => nestsDeeper(value, levels - 1)))
+}
+
+/** In the order of `other`; new members follow. */
+function mergedMembers(
+  before: DictNode,
+  own: DictNode,
+  other: DictNode,
+  rule: Rule,
+): DictNode | typeof NOT_MERGED {
+  const members = new DictNode()
+  const keys = new Set([...other.entries, ...own.entries].map(([key]) => String(key)))
+  for (const key of keys) {
+    const member = merged(before.get(key), own.get(key), other.get(key), rule)
+    if (member === NOT_MERGED) return NOT_MERGED
+    if (member !== undefined) members.set(key, member)
+  }
+  return members
 }
 
 /**
@@ -33,35 +59,14 @@ export function mergedNode(
  */
 export function isSame(a: Node | undefined, b: Node | undefined): boolean {
   if (a === undefined || b === undefined) return a === b
+  if (Array.isArray(a) && Array.isArray(b))
+    return a.length === b.length && a.every((item, at) => isSame(item, b[at]))
+  if (isObject(a) && isObject(b))
+    return (
+      a.entries.length === b.entries.length &&
+      a.entries.every(([key, value]) => isSame(value, b.get(String(key))))
+    )
   return identity(a) === identity(b)
-}
-
-/** In the order of `other`; new members follow. */
-function mergedMembers(
-  before: DictNode | null,
-  own: DictNode,
-  other: DictNode,
-  rule: Rule,
-): DictNode | typeof NOT_MERGED {
-  const merged = new DictNode()
-  const keys = new Set([...other.entries, ...own.entries].map(([key]) => String(key)))
-  for (const key of keys) {
-    const member = mergedMember(before?.get(key), own.get(key), other.get(key), rule)
-    if (member === NOT_MERGED) return NOT_MERGED
-    if (member !== undefined) merged.set(key, member)
-  }
-  return merged
-}
-
-function mergedMember(
-  before: Node | undefined,
-  own: Node | undefined,
-  other: Node | undefined,
-  rule: Rule,
-): Node | undefined | typeof NOT_MERGED {
-  if (isSame(own, before)) return other
-  if (isSame(other, before)) return own
-  return mergedNode(before, own, other, rule)
 }
 
 /** What this request added, on top of the other value; a missing number counts as 0. Other values than numbers: own. */
@@ -106,35 +111,36 @@ function floatOf(number: bigint | number): number | null {
  */
 function united(before: Node = [], own: Node, other: Node = []): Node {
   if (!(Array.isArray(before) && Array.isArray(own) && Array.isArray(other))) return own
-  const [first, mine, theirs] = [countsOf(before), countsOf(own), countsOf(other)]
+  const [initial, mine, theirs] = [before, own, other].map((items) => items.map(identity))
+  const [first, here, there] = [countsOf(initial), countsOf(mine), countsOf(theirs)]
   const count = (counts: ReadonlyMap<string, number>, item: string) => counts.get(item) ?? 0
   /** How many of this item `to` has more than `from`. */
   const more = (item: string, from: ReadonlyMap<string, number>, to: ReadonlyMap<string, number>) =>
     Math.max(0, count(to, item) - count(from, item))
   const toRemove = new Map<string, number>()
   const toAdd = new Map<string, number>()
-  for (const item of new Set([...first.keys(), ...mine.keys()])) {
-    toRemove.set(item, more(item, mine, first) - more(item, theirs, first))
-    toAdd.set(item, more(item, first, mine) - more(item, first, theirs))
+  for (const item of new Set([...first.keys(), ...here.keys()])) {
+    toRemove.set(item, more(item, here, first) - more(item, there, first))
+    toAdd.set(item, more(item, first, here) - more(item, first, there))
   }
-  const kept = other.filter((node) => {
-    const item = identity(node)
+  const kept = other.filter((_, at) => {
+    const item = theirs?.[at] ?? ''
     const left = count(toRemove, item)
     toRemove.set(item, left - 1)
     return left <= 0
   })
-  const isNew = own.filter((node) => {
-    const item = identity(node)
-    const following = count(mine, item) - 1
-    mine.set(item, following)
+  const isNew = own.filter((_, at) => {
+    const item = mine?.[at] ?? ''
+    const following = count(here, item) - 1
+    here.set(item, following)
     return following < count(toAdd, item) // only the last ones are new
   })
   return [...kept, ...isNew]
 }
 
-function countsOf(items: readonly Node[]): Map<string, number> {
+function countsOf(items: readonly string[] = []): Map<string, number> {
   const counts = new Map<string, number>()
-  for (const item of items.map(identity)) counts.set(item, (counts.get(item) ?? 0) + 1)
+  for (const item of items) counts.set(item, (counts.get(item) ?? 0) + 1)
   return counts
 }
 

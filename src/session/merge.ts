@@ -3,7 +3,7 @@ import { measure, PICKLE_LIMITS } from '../django/pickle/measure.ts'
 import { nodeOf, textOf } from '../django/pickle/notation.ts'
 import type { SessionValues } from '../django/session-values.ts'
 import { type MergePolicies, policyOf } from './merge-policies.ts'
-import { isSame, mergedNode, NOT_MERGED } from './merge-rules.ts'
+import { isSame, merged, NOT_MERGED, nestsDeeper } from './merge-rules.ts'
 
 /**
  * Returns the merged text of a key; undefined for no value. `loaded` is the text before this request changed it, `mine` the
@@ -43,10 +43,11 @@ export function createMerge(policies: MergePolicies, values: SessionValues): Mer
     // A value that was set to what it was before counts as set, which Django cannot see.
     if (policy === 'last' && !isObject(mine)) return mine
     const nodes = [loaded, mine, theirs].map((text) => (text === undefined ? undefined : nodeOf(text)))
+    if (nodes.some((node) => nestsDeeper(node, DEEPEST))) return mine
     const [before, own, other] = nodes
     if (isSame(other, before)) return mine
-    if (isSame(own, before)) return theirs
     if (typeof policy === 'function') {
+      if (isSame(own, before)) return theirs
       if (mine === undefined || theirs === undefined) return mine
       const value = policy(
         loaded === undefined ? undefined : values.parse(loaded),
@@ -55,13 +56,17 @@ export function createMerge(policies: MergePolicies, values: SessionValues): Mer
       )
       return value === undefined ? undefined : values.stringify(value)
     }
-    const merged = mergedNode(before, own, other, policy)
-    if (merged === NOT_MERGED) throw new MergeConflict(key)
-    if (merged === undefined || merged === own) return mine
+    const node = merged(before, own, other, policy)
+    if (node === NOT_MERGED) throw new MergeConflict(key)
+    if (node === own || node === undefined) return mine
+    if (node === other) return theirs
     const isJson = [loaded, mine, theirs].every((text) => text?.startsWith(MARK) !== true)
-    return textOf(merged, isJson || measure(merged, PICKLE_LIMITS)(merged))
+    return textOf(node, isJson || measure(node, PICKLE_LIMITS)(node))
   }
 }
+
+/** A value that nests deeper is one value: to merge it would take more stack than there is. */
+const DEEPEST = 400
 
 function isObject(text: string | undefined): boolean {
   return text?.startsWith('{') === true || text?.startsWith(`${MARK}dict:`) === true

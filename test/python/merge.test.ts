@@ -53,7 +53,10 @@ async function mergedByUs({ policies, loaded, mine, theirs }: Case): Promise<str
   const expireDate = new Date(Date.now() + 3_600_000)
   const before = await engine.create(KEY, { data: parseObject(loaded), expireDate })
   // The values of pickles, because JavaScript itself has no floats such as 1.0.
-  const session = await createSessions({ engine, rules, merge, values: pickledValues }).open(KEY).load()
+  const options = { engine, rules, values: pickledValues, conflictTimeout: 60_000 }
+  const session = await createSessions({ ...options, merge })
+    .open(KEY)
+    .load()
   const wanted = parseObject(mine)
   for (const key of session.keys()) if (!wanted.has(key)) session.delete(key)
   for (const [key, text] of wanted) if (!isSame(text, before.data.get(key))) session.set(key, asValue(text))
@@ -189,12 +192,15 @@ const cases: fc.Arbitrary<Case> = fc
   })
 
 test('both sides merge any two changes alike', async (t) => {
-  const drawn = fc.sample(cases, { numRuns: 2000, seed: 18 })
-  const ours = await Promise.all(drawn.map(mergedByUs))
+  const drawn = fc.sample(cases, { numRuns: 1000, seed: 18 })
+  const ours: (string | null)[] = []
+  for (let at = 0; at < drawn.length; at += 100)
+    ours.push(...(await Promise.all(drawn.slice(at, at + 100).map(mergedByUs))))
   t.true(ours.some((merged) => merged === null) && new Set(ours).size > 500)
   for (const [name, python] of await pythons()) {
     const theirs = await mergedBy(python, drawn)
-    for (const [at, merged] of ours.entries())
-      t.is(theirs[at], merged, `${name}: ${JSON.stringify(drawn[at])}`)
+    const at = theirs.findIndex((merged, at) => merged !== ours[at])
+    t.deepEqual([drawn[at], theirs[at]], [drawn[at], ours[at]], name)
+    t.is(theirs.length, ours.length)
   }
 })

@@ -25,7 +25,7 @@ async function begin(
   const engine = createMemoryEngine()
   const expireDate = new Date(Date.now() + 3_600_000)
   await engine.create(KEY, { data: new Map(Object.entries(data)), expireDate })
-  const process = () => createSessions({ engine, rules, merge, ...options })
+  const process = () => createSessions({ engine, rules, merge, conflictTimeout: 60_000, ...options })
   return {
     engine,
     process,
@@ -219,6 +219,23 @@ test('values that only a pickle can hold merge by member, too', async (t) => {
     ['seen', { ...seen(4), by: 'other' }],
     ['tags', [new Set(['b', 'a']), new Set(['c']), new Set(['d'])]],
   ])
+})
+
+test('a value that nests very deeply is one value', async (t) => {
+  const deep = (levels: number, leaf: string) => `${'{"a":'.repeat(levels)}${leaf}${'}'.repeat(levels)}`
+  for (const [levels, isMerged] of [
+    [300, true],
+    [899, false],
+  ] as const) {
+    const { engine, request, stored } = await begin({ o: deep(levels, '{}'), n: '1' }, {})
+    const session = await request()
+    const current = await engine.load(KEY)
+    const others = new Map([['o', deep(levels, '{"y":1}')]])
+    if (current !== null) await engine.update(KEY, { ...current, data: others }, current.revision)
+    session.set('o', JSON.parse(deep(levels, '{"x":1}')))
+    await session.save()
+    t.deepEqual(await stored(), { o: deep(levels, isMerged ? '{"y":1,"x":1}' : '{"x":1}') })
+  }
 })
 
 function raise(error: Error): never {
