@@ -6,6 +6,7 @@ import { versionProfile } from '../../../src/django/versions.ts'
 import { createCatalog } from '../../../src/service/pages/catalog.ts'
 import { createErrorPages } from '../../../src/service/pages/error-pages.ts'
 import { createTemplates } from '../../../src/service/pages/templates.ts'
+import { MergeConflict } from '../../../src/session/merge.ts'
 import { createTestDatabase, type TestDatabaseName, testDatabases } from '../../support/databases.ts'
 import type { Scope } from '../../support/file-scope.ts'
 import { bareLayout } from '../../support/layout.ts'
@@ -99,6 +100,17 @@ test('a session deleted while the page is prepared is a 400 that says so', async
   t.true((await response.text()).includes('<h1>Your session has ended</h1>'))
   t.is(response.headers.get('Set-Cookie'), null)
   t.deepEqual(await db('django_session'), [])
+})
+
+test('a change that cannot be merged is a 409 that says so, without the key', async (t) => {
+  const { url } = await startLibrary(t, {
+    app: () => ({ catalog: { counts: () => Promise.reject(new MergeConflict('the name of a key')) } }),
+  })
+  const response = await fetch(`${url}/catalog/`)
+  t.is(response.status, 409)
+  const page = await response.text()
+  t.true(page.includes('<h1>Please try again</h1>') && page.includes('nothing was saved'))
+  t.false(page.includes('the name of a key'))
 })
 
 for (const [djangoVersion, saves] of [

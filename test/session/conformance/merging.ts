@@ -46,6 +46,41 @@ export const merging: readonly Check[] = [
     },
   },
   {
+    behaviour: 'two requests that change different members of an object lose neither',
+    async check(t, bed) {
+      const buy = (what: string) => (session: Session) => {
+        ;(session.get('cart') as Record<string, number>)[what] = 1
+        session.modified = true
+      }
+      const { stored } = await race(bed, { cart: '{"tea":2}' }, buy('jam'), buy('rye'))
+      t.deepEqual(stored, [['cart', '{"tea":2,"jam":1,"rye":1}']])
+    },
+  },
+  {
+    behaviour: 'a key that two requests set is merged by its policy',
+    async check(t, bed) {
+      const merge = { n: 'add', list: 'union', once: 'fail' } as const
+      const key = await bed.make({ n: '9007199254740993', list: '["a","b"]', once: '1' })
+      const [left, right] = [await bed.request(key, { merge }), await bed.request(key, { merge })]
+      left.set('n', BigInt(left.get('n') as bigint) + 2n)
+      left.set('list', ['b', 'c'])
+      await left.save()
+      right.set('n', BigInt(right.get('n') as bigint) + 3n)
+      right.set('list', ['a', 'b', 'd'])
+      await right.save()
+      t.deepEqual(await bed.stored(key), [
+        ['n', '9007199254740998'],
+        ['list', '["b","c","d"]'],
+        ['once', '1'],
+      ])
+      left.set('once', 2)
+      right.set('once', 3)
+      await left.save()
+      await t.throwsAsync(right.save(), { code: 'ERR_SESSION_MERGE_CONFLICT' })
+      t.deepEqual((await bed.stored(key))?.at(-1), ['once', '2'])
+    },
+  },
+  {
     behaviour: 'two computations on one key are both counted, and each sees its own number',
     async check(t, bed) {
       const visit = (session: Session) => session.compute('n', (old) => Number(old ?? 0) + 1)
