@@ -1,0 +1,287 @@
+"""Django's `django.contrib.sessions.backends.db`, with saves that keep what other requests saved since the load."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+import traceback
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, NamedTuple, Optional, cast
+
+from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.backends.db import SessionStore as DjangoStore
+from django.db import DatabaseError, IntegrityError, connections, router, transaction
+from django.db.models import Model
+from django.db.models.signals import post_save, pre_save
+
+from .merge import SessionConflict, merge, same
+from .policies import check_setting, read_policies
+
+logger = logging.getLogger('merging_sessions')
+
+# Conflicts of one save that are answered without a lock.
+TRIES = 5
+# Seconds for which a save is tried where the lock cannot be used.
+TIMEOUT = 5.0
+# Seconds: the upper bounds of the random pauses between two tries.
+FIRST_PAUSE = 0.002
+LONGEST_PAUSE = 0.05
+# Tries to delete the row of an old key.
+MOVES = 20
+
+# Equality of bytes. The collation of a column may ignore case, and signatures may differ in nothing but case.
+EQUAL_BYTES = {
+    'mysql': '%s = CAST(%%s AS BINARY)',
+    'postgresql': '%s = %%s COLLATE "C"',
+    'sqlite': '%s = %%s COLLATE BINARY',
+}
+
+check_setting()  # Django's middleware imports this module at the start of the site.
+
+
+class Loaded(NamedTuple):
+    """What a session held when it was loaded or last saved."""
+
+    session_key: str
+    # The text of the row. None: the data came from a cache.
+    text: Optional[str]
+    # The serialized data, where the text is None.
+    data: bytes
+
+
+class SessionStore(DjangoStore):
+    """
+    A save is a compare-and-swap: the UPDATE takes effect only if the row still holds the text that was loaded.
+    Otherwise the row is read again, and the changes of this request are applied to it.
+    The class has the name of Django's class, which is part of the salt of signatures (SessionBase.key_salt).
+    """
+
+    _loaded: Optional[Loaded] = None
+    _written: Optional[str] = None
+
+    def __init__(self, session_key: Optional[str] = None) -> None:
+        super().__init__(session_key)
+        self._policies = read_policies()
+
+    def _get_session_from_db(self) -> Any:
+        return self._remember_row(super()._get_session_from_db())
+
+    async def _aget_session_from_db(self) -> Any:
+        return self._remember_row(await super()._aget_session_from_db())
+
+    def _remember_row(self, row: Any) -> Any:
+        self._loaded = None if row is None else Loaded(row.session_key, row.session_data, b'')
+        return row
+
+    def create_model_instance(self, data: Dict[str, Any]) -> Any:
+        row = super().create_model_instance(data)
+        self._written = row.session_data
+        return row
+
+    def save(self, must_create: bool = False) -> None:
+        for pause in self._saving(must_create):
+            time.sleep(pause)
+
+    async def asave(self, must_create: bool = False) -> None:
+        from asgiref.sync import sync_to_async  # Django 2.2 does not have it.
+
+        saving = self._saving(must_create)
+        while True:
+            pause = await sync_to_async(next)(saving, None)
+            if pause is None:
+                return
+            await asyncio.sleep(pause)
+
+    def _saving(self, must_create: bool) -> Iterator[float]:
+        """Saves the session. Each value is a number of seconds to wait before the next try."""
+        if must_create or self.session_key is None:
+            self._save_as_django(must_create)
+            return
+        self._get_session()
+        loaded = self._loaded_now()
+        using = self._database()
+        if loaded is None or not self._can_compare(using):
+            # Nothing was loaded when the session was cleared unread. Django then replaces the row, too.
+            self._save_as_django(must_create)
+            return
+        row = self._new_row(using)
+        longest, tries, deadline = FIRST_PAUSE, 0, time.monotonic() + TIMEOUT
+        while loaded.text is None or not self._swap(row, loaded.text, using):
+            if loaded.text is not None:
+                tries += 1
+                if tries >= TRIES and not self._runs_code_of_the_site():
+                    row = self._save_under_lock(loaded, row, using)
+                    break
+                if tries >= TRIES and time.monotonic() >= deadline:
+                    logger.warning(
+                        'Other requests changed a session for %s s; it is saved as Django does, the last write wins',
+                        TIMEOUT,
+                    )
+                    self._save_as_django(must_create)
+                    return
+                yield random.uniform(0, longest)
+                longest = min(2 * longest, LONGEST_PAUSE)
+            text = self._stored_text(using, loaded.session_key)
+            row = self._merged_row(loaded, row, text, using)
+            loaded = Loaded(loaded.session_key, text, b'')
+        self._loaded = Loaded(row.session_key, row.session_data, b'')
+        post_save.send(sender=self.model, instance=row, created=False, update_fields=None, raw=False, using=using)
+
+    def _save_as_django(self, must_create: bool) -> None:
+        self._written = None
+        super().save(must_create)
+        written = self._written
+        self._loaded = None if written is None else Loaded(cast(str, self.session_key), written, b'')
+
+    def _save_under_lock(self, loaded: Loaded, row: Any, using: str) -> Any:
+        """No code of the site runs under the lock. Returns the row."""
+        with _one_change(using):
+            text = self._stored_text(using, loaded.session_key, lock=True)
+            row = self._merged_row(loaded, row, text, using)
+            self._rows_of(row.pk, using).update(**self._values(row))
+        return row
+
+    def _swap(self, row: Any, text: str, using: str) -> bool:
+        """Whether the row still held this text. It then holds the new one."""
+        with _one_change(using):
+            return bool(self._rows_with(row.pk, text, using).update(**self._values(row)))
+
+    def _new_row(self, using: str) -> Any:
+        row = self.create_model_instance(self._session_cache)
+        pre_save.send(sender=self.model, instance=row, raw=False, using=using, update_fields=None)
+        return row
+
+    def _merged_row(self, loaded: Loaded, row: Any, text: Optional[str], using: str) -> Any:
+        """The row to save. `text`: what is stored now. None: the session was deleted, and it stays deleted."""
+        if text is None:
+            raise UpdateError
+        self._merge(loaded, row.session_data, text)
+        return self._new_row(using)
+
+    def _merge(self, loaded: Loaded, mine_text: str, theirs_text: str) -> bool:
+        """Applies to the data of this request what others saved. Returns whether that changed the data."""
+        try:
+            theirs = self.decode(theirs_text)
+            before = self.serializer().loads(loaded.data) if loaded.text is None else self.decode(loaded.text)
+            if same(before, theirs):
+                return False
+            # The data as it comes from the database: a tuple is a list there.
+            mine = self.decode(mine_text)
+            merged = merge(before, mine, theirs, self._policies)
+            self.encode(merged)
+        except SessionConflict:
+            raise
+        except Exception as error:
+            # For instance a function of SESSION_MERGE. Django would have saved. The message may hold session data.
+            logger.error(
+                'A session could not be merged; it is saved as Django does, the last write wins: %s in\n%s',
+                type(error).__name__,
+                traceback.format_tb(error.__traceback__)[-1],
+            )
+            return False
+        data = self._session_cache
+        if data.keys() != mine.keys():  # Some keys are not strings.
+            data.clear()
+        for key in data.keys() - merged.keys():
+            del data[key]
+        for key, value in merged.items():
+            # A list or dictionary without a change stays the object that the request may still hold.
+            if key not in data or not same(value, mine.get(key)):
+                data[key] = value
+        return True
+
+    def cycle_key(self) -> None:
+        """Django's `cycle_key`. What others saved under the old key since the load comes along."""
+        self._get_session()
+        loaded, old_key, using = self._loaded_now(), self.session_key, self._database()
+        self.create()
+        if not old_key:
+            return
+        if loaded is not None and self._can_compare(using):
+            self._move(loaded, using)
+        self.delete(old_key)
+
+    async def acycle_key(self) -> None:
+        """See cycle_key()."""
+        from asgiref.sync import sync_to_async
+
+        await sync_to_async(self.cycle_key)()
+
+    def _move(self, loaded: Loaded, using: str) -> None:
+        """Deletes the old row once the new row has all that the old row holds."""
+        for _ in range(MOVES):
+            if loaded.text is not None and self._delete_unchanged(loaded, using):
+                return
+            text = self._stored_text(using, loaded.session_key)
+            if text is None:
+                return
+            try:
+                changed = self._merge(loaded, self.encode(self._session_cache), text)
+            except SessionConflict:
+                # An UpdateError in a view, where login() runs, would be a 500.
+                logger.warning('Another request changed a key with the policy "fail" before cycle_key(); it is lost')
+                changed = False
+            if changed:
+                self.save()
+            loaded = Loaded(loaded.session_key, text, b'')
+        logger.warning('Other requests kept changing a session during cycle_key(); their last change is lost')
+
+    def _delete_unchanged(self, loaded: Loaded, using: str) -> bool:
+        with transaction.atomic(using=using):
+            return bool(self._rows_with(loaded.session_key, cast(str, loaded.text), using).delete()[0])
+
+    def _database(self) -> str:
+        return cast(str, router.db_for_write(self.model))
+
+    def _can_compare(self, using: str) -> bool:
+        # A model with a `save` of its own is saved by it.
+        return connections[using].vendor in EQUAL_BYTES and self.model.save is Model.save
+
+    def _runs_code_of_the_site(self) -> bool:
+        return any(map(callable, self._policies.values())) or bool(pre_save.has_listeners(self.model))
+
+    def _loaded_now(self) -> Optional[Loaded]:
+        loaded = self._loaded
+        return loaded if loaded is not None and loaded.session_key == self.session_key else None
+
+    def _values(self, row: Any) -> Dict[str, Any]:
+        fields = [field for field in self.model._meta.concrete_fields if not field.primary_key]
+        return {field.attname: field.pre_save(row, False) for field in fields}
+
+    def _rows_of(self, session_key: str, using: str) -> Any:
+        return self.model._base_manager.using(using).filter(pk=session_key)
+
+    def _rows_with(self, session_key: str, text: str, using: str) -> Any:
+        connection = connections[using]
+        table, column = self.model._meta.db_table, self.model._meta.get_field('session_data').column
+        quoted = '.'.join(map(connection.ops.quote_name, (table, column))).replace('%', '%%')
+        where = EQUAL_BYTES[connection.vendor] % quoted
+        return self._rows_of(session_key, using).extra(where=[where], params=[text])
+
+    def _stored_text(self, using: str, session_key: str, lock: bool = False) -> Optional[str]:
+        """The text that the row holds now. None: the session was deleted."""
+        rows = self._rows_of(session_key, using)
+        connection = connections[using]
+        if connection.features.has_select_for_update:
+            # In the site's own transaction with REPEATABLE READ, MySQL would otherwise return the row of its beginning.
+            # That transaction holds the lock until its end, as after any save.
+            if connection.in_atomic_block:
+                rows = rows.select_for_update()
+        elif lock:
+            # SQLite: the transaction has to begin as a writer (BEGIN IMMEDIATE). A reader would fail at its first write.
+            rows.update(session_key=session_key)
+        return cast(Optional[str], rows.values_list('session_data', flat=True).first())
+
+
+@contextmanager
+def _one_change(using: str) -> Iterator[None]:
+    """One transaction. Its errors are those of Django's `save`."""
+    try:
+        with transaction.atomic(using=using):
+            yield
+    except IntegrityError:
+        raise
+    except DatabaseError as error:
+        raise UpdateError from error

@@ -1,0 +1,410 @@
+"""Shows on a real database what the engines of merging_sessions keep. ENGINE is the engine's module."""
+
+import importlib
+import random
+import threading
+
+from django.conf import settings
+from django.contrib.sessions.backends.base import UpdateError
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections, transaction
+from django.test.utils import override_settings
+
+django_name = ENGINE.replace('merging_sessions', 'django.contrib.sessions.backends')
+engine = importlib.import_module('merging_sessions.db')
+Store = importlib.import_module(ENGINE).SessionStore
+DjangoStore = importlib.import_module(django_name).SessionStore
+rows = Store.get_model_class().objects
+
+
+def new(**data):
+    store = Store()
+    store.update(data)
+    store.save()
+    return store.session_key
+
+
+def opened(key):
+    store = Store(key)
+    list(store.items())
+    return store
+
+
+def stored(key):
+    return Store().decode(rows.get(pk=key).session_data)
+
+
+def pair(**data):
+    key = new(**data)
+    return key, opened(key), opened(key)
+
+
+def equal(found, expected):
+    assert found == expected, '%r, expected %r' % (found, expected)
+
+
+def raises(kind, call):
+    try:
+        call()
+    except kind as error:
+        return error
+    raise AssertionError('%s was not raised' % kind.__name__)
+
+
+def rows_are_djangos():
+    key = new(a=1)
+    equal(dict(DjangoStore(key).items()), {'a': 1})
+    equal(Store().encode({'a': 1}).split(':')[0], DjangoStore().encode({'a': 1}).split(':')[0])
+    django = DjangoStore(key)
+    django['b'] = 2
+    django.save()
+    equal(dict(opened(key).items()), {'a': 1, 'b': 2})
+    Store(key).delete()
+    assert not rows.filter(pk=key).exists()
+
+
+def keys_of_both_are_kept():
+    key, mine, theirs = pair(a=1, gone=2, kept=3)
+    theirs['theirs'] = 1
+    theirs['a'] = 9
+    theirs.save()
+    mine['mine'] = 1
+    del mine['gone']
+    mine.save()
+    equal(stored(key), {'a': 9, 'kept': 3, 'mine': 1, 'theirs': 1})
+    equal(dict(mine.items()), stored(key))
+    mine['again'] = 1
+    mine.save()
+    equal(stored(key)['again'], 1)
+
+
+def django_saves_are_kept():
+    key = new(a=1)
+    mine = opened(key)
+    django = DjangoStore(key)
+    django['django'] = 1
+    django.save()
+    mine['mine'] = 1
+    mine.save()
+    equal(stored(key), {'a': 1, 'django': 1, 'mine': 1})
+
+
+def texts_are_compared_by_byte():
+    key = new(a=1)
+    mine = opened(key)
+    if getattr(mine, '_loaded').text is None:
+        return  # known from the cache alone
+    row = rows.get(pk=key)
+    rows.filter(pk=key).update(session_data=row.session_data.swapcase())
+    mine['b'] = 2
+    assert not mine._swap(mine.create_model_instance({}), row.session_data, 'default')
+
+
+def dictionaries_merge_by_leaf():
+    key, mine, theirs = pair(cart={'a': 1, 'b': 1, 'in': {'x': 1}})
+    theirs['cart']['b'] = 2
+    theirs['cart']['in']['y'] = 2
+    theirs.save()
+    mine['cart']['a'] = 3
+    del mine['cart']['in']['x']
+    mine.save()
+    equal(stored(key), {'cart': {'a': 3, 'b': 2, 'in': {'y': 2}}})
+
+
+def an_object_that_the_request_holds_stays():
+    key, mine, theirs = pair(cart=[1])
+    cart = mine['cart']
+    theirs['theirs'] = 1
+    theirs.save()
+    mine['mine'] = 1
+    mine.save()
+    cart.append(2)
+    mine.save()
+    equal(stored(key)['cart'], [1, 2])
+
+
+@override_settings(SESSION_MERGE={'n': 'add', 'ids': 'union', 'f': 'fail'})
+def policies_apply():
+    key, mine, theirs = pair(n=1, ids=[1, 2], f=1)
+    for store, item in ((theirs, 3), (mine, 4)):
+        store['n'] += 1
+        store['ids'] = [each for each in store['ids'] if each != item - 2] + [item]
+        store.save()
+    equal(stored(key), {'n': 3, 'ids': [3, 4], 'f': 1})
+    mine, theirs = opened(key), opened(key)
+    theirs['f'] = 2
+    theirs.save()
+    mine['f'] = 3
+    raises(UpdateError, mine.save)
+    equal(stored(key)['f'], 2)
+
+
+def longest(loaded, mine, theirs):
+    return max(mine, theirs, key=len)
+
+
+def broken(loaded, mine, theirs):
+    raise ValueError('planted')
+
+
+def a_policy_of_the_site_applies():
+    import sys
+    import types
+
+    policies = sys.modules['site_policies'] = types.ModuleType('site_policies')
+    policies.longest, policies.broken = longest, broken
+    with override_settings(SESSION_MERGE={'t': 'site_policies.longest', 'b': 'site_policies.broken'}):
+        key, mine, theirs = pair(t='', b=0)
+        theirs['t'] = 'longer'
+        theirs.save()
+        mine['t'] = 'long'
+        mine.save()
+        equal(stored(key)['t'], 'longer')
+        mine, theirs = opened(key), opened(key)
+        theirs['b'] = 1
+        theirs.save()
+        mine['b'] = 2
+        mine.save()  # as Django: the last write wins
+        equal(stored(key)['b'], 2)
+
+
+def a_wrong_setting_says_so():
+    for wrong, says in (
+        ({'a': 'sum'}, "SESSION_MERGE['a'] is 'sum'; expected last, add, union, fail or the dotted path of a function"),
+        ({'a': ['last']}, "SESSION_MERGE['a'] is ['last']; expected"),
+        ({'a': 'no.such.function'}, "SESSION_MERGE['a'] cannot be imported: No module named 'no'"),
+        ({'a': 'django.VERSION'}, "SESSION_MERGE['a']: django.VERSION is not a function"),
+        ({1: 'add'}, 'SESSION_MERGE has the key 1; expected a string'),
+        ('add', 'SESSION_MERGE is of type str; expected a dictionary, such as {"num_visits": "add"}'),
+    ):
+        with override_settings(SESSION_MERGE=wrong):
+            assert says in str(raises(ImproperlyConfigured, Store)), wrong
+    with override_settings(SESSION_MERGE={'a': 'sum'}):
+        raises(ImproperlyConfigured, lambda: importlib.reload(engine))  # The site does not start.
+
+
+def a_deleted_session_stays_deleted():
+    key, mine, theirs = pair(a=1)
+    theirs.flush()
+    mine['a'] = 2
+    raises(UpdateError, mine.save)
+    assert not rows.filter(pk=key).exists()
+    equal(dict(Store(key).items()), {})
+
+
+def flush_and_clear_are_djangos():
+    key, mine, theirs = pair(a=1, b=2)
+    theirs['c'] = 3
+    theirs.save()
+    mine.clear()
+    mine['d'] = 4
+    mine.save()
+    equal(stored(key), {'c': 3, 'd': 4})
+    unread = Store(key)
+    unread.clear()
+    unread.save()
+    equal(stored(key), {})
+    unread.flush()
+    equal(unread.session_key, None)
+    unread['e'] = 5
+    unread.save()
+    assert unread.session_key != key
+    equal(stored(unread.session_key), {'e': 5})
+
+
+def cycle_key_takes_along_what_others_saved():
+    key, mine, theirs = pair(a=1)
+    theirs['theirs'] = 1
+    theirs.save()
+    mine['mine'] = 1
+    mine.cycle_key()
+    mine['later'] = 1
+    mine.save()
+    assert mine.session_key != key
+    assert not rows.filter(pk=key).exists()
+    equal(stored(mine.session_key), {'a': 1, 'mine': 1, 'theirs': 1, 'later': 1})
+    theirs['again'] = 1
+    raises(UpdateError, theirs.save)
+
+
+def the_sites_own_transaction_is_kept():
+    key, mine, theirs = pair(a=1)
+    with transaction.atomic():
+        equal(stored(key), {'a': 1})
+        if connections['default'].vendor != 'sqlite':
+            other = threading.Thread(target=lambda: (theirs.update({'theirs': 1}), theirs.save(), connections.close_all()))
+            other.start()
+            other.join()
+        mine['mine'] = 1
+        mine.save()
+    assert stored(key)['mine'] == 1
+    assert connections['default'].vendor == 'sqlite' or stored(key)['theirs'] == 1
+
+
+def the_expiry_is_kept():
+    key, mine, theirs = pair(a=1)
+    theirs.set_expiry(60)
+    theirs.save()
+    mine['b'] = 1
+    mine.save()
+    equal(stored(key)['_session_expiry'], 60)
+    assert opened(key).get_expiry_age() == 60
+    age = (rows.get(pk=key).expire_date - settings_now()).total_seconds()
+    assert 0 < age <= 60, age
+
+
+def settings_now():
+    from django.utils import timezone
+
+    return timezone.now()
+
+
+@override_settings(SESSION_MERGE={'n': 'add'})
+def threads_lose_nothing():
+    key = new(n=0)
+    failed = []
+
+    def visits(name):
+        try:
+            for turn in range(15):
+                store = Store(key)
+                store['n'] = store['n'] + 1
+                store['%s-%s' % (name, turn)] = turn
+                store.save()
+        except Exception as error:
+            failed.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=visits, args=(name,)) for name in 'abcd']
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal(failed, [])
+    data = stored(key)
+    equal((data['n'], len(data)), (60, 61))
+    equal(dict(Store(key).items()), data)
+
+
+def after_some_tries_a_save_takes_the_lock():
+    key, mine, theirs = pair(a=1)
+    mine['mine'] = 1
+    swaps = []
+
+    def lost(*_):
+        theirs['turn'] = len(swaps)
+        theirs.save()
+        swaps.append(1)
+        return False
+
+    mine._swap = lost
+    mine.save()
+    equal(len(swaps), engine.TRIES)
+    equal(stored(key), {'a': 1, 'mine': 1, 'turn': len(swaps) - 1})
+    equal(dict(mine.items()), stored(key))
+    mine['mine'] = 2
+    rows.filter(pk=key).delete()
+    raises(UpdateError, lambda: mine._save_under_lock(mine._loaded, mine.create_model_instance({}), 'default'))
+    assert not rows.filter(pk=key).exists()
+
+
+def no_code_of_the_site_runs_under_the_lock():
+    """Such a save is repeated without a lock, and is Django's at last."""
+    key, mine, theirs = pair(a=1)
+    mine['mine'] = 1
+    mine._policies = {'a': longest}
+    mine._swap = lambda *_: False
+    mine._save_under_lock = None
+    before, engine.TIMEOUT = engine.TIMEOUT, 0
+    try:
+        mine.save()
+    finally:
+        engine.TIMEOUT = before
+    equal(stored(key), {'a': 1, 'mine': 1})
+
+
+def asynchronous_saves_merge():
+    if not hasattr(DjangoStore, 'aload'):
+        return  # Before Django 5.1.
+    from asgiref.sync import async_to_sync
+
+    async def run():
+        first = Store()
+        await first.aset('a', 1)
+        await first.asave()
+        mine, theirs = Store(first.session_key), Store(first.session_key)
+        await mine.aget('a')
+        await theirs.aget('a')
+        await theirs.aset('theirs', 1)
+        await theirs.asave()
+        await mine.aset('mine', 1)
+        await mine.asave()
+        old = mine.session_key
+        theirs2 = Store(old)
+        await theirs2.aset('late', 1)
+        await theirs2.asave()
+        await mine.acycle_key()
+        await mine.asave()
+        gone = Store(old)
+        equal(await gone.aget('a'), None)
+        try:
+            await theirs.asave()
+            raise AssertionError('UpdateError was not raised')
+        except UpdateError:
+            pass
+        return mine.session_key
+
+    equal(stored(async_to_sync(run)()), {'a': 1, 'mine': 1, 'theirs': 1, 'late': 1})
+
+
+def the_middleware_answers_as_with_django():
+    from django.test import Client
+
+    client, other = Client(), Client()
+    client.post('/_test/session', '{"a": 1}', content_type='application/json')
+    other.cookies = client.cookies
+    key = client.cookies[settings.SESSION_COOKIE_NAME].value
+    with override_settings(SESSION_SAVE_EVERY_REQUEST=True):
+        response = client.get('/_test/session')
+        assert settings.SESSION_COOKIE_NAME in response.cookies
+    equal(stored(key), {'a': 1})
+    from django.contrib.auth.models import User
+
+    User.objects.create_user('ada', password='secret')
+    assert client.login(username='ada', password='secret')
+    moved = client.cookies[settings.SESSION_COOKIE_NAME].value
+    assert moved != key and not rows.filter(pk=key).exists()
+    data = stored(moved)
+    assert data['a'] == 1 and '_auth_user_id' in data
+    client.logout()
+    assert not rows.filter(pk=moved).exists()
+
+
+for check in (
+    rows_are_djangos,
+    keys_of_both_are_kept,
+    django_saves_are_kept,
+    texts_are_compared_by_byte,
+    dictionaries_merge_by_leaf,
+    an_object_that_the_request_holds_stays,
+    policies_apply,
+    a_policy_of_the_site_applies,
+    a_wrong_setting_says_so,
+    a_deleted_session_stays_deleted,
+    flush_and_clear_are_djangos,
+    cycle_key_takes_along_what_others_saved,
+    the_sites_own_transaction_is_kept,
+    the_expiry_is_kept,
+    threads_lose_nothing,
+    after_some_tries_a_save_takes_the_lock,
+    no_code_of_the_site_runs_under_the_lock,
+    asynchronous_saves_merge,
+    the_middleware_answers_as_with_django,
+):
+    try:
+        check()
+    except BaseException:
+        print('FAILED:', check.__name__, flush=True)
+        raise
+    print(check.__name__, flush=True)
