@@ -8,6 +8,7 @@ const NEEDS = {
   'databases.ts': 'databases',
   'servers.ts': 'databases',
   'django-environments.ts': 'django',
+  'django-tests.ts': 'django-tests',
   'nodes.ts': 'nodes',
   'browser.ts': 'browser',
   'service.ts': 'service',

@@ -16,6 +16,7 @@ import { findBrowser } from './browser.ts'
 import { bundleService } from './bundle.ts'
 import { hasPython, prepareDjango, readyDjangoVersions } from './django-environments.ts'
 import { startForkServers } from './django-processes.ts'
+import { prepareDjangoTests } from './django-tests.ts'
 import { execute, findExecutable, lastLine } from './executables.ts'
 import { slowestFiles } from './file-times.ts'
 import { dockerAnswers } from './mysql-container.ts'
@@ -183,6 +184,10 @@ async function getDjango(): Promise<NodeJS.ProcessEnv> {
     throw new Missing('no Django: install Python 3.9 or newer with venv (Debian: python3-venv)')
   }
   say(`Django ${versions.join(', ')}`)
+  if (needs.has('django-tests')) {
+    for (const { version, reason } of await prepareDjangoTests(say))
+      lacks(`the tests of Django ${version}`, reason)
+  }
   const forkServers = await startForkServers()
   running.push(...forkServers)
   return {
