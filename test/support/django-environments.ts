@@ -84,6 +84,22 @@ const servers = {
   ],
 }
 
+/** What builds and checks the Python package, whose build then needs no network. */
+const packaging = {
+  version: 'packaging',
+  pythons: ['3.12', '3.13', '3.11', '3.10'],
+  packages: [
+    'setuptools==84.2.1',
+    ...['mypy==2.4.1', 'mypy_extensions==1.2.0', 'librt==0.17.0', 'ast_serialize==0.13.1'],
+    ...['pathspec==1.1.1', 'typing_extensions==4.16.0'],
+  ],
+}
+
+/** The Python of an environment with setuptools and mypy; null when it could not be made. */
+export function packagingPython(): string | null {
+  return isReady(packaging) ? pythonOf(packaging.version) : null
+}
+
 /** The Python of an environment with Django, gunicorn, uvicorn and uWSGI; null when it could not be made. */
 export function serversPython(): string | null {
   return isReady(servers) ? pythonOf(servers.version) : null
@@ -103,7 +119,7 @@ export function pythonOf(version: string): string {
 export async function prepareDjango(
   say: (text: string) => void,
 ): Promise<{ version: string; reason: string }[]> {
-  const missing = [...environments, servers].filter((environment) => !isReady(environment))
+  const missing = [...environments, servers, packaging].filter((environment) => !isReady(environment))
   if (missing.length === 0) return []
   const pythons = await findPythons()
   const reasons = await Promise.all(
