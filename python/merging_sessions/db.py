@@ -8,7 +8,7 @@ import random
 import time
 import traceback
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, NamedTuple, Optional, cast
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, cast
 
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DjangoStore
@@ -28,8 +28,6 @@ TIMEOUT = 5.0
 # Seconds: the upper bounds of the random pauses between two tries.
 FIRST_PAUSE = 0.002
 LONGEST_PAUSE = 0.05
-# Tries to delete the row of an old key.
-MOVES = 20
 
 # Equality of bytes. The collation of a column may ignore case, and signatures may differ in nothing but case.
 EQUAL_BYTES = {
@@ -211,22 +209,31 @@ class SessionStore(DjangoStore):
 
     def _move(self, loaded: Loaded, using: str) -> None:
         """Deletes the old row once the new row has all that the old row holds."""
-        for _ in range(MOVES):
+        for _ in range(TRIES):
             if loaded.text is not None and self._delete_unchanged(loaded, using):
                 return
             text = self._stored_text(using, loaded.session_key)
             if text is None:
                 return
-            try:
-                changed = self._merge(loaded, self.encode(self._session_cache), text)
-            except SessionConflict:
-                # An UpdateError in a view, where login() runs, would be a 500.
-                logger.warning('Another request changed a key with the policy "fail" before cycle_key(); it is lost')
-                changed = False
-            if changed:
+            loaded = self._take_along(loaded, text)
+        if self._runs_code_of_the_site():
+            logger.warning('Other requests kept changing a session during cycle_key(); their last change is lost')
+            return
+        with transaction.atomic(using=using):
+            text = self._stored_text(using, loaded.session_key, lock=True)
+            if text is not None:
+                self._take_along(loaded, text)
+                self.delete(loaded.session_key)
+
+    def _take_along(self, loaded: Loaded, text: str) -> Loaded:
+        """Puts what others saved under the old key into the new row. `text`: what the old row holds."""
+        try:
+            if self._merge(loaded, self.encode(self._session_cache), text):
                 self.save()
-            loaded = Loaded(loaded.session_key, text, b'')
-        logger.warning('Other requests kept changing a session during cycle_key(); their last change is lost')
+        except SessionConflict:
+            # An UpdateError in a view, where login() runs, would be a 500.
+            logger.warning('Another request changed a key with the policy "fail" before cycle_key(); its change is lost')
+        return Loaded(loaded.session_key, text, b'')
 
     def _delete_unchanged(self, loaded: Loaded, using: str) -> bool:
         with transaction.atomic(using=using):
@@ -254,25 +261,32 @@ class SessionStore(DjangoStore):
         return self.model._base_manager.using(using).filter(pk=session_key)
 
     def _rows_with(self, session_key: str, text: str, using: str) -> Any:
-        connection = connections[using]
-        table, column = self.model._meta.db_table, self.model._meta.get_field('session_data').column
-        quoted = '.'.join(map(connection.ops.quote_name, (table, column))).replace('%', '%%')
-        where = EQUAL_BYTES[connection.vendor] % quoted
+        table, _, column = self._names(using)
+        where = EQUAL_BYTES[connections[using].vendor] % '.'.join((table, column)).replace('%', '%%')
         return self._rows_of(session_key, using).extra(where=[where], params=[text])
 
     def _stored_text(self, using: str, session_key: str, lock: bool = False) -> Optional[str]:
         """The text that the row holds now. None: the session was deleted."""
-        rows = self._rows_of(session_key, using)
         connection = connections[using]
+        sql = 'SELECT {2} FROM {0} WHERE {1} = '.format(*self._names(using)).replace('%', '%%') + '%s'
         if connection.features.has_select_for_update:
             # In the site's own transaction with REPEATABLE READ, MySQL would otherwise return the row of its beginning.
             # That transaction holds the lock until its end, as after any save.
             if connection.in_atomic_block:
-                rows = rows.select_for_update()
+                sql += ' ' + connection.ops.for_update_sql()
         elif lock:
             # SQLite: the transaction has to begin as a writer (BEGIN IMMEDIATE). A reader would fail at its first write.
-            rows.update(session_key=session_key)
-        return cast(Optional[str], rows.values_list('session_data', flat=True).first())
+            self._rows_of(session_key, using).update(session_key=session_key)
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [session_key])
+            row = cursor.fetchone()
+        return None if row is None else cast(str, row[0])
+
+    def _names(self, using: str) -> List[str]:
+        """The table, the column of the key and the column of the text, quoted."""
+        meta = self.model._meta
+        names = (meta.db_table, meta.pk.column, meta.get_field('session_data').column)
+        return [connections[using].ops.quote_name(name) for name in names]
 
 
 @contextmanager

@@ -227,6 +227,23 @@ def cycle_key_takes_along_what_others_saved():
     raises(UpdateError, theirs.save)
 
 
+def cycle_key_takes_the_lock_at_last():
+    key, mine, theirs = pair(a=1)
+    turns = []
+
+    def kept_changing(*_):
+        theirs['turn'] = len(turns)
+        theirs.save()
+        turns.append(1)
+        return False
+
+    mine._delete_unchanged = kept_changing
+    mine.cycle_key()
+    assert turns and not rows.filter(pk=key).exists()
+    # The new row has it before the old one is gone: this request may end without another save.
+    equal(stored(mine.session_key), {'a': 1, 'turn': len(turns) - 1})
+
+
 def the_sites_own_transaction_is_kept():
     key, mine, theirs = pair(a=1)
     with transaction.atomic():
@@ -394,6 +411,7 @@ for check in (
     a_deleted_session_stays_deleted,
     flush_and_clear_are_djangos,
     cycle_key_takes_along_what_others_saved,
+    cycle_key_takes_the_lock_at_last,
     the_sites_own_transaction_is_kept,
     the_expiry_is_kept,
     threads_lose_nothing,
