@@ -36,6 +36,13 @@ if (python !== null) {
     })
   }
 
+  test('the package has the types that mypy --strict wants', async (t) => {
+    const folder = join(projectFolder, 'python')
+    const args = ['-m', 'mypy', '--cache-dir=/dev/null', 'merging_sessions']
+    const { stdout } = await execute(python, args, { cwd: folder })
+    t.regex(stdout, /^Success: no issues found in \d source files\n$/)
+  })
+
   test('the wheel holds the modules, py.typed and the licence, and asks for nothing but Django', async (t) => {
     const script =
       'import sys, zipfile; z = zipfile.ZipFile(sys.argv[1]); print("\\n".join(z.namelist()));' +
