@@ -143,7 +143,8 @@ class SessionStore(DjangoStore):
 
     def _swap(self, row: Any, text: str, using: str) -> bool:
         """Whether the row still held this text. It then holds the new one."""
-        with _one_change(using):
+        # Alone, one statement needs no transaction. Without BEGIN and COMMIT it holds its lock for a shorter time.
+        with _one_change(using, is_one_statement=True):
             return bool(self._rows_with(row.pk, text, using).update(**self._values(row)))
 
     def _new_row(self, using: str) -> Any:
@@ -243,8 +244,9 @@ class SessionStore(DjangoStore):
         return cast(str, router.db_for_write(self.model))
 
     def _can_compare(self, using: str) -> bool:
-        # A model with a `save` of its own is saved by it.
-        return connections[using].vendor in EQUAL_BYTES and self.model.save is Model.save
+        # A model with a `save` of its own is saved by it. The row of a model with a parent is in two tables.
+        is_plain = self.model.save is Model.save and not self.model._meta.parents
+        return is_plain and connections[using].vendor in EQUAL_BYTES
 
     def _runs_code_of_the_site(self) -> bool:
         return any(map(callable, self._policies.values())) or bool(pre_save.has_listeners(self.model))
@@ -254,7 +256,7 @@ class SessionStore(DjangoStore):
         return loaded if loaded is not None and loaded.session_key == self.session_key else None
 
     def _values(self, row: Any) -> Dict[str, Any]:
-        fields = [field for field in self.model._meta.concrete_fields if not field.primary_key]
+        fields = [field for field in self.model._meta.local_concrete_fields if not field.primary_key]
         return {field.attname: field.pre_save(row, False) for field in fields}
 
     def _rows_of(self, session_key: str, using: str) -> Any:
@@ -290,11 +292,14 @@ class SessionStore(DjangoStore):
 
 
 @contextmanager
-def _one_change(using: str) -> Iterator[None]:
-    """One transaction. Its errors are those of Django's `save`."""
+def _one_change(using: str, is_one_statement: bool = False) -> Iterator[None]:
+    """One transaction, or one statement. Its errors are those of Django's `save`."""
     try:
-        with transaction.atomic(using=using):
+        if is_one_statement and connections[using].get_autocommit():
             yield
+        else:
+            with transaction.atomic(using=using):
+                yield
     except IntegrityError:
         raise
     except DatabaseError as error:
