@@ -104,13 +104,14 @@ class SessionStore(DjangoStore):
             # Nothing was loaded when the session was cleared unread. Django then replaces the row, too.
             self._save_as_django(must_create)
             return
-        row = self._new_row(using)
+        # Data from a cache is merged with the row first.
+        row: Any = None if loaded.text is None else self._new_row(using)
         longest, tries, deadline = FIRST_PAUSE, 0, time.monotonic() + TIMEOUT
         while loaded.text is None or not self._swap(row, loaded.text, using):
             if loaded.text is not None:
                 tries += 1
                 if tries >= TRIES and not self._runs_code_of_the_site():
-                    row = self._save_under_lock(loaded, row, using)
+                    row = self._save_under_lock(loaded, using)
                     break
                 if tries >= TRIES and time.monotonic() >= deadline:
                     logger.warning(
@@ -122,7 +123,7 @@ class SessionStore(DjangoStore):
                 yield random.uniform(0, longest)
                 longest = min(2 * longest, LONGEST_PAUSE)
             text = self._stored_text(using, loaded.session_key)
-            row = self._merged_row(loaded, row, text, using)
+            row = self._merged_row(loaded, text, using)
             loaded = Loaded(loaded.session_key, text, b'')
         self._loaded = Loaded(row.session_key, row.session_data, b'')
         post_save.send(sender=self.model, instance=row, created=False, update_fields=None, raw=False, using=using)
@@ -133,11 +134,11 @@ class SessionStore(DjangoStore):
         written = self._written
         self._loaded = None if written is None else Loaded(cast(str, self.session_key), written, b'')
 
-    def _save_under_lock(self, loaded: Loaded, row: Any, using: str) -> Any:
+    def _save_under_lock(self, loaded: Loaded, using: str) -> Any:
         """No code of the site runs under the lock. Returns the row."""
         with _one_change(using):
             text = self._stored_text(using, loaded.session_key, lock=True)
-            row = self._merged_row(loaded, row, text, using)
+            row = self._merged_row(loaded, text, using)
             self._rows_of(row.pk, using).update(**self._values(row))
         return row
 
@@ -152,14 +153,14 @@ class SessionStore(DjangoStore):
         pre_save.send(sender=self.model, instance=row, raw=False, using=using, update_fields=None)
         return row
 
-    def _merged_row(self, loaded: Loaded, row: Any, text: Optional[str], using: str) -> Any:
+    def _merged_row(self, loaded: Loaded, text: Optional[str], using: str) -> Any:
         """The row to save. `text`: what is stored now. None: the session was deleted, and it stays deleted."""
         if text is None:
             raise UpdateError
-        self._merge(loaded, row.session_data, text)
+        self._merge(loaded, text)
         return self._new_row(using)
 
-    def _merge(self, loaded: Loaded, mine_text: str, theirs_text: str) -> bool:
+    def _merge(self, loaded: Loaded, theirs_text: str) -> bool:
         """Applies to the data of this request what others saved. Returns whether that changed the data."""
         try:
             theirs = self.decode(theirs_text)
@@ -167,7 +168,7 @@ class SessionStore(DjangoStore):
             if same(before, theirs):
                 return False
             # The data as it comes from the database: a tuple is a list there.
-            mine = self.decode(mine_text)
+            mine = self.decode(self.encode(self._session_cache))
             merged = merge(before, mine, theirs, self._policies)
             self.encode(merged)
         except SessionConflict:
@@ -229,7 +230,7 @@ class SessionStore(DjangoStore):
     def _take_along(self, loaded: Loaded, text: str) -> Loaded:
         """Puts what others saved under the old key into the new row. `text`: what the old row holds."""
         try:
-            if self._merge(loaded, self.encode(self._session_cache), text):
+            if self._merge(loaded, text):
                 self.save()
         except SessionConflict:
             # An UpdateError in a view, where login() runs, would be a 500.

@@ -322,7 +322,7 @@ def after_some_tries_a_save_takes_the_lock():
     equal(dict(mine.items()), stored(key))
     mine['mine'] = 2
     rows.filter(pk=key).delete()
-    raises(UpdateError, lambda: mine._save_under_lock(mine._loaded, mine.create_model_instance({}), 'default'))
+    raises(UpdateError, lambda: mine._save_under_lock(mine._loaded, 'default'))
     assert not rows.filter(pk=key).exists()
 
 
