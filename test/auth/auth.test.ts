@@ -101,6 +101,22 @@ for (const name of testDatabases) {
     },
   )
 
+  test.serial(`a user is found by the primary key, also an inactive one, on ${name}`, async (t) => {
+    const db = await openDb(t, name, { tables: 'library', djangoVersion: CHEAPEST })
+    const auth = authOf(db, { backends: [ALLOW_ALL, MODEL_BACKEND] })
+    const id = await addUser(db, { username: 'ann', is_active: false })
+    for (const given of [id, String(id), BigInt(id)]) {
+      const user = await auth.findUser(given)
+      t.is(user?.getUsername(), 'ann')
+      t.false(user?.isActive)
+      t.is(user?.backend, ALLOW_ALL)
+    }
+    t.is(await auth.findUser(id + 1), null)
+    for (const value of HOSTILE_IDS) t.is(await auth.findUser(value as never), null, String(value))
+    const byName = authOf(db, { userModel: { idColumn: 'username', idType: 'text' } })
+    t.is((await byName.findUser('ann'))?.id, 'ann')
+  })
+
   test.serial(
     `a user has every column except the password, and booleans are booleans, on ${name}`,
     async (t) => {
