@@ -82,9 +82,11 @@ test.serial('npm run package writes a package with everything that a user needs,
   ])
 })
 
-test.serial('an empty project that installs it gets at most 3 packages and 3 MB', async (t) => {
+const EMPTY = 'an empty project that installs it gets at most 3 packages and 3 MB'
+
+test.serial(EMPTY, async (t) => {
   t.timeout(110_000)
-  const project = await install(t.title, {})
+  const project = await install(EMPTY, {})
   const { packages } = JSON.parse(readFileSync(join(project, 'node_modules/.package-lock.json'), 'utf8'))
   t.deepEqual(Object.keys(packages), ['node_modules/koa-django-sessions'])
   const sizes = globSync('node_modules/koa-django-sessions/**/*', { cwd: project, withFileTypes: true })
@@ -97,10 +99,14 @@ test.serial('an empty project that installs it gets at most 3 packages and 3 MB'
   t.deepEqual(JSON.parse(await run('node', ['app.mjs'], project)), {
     redis:
       'ERR_MISSING_PACKAGE: the package ioredis is not installed; to read sessions from Redis, npm i ioredis',
-    bcrypt:
-      'ERR_MISSING_PACKAGE: the package @node-rs/bcrypt is not installed; to verify bcrypt passwords, npm i @node-rs/bcrypt',
-    argon2: { isCorrect: true, refusal: null },
+    isOneClass: true,
     required: true,
+  })
+  writeFileSync(join(project, 'places.mjs'), PLACES)
+  t.deepEqual(JSON.parse(await run('node', ['places.mjs'], project)), {
+    file: 502,
+    cache: 502,
+    memcached: 'ERR_CACHE_UNAVAILABLE',
   })
   t.regex(await run('npx', ['--no-install', 'koa-django-sessions', '--help'], project), /serve/)
 
@@ -112,6 +118,38 @@ test.serial('an empty project that installs it gets at most 3 packages and 3 MB'
   t.is(await visitor.visit(service.url), 2)
   t.is(await service.stop(), 0)
 })
+
+// An import costs its files, their size, and the modules of Node that it loads. `npm run bench:import` measures the time.
+for (const [path, files, bytes] of [
+  ['.', 3, 400_000],
+  ['./koa', 3, 400_000],
+  ['./express', 3, 400_000],
+  ['./fastify', 3, 400_000],
+  ['./fetch', 3, 400_000],
+  ['./testing', 3, 400_000],
+  ['./signing', 2, 40_000],
+] as const) {
+  test.serial(
+    `import of ${path} loads at most ${files} files, ${bytes} bytes, and little of Node`,
+    async (t) => {
+      t.timeout(110_000)
+      const project = await install(EMPTY, {})
+      writeFileSync(join(project, 'loaded.mjs'), LOADED)
+      const name = path.replace('.', 'koa-django-sessions')
+      const loaded: string[] = JSON.parse(await run('node', ['loaded.mjs', name], project))
+      const ours = loaded.filter((url) => url.startsWith('file:'))
+      t.true(ours.length <= files, ours.join('\n'))
+      const size = ours.reduce((sum, url) => sum + statSync(new URL(url)).size, 0)
+      t.true(size > 0 && size <= bytes, `${size} bytes`)
+      // The others are loaded when they are first called (tools/package-library.ts).
+      const modules = ['node:buffer', 'node:crypto', 'node:events', 'node:path']
+      t.deepEqual(
+        loaded.filter((url) => !url.startsWith('file:') && !modules.includes(url)),
+        [],
+      )
+    },
+  )
+}
 
 for (const [name, peers] of [
   ['without any optional package', {}],
@@ -169,6 +207,12 @@ test.serial('a project that installs the package can use it, with types, and run
   const project = await install(t.title, pinned('koa', 'knex', 'better-sqlite3', '@types/koa', '@types/node'))
   writeFileSync(join(project, 'app.ts'), APP)
   t.is(await run('node', ['app.ts'], project), 'visit 1, then visit 2\n')
+  writeFileSync(join(project, 'logins.mjs'), LOGINS)
+  t.deepEqual(JSON.parse(await run('node', ['logins.mjs'], project)), {
+    argon2: 'argon2',
+    bcrypt:
+      'ERR_MISSING_PACKAGE: the package @node-rs/bcrypt is not installed; to verify bcrypt passwords, npm i @node-rs/bcrypt',
+  })
 
   const compilerOptions = {
     module: 'nodenext',
@@ -183,6 +227,26 @@ test.serial('a project that installs the package can use it, with types, and run
   t.regex(await run('npx', ['--no-install', 'koa-django-sessions', '--help'], project), /serve/)
   t.deepEqual(readdirSync(project).includes('var'), false)
 })
+
+for (const { version, file } of readyNodes('tooOld')) {
+  test.serial(
+    `on Node ${version}, which is too old, the package and its command say which one they need`,
+    async (t) => {
+      t.timeout(110_000)
+      const project = await install(EMPTY, {})
+      const words = `koa-django-sessions needs Node 22.18 or newer; this is Node ${version}\n`
+      for (const path of Object.keys(published(project).exports)) {
+        if (path === './package.json') continue
+        const name = path.replace('.', 'koa-django-sessions')
+        const program = `import('${name}').catch(({ message }) => console.log(message))`
+        t.is(await run(file, ['--input-type=module', '--eval', program], project), words, name)
+      }
+      const main = join(project, 'node_modules/koa-django-sessions/dist/bundle/main.js')
+      const { status, stderr } = spawnSync(file, [main, 'serve'], { cwd: project, encoding: 'utf8' })
+      t.deepEqual([status, stderr], [1, words])
+    },
+  )
+}
 
 for (const { version, file } of runtimes) {
   test.serial(`on Node ${version} the installed package can be imported, and its command runs`, async (t) => {
@@ -256,26 +320,86 @@ async function install(title: string, others: Readonly<Record<string, string>>):
 /** What needs a package that is not installed says so; what Node has itself needs none. */
 const WITHOUT_PEERS = `
 import { createRequire } from 'node:module'
-import { createRedisCache, versionProfile } from 'koa-django-sessions'
+import { createRedisCache, NotSerializable, versionProfile } from 'koa-django-sessions'
 import 'koa-django-sessions/koa'
 import 'koa-django-sessions/express'
 import 'koa-django-sessions/fastify'
 import 'koa-django-sessions/fetch'
-import 'koa-django-sessions/signing'
-import { createPasswords } from './node_modules/koa-django-sessions/dist/django/passwords.js'
+import 'koa-django-sessions/testing'
+import * as signing from 'koa-django-sessions/signing'
 
 const textOf = ({ code, message }) => code + ': ' + message
 const failure = (run) => Promise.resolve().then(run).then(() => 'no error', textOf)
 const backend = 'django.core.cache.backends.redis.RedisCache'
-const hashers = ['BCryptPasswordHasher', 'Argon2PasswordHasher'].map((name) => 'django.contrib.auth.hashers.' + name)
-const passwords = createPasswords({ profile: versionProfile('5.2'), hashers })
 console.log(JSON.stringify({
   redis: await failure(() => createRedisCache({ backend, location: ['redis://127.0.0.1'], keyPrefix: '', version: 1, options: {} })),
-  bcrypt: await failure(() => passwords.check('any', 'bcrypt$$2b$04$' + 'a'.repeat(53))),
-  argon2: await passwords.check('password', 'ARGON2'),
+  isOneClass: signing.NotSerializable === NotSerializable,
   required: createRequire(import.meta.url)('koa-django-sessions').versionProfile('5.2') !== undefined,
 }))
+`
+
+/** Sessions in places whose modules of Node are loaded at their first call. */
+const PLACES = `
+import { mkdtempSync } from 'node:fs'
+import { join } from 'node:path'
+import {
+  createFileBasedCache, createFileEngine, createMemcachedCache, createSessionCodec, versionProfile,
+} from 'koa-django-sessions'
+
+const path = mkdtempSync(join('.', 'sessions-'))
+const [key, data] = ['a'.repeat(32), new Map([['text', JSON.stringify('a'.repeat(500))]])]
+const profile = versionProfile('5.2')
+const codec = createSessionCodec({ profile, secretKeys: ['only here'], now: () => new Date() })
+const rules = { cookieAge: 1000, expireAtBrowserClose: false, useTz: true, timeZone: 'UTC', storesIsoExpiry: true }
+const files = createFileEngine({ path, cookieName: 'sessionid', codec, rules })
+await files.create(key, { data, expireDate: new Date(Date.now() + 1e6) })
+const settings = { location: [join(path, 'cache')], keyPrefix: '', version: 1, options: {} }
+const cache = createFileBasedCache({ ...settings, backend: 'django.core.cache.backends.filebased.FileBasedCache' })
+await cache.add(key, data, 1000)
+const memcached = { ...settings, location: ['127.0.0.1:1'], backend: 'django.core.cache.backends.memcached.PyMemcacheCache' }
+console.log(JSON.stringify({
+  file: (await files.load(key))?.data.get('text')?.length,
+  cache: (await cache.get(key))?.data.get('text')?.length,
+  memcached: await createMemcachedCache(memcached).get(key).catch(({ code }) => code),
+}))
+`
+
+/** Logins: this Node has Argon2 itself, and the package for bcrypt is not installed. */
+const LOGINS = `
+import knex from 'knex'
+import { djangoAuth } from 'koa-django-sessions'
+
+const db = knex({ client: 'better-sqlite3', connection: { filename: ':memory:' }, useNullAsDefault: true })
+await db.raw(\`CREATE TABLE auth_user (id integer PRIMARY KEY, username varchar(150), password varchar(128), is_active bool,
+  is_staff bool, is_superuser bool, first_name text, last_name text, email text, date_joined datetime, last_login datetime)\`)
+const user = { is_active: 1, is_staff: 0, is_superuser: 0, first_name: '', last_name: '', email: '', date_joined: '2026-01-01 00:00:00' }
+await db('auth_user').insert({ ...user, username: 'argon2', password: 'ARGON2' })
+await db('auth_user').insert({ ...user, username: 'bcrypt', password: 'bcrypt$$2b$04$' + 'a'.repeat(53) })
+const passwordHashers = ['Argon2PasswordHasher', 'BCryptPasswordHasher'].map((name) => 'django.contrib.auth.hashers.' + name)
+const auth = djangoAuth({ db, secretKeys: ['only here'], djangoVersion: '5.2', passwordHashers })
+const login = (username) => auth.authenticate({ username, password: 'password' }).then(
+  (found) => found?.getUsername() ?? null,
+  ({ code, message }) => code + ': ' + message,
+)
+console.log(JSON.stringify({ argon2: await login('argon2'), bcrypt: await login('bcrypt') }))
+await db.destroy()
 `.replace('ARGON2', () => ARGON2)
+
+/** Prints what the import of an entry point loads: files of the package, and modules of Node. */
+const LOADED = `
+import { registerHooks } from 'node:module'
+
+const loaded = new Set()
+registerHooks({
+  resolve(specifier, context, next) {
+    const found = next(specifier, context)
+    loaded.add(found.url)
+    return found
+  },
+})
+await import(process.argv[2])
+console.log(JSON.stringify([...loaded]))
+`
 
 /** A session under each framework, on SQLite. */
 const USE = `

@@ -12,17 +12,8 @@ export interface ProjectManifest {
   readonly [field: string]: unknown
 }
 
-/** What the published package has from the project unchanged. */
-const KEPT = [
-  'description',
-  'keywords',
-  'license',
-  'type',
-  'engines',
-  'bin',
-  'exports',
-  'sideEffects',
-] as const
+/** What the published package has from the project unchanged. Not `sideEffects`: a file with much else checks Node. */
+const KEPT = ['description', 'keywords', 'license', 'type', 'engines', 'bin', 'exports'] as const
 
 /** Knex loads its drivers by the name in `client`, so that no import of ours names them. */
 const DRIVERS_OF_KNEX = ['better-sqlite3', 'mysql2', 'pg']

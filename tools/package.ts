@@ -1,7 +1,7 @@
 /**
  * `npm run package` builds the project and writes dist/package, the package that is published:
  *
- * - the library: all that the entry points in `exports` import, and nothing else of src/
+ * - the library: all that the entry points in `exports` import, and nothing else of src/, in few files (package-library.ts)
  * - the service in one file, as its command, with the templates
  * - a package.json of its own (package-manifest.ts), and the documentation
  *
@@ -11,8 +11,8 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { transformSync } from 'esbuild'
 import { exportedFiles, followImports, tolerateMissing } from './package-imports.ts'
+import { bundleLibrary } from './package-library.ts'
 import { type ProjectManifest, publishedManifest } from './package-manifest.ts'
 import { publishedPage } from './package-pages.ts'
 
@@ -21,6 +21,9 @@ const PARTS = ['templates', 'docs', 'README.md', 'SECURITY.md', 'CHANGELOG.md', 
 
 /** Pages that only a checkout needs. */
 const OF_CONTRIBUTORS = ['docs/architecture.md', 'docs/contributing']
+
+/** It needs little of the library, so that its import loads little. */
+const SIGNING = 'dist/signing/signing-exports.js'
 
 const project = fileURLToPath(new URL('..', import.meta.url))
 const folder = join(project, 'dist/package')
@@ -43,11 +46,15 @@ mkdirSync(folder, { recursive: true })
 writeFileSync(join(folder, 'package.json'), `${JSON.stringify(published, null, 2)}\n`)
 const isOptional = (name: string) => packages.has(name) && packages.get(name) !== 'always'
 for (const file of files) {
+  if (!file.endsWith('.d.ts')) continue
   const target = join(folder, relative(project, file))
   mkdirSync(dirname(target), { recursive: true })
-  const text = readFileSync(file, 'utf8')
-  writeFileSync(target, file.endsWith('.d.ts') ? tolerateMissing(text, isOptional) : withoutComments(text))
+  writeFileSync(target, tolerateMissing(readFileSync(file, 'utf8'), isOptional))
 }
+await bundleLibrary(
+  entryPoints.filter((file) => file.endsWith('.js')),
+  { alone: join(project, SIGNING), from: join(project, 'dist'), to: join(folder, 'dist') },
+)
 for (const part of PARTS)
   cpSync(join(project, part), join(folder, part), {
     recursive: true,
@@ -64,9 +71,3 @@ for (const path of packed) {
   writeFileSync(page, publishedPage(readFileSync(page, 'utf8'), { path, packed, browse }))
 }
 console.log(folder)
-
-/** Comments are in the declarations, where editors show them. Names stay, and lines are short, for stack traces. */
-function withoutComments(code: string): string {
-  const layout = { minifyWhitespace: true, lineLimit: 100 }
-  return transformSync(code, { target: 'esnext', charset: 'utf8', legalComments: 'none', ...layout }).code
-}

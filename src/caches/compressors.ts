@@ -19,16 +19,24 @@ export const compressors: ReadonlyMap<string, Compressor | null> = new Map<strin
     {
       minLength: 15,
       compress: (bytes) => zlib.deflateSync(bytes, { level: 6 }),
-      decompress: zlib.inflateSync,
+      decompress: (bytes, options) => zlib.inflateSync(bytes, options),
     },
   ],
   [
     'django_redis.compressors.gzip.GzipCompressor',
-    { minLength: 15, compress: (bytes) => zlib.gzipSync(bytes, { level: 9 }), decompress: zlib.gunzipSync },
+    {
+      minLength: 15,
+      compress: (bytes) => zlib.gzipSync(bytes, { level: 9 }),
+      decompress: (bytes, options) => zlib.gunzipSync(bytes, options),
+    },
   ],
   [
     'django_redis.compressors.zstd.ZStdCompressor',
-    { minLength: 15, compress: (bytes) => zlib.zstdCompressSync(bytes), decompress: zlib.zstdDecompressSync },
+    {
+      minLength: 15,
+      compress: (bytes) => zlib.zstdCompressSync(bytes),
+      decompress: (bytes, options) => zlib.zstdDecompressSync(bytes, options),
+    },
   ],
 ])
 
