@@ -1,5 +1,6 @@
 // `npm run docs`: writes the pages that are generated from the source. test/docs/generated.test.ts fails when one is stale.
 import { writeFileSync } from 'node:fs'
+import { apiPage } from './docs/api-page.ts'
 import { doctorPage } from './docs/doctor-page.ts'
 import { errorsPage } from './docs/errors-page.ts'
 import { explainPage } from './docs/explain-page.ts'
@@ -13,6 +14,7 @@ export function generatedFiles(): ReadonlyMap<string, string> {
   return new Map([
     ['.env.example', envExample()],
     ['docs/settings.md', settingsPage()],
+    ['docs/api.md', apiPage()],
     ['docs/errors.md', errorsPage()],
     ['docs/doctor.md', doctorPage()],
     ['docs/explain.md', explainPage()],

@@ -19,8 +19,8 @@ import { publishedPage } from './package-pages.ts'
 /** Files and folders that are published beside dist/. */
 const PARTS = ['templates', 'docs', 'README.md', 'SECURITY.md', 'CHANGELOG.md', 'LICENSE']
 
-/** Pages that only a checkout needs. */
-const OF_CONTRIBUTORS = ['docs/architecture.md', 'docs/contributing']
+/** Pages that only a checkout needs, and one whose words are in the declarations. */
+const UNPUBLISHED = ['docs/architecture.md', 'docs/contributing', 'docs/api.md']
 
 /** It needs little of the library, so that its import loads little. */
 const SIGNING = 'dist/signing/signing-exports.js'
@@ -58,7 +58,7 @@ await bundleLibrary(
 for (const part of PARTS)
   cpSync(join(project, part), join(folder, part), {
     recursive: true,
-    filter: (path) => !OF_CONTRIBUTORS.some((one) => path === join(project, one)),
+    filter: (path) => !UNPUBLISHED.some((one) => path === join(project, one)),
   })
 const bundle = [join(project, 'tools/bundle.ts'), '--small', join(folder, 'dist/bundle')]
 execFileSync(process.execPath, bundle, { cwd: project, stdio: 'inherit' })
