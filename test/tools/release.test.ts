@@ -74,6 +74,17 @@ test('a release is checked, packed and checked by publint, and its tag has the n
   )
 })
 
+test('the workflow publishes what the release has built', async (t) => {
+  const { folder, prepare } = await createProject(t)
+  await prepare()
+  const workflow = readFileSync(join(projectFolder, '.github/workflows/release.yml'), 'utf8')
+  const [, words = ''] = /npm@11 (publish .+)/.exec(workflow) ?? []
+  // Provenance can only be made there.
+  const args = words.split(' ').filter((word) => word !== '--provenance')
+  const { stdout } = await execute('npm', [...args, '--dry-run', '--offline'], { cwd: folder })
+  t.is(stdout.trim(), '+ a-package@1.1.0')
+})
+
 test('a release is refused, and nothing is built, when something is not committed', async (t) => {
   const { folder, prepare } = await createProject(t)
   writeFileSync(join(folder, 'forgotten.ts'), '')
