@@ -1,5 +1,6 @@
+import { coalesce } from '../concurrency/coalesce.ts'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
-import { isMissingColumn, isMissingTable, isNotInCharset } from '../sql/driver-errors.ts'
+import { isMissingColumn, isMissingTable, isNotInCharset, isRefused } from '../sql/driver-errors.ts'
 import { executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import type { Binding, SqlPart } from '../sql/port.ts'
 import { userId } from './user-id.ts'
@@ -67,13 +68,20 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     }
   }
 
-  /** If the table never matched the model: throws UnusableUserTable, which says so, instead of the driver's error. */
   async function first(
     sql: string,
     bindings: readonly Binding[],
   ): Promise<Readonly<Record<string, unknown>> | undefined> {
+    return (await all(sql, bindings))[0]
+  }
+
+  /** If the table never matched the model: throws UnusableUserTable, which says so, instead of the driver's error. */
+  async function all(
+    sql: string,
+    bindings: readonly Binding[],
+  ): Promise<readonly Readonly<Record<string, unknown>>[]> {
     try {
-      return (await selectRows(db, sql, bindings))[0]
+      return await selectRows(db, sql, bindings)
     } catch (error) {
       if (!hasColumns && (isMissingTable(error) || isMissingColumn(error)))
         await checkUserTable({ db, database, model })
@@ -89,12 +97,51 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     return { id, columns }
   }
 
-  async function findById(id: string): Promise<UserRow | null> {
-    const isThis = isUser(column, id)
-    const row = await first(`SELECT ${read} FROM ${users} WHERE ${isThis.sql} LIMIT 1`, isThis.bindings)
-    if (row === undefined) return null
-    const { [ID_AS_TEXT]: text, ...columns } = row
-    return rowOf(columns, text)
+  const findById = eachOf<UserRow | null>(async (ids) => {
+    const isOne = isUser(column, ids)
+    const sql = `SELECT ${read} FROM ${users} WHERE ${isOne.sql} LIMIT ${ids.length}`
+    const found = (await all(sql, isOne.bindings)).map(({ [ID_AS_TEXT]: text, ...columns }) =>
+      rowOf(columns, text),
+    )
+    // A collation may find a user whose text differs from the one that is looked for, so texts are looked up alone.
+    if (ids.length === 1) return [found[0] ?? null]
+    const rows = new Map(found.map((row) => [row.id, row]))
+    return ids.map((id) => rows.get(id) ?? null)
+  })
+
+  const permissionsOf = eachOf<ReadonlySet<string>>(async (ids) => {
+    const [isOwn, isOfGroup] = [permissionsTable, groupsTable].map((of) => isUser(`${of}.${userColumn}`, ids))
+    const select = (of: string) =>
+      `${PERMISSION_NAMES}, CAST(${quote(`${of}.${userColumn}`)} AS ${TEXT_TYPE[database]}) AS ${quote(ID_AS_TEXT)} ${FROM_PERMISSIONS}`
+    const own =
+      `${select(permissionsTable)} INNER JOIN ${quote(permissionsTable)} ` +
+      `ON ${quote(`${permissionsTable}.permission_id`)} = auth_permission.id WHERE ${isOwn?.sql}`
+    const ofGroups =
+      `${select(groupsTable)} INNER JOIN auth_group_permissions ON auth_group_permissions.permission_id = auth_permission.id ` +
+      `INNER JOIN ${quote(groupsTable)} ON ${quote(`${groupsTable}.group_id`)} = auth_group_permissions.group_id ` +
+      `WHERE ${isOfGroup?.sql}`
+    const bindings = [...(isOwn?.bindings ?? []), ...(isOfGroup?.bindings ?? [])]
+    const found = await selectRows(db, `${own} UNION ${ofGroups}`, bindings)
+    if (ids.length === 1) return [namesOf(found)]
+    const byUser = Map.groupBy(found, (row) => userId(row[ID_AS_TEXT], idType))
+    return ids.map((id) => namesOf(byUser.get(id) ?? []))
+  })
+
+  /**
+   * Lets look-ups that come together share a statement, each user once. A text is looked up alone: the database's
+   * collation decides which user it names.
+   */
+  function eachOf<R>(
+    lookUpAll: (ids: readonly string[]) => Promise<readonly R[]>,
+  ): (id: string) => Promise<R> {
+    return coalesce(
+      async (asked) => {
+        const ids = [...new Set(asked)]
+        const found = new Map((await lookUpAll(ids)).map((result, at) => [ids[at], result]))
+        return asked.map((id) => found.get(id) as R)
+      },
+      { mostInputs: idType === 'text' ? 1 : MOST_USERS, runsAlone: isRefused, patience: PATIENCE },
+    )
   }
 
   /** The LEFT JOIN returns a row even for an unknown name, so that an unknown name needs no further statement. */
@@ -121,14 +168,15 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
   }
 
   /** Values are written into the statement where binding them could change their meaning. */
-  function isUser(name: string, id: string): SqlPart {
+  function isUser(name: string, ids: readonly string[]): SqlPart {
     // MySQL would compare a string as a float.
-    if (idType === 'integer') return { sql: `${quote(name)} = ${id}`, bindings: [] }
+    if (idType === 'integer') return { sql: `${quote(name)} IN (${ids.join(', ')})`, bindings: [] }
     if (idType === 'uuid') {
       // char(32) on MySQL and SQLite; a UUID type on PostgreSQL and (since Django 5.0) MariaDB, which accepts both forms.
-      return { sql: `${quote(name)} IN ('${id.replaceAll('-', '')}', '${id}')`, bindings: [] }
+      const forms = ids.flatMap((id) => [`'${id.replaceAll('-', '')}'`, `'${id}'`])
+      return { sql: `${quote(name)} IN (${forms.join(', ')})`, bindings: [] }
     }
-    return isText(name, id)
+    return isText(name, ids[0] ?? '')
   }
 
   function isText(name: string, text: string): SqlPart {
@@ -147,27 +195,14 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     findById,
     findByUsername,
 
-    async permissionsOf(id) {
-      const [isOwn, isOfGroup] = [permissionsTable, groupsTable].map((of) =>
-        isUser(`${of}.${userColumn}`, id),
-      )
-      const own =
-        `${PERMISSIONS} INNER JOIN ${quote(permissionsTable)} ` +
-        `ON ${quote(`${permissionsTable}.permission_id`)} = auth_permission.id WHERE ${isOwn?.sql}`
-      const ofGroups =
-        `${PERMISSIONS} INNER JOIN auth_group_permissions ON auth_group_permissions.permission_id = auth_permission.id ` +
-        `INNER JOIN ${quote(groupsTable)} ON ${quote(`${groupsTable}.group_id`)} = auth_group_permissions.group_id ` +
-        `WHERE ${isOfGroup?.sql}`
-      const bindings = [...(isOwn?.bindings ?? []), ...(isOfGroup?.bindings ?? [])]
-      return namesOf(await selectRows(db, `${own} UNION ${ofGroups}`, bindings))
-    },
+    permissionsOf,
 
-    allPermissions: async () => namesOf(await selectRows(db, PERMISSIONS)),
+    allPermissions: async () => namesOf(await selectRows(db, `${PERMISSION_NAMES} ${FROM_PERMISSIONS}`)),
 
     async setLastLogin({ id, columns: row }, instant) {
       const { lastLogin } = columns
       if (lastLogin === null || !(lastLogin in row)) return
-      const isThis = isUser(column, id)
+      const isThis = isUser(column, [id])
       await runStatement(db, `UPDATE ${users} SET ${quote(lastLogin)} = ? WHERE ${isThis.sql}`, [
         dates.toColumn(instant),
         ...isThis.bindings,
@@ -183,9 +218,16 @@ const TEXT_TYPE: Readonly<Record<DatabaseKind, string>> = {
   sqlite: 'TEXT',
 }
 
-const PERMISSIONS =
-  'SELECT django_content_type.app_label, auth_permission.codename FROM auth_permission ' +
+const PERMISSION_NAMES = 'SELECT django_content_type.app_label, auth_permission.codename'
+const FROM_PERMISSIONS =
+  'FROM auth_permission ' +
   'INNER JOIN django_content_type ON django_content_type.id = auth_permission.content_type_id'
+
+/** Users in one statement at most. */
+const MOST_USERS = 200
+
+/** Milliseconds that a look-up waits for the statement before it, which may hang; then it gets one of its own. */
+const PATIENCE = 20
 
 function namesOf(rows: readonly Readonly<Record<string, unknown>>[]): ReadonlySet<string> {
   return new Set(rows.map(({ app_label, codename }) => `${app_label}.${codename}`))

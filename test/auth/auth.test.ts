@@ -375,6 +375,57 @@ test('permissions are queried once, and never for a superuser', async (t) => {
   t.is(queries.length, 3)
 })
 
+for (const name of testDatabases) {
+  test.serial(`visitors of one turn share the look-ups of users and permissions on ${name}`, async (t) => {
+    const db = await openDb(t, name, { tables: 'library' })
+    const password = hashed('secret')
+    const ids: number[] = []
+    for (const username of ['ann', 'bob', 'eve']) ids.push(await addUser(db, { username, password }))
+    const [ann, bob] = ids
+    const permission = await db.db('auth_permission').where('codename', 'can_mark_returned').first('id')
+    await db.db('auth_user_user_permissions').insert({ user_id: ann, permission_id: permission.id })
+    const group = { id: 1, name: 'Readers' }
+    await db.db('auth_group').insert(group)
+    const view = await db.db('auth_permission').where('codename', 'view_book').first('id')
+    await db.db('auth_group_permissions').insert({ group_id: group.id, permission_id: view.id })
+    for (const user_id of [ann, bob]) await db.db('auth_user_groups').insert({ user_id, group_id: group.id })
+    const nobody = 1 + Math.max(...ids)
+    const sessions = await Promise.all(
+      [...ids, ann, nobody].map((id) =>
+        sessionWith(db, {
+          _auth_user_id: String(id),
+          _auth_user_backend: MODEL_BACKEND,
+          _auth_user_hash: hashOf(db, password),
+        }),
+      ),
+    )
+    const auth = authOf(db)
+    const queries: string[] = []
+    db.db.on('query', ({ sql }) => void queries.push(sql))
+
+    const users = await Promise.all(sessions.map((session) => auth.getUser(session)))
+    t.deepEqual(
+      users.map((user) => (user.isAuthenticated ? user.getUsername() : null)),
+      ['ann', 'bob', 'eve', 'ann', null],
+    )
+    t.is(queries.length, 1)
+    t.not(users[0], users[3], 'each request has a user of its own')
+
+    const permissions = await Promise.all(users.map((user) => user.getAllPermissions()))
+    t.deepEqual(
+      permissions.map((names) => [...names].sort()),
+      [
+        ['catalog.can_mark_returned', 'catalog.view_book'],
+        ['catalog.view_book'],
+        [],
+        ['catalog.can_mark_returned', 'catalog.view_book'],
+        [],
+      ],
+    )
+    t.is(queries.length, 2)
+  })
+}
+
 test('a password in an unsupported format is reported with the user id, without the hash', async (t) => {
   const { db, add } = await openSite(t)
   const id = await add('ann', { password: 'md5$salt$0123456789abcdef0123456789abcdef' })
