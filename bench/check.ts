@@ -1,6 +1,14 @@
 import { djangoShell } from '../test/support/django.ts'
 import { LIBRARIES, type LibrarySize } from './library.ts'
-import { DJANGO, type RunningTarget, SECRET_KEY, type Target } from './targets.ts'
+import { MESSAGE } from './sessions.ts'
+import {
+  DJANGO,
+  type RunningTarget,
+  SECRET_KEY,
+  type SiteToServe,
+  sessionSettings,
+  type Target,
+} from './targets.ts'
 import { visit } from './visit.ts'
 
 /**
@@ -11,7 +19,7 @@ import { visit } from './visit.ts'
 export async function checkTarget(
   target: Target,
   running: RunningTarget,
-  site: { databaseUrl: string; size: LibrarySize },
+  site: SiteToServe & { readonly size: LibrarySize },
 ): Promise<void> {
   try {
     await check(target, running, site)
@@ -26,7 +34,7 @@ export async function checkTarget(
 async function check(
   { name, rows }: Target,
   { port }: RunningTarget,
-  { databaseUrl, size }: { databaseUrl: string; size: LibrarySize },
+  { size, ...site }: SiteToServe & { readonly size: LibrarySize },
 ): Promise<void> {
   const { books, copies, authors } = LIBRARIES[size]
   const first = await visit(port)
@@ -45,11 +53,23 @@ async function check(
   const [, sessionKey = ''] = first.cookie.split('=')
   const script = `
 import sys
-from django.contrib.sessions.backends.db import SessionStore
-print(SessionStore(sys.stdin.read()).get('num_visits'))`
-  const env = { SECRET_KEY, DATABASE_URL: databaseUrl }
+from importlib import import_module
+from django.conf import settings
+print(import_module(settings.SESSION_ENGINE).SessionStore(sys.stdin.read()).get('num_visits'))`
+  const env = { SECRET_KEY, DATABASE_URL: site.databaseUrl, ...sessionSettings(site) }
   const read = await djangoShell(DJANGO, { env, script, input: sessionKey })
-  expectEqual(`in the row of ${name}, Django reads`, read.trim(), '2')
+  expectEqual(`in the session of ${name}, Django reads`, read.trim(), '2')
+}
+
+/** Checks that the page names the user, has the link that needs a permission, and shows the message. @throws Error if not. */
+export async function checkLoggedIn(
+  { name }: Target,
+  { port }: RunningTarget,
+  cookie: string,
+): Promise<void> {
+  const html = await (await fetch(`http://127.0.0.1:${port}/catalog/`, { headers: { cookie } })).text()
+  for (const expected of [/\breader\d/, /href="\/catalog\/borrowed\/"/, new RegExp(MESSAGE)])
+    if (!expected.test(html)) throw new Error(`${name} does not show ${expected.source}:\n${html}`)
 }
 
 function expectEqual(what: string, found: unknown, expected: unknown): void {

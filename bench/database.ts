@@ -1,5 +1,5 @@
 import type { Scope } from '../test/support/file-scope.ts'
-import { type DatabaseServer, startMariadb } from '../test/support/servers.ts'
+import { type DatabaseServer, startMariadb, startPostgresql } from '../test/support/servers.ts'
 
 /** Starts MariaDB with durable commits, as in production and unlike the tests' server. */
 export async function startDurableMariadb(
@@ -14,6 +14,17 @@ export async function startDurableMariadb(
       `--innodb-log-file-size=${logFile}`,
     ],
   })
+  scope.teardown(() => server.stop())
+  return server
+}
+
+/** Starts PostgreSQL with durable commits, as in production and unlike the tests' server. */
+export async function startDurablePostgresql(
+  scope: Scope,
+  { sharedBuffers }: { sharedBuffers: string },
+): Promise<DatabaseServer> {
+  const settings = ['fsync=on', 'full_page_writes=on', `shared_buffers=${sharedBuffers}`]
+  const server = await startPostgresql({ extraArguments: settings.flatMap((setting) => ['-c', setting]) })
   scope.teardown(() => server.stop())
   return server
 }

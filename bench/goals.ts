@@ -6,8 +6,8 @@ interface Goal {
   readonly scenario: string
   /** `the best peer` is the peer with the best median of this measure. */
   readonly against: 'the best peer' | 'Django' | 'the floor' | 'koa-session'
-  readonly measure: 'requestsPerSecond' | 'cpu'
-  /** The service's value divided by the other's: a minimum for requests, a maximum for CPU. */
+  readonly measure: 'requestsPerSecond' | 'cpu' | 'databaseCpu' | 'p50'
+  /** The service's value divided by the other's: a minimum for requests, a maximum for the others. */
   readonly ratio: number
 }
 
@@ -17,20 +17,42 @@ const GOALS: readonly Goal[] = [
   { scenario: 'returning-16', against: 'the best peer', measure: 'requestsPerSecond', ratio: 2 },
   { scenario: 'returning-16', against: 'the best peer', measure: 'cpu', ratio: 0.55 },
   { scenario: 'returning-16', against: 'the floor', measure: 'cpu', ratio: 1.7 },
+  { scenario: 'returning-1', against: 'the best peer', measure: 'p50', ratio: 0.9 },
+  { scenario: 'returning-1', against: 'the best peer', measure: 'cpu', ratio: 1 },
   { scenario: 'new', against: 'the best peer', measure: 'requestsPerSecond', ratio: 2 },
   { scenario: 'hot', against: 'the best peer', measure: 'requestsPerSecond', ratio: 2 },
   { scenario: 'payload-100k', against: 'Django', measure: 'cpu', ratio: 0.5 },
   { scenario: 'payload-100k', against: 'koa-session', measure: 'cpu', ratio: 0.7 },
+  { scenario: 'logged-in-16', against: 'Django', measure: 'cpu', ratio: 0.12 },
   { scenario: 'large', against: 'the best peer', measure: 'requestsPerSecond', ratio: 4 },
   { scenario: 'large', against: 'Django', measure: 'requestsPerSecond', ratio: 7 },
   { scenario: 'huge-16', against: 'the best peer', measure: 'requestsPerSecond', ratio: 4.5 },
   { scenario: 'huge-16', against: 'Django', measure: 'requestsPerSecond', ratio: 4.5 },
   { scenario: 'huge-64', against: 'the best peer', measure: 'requestsPerSecond', ratio: 12 },
   { scenario: 'huge-64', against: 'Django', measure: 'requestsPerSecond', ratio: 12 },
+  { scenario: 'postgresql-16', against: 'Django', measure: 'requestsPerSecond', ratio: 8 },
+  { scenario: 'postgresql-16', against: 'the best peer', measure: 'requestsPerSecond', ratio: 2 },
+  { scenario: 'postgresql-16', against: 'the best peer', measure: 'cpu', ratio: 0.55 },
+  { scenario: 'postgresql-16', against: 'the best peer', measure: 'databaseCpu', ratio: 0.5 },
+  { scenario: 'postgresql-1', against: 'the best peer', measure: 'p50', ratio: 0.9 },
+  { scenario: 'postgresql-1', against: 'the best peer', measure: 'cpu', ratio: 1 },
+  { scenario: 'postgresql-64', against: 'the best peer', measure: 'requestsPerSecond', ratio: 2.5 },
+  { scenario: 'postgresql-logged-in', against: 'Django', measure: 'cpu', ratio: 0.12 },
+  { scenario: 'sqlite-16', against: 'the best peer', measure: 'requestsPerSecond', ratio: 2 },
 ]
 
+const NAMES: Readonly<Record<Goal['measure'], string>> = {
+  requestsPerSecond: 'requests/s',
+  cpu: 'CPU per request',
+  databaseCpu: 'CPU of the database per request',
+  p50: 'p50',
+}
+
+/** The maximum number of statements for each request, by scenario. PostgreSQL counts transactions, so it is not judged. */
+const STATEMENTS: Readonly<Record<string, number>> = { 'logged-in-16': 3, 'logged-in-1': 3 }
+
 /** Scenarios in which no visit may be lost. */
-const EXACT: readonly string[] = ['hot', 'hot-two']
+const EXACT: readonly string[] = ['hot', 'hot-two', 'postgresql-hot']
 
 export interface Verdict {
   readonly scenario: string
@@ -50,13 +72,25 @@ export function judge(summary: Summary, targets: readonly Target[]): Verdict[] {
     const other = opponent(summary, targets, { scenario, against, measure })
     const ratio = other === null ? null : summary.ratio(scenario, measure, { of: ours, to: other })
     if (ratio === null) return []
-    const isCpu = measure === 'cpu'
+    const isMinimum = measure === 'requestsPerSecond'
     return {
       scenario,
-      what: `${isCpu ? 'CPU per request' : 'requests/s'}, to ${against === 'the best peer' ? `${against}, ${other}` : against}`,
-      wanted: `${isCpu ? 'at most' : 'at least'} ${wanted}`,
+      what: `${NAMES[measure]}, to ${against === 'the best peer' ? `${against}, ${other}` : against}`,
+      wanted: `${isMinimum ? 'at least' : 'at most'} ${wanted}`,
       found: ratio.toFixed(2),
-      holds: isCpu ? ratio <= wanted : ratio >= wanted,
+      holds: isMinimum ? ratio >= wanted : ratio <= wanted,
+    }
+  })
+  const statements = Object.entries(STATEMENTS).flatMap(([scenario, wanted]) => {
+    const median = summary.median(scenario, ours, 'statements')
+    if (median === null) return []
+    const found = Number(median.toFixed(1))
+    return {
+      scenario,
+      what: 'statements per request',
+      wanted: `at most ${wanted}`,
+      found: String(found),
+      holds: found <= wanted,
     }
   })
   const losses = EXACT.flatMap((scenario) => {
@@ -65,10 +99,11 @@ export function judge(summary: Summary, targets: readonly Target[]): Verdict[] {
     const sum = lost.reduce((total, one) => total + (one.lost ?? 0), 0)
     return { scenario, what: 'lost visits', wanted: 'none', found: String(sum), holds: sum === 0 }
   })
-  return [...ratios, ...losses]
+  return [...ratios, ...statements, ...losses]
 }
 
-function opponent(
+/** The target to which a goal compares the service; null if none was measured. */
+export function opponent(
   summary: Summary,
   targets: readonly Target[],
   { scenario, against, measure }: Pick<Goal, 'scenario' | 'against' | 'measure'>,

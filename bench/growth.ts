@@ -2,7 +2,7 @@ import { runScript } from '../test/support/databases.ts'
 import type { Scope } from '../test/support/file-scope.ts'
 import { createLibrary } from './library.ts'
 import { runLoad } from './load.ts'
-import { type DatabaseUnderLoad, type Measurement, measureLoad, openStatementCounter } from './measure.ts'
+import { type Measurement, measureLoad, openStatementCounter, type ServerUnderLoad } from './measure.ts'
 import { encodeSession, makeSessions } from './sessions.ts'
 import { type Measure, summarize } from './summary.ts'
 import { startOurs, TARGETS } from './targets.ts'
@@ -14,51 +14,77 @@ const KINDS = [
 ] as const
 
 const CONNECTIONS = 16
-const SCENARIO = 'growth'
 
-/** Measures the service on small and large tables of sessions, in turn. */
+const DATABASES = { mariadb: 'MariaDB', postgresql: 'PostgreSQL' } as const
+
+type GrowthDatabase = keyof typeof DATABASES
+
+/** Measures the service on small and large tables of sessions, in turn: on one database after the other. */
 export async function measureGrowth(
   scope: Scope,
-  { database, rounds, seconds }: { database: DatabaseUnderLoad; rounds: number; seconds: number },
+  {
+    servers,
+    rounds,
+    seconds,
+  }: { servers: Record<GrowthDatabase, ServerUnderLoad>; rounds: number; seconds: number },
 ): Promise<Measurement[]> {
-  const statements = await openStatementCounter(scope, database.url)
-  const [ours] = TARGETS
-  if (ours === undefined) throw new TypeError('the first target must be the service')
-  const kinds = []
-  for (const { title, rows, isIndexed } of KINDS) {
-    const databaseUrl = await createLibrary(scope, 'small')
-    await fillSessions(databaseUrl, { rows, isIndexed })
-    const running = await startOurs(scope, databaseUrl)
-    const cookies = await makeSessions(ours, running, { databaseUrl, count: 2000, payload: 0 })
-    const cookie = (): string | null => cookies[Math.floor(Math.random() * cookies.length)] ?? null
-    await runLoad({ ports: [running.port], connections: CONNECTIONS, seconds: 10, cookie })
-    kinds.push({ title, running, cookie })
-  }
   const measurements: Measurement[] = []
-  for (let round = 1; round <= rounds; round += 1) {
-    for (const { title, running, cookie } of kinds) {
-      const load = { connections: CONNECTIONS, seconds, cookie }
-      const cost = await measureLoad([running], load, { database, statements })
-      measurements.push({ scenario: SCENARIO, target: title, round, ...cost, lost: null })
+  for (const database of ['mariadb', 'postgresql'] as const) {
+    const server = servers[database]
+    const kinds = []
+    for (const kind of KINDS) kinds.push({ title: kind.title, ...(await startOn(scope, database, kind)) })
+    for (let round = 1; round <= rounds; round += 1) {
+      for (const { title, running, cookie, statements } of kinds) {
+        const load = { connections: CONNECTIONS, seconds, cookie }
+        const cost = await measureLoad([running], load, { servers: [server], statements })
+        measurements.push({ scenario: database, target: title, round, ...cost, lost: null })
+      }
     }
+    for (const { running } of kinds) await running.stop()
   }
   return measurements
+}
+
+async function startOn(scope: Scope, database: GrowthDatabase, kind: (typeof KINDS)[number]) {
+  const [ours] = TARGETS
+  if (ours === undefined) throw new TypeError('the first target must be the service')
+  const databaseUrl = await createLibrary(scope, 'small', database)
+  await fillSessions(databaseUrl, database, kind)
+  const running = await startOurs(scope, databaseUrl)
+  const site = { databaseUrl, engine: 'db', redisUrl: null } as const
+  const cookies = await makeSessions(ours, running, { site, count: 2000, payload: 0 })
+  const cookie = (): string | null => cookies[Math.floor(Math.random() * cookies.length)] ?? null
+  await runLoad({ ports: [running.port], connections: CONNECTIONS, seconds: 10, cookie })
+  return { running, cookie, statements: await openStatementCounter(scope, databaseUrl) }
 }
 
 /** Inserts live sessions that are never requested, in the order of their random keys. */
 async function fillSessions(
   databaseUrl: string,
+  database: GrowthDatabase,
   { rows, isIndexed }: { rows: number; isIndexed: boolean },
 ): Promise<void> {
-  const index = isIndexed ? '' : 'DROP INDEX django_session_expire_date_a5c62663 ON django_session;'
+  const data = encodeSession(new Map([['num_visits', '1']]))
+  const index = 'django_session_expire_date_a5c62663'
+  const { drop, select, analyze } = {
+    mariadb: {
+      drop: `DROP INDEX ${index} ON django_session;`,
+      select: `MD5(seq) AS session_key, '${data}', NOW(6) + INTERVAL 1 + seq % 1209600 SECOND
+         FROM seq_1_to_${rows}`,
+      analyze: 'ANALYZE TABLE django_session;',
+    },
+    postgresql: {
+      drop: `DROP INDEX ${index};`,
+      select: `md5(seq::text) AS session_key, '${data}', now() + (1 + seq % 1209600) * interval '1 second'
+         FROM generate_series(1, ${rows}) AS numbers (seq)`,
+      analyze: 'ANALYZE django_session; CHECKPOINT;',
+    },
+  }[database]
   await runScript(
     databaseUrl,
-    `${index}
-     INSERT INTO django_session (session_key, session_data, expire_date)
-       SELECT MD5(seq) AS session_key, '${encodeSession(new Map([['num_visits', '1']]))}',
-         NOW(6) + INTERVAL 1 + seq % 1209600 SECOND
-       FROM seq_1_to_${rows} ORDER BY session_key;
-     ANALYZE TABLE django_session;`,
+    `${isIndexed ? '' : drop}
+     INSERT INTO django_session (session_key, session_data, expire_date) SELECT ${select} ORDER BY session_key;
+     ${analyze}`,
   )
 }
 
@@ -68,21 +94,28 @@ export function growthReport(
   { rounds, seconds }: { rounds: number; seconds: number },
 ): string {
   const summary = summarize(measurements)
-  const rows = KINDS.map(({ title }) => {
-    const of = (measure: Measure, digits: number): string =>
-      summary.median(SCENARIO, title, measure)?.toFixed(digits) ?? '–'
-    const cells = [of('cpu', 2), of('databaseCpu', 2), of('statements', 1), of('p50', 1), of('p99', 1)]
-    return `| ${[title, ...cells, of('requestsPerSecond', 0)].join(' | ')} |`
-  })
-  return `# A large table of sessions
-
-\`npm run bench -- --growth\`, ${new Date().toISOString().slice(0, 10)}: this service on three databases, in turn, ${rounds} rounds of ${seconds} seconds
-under ${CONNECTIONS} connections of 2,000 returning visitors, medians; MariaDB with a buffer pool of 512 MB, Node ${process.version}.
+  const table = (database: GrowthDatabase) => {
+    const rows = KINDS.map(({ title }) => {
+      const of = (measure: Measure, digits: number): string =>
+        summary.median(database, title, measure)?.toFixed(digits) ?? '–'
+      const cells = [of('cpu', 2), of('databaseCpu', 2), of('statements', 1), of('p50', 1), of('p99', 1)]
+      return `| ${[title, ...cells, of('requestsPerSecond', 0)].join(' | ')} |`
+    })
+    return `## ${DATABASES[database]}
 
 | sessions in the table | CPU ms/visit | database CPU ms/visit | statements/visit | p50 ms | p99 ms | visits/s |
 |---|---|---|---|---|---|---|
 ${rows.join('\n')}
+`
+  }
+  return `# A large table of sessions
+
+\`npm run bench -- --growth\`, ${new Date().toISOString().slice(0, 10)}: this service on three tables of each database, in turn, ${rounds} rounds of ${seconds} seconds
+under ${CONNECTIONS} connections of 2,000 returning visitors, medians; MariaDB and PostgreSQL with buffers of 512 MB, Node ${process.version}. On
+PostgreSQL transactions are counted instead of statements.
 
 A visit moves its row's entry in Django's index on \`expire_date\`: the last two rows differ by what that costs.
-`
+
+${table('mariadb')}
+${table('postgresql')}`
 }

@@ -1,12 +1,13 @@
 import mysql, { type Connection, type RowDataPacket } from 'mysql2/promise'
+import { runSql } from '../test/support/databases.ts'
 import type { Scope } from '../test/support/file-scope.ts'
-import { checkTarget } from './check.ts'
-import { createLibrary, type LibrarySize } from './library.ts'
+import { checkLoggedIn, checkTarget } from './check.ts'
+import { type BenchDatabase, createLibrary, type LibrarySize } from './library.ts'
 import { type LoadOptions, runLoad } from './load.ts'
-import { type Scenario, sessionCount } from './scenarios.ts'
+import { placeOf, type Scenario, sessionCount } from './scenarios.ts'
 import { makeSessions } from './sessions.ts'
-import type { RunningTarget, Target } from './targets.ts'
-import { cpuSeconds, residentMegabytes } from './usage.ts'
+import type { RunningTarget, SiteToServe, Target } from './targets.ts'
+import { cpuSeconds, residentMegabytes, serverCpuSeconds } from './usage.ts'
 import { visit } from './visit.ts'
 
 /** The results of one target in one scenario in one round. */
@@ -19,10 +20,10 @@ export interface Measurement {
   /** Milliseconds. */
   readonly p50: number
   readonly p99: number
-  /** Milliseconds of CPU per request: of the target's processes, and of the database. */
+  /** Milliseconds of CPU per request: of the target's processes, and of the database with Redis. */
   readonly cpu: number
   readonly databaseCpu: number
-  /** Statements per request, as the server counts them. */
+  /** Statements per request, as the server counts them; PostgreSQL: transactions. NaN for SQLite. */
   readonly statements: number
   /** Resident memory of the target's processes at the end, in MiB. */
   readonly memory: number
@@ -32,12 +33,15 @@ export interface Measurement {
   readonly lost: number | null
 }
 
-/** The database server of all targets. */
-export interface DatabaseUnderLoad {
+/** A database server of the targets, or their Redis. */
+export interface ServerUnderLoad {
   readonly url: string
   /** Null if unknown, as in a container; then its CPU is unknown, too. */
   readonly pid: number | null
 }
+
+/** The servers that are measured. SQLite has none: it runs in the target's process. */
+export type ServersUnderLoad = Partial<Record<BenchDatabase | 'redis', ServerUnderLoad>>
 
 export interface Stage {
   /** @throws Error when the target does not show the expected page. */
@@ -46,37 +50,63 @@ export interface Stage {
     scenario: Scenario,
     options: { round: number; seconds: number },
   ): Promise<Measurement>
+  /** Ends the processes of this place. The next measurement there starts new ones. */
+  leave(place: string): Promise<void>
 }
 
-/** Enough for the JIT compilers to finish. With a larger library most time is spent in the database. */
-const WARM_UP = { requests: 20_000, seconds: { small: 15, large: 1, huge: 1 } } as const
+/**
+ * Enough for the JIT compilers to finish; Python has none. With a larger library most time is spent in the database.
+ */
+const WARM_UP = { requests: 20_000, seconds: { small: 15, large: 1, huge: 1 }, django: 2 } as const
 
 /** Seconds of the same load before each measurement, because a process is slower after a pause. */
-const SETTLING = 1
+const SETTLING = 0.5
 
-/** Runs targets. Libraries, processes and sessions are created when first needed, and are kept. */
+/** Runs targets. Libraries, processes and sessions are created when first needed. */
 export async function openStage(
   scope: Scope,
-  { database, warmsUp = true }: { database: DatabaseUnderLoad; warmsUp?: boolean },
+  { servers, warmsUp = true }: { servers: ServersUnderLoad; warmsUp?: boolean },
 ): Promise<Stage> {
-  const statements = await openStatementCounter(scope, database.url)
-  const libraries = createOnce((size: LibrarySize) => createLibrary(scope, size))
-  const processes = createOnce(async (target: Target, size: LibrarySize, isFirst: boolean) => {
-    const databaseUrl = await libraries(size, size)
-    const running = await target.start(scope, databaseUrl)
-    if (isFirst) await checkTarget(target, running, { databaseUrl, size })
-    return running
-  })
-  const sessions = createOnce(
-    async (target: Target, running: RunningTarget, { size, payload, ...rest }: Scenario) => {
-      const databaseUrl = await libraries(size, size)
-      const count = sessionCount({ size, payload, ...rest })
-      return makeSessions(target, running, { databaseUrl, count, payload })
-    },
+  const libraries = createOnce((size: LibrarySize, database: BenchDatabase) =>
+    createLibrary(scope, size, database),
   )
+  const counters = createOnce(async (database: BenchDatabase, url: string) =>
+    database === 'sqlite' ? async () => Number.NaN : openStatementCounter(scope, url),
+  )
+  const places = createOnce((_: Scenario) => Promise.resolve(openPlace()))
+
+  /** What exists once for each target in a place. */
+  function openPlace() {
+    const started: RunningTarget[] = []
+    return {
+      started,
+      processes: createOnce(async (target: Target, scenario: Scenario, isFirst: boolean) => {
+        const site = await siteOf(scenario)
+        const running = await target.start(scope, site)
+        started.push(running)
+        if (isFirst) await checkTarget(target, running, { ...site, size: scenario.size })
+        return running
+      }),
+      sessions: createOnce(async (target: Target, running: RunningTarget, scenario: Scenario) => {
+        const isLoggedIn = scenario.visitors === 'logged-in'
+        const toMake = { count: sessionCount(scenario), payload: scenario.payload, isLoggedIn }
+        const cookies = await makeSessions(target, running, { site: await siteOf(scenario), ...toMake })
+        if (isLoggedIn) await checkLoggedIn(target, running, cookies[0] ?? '')
+        return cookies
+      }),
+    }
+  }
+
+  async function siteOf({ size, database, engine }: Scenario): Promise<SiteToServe> {
+    const redisUrl = engine === 'db' ? null : (servers.redis?.url ?? null)
+    if (engine !== 'db' && redisUrl === null) throw new Error(`the engine ${engine} needs a Redis`)
+    return { databaseUrl: await libraries(`${size} ${database}`, size, database), engine, redisUrl }
+  }
+
   const warmed = new Set<RunningTarget>()
 
   async function warmUp(
+    target: Target,
     running: readonly RunningTarget[],
     { size }: Scenario,
     cookie: () => string | null,
@@ -84,33 +114,38 @@ export async function openStage(
     const cold = running.filter((one) => !warmed.has(one))
     if (cold.length === 0) return
     const ports = cold.map(({ port }) => port)
+    const seconds = target.kind === 'django' ? WARM_UP.django : WARM_UP.seconds[size]
     let requests = 0
-    for (let second = 0; second < WARM_UP.seconds[size] && requests < WARM_UP.requests; second += 1)
+    for (let second = 0; second < seconds && requests < WARM_UP.requests; second += 1)
       requests += (await runLoad({ ports, connections: 16, seconds: 1, cookie })).requests
     for (const one of cold) warmed.add(one)
   }
 
   return {
     async measure(target, scenario, { round, seconds }) {
-      const { name, size, visitors, payload, connections, stretch } = scenario
+      const { name, database, engine, visitors, payload, connections, stretch } = scenario
+      const { processes, sessions } = await places(placeOf(scenario), scenario)
       const count = target.kind === 'django' ? 1 : scenario.processes
       const running: RunningTarget[] = []
       for (let at = 0; at < count; at += 1)
-        running.push(await processes(`${target.name} ${size} ${at}`, target, size, at === 0))
+        running.push(await processes(`${target.name} ${at}`, target, scenario, at === 0))
       const [first] = running
       if (first === undefined) throw new TypeError('a scenario must have at least one process')
-      const kind = visitors === 'hot' ? 'hot' : payload
       const cookies =
-        visitors === 'new' ? [] : await sessions(`${target.name} ${size} ${kind}`, target, first, scenario)
+        visitors === 'new'
+          ? []
+          : await sessions(`${target.name} ${visitors} ${payload}`, target, first, scenario)
       const cookie = (): string | null => cookies[Math.floor(Math.random() * cookies.length)] ?? null
-      if (warmsUp) await warmUp(running, scenario, cookie)
+      if (warmsUp) await warmUp(target, running, scenario, cookie)
 
       const load = { connections, seconds: seconds * stretch, cookie }
       if (warmsUp) await runLoad({ ...load, ports: running.map(({ port }) => port), seconds: SETTLING })
 
       const hot = visitors === 'hot' ? cookie() : null
       const visitsBefore = hot === null ? 0 : (await visit(first.port, hot)).numVisits
-      const cost = await measureLoad(running, load, { database, statements })
+      const statements = await counters(database, database, (await siteOf(scenario)).databaseUrl)
+      const used = engine === 'db' ? [servers[database]] : [servers[database], servers.redis]
+      const cost = await measureLoad(running, load, { servers: used.filter(isKnown), statements })
       const answered = cost.requests - cost.errors
       const visitsAfter = hot === null ? null : (await visit(first.port, hot)).numVisits
       return {
@@ -121,6 +156,10 @@ export async function openStage(
         lost: visitsAfter === null ? null : answered - (visitsAfter - visitsBefore - 1),
       }
     },
+    async leave(place) {
+      const left = places.forget(place)
+      for (const running of (await left)?.started ?? []) await running.stop()
+    },
   }
 }
 
@@ -128,12 +167,21 @@ export async function openStage(
 export async function measureLoad(
   running: readonly RunningTarget[],
   load: Omit<LoadOptions, 'ports'>,
-  { database, statements }: { database: DatabaseUnderLoad; statements: () => Promise<number> },
+  {
+    servers,
+    statements,
+  }: {
+    servers: readonly Pick<ServerUnderLoad, 'pid'>[]
+    statements: () => Promise<number>
+  },
 ): Promise<Omit<Measurement, 'scenario' | 'target' | 'round' | 'lost'>> {
   const pids = running.flatMap((one) => one.pids())
   const spent = () => ({
     cpu: cpuSeconds(pids),
-    databaseCpu: database.pid === null ? Number.NaN : cpuSeconds([database.pid]),
+    databaseCpu:
+      servers.length === 0
+        ? Number.NaN
+        : servers.reduce((sum, { pid }) => sum + (pid === null ? Number.NaN : serverCpuSeconds(pid)), 0),
   })
   const [before, statementsBefore] = [spent(), await statements()]
   const { requests, errors, p50, p99, seconds } = await runLoad({
@@ -154,8 +202,16 @@ export async function measureLoad(
   }
 }
 
-/** Returns the server's own count of statements, which includes this query. */
+/**
+ * Returns the server's own count of statements, which includes this query. PostgreSQL counts transactions, and each
+ * connection reports its own a second after its last at the latest.
+ */
 export async function openStatementCounter(scope: Scope, url: string): Promise<() => Promise<number>> {
+  if (url.startsWith('postgresql:')) {
+    const sql =
+      'SELECT xact_commit + xact_rollback AS total FROM pg_stat_database WHERE datname = current_database()'
+    return async () => Number((await runSql(url, sql))[0]?.total)
+  }
   const connection: Connection = await mysql.createConnection(url)
   scope.teardown(() => connection.end())
   return async () => {
@@ -164,14 +220,29 @@ export async function openStatementCounter(scope: Scope, url: string): Promise<(
   }
 }
 
+function isKnown<T>(value: T | undefined): value is T {
+  return value !== undefined
+}
+
+interface Once<P extends unknown[], R> {
+  (name: string, ...parameters: P): Promise<R>
+  /** Returns what was made under this name, and makes it anew at the next call. */
+  forget(name: string): Promise<R> | undefined
+}
+
 /** Calls `make` once for each name. */
-function createOnce<P extends unknown[], R>(
-  make: (...parameters: P) => Promise<R>,
-): (name: string, ...parameters: P) => Promise<R> {
+function createOnce<P extends unknown[], R>(make: (...parameters: P) => Promise<R>): Once<P, R> {
   const made = new Map<string, Promise<R>>()
-  return (name, ...parameters) => {
+  const once = (name: string, ...parameters: P) => {
     const known = made.get(name) ?? make(...parameters)
     made.set(name, known)
     return known
   }
+  return Object.assign(once, {
+    forget(name: string) {
+      const known = made.get(name)
+      made.delete(name)
+      return known
+    },
+  })
 }

@@ -3,6 +3,7 @@ import type { Scope } from '../test/support/file-scope.ts'
 import { checkTarget } from './check.ts'
 import { createLibrary } from './library.ts'
 import { type LoadResult, runLoad } from './load.ts'
+import { targetsOf } from './scenarios.ts'
 import { makeSessions } from './sessions.ts'
 import { medianOf } from './statistics.ts'
 import type { RunningTarget, Target } from './targets.ts'
@@ -18,6 +19,8 @@ export interface MemoryUse {
 }
 
 const CONNECTIONS = 64
+/** Its targets are those that are measured. */
+const RETURNING = { database: 'mariadb', engine: 'db', visitors: 'many' } as const
 const SAMPLES = 100
 
 /** Measures the memory of all targets at the same time, each under the same number of connections. */
@@ -25,13 +28,13 @@ export async function measureMemory(
   scope: Scope,
   { targets, minutes }: { targets: readonly Target[]; minutes: number },
 ): Promise<MemoryUse[]> {
-  const databaseUrl = await createLibrary(scope, 'small')
+  const site = { databaseUrl: await createLibrary(scope, 'small'), engine: 'db', redisUrl: null } as const
   const seconds = minutes * 60
   const ready: { target: Target; running: RunningTarget; cookies: readonly string[] }[] = []
-  for (const target of targets.filter(({ kind }) => kind !== 'part')) {
-    const running = await target.start(scope, databaseUrl)
-    await checkTarget(target, running, { databaseUrl, size: 'small' })
-    const cookies = await makeSessions(target, running, { databaseUrl, count: 2000, payload: 0 })
+  for (const target of targetsOf(RETURNING, targets)) {
+    const running = await target.start(scope, site)
+    await checkTarget(target, running, { ...site, size: 'small' })
+    const cookies = await makeSessions(target, running, { site, count: 2000, payload: 0 })
     ready.push({ target, running, cookies })
   }
   return Promise.all(

@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs'
-import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { findExecutable } from '../test/support/executables.ts'
 import type { Scope } from '../test/support/file-scope.ts'
 import { freePort } from '../test/support/free-port.ts'
 import { temporaryFolder } from '../test/support/service.ts'
+import type { Verdict } from './goals.ts'
 import { runLoad } from './load.ts'
 import { medianOf } from './statistics.ts'
 import { type RunningTarget, startOurs, startPeer, startServer } from './targets.ts'
@@ -25,7 +25,8 @@ export interface ProxyMeasurement {
   readonly errors: number
 }
 
-const OURS = 'koa-django-sessions'
+/** The name of the service among the proxies. */
+export const OURS = 'koa-django-sessions'
 const FASTIFY = 'fastify, @fastify/http-proxy'
 const EXPRESS = 'express, http-proxy-middleware'
 
@@ -92,57 +93,85 @@ export async function measureProxies(
   return measurements
 }
 
-/** The results as a Markdown page. */
-export function proxiesReport(
-  measurements: readonly ProxyMeasurement[],
-  { rounds, seconds }: { rounds: number; seconds: number },
-): string {
-  type Column = 'cpu' | 'requestsPerSecond' | 'p50' | 'p99'
+type Column = 'cpu' | 'requestsPerSecond' | 'p50' | 'p99'
+
+/** Medians of the rounds, and of the rounds' ratios. */
+export function summarizeProxies(measurements: readonly ProxyMeasurement[]): ProxySummary {
   const of = (proxy: string, connections: number, column: Column) =>
     measurements
       .filter((one) => one.proxy === proxy && one.connections === connections)
       .map((one) => one[column])
-  const median = (proxy: string, connections: number, column: Column) =>
-    medianOf(of(proxy, connections, column)) ?? Number.NaN
-  const ratio = (proxy: string, connections: number, column: Column) => {
-    const others = of(proxy, connections, column)
-    return (
-      medianOf(of(OURS, connections, column).map((ours, at) => ours / (others[at] ?? Number.NaN))) ??
-      Number.NaN
-    )
+  return {
+    proxies: [...new Set(measurements.map(({ proxy }) => proxy))],
+    median: (proxy, connections, column) => medianOf(of(proxy, connections, column)) ?? Number.NaN,
+    ratio(proxy, connections, column) {
+      const others = of(proxy, connections, column)
+      const ratios = of(OURS, connections, column).map((ours, at) => ours / (others[at] ?? Number.NaN))
+      return medianOf(ratios) ?? Number.NaN
+    },
+    errors: (proxy, connections) =>
+      measurements
+        .filter((one) => one.proxy === proxy && one.connections === connections)
+        .reduce((sum, one) => sum + one.errors, 0),
   }
-  const verdict = (what: string, measured: number, wanted: number) =>
-    `| ${what} | at most ${wanted} | ${measured.toFixed(2)} | ${measured <= wanted ? 'holds' : '**does not hold**'} |`
-  const proxies = [...new Set(measurements.map(({ proxy }) => proxy))]
+}
+
+export interface ProxySummary {
+  readonly proxies: readonly string[]
+  median(proxy: string, connections: number, column: Column): number
+  /** Of the service to this proxy. */
+  ratio(proxy: string, connections: number, column: Column): number
+  errors(proxy: string, connections: number): number
+}
+
+/** Judges the goals of passing requests on. */
+export function judgeProxies({ median, ratio }: ProxySummary): Verdict[] {
+  const verdict = (what: string, measured: number, wanted: number): Verdict => ({
+    scenario: 'proxies',
+    what,
+    wanted: `at most ${wanted}`,
+    found: measured.toFixed(2),
+    holds: measured <= wanted,
+  })
+  return [
+    verdict('CPU per request in ms, 16 connections', median(OURS, 16, 'cpu'), 0.13),
+    verdict(`CPU per request, 16 connections, to ${FASTIFY}`, ratio(FASTIFY, 16, 'cpu'), 1),
+    verdict(`CPU per request, 16 connections, to ${EXPRESS}`, ratio(EXPRESS, 16, 'cpu'), 1),
+    verdict(`p50, 1 connection, to ${FASTIFY}`, ratio(FASTIFY, 1, 'p50'), 1.3),
+  ]
+}
+
+/** The results as a section of the report. */
+export function proxiesSection(summary: ProxySummary): string {
+  const { proxies, median, ratio, errors } = summary
   const table = (
     connections: number,
-  ) => `## ${connections} ${connections === 1 ? 'connection' : 'connections'}
+  ) => `### ${connections} ${connections === 1 ? 'connection' : 'connections'}
 
 | proxy | CPU ms/req | ours ÷ it | req/s | ours ÷ it | p50 ms | p99 ms | errors |
 |---|---|---|---|---|---|---|---|
 ${proxies
   .map((proxy) => {
-    const errors = measurements
-      .filter((one) => one.proxy === proxy && one.connections === connections)
-      .reduce((sum, one) => sum + one.errors, 0)
     const share = (column: Column) => (proxy === OURS ? '' : ratio(proxy, connections, column).toFixed(2))
-    return `| ${proxy} | ${median(proxy, connections, 'cpu').toFixed(3)} | ${share('cpu')} | ${median(proxy, connections, 'requestsPerSecond').toFixed(0)} | ${share('requestsPerSecond')} | ${median(proxy, connections, 'p50').toFixed(2)} | ${median(proxy, connections, 'p99').toFixed(1)} | ${errors} |`
+    const cells = [
+      proxy,
+      median(proxy, connections, 'cpu').toFixed(3),
+      share('cpu'),
+      median(proxy, connections, 'requestsPerSecond').toFixed(0),
+      share('requestsPerSecond'),
+      median(proxy, connections, 'p50').toFixed(2),
+      median(proxy, connections, 'p99').toFixed(1),
+      errors(proxy, connections),
+    ]
+    return `| ${cells.join(' | ')} |`
   })
   .join('\n')}
 `
-  return `# Passing requests on
+  return `## Passing requests on
 
-\`npm run bench -- --proxies\`, ${new Date().toISOString().slice(0, 10)}: a page of ${PAGE} bytes from nginx, through each proxy in turn; ${rounds} rounds of ${seconds} seconds,
-medians, on ${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, Node ${process.version}. Load average at the end: ${loadavg()[0]?.toFixed(1)}. Client, proxy and upstream
-share the machine. koa-django-sessions is the real service with its log and metrics; the others write no log.
+\`proxies\`
 
-| | goal | measured | |
-|---|---|---|---|
-${[
-  verdict(`CPU per request, 16 connections, to ${FASTIFY}`, ratio(FASTIFY, 16, 'cpu'), 1),
-  verdict(`CPU per request, 16 connections, to ${EXPRESS}`, ratio(EXPRESS, 16, 'cpu'), 1),
-  verdict(`p50, 1 connection, to ${FASTIFY}`, ratio(FASTIFY, 1, 'p50'), 1.3),
-].join('\n')}
+A page of ${PAGE} bytes from nginx, through each proxy in turn. koa-django-sessions writes its log; the others write no log.
 
 ${CONNECTIONS.map(table).join('\n')}`
 }

@@ -1,11 +1,14 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { cpus, totalmem } from 'node:os'
-import { findMariadbd } from '../test/support/servers.ts'
-import { createChart, type Panel } from './chart.ts'
+import { cpus, loadavg, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { findMariadbd, findPostgresql } from '../test/support/servers.ts'
+import { createChart } from './chart.ts'
+import { CHART_KINDS, chartFile, createFigures } from './figures.ts'
 import { judge, type Verdict } from './goals.ts'
 import type { Measurement } from './measure.ts'
-import { SCENARIOS, type Scenario } from './scenarios.ts'
+import { judgeProxies, type ProxyMeasurement, proxiesSection, summarizeProxies } from './proxies.ts'
+import { CHAPTERS, type Chapter, chapterOf, SCENARIOS, type Scenario } from './scenarios.ts'
 import type { StartUp } from './start.ts'
 import { type Measure, type Summary, summarize } from './summary.ts'
 import type { Target } from './targets.ts'
@@ -14,6 +17,7 @@ export interface ReportOptions {
   readonly measurements: readonly Measurement[]
   readonly targets: readonly Target[]
   readonly startUps: readonly StartUp[]
+  readonly proxies: readonly ProxyMeasurement[]
   /** The number of rounds and their length, for the introduction. */
   readonly rounds: number
   readonly seconds: number
@@ -25,56 +29,80 @@ export interface Report {
   readonly markdown: string
   /** SVG by file name. */
   readonly charts: ReadonlyMap<string, string>
+  /** The figures of docs/performance.md. */
+  readonly figures: string
 }
 
 /** The maximum CPU time of a start, in seconds. */
 const START_LIMIT = 0.5
 
-/** The results as a Markdown page with its charts. */
+/** The results as a Markdown page, with their charts and the part of them that docs/performance.md shows. */
 export function createReport(options: ReportOptions): Report {
   const { measurements, targets, startUps } = options
   const summary = summarize(measurements)
+  const proxies = options.proxies.length === 0 ? null : summarizeProxies(options.proxies)
   const scenarios = SCENARIOS.filter(({ name }) => measurements.some((one) => one.scenario === name))
-  const charts = createCharts(summary, scenarios, targets)
-  const verdicts = [...judge(summary, targets), ...startUps.map(judgeStart)]
+  const chapters = (Object.keys(CHAPTERS) as Chapter[])
+    .map((chapter) => ({
+      chapter,
+      scenarios: scenarios.filter((scenario) => chapterOf(scenario) === chapter),
+    }))
+    .filter((one) => one.scenarios.length > 0)
+  const charts = new Map(chapters.flatMap((one) => createCharts(summary, { ...one, targets })))
+  const verdicts = [
+    ...judge(summary, targets),
+    ...(proxies === null ? [] : judgeProxies(proxies)),
+    ...startUps.map(judgeStart),
+  ]
+  const sections = chapters.map(
+    (one) => `## ${CHAPTERS[one.chapter]}
+
+${CHART_KINDS.map((kind) => `![](${chartFile(kind, one.chapter)})`).join('\n\n')}
+
+${one.scenarios.map((scenario) => section(summary, scenario, targets)).join('\n')}`,
+  )
+  if (proxies !== null) sections.push(proxiesSection(proxies))
+  if (startUps.length > 0) sections.push(startSection(startUps))
   const markdown = `# Benchmark
 
 ${head(options)}
 
-${[...charts.keys()].map((file) => `![](${file})`).join('\n\n')}
-
 ## Goals
 
-Ratios are the service's value divided by the other's: the median of the rounds' ratios.
+Ratios are the service's value divided by the other's: the median of the rounds' ratios. ${count(verdicts)}
 
 | scenario | | goal | measured | |
 |---|---|---|---|---|
 ${verdicts.map(({ scenario, what, wanted, found, holds }) => `| ${scenario} | ${what} | ${wanted} | ${found} | ${holds ? 'holds' : '**does not hold**'} |`).join('\n')}
 
-${scenarios.map((scenario) => section(summary, scenario, targets)).join('\n')}
-${startUps.length === 0 ? '' : startSection(startUps)}`
-  return { markdown, charts }
+${sections.join('\n')}`
+  return { markdown, charts, figures: createFigures({ summary, targets, chapters, proxies, startUps }) }
+}
+
+function count(verdicts: readonly Verdict[]): string {
+  const failed = verdicts.filter(({ holds }) => !holds).length
+  return failed === 0 ? 'All hold.' : `${failed} of ${verdicts.length} do not hold.`
 }
 
 function head({ rounds, seconds, isFull, targets }: ReportOptions): string {
   const [cpu] = cpus()
   const memory = Math.round(totalmem() / 2 ** 30)
   return `${isFull ? 'The whole benchmark' : '**A part of the benchmark, or short rounds**'} (\`npm run bench\`, ${new Date().toISOString().slice(0, 10)}): ${rounds} rounds of ${seconds} seconds
-for each of ${targets.filter(({ kind }) => kind !== 'part').length} targets, in turn (A B C, A B C, …), medians; on ${cpus().length} × ${cpu?.model ?? 'unknown'}, ${memory} GB,
-Linux, Node ${process.version}, ${mariadbVersion()} with innodb_flush_log_at_trx_commit=1, Django 5.2 with PyMySQL. Client, target and
-database share the machine.
+for each of ${targets.length} targets, in turn (A B C, A B C, …), medians; on ${cpus().length} × ${cpu?.model ?? 'unknown'}, ${memory} GB,
+Linux, Node ${process.version}, ${mariadbVersion()} with innodb_flush_log_at_trx_commit=1, ${postgresqlVersion()} with fsync, Django 5.2 with PyMySQL
+and psycopg. Client, target and database share the machine. Load average at the end: ${loadavg()[0]?.toFixed(1)}.
 
 koa-django-sessions is the real service with its log and metrics. All targets show the same page: the Node targets with the service's templates, Django with
 LocalLibrary's. Versions of the peers: ${peerVersions()}. The most reliable columns on a busy machine are CPU per request (of
-the target's processes, from /proc) and statements per request (the server's own counter).`
+the target's processes, from /proc) and statements per request (the server's own counter; PostgreSQL counts transactions). The
+database's CPU includes Redis.`
 }
 
-function section(summary: Summary, { name, title, compares }: Scenario, targets: readonly Target[]): string {
-  const first = compares === 'parts' ? 'floor' : 'ours'
-  const ours = targets.find(({ kind }) => kind === first)?.name ?? ''
+function section(summary: Summary, { name, title }: Scenario, targets: readonly Target[]): string {
+  const ours = targets.find(({ kind }) => kind === 'ours')?.name ?? ''
   const rows = targets.flatMap(({ name: target }) => {
     const of = (measure: Measure, digits: number): string =>
-      summary.median(name, target, measure)?.toFixed(digits) ?? '–'
+      (summary.median(name, target, measure)?.toFixed(digits) ?? '–').replace('NaN', '–')
     const ratio = (measure: Measure): string =>
       target === ours ? '' : (summary.ratio(name, measure, { of: ours, to: target })?.toFixed(2) ?? '–')
     const isMeasured = summary.median(name, target, 'requests') !== null
@@ -94,11 +122,11 @@ function section(summary: Summary, { name, title, compares }: Scenario, targets:
     ]
     return isMeasured ? `| ${cells.join(' | ')} |` : []
   })
-  return `## ${title}
+  return `### ${title}
 
 \`${name}\`
 
-| target | CPU ms/req | ${first} ÷ it | statements/req | req/s | ${first} ÷ it | p50 ms | p99 ms | database CPU ms/req | memory MB | errors | lost visits |
+| target | CPU ms/req | ours ÷ it | statements/req | req/s | ours ÷ it | p50 ms | p99 ms | database CPU ms/req | memory MB | errors | lost visits |
 |---|---|---|---|---|---|---|---|---|---|---|---|
 ${rows.join('\n')}
 `
@@ -133,38 +161,45 @@ ${startUps.map(({ title, cpu, wall }) => `| ${title} | ${cpu.toFixed(2)} | ${wal
 
 function createCharts(
   summary: Summary,
-  scenarios: readonly Scenario[],
-  targets: readonly Target[],
-): Map<string, string> {
-  const panels = (measure: 'cpu' | 'requestsPerSecond', format: (value: number) => string): Panel[] =>
-    scenarios.map(({ name, title }) => ({
+  {
+    chapter,
+    scenarios,
+    targets,
+  }: { chapter: Chapter; scenarios: readonly Scenario[]; targets: readonly Target[] },
+): [file: string, svg: string][] {
+  return CHART_KINDS.map((kind) => {
+    const panels = scenarios.map(({ name, title }) => ({
       title,
-      bars: targets.flatMap(({ name: label, kind }) => {
-        const value = summary.median(name, label, measure)
-        return value === null ? [] : { label, value, text: format(value), isOurs: kind === 'ours' }
+      bars: targets.flatMap(({ name: label, kind: of }) => {
+        const value = summary.median(name, label, kind)
+        return value === null ? [] : { label, value, text: CHART_TEXT[kind](value), isOurs: of === 'ours' }
       }),
     }))
-  return new Map([
-    [
-      'cpu.svg',
-      createChart(
-        'CPU per request, milliseconds',
-        panels('cpu', (ms) => ms.toFixed(2)),
-      ),
-    ],
-    [
-      'requests.svg',
-      createChart(
-        'Requests per second',
-        panels('requestsPerSecond', (value) => value.toFixed(0)),
-      ),
-    ],
-  ])
+    return [chartFile(kind, chapter), createChart(`${CHAPTERS[chapter]}: ${CHART_TITLES[kind]}`, panels)]
+  })
 }
 
+const CHART_TITLES = {
+  requestsPerSecond: 'requests per second',
+  cpu: 'CPU per request, milliseconds',
+} as const
+const CHART_TEXT = {
+  requestsPerSecond: (value: number) => value.toFixed(0),
+  cpu: (value: number) => value.toFixed(2),
+} as const
+
 function mariadbVersion(): string {
-  const text = execFileSync(findMariadbd() ?? 'mariadbd', ['--version'], { encoding: 'utf8' })
-  return `MariaDB ${/Ver (\d+\.\d+\.\d+)/.exec(text)?.[1] ?? 'unknown'}`
+  return `MariaDB ${versionOf(findMariadbd(), /Ver (\d+\.\d+\.\d+)/)}`
+}
+
+function postgresqlVersion(): string {
+  const folder = findPostgresql()
+  return `PostgreSQL ${versionOf(folder === null ? null : join(folder, 'postgres'), /(\d+\.\d+)/)}`
+}
+
+function versionOf(program: string | null, pattern: RegExp): string {
+  const text = program === null ? '' : execFileSync(program, ['--version'], { encoding: 'utf8' })
+  return pattern.exec(text)?.[1] ?? 'unknown'
 }
 
 function peerVersions(): string {

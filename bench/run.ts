@@ -1,10 +1,10 @@
 import type { Scope } from '../test/support/file-scope.ts'
-import { type DatabaseUnderLoad, type Measurement, openStage } from './measure.ts'
-import { type Scenario, targetsOf } from './scenarios.ts'
+import { type Measurement, openStage, type ServersUnderLoad } from './measure.ts'
+import { placeOf, type Scenario, targetsOf } from './scenarios.ts'
 import type { Target } from './targets.ts'
 
 export interface RunOptions {
-  readonly database: DatabaseUnderLoad
+  readonly servers: ServersUnderLoad
   readonly scenarios: readonly Scenario[]
   readonly targets: readonly Target[]
   readonly rounds: number
@@ -15,11 +15,11 @@ export interface RunOptions {
 /** Measures every target in every scenario, in turn: A B C, A B C, … */
 export async function runAll(
   scope: Scope,
-  { database, scenarios, targets, rounds, seconds, onMeasured }: RunOptions,
+  { servers, scenarios, targets, rounds, seconds, onMeasured }: RunOptions,
 ): Promise<Measurement[]> {
-  const stage = await openStage(scope, { database })
+  const stage = await openStage(scope, { servers })
   const measurements: Measurement[] = []
-  for (const scenario of scenarios) {
+  for (const [at, scenario] of scenarios.entries()) {
     for (let round = 1; round <= rounds; round += 1) {
       for (const target of targetsOf(scenario, targets)) {
         const measurement = await stage.measure(target, scenario, { round, seconds })
@@ -27,6 +27,9 @@ export async function runAll(
         onMeasured(measurement)
       }
     }
+    // Processes that wait use memory, and some have timers.
+    const next = scenarios[at + 1]
+    if (next === undefined || placeOf(next) !== placeOf(scenario)) await stage.leave(placeOf(scenario))
   }
   return measurements
 }

@@ -1,13 +1,19 @@
-import type { LibrarySize } from './library.ts'
+import type { BenchDatabase, LibrarySize } from './library.ts'
 import type { Target } from './targets.ts'
 
-/** What visitors do, and with how much data. */
+/** What visitors do, with how much data, and where the data is kept. */
 export interface Scenario {
   readonly name: string
   readonly title: string
+  readonly database: BenchDatabase
+  /** The last part of SESSION_ENGINE. With `cached_db` and `cache`, Redis is the cache. */
+  readonly engine: SessionEngineName
   readonly size: LibrarySize
-  /** `many`: each request uses a random one of many sessions; `hot`: all use the same; `new`: no request has a cookie. */
-  readonly visitors: 'many' | 'hot' | 'new'
+  /**
+   * `many`: each request uses a random one of many sessions; `hot`: all use the same; `new`: no request has a cookie;
+   * `logged-in`: many sessions of logged-in users with permissions, for whom a message waits at each request.
+   */
+  readonly visitors: 'many' | 'hot' | 'new' | 'logged-in'
   /** Bytes of JSON in a session, besides its number of visits. */
   readonly payload: number
   readonly connections: number
@@ -15,20 +21,26 @@ export interface Scenario {
   readonly processes: 1 | 2
   /** The factor by which a round is longer, for slow requests. */
   readonly stretch: number
-  /** `parts`: the floor, alone and with one library of the service; `whole`: all other targets. */
-  readonly compares: 'whole' | 'parts'
 }
 
+export type SessionEngineName = 'db' | 'cached_db' | 'cache'
+
 const USUAL = {
+  database: 'mariadb',
+  engine: 'db',
   size: 'small',
   visitors: 'many',
   payload: 0,
   connections: 16,
   processes: 1,
   stretch: 1,
-  compares: 'whole',
 } as const
 
+const POSTGRESQL = { ...USUAL, database: 'postgresql' } as const
+const LOGGED_IN = { ...USUAL, visitors: 'logged-in' } as const
+const HUGE = { ...USUAL, size: 'huge', stretch: 2 } as const
+
+/** Those with the same place follow each other, because their processes end after the last of them. */
 export const SCENARIOS: readonly Scenario[] = [
   { ...USUAL, name: 'returning-16', title: 'Returning sessions, 16 connections' },
   { ...USUAL, name: 'returning-1', title: 'Returning sessions, 1 connection', connections: 1 },
@@ -39,28 +51,62 @@ export const SCENARIOS: readonly Scenario[] = [
   { ...USUAL, name: 'hot-two', title: 'One hot session, two processes', visitors: 'hot', processes: 2 },
   { ...USUAL, name: 'payload-1k', title: 'Sessions of 1 kB', payload: 1_000 },
   { ...USUAL, name: 'payload-100k', title: 'Sessions of 100 kB', payload: 100_000 },
+  { ...LOGGED_IN, name: 'logged-in-16', title: 'Logged-in visitors, 16 connections' },
+  { ...LOGGED_IN, name: 'logged-in-1', title: 'Logged-in visitors, 1 connection', connections: 1 },
   { ...USUAL, name: 'large', title: 'Library of 10,000 books, 50,000 copies', size: 'large' },
-  { ...USUAL, name: 'huge-16', title: 'Library of 100,000 books, 500,000 copies', size: 'huge', stretch: 2 },
+  { ...HUGE, name: 'huge-16', title: 'Library of 100,000 books, 500,000 copies' },
+  { ...HUGE, name: 'huge-64', title: 'The same library, 64 connections', connections: 64 },
+  { ...POSTGRESQL, name: 'postgresql-16', title: 'Returning sessions, 16 connections' },
+  { ...POSTGRESQL, name: 'postgresql-1', title: 'Returning sessions, 1 connection', connections: 1 },
+  { ...POSTGRESQL, name: 'postgresql-64', title: 'Returning sessions, 64 connections', connections: 64 },
+  { ...POSTGRESQL, name: 'postgresql-hot', title: 'One hot session', visitors: 'hot' },
+  {
+    ...POSTGRESQL,
+    name: 'postgresql-logged-in',
+    title: 'Logged-in visitors, 16 connections',
+    visitors: 'logged-in',
+  },
+  { ...USUAL, name: 'sqlite-16', title: 'Returning sessions, 16 connections', database: 'sqlite' },
   {
     ...USUAL,
-    name: 'huge-64',
-    title: 'The same library, 64 connections',
-    size: 'huge',
-    connections: 64,
-    stretch: 2,
+    name: 'sqlite-1',
+    title: 'Returning sessions, 1 connection',
+    database: 'sqlite',
+    connections: 1,
   },
-  {
-    ...USUAL,
-    name: 'libraries',
-    title: 'What libraries cost: the floor with one of ours',
-    compares: 'parts',
-  },
+  { ...USUAL, name: 'redis-cached_db', title: 'cached_db, 16 connections', engine: 'cached_db' },
+  { ...USUAL, name: 'redis-cache', title: 'cache, 16 connections', engine: 'cache' },
 ]
 
+/** Scenarios with the same place share the processes and the library. */
+export function placeOf({ size, database, engine }: Scenario): string {
+  return `${size} ${database} ${engine}`
+}
+
+/** The parts of the report. */
+export const CHAPTERS = {
+  mariadb: 'MariaDB',
+  postgresql: 'PostgreSQL',
+  sqlite: 'SQLite',
+  redis: 'Redis',
+} as const
+
+export type Chapter = keyof typeof CHAPTERS
+
+export function chapterOf({ database, engine }: Scenario): Chapter {
+  return engine === 'db' ? database : 'redis'
+}
+
 /** The targets of a scenario. */
-export function targetsOf({ compares }: Scenario, targets: readonly Target[]): readonly Target[] {
-  return targets.filter(({ kind }) =>
-    compares === 'parts' ? kind === 'floor' || kind === 'part' : kind !== 'part',
+export function targetsOf(
+  { database, engine, visitors }: Pick<Scenario, 'database' | 'engine' | 'visitors'>,
+  targets: readonly Target[],
+): readonly Target[] {
+  return targets.filter(
+    ({ databases, engines, hasLogin }) =>
+      databases.includes(database) &&
+      engines.includes(engine) &&
+      (hasLogin === 'both' || (hasLogin === 'only') === (visitors === 'logged-in')),
   )
 }
 
@@ -68,5 +114,6 @@ export function targetsOf({ compares }: Scenario, targets: readonly Target[]): r
 export function sessionCount({ visitors, payload, size }: Scenario): number {
   if (visitors === 'hot') return 1
   if (payload >= 100_000) return 200
+  if (visitors === 'logged-in') return 500
   return size === 'huge' ? 500 : 2000 // peers create each session by a visit, which takes 0.1 s there
 }

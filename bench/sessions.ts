@@ -1,62 +1,121 @@
 import { randomBytes } from 'node:crypto'
-import { createDateColumn } from '../src/django/datetime.ts'
+import { createAuthHashes } from '../src/django/auth-hash.ts'
+import { createDateColumn, type DatabaseKind } from '../src/django/datetime.ts'
 import { stringifyValue } from '../src/django/json.ts'
+import { createMessagesCookie, MESSAGE_LEVELS, MESSAGES_COOKIE } from '../src/django/messages.ts'
 import { createSessionCodec } from '../src/django/session-data.ts'
 import { newSessionKey } from '../src/django/session-key.ts'
 import { versionProfile } from '../src/django/versions.ts'
 import { runSql } from '../test/support/databases.ts'
-import { DJANGO, type RunningTarget, SECRET_KEY, type Target } from './targets.ts'
+import { USER_PASSWORD, USERS } from './library.ts'
+import { DJANGO, type RunningTarget, SECRET_KEY, type SiteToServe, type Target } from './targets.ts'
 import { visit } from './visit.ts'
 
+const SITE = { secretKeys: [SECRET_KEY] as const, profile: versionProfile(DJANGO) }
+
+/** The text of the message that waits for logged-in visitors. */
+export const MESSAGE = 'The loan was renewed.'
+
 export interface SessionsToMake {
-  readonly databaseUrl: string
+  readonly site: SiteToServe
   readonly count: number
   /** Bytes of JSON in a session, besides its number of visits. */
   readonly payload: number
+  /** Whether a user is logged in on each of them, with a message waiting. */
+  readonly isLoggedIn?: boolean
 }
 
-/** Creates sessions that the target can read, each with one visit, and returns their cookies. */
+/** Creates sessions that the target can read, each with one visit, and returns the Cookie headers of their visitors. */
 export function makeSessions(
-  { rows }: Target,
+  { rows, hasLogin }: Target,
   running: RunningTarget,
   toMake: SessionsToMake,
 ): Promise<string[]> {
-  return rows === 'django' ? insertDjangoRows(toMake) : visitForSessions(rows, running, toMake)
+  if (hasLogin === 'only') return logIn(running, toMake)
+  if (rows === 'django' && toMake.site.engine === 'db') return insertDjangoRows(toMake)
+  return visitForSessions(rows, running, toMake)
 }
 
-async function insertDjangoRows({ databaseUrl, count, payload }: SessionsToMake): Promise<string[]> {
-  const dates = createDateColumn({ database: 'mysql', useTz: true, timeZone: 'UTC' })
+async function insertDjangoRows({
+  site: { databaseUrl },
+  count,
+  payload,
+  isLoggedIn = false,
+}: SessionsToMake): Promise<string[]> {
+  const database = databaseOf(databaseUrl)
+  const dates = createDateColumn({ database, useTz: true, timeZone: 'UTC' })
   const expireDate = dates.toColumn(new Date(Date.now() + 1_209_600_000))
   const keys = Array.from({ length: count }, () => newSessionKey())
+  const data = new Map([['num_visits', '1']])
+  const users = isLoggedIn ? Array.from({ length: USERS }, (_, at) => loginOf(at + 1)) : []
   await inBatches(keys, async (batch) => {
-    const rows = batch.map((key) => {
-      const data = new Map([['num_visits', '1']])
+    const rows = batch.map((key, at) => {
       if (payload > 0) data.set('payload', stringifyValue(createPayload(payload)))
-      return [key, encodeSession(data), expireDate]
+      return [key, encodeSession(new Map([...data, ...(users[at % USERS] ?? [])])), expireDate]
     })
-    await runSql(databaseUrl, 'INSERT INTO django_session VALUES ?', [rows])
+    const row = (_: unknown, at: number) =>
+      database === 'postgresql' ? `($${3 * at + 1}, $${3 * at + 2}, $${3 * at + 3})` : '(?, ?, ?)'
+    await runSql(databaseUrl, `INSERT INTO django_session VALUES ${rows.map(row).join(', ')}`, rows.flat())
   })
-  return keys.map((key) => `sessionid=${key}`)
+  const waiting = isLoggedIn ? `; ${MESSAGES_COOKIE}=${waitingMessage()}` : ''
+  return keys.map((key) => `sessionid=${key}${waiting}`)
+}
+
+/** What Django's login stores in a session. */
+function loginOf(user: number): [string, string][] {
+  return [
+    ['_auth_user_id', JSON.stringify(String(user))],
+    ['_auth_user_backend', JSON.stringify('django.contrib.auth.backends.ModelBackend')],
+    ['_auth_user_hash', JSON.stringify(createAuthHashes(SITE).create(USER_PASSWORD))],
+  ]
+}
+
+/** The cookie of a message that is shown at the next page. The client keeps the cookie, so it waits at each request. */
+function waitingMessage(): string {
+  const message = { level: MESSAGE_LEVELS.success, text: MESSAGE, extraTags: '', isSafe: false }
+  const { value } = createMessagesCookie(SITE).write([message], { drops: 'oldest' })
+  return value ?? ''
+}
+
+/** Lets the users log in at the page that passport's target has for it. */
+async function logIn({ port }: RunningTarget, { count }: SessionsToMake): Promise<string[]> {
+  const cookies: string[] = []
+  const visitor = async (): Promise<void> => {
+    while (cookies.length < count) {
+      const response = await fetch(`http://127.0.0.1:${port}/login/${1 + (cookies.length % USERS)}`)
+      const [cookie] = response.headers.get('Set-Cookie')?.split(';') ?? []
+      if (cookie === undefined) throw new Error(`${response.status} instead of a login`)
+      cookies.push(cookie)
+    }
+  }
+  await Promise.all(Array.from({ length: 16 }, visitor))
+  return cookies.slice(0, count)
+}
+
+function databaseOf(url: string): DatabaseKind {
+  if (url.startsWith('postgresql:')) return 'postgresql'
+  return url.startsWith('sqlite:') ? 'sqlite' : 'mysql'
 }
 
 /** Encodes `session_data` as the site's Django does. */
 export function encodeSession(data: ReadonlyMap<string, string>): string {
-  const now = () => new Date()
-  return createSessionCodec({ secretKeys: [SECRET_KEY], profile: versionProfile(DJANGO), now }).encode(data)
+  return createSessionCodec({ ...SITE, now: () => new Date() }).encode(data)
 }
 
 /** Lets a peer create its sessions by visits, and then adds the payload to the rows. */
 async function visitForSessions(
-  { table, key, column }: Exclude<Target['rows'], 'django'>,
+  rows: Target['rows'],
   { port }: RunningTarget,
-  { databaseUrl, count, payload }: SessionsToMake,
+  { site: { databaseUrl }, count, payload }: SessionsToMake,
 ): Promise<string[]> {
   const cookies: string[] = []
   const visitor = async (): Promise<void> => {
     while (cookies.length < count) cookies.push((await visit(port)).cookie)
   }
   await Promise.all(Array.from({ length: 16 }, visitor))
-  if (payload > 0) {
+  cookies.length = count // the visitors may have made some more
+  if (payload > 0 && rows !== 'django') {
+    const { table, key, column } = rows
     const json = JSON.stringify(createPayload(payload))
     const sql = `UPDATE ${table} SET ${column} = JSON_SET(${column}, '$.payload', JSON_EXTRACT(?, '$')) WHERE ${key} IN (?)`
     await runSql(databaseUrl, sql, [json, cookies.map(sessionIdOf)])

@@ -10,6 +10,8 @@ import { dyingWithUs } from '../test/support/executables.ts'
 import type { Scope } from '../test/support/file-scope.ts'
 import { freePort } from '../test/support/free-port.ts'
 import { cacheFolder, projectFolder, siteFolder } from '../test/support/places.ts'
+import type { BenchDatabase } from './library.ts'
+import type { SessionEngineName } from './scenarios.ts'
 import { processTree } from './usage.ts'
 
 /** The secret key of all targets, so that those with Django's rows can read each other's sessions. */
@@ -20,11 +22,23 @@ export const DJANGO = '5.2'
 
 export interface Target {
   readonly name: string
-  /** `part`: the floor with one library of the service. */
-  readonly kind: 'ours' | 'django' | 'peer' | 'floor' | 'part'
+  readonly kind: 'ours' | 'django' | 'peer' | 'floor'
   /** Django's rows, signed and compressed; or the peer's own table, with the column of its JSON. */
   readonly rows: 'django' | { readonly table: string; readonly key: string; readonly column: string }
-  start(scope: Scope, databaseUrl: string): Promise<RunningTarget>
+  /** Where it is measured. */
+  readonly databases: readonly BenchDatabase[]
+  readonly engines: readonly SessionEngineName[]
+  /** Whether its page knows logged-in visitors: `both` kinds, `only` them, or `none`. */
+  readonly hasLogin: 'both' | 'only' | 'none'
+  start(scope: Scope, site: SiteToServe): Promise<RunningTarget>
+}
+
+/** The data of a scenario. */
+export interface SiteToServe {
+  readonly databaseUrl: string
+  readonly engine: SessionEngineName
+  /** E.g. `redis://127.0.0.1:6379`; null with the engine `db`. */
+  readonly redisUrl: string | null
 }
 
 export interface RunningTarget {
@@ -36,30 +50,73 @@ export interface RunningTarget {
   stop(): Promise<void>
 }
 
+/** Django's kept sessions, and its settings: also those of the service. */
+const DJANGO_SITE = {
+  rows: 'django',
+  databases: ['mariadb', 'postgresql', 'sqlite'],
+  engines: ['db', 'cached_db', 'cache'],
+  hasLogin: 'both',
+} as const
+
+const MYSQL_TABLE = { key: 'session_id', column: 'data' } as const
+const POSTGRESQL_TABLE = { key: 'sid', column: 'sess' } as const
+const PASSPORT = { databases: ['mariadb', 'postgresql'], hasLogin: 'only' } as const
+/** Redis has no rows; no scenario on it has a payload. */
+const ON_REDIS = { engines: ['cached_db', 'cache'] } as const
+const NO_TABLE = { table: '', key: '', column: '' } as const
+
 /** The alternatives of a user; the service comes first. */
 export const TARGETS: readonly Target[] = [
-  { name: 'koa-django-sessions', kind: 'ours', rows: 'django', start: startOurs },
-  { name: 'Django, gunicorn 2 × 4 threads', kind: 'django', rows: 'django', start: startGunicorn },
+  {
+    ...DJANGO_SITE,
+    name: 'koa-django-sessions',
+    kind: 'ours',
+    start: (scope, site) => startOurs(scope, site.databaseUrl, { env: sessionSettings(site) }),
+  },
+  // Not on SQLite, where simultaneous requests would fail (`database is locked`).
+  {
+    ...DJANGO_SITE,
+    name: 'Django, gunicorn 2 × 4 threads',
+    kind: 'django',
+    databases: ['mariadb', 'postgresql'],
+    start: startGunicorn,
+  },
   peer('express, connect-session-knex', 'connect-session-knex.ts', {
     table: 'knex_sessions',
     key: 'sid',
     column: 'sess',
   }),
   peer('express, express-mysql-session', 'express-mysql-session.ts', {
+    ...MYSQL_TABLE,
     table: 'mysql_sessions',
-    key: 'session_id',
-    column: 'data',
   }),
   peer('koa, koa-session on Django’s rows', 'koa-session.ts', 'django'),
-  peer('fastify, @fastify/session', 'fastify-session.ts', {
-    table: 'fastify_sessions',
-    key: 'session_id',
-    column: 'data',
-  }),
+  peer('fastify, @fastify/session', 'fastify-session.ts', { ...MYSQL_TABLE, table: 'fastify_sessions' }),
+  {
+    ...peer('express, connect-pg-simple', 'connect-pg-simple.ts', {
+      ...POSTGRESQL_TABLE,
+      table: 'pg_sessions',
+    }),
+    databases: ['postgresql'],
+  },
+  {
+    ...peer('fastify, @fastify/session, connect-pg-simple', 'fastify-session-postgresql.ts', {
+      ...POSTGRESQL_TABLE,
+      table: 'fastify_sessions',
+    }),
+    databases: ['postgresql'],
+  },
+  {
+    ...peer('express, better-sqlite3-session-store', 'better-sqlite3-session-store.ts', {
+      ...POSTGRESQL_TABLE,
+      table: 'sessions',
+    }),
+    databases: ['sqlite'],
+  },
+  { ...peer('express, passport', 'passport.ts', NO_TABLE), ...PASSPORT },
+  { ...peer('express, connect-redis', 'connect-redis.ts', NO_TABLE), ...ON_REDIS },
+  { ...peer('fastify, @fastify/session, connect-redis', 'fastify-session-redis.ts', NO_TABLE), ...ON_REDIS },
   { ...peer('floor: node:http, mysql2', 'floor.ts', 'django'), kind: 'floor' },
-  { ...peer('floor with Knex’s pool, texts as ours', 'floor-knex-text.ts', 'django'), kind: 'part' },
-  { ...peer('floor with Knex’s builder', 'floor-knex.ts', 'django'), kind: 'part' },
-  { ...peer('floor with Nunjucks', 'floor-nunjucks.ts', 'django'), kind: 'part' },
 ]
 
 function peer(name: string, file: string, rows: Target['rows']): Target {
@@ -67,7 +124,22 @@ function peer(name: string, file: string, rows: Target['rows']): Target {
     name,
     kind: 'peer',
     rows,
-    start: (scope, databaseUrl) => startPeer(scope, file, { DATABASE_URL: databaseUrl, SECRET_KEY }),
+    databases: ['mariadb'],
+    engines: ['db'],
+    hasLogin: 'none',
+    start: (scope, { databaseUrl, redisUrl }) =>
+      startPeer(scope, file, { DATABASE_URL: databaseUrl, SECRET_KEY, REDIS_URL: redisUrl ?? '' }),
+  }
+}
+
+/** Django's settings for the engine, as the environment of the service and of Django's site. */
+export function sessionSettings({ engine, redisUrl }: SiteToServe): Record<string, string> {
+  if (redisUrl === null) return {}
+  return {
+    SESSION_ENGINE: `django.contrib.sessions.backends.${engine}`,
+    CACHES: JSON.stringify({
+      default: { BACKEND: 'django.core.cache.backends.redis.RedisCache', LOCATION: redisUrl },
+    }),
   }
 }
 
@@ -131,7 +203,7 @@ function ourFlags(): string[] {
 
 const ANY_PORTS = { PORT: '0', METRICS_PORT: '0' } as const
 
-async function startGunicorn(scope: Scope, databaseUrl: string): Promise<RunningTarget> {
+async function startGunicorn(scope: Scope, site: SiteToServe): Promise<RunningTarget> {
   const port = await freePort()
   const flags = ['--workers=2', '--threads=4', '--worker-class=gthread', '--keep-alive=60']
   const settings = fileURLToPath(new URL('targets/django', import.meta.url))
@@ -146,7 +218,8 @@ async function startGunicorn(scope: Scope, databaseUrl: string): Promise<Running
         PYTHONDONTWRITEBYTECODE: '1',
         DJANGO_SETTINGS_MODULE: 'bench_settings',
         SECRET_KEY,
-        DATABASE_URL: databaseUrl,
+        DATABASE_URL: site.databaseUrl,
+        ...sessionSettings(site),
       },
       port: (output) => (output.split('Booting worker').length > 2 ? String(port) : undefined),
     },

@@ -11,6 +11,27 @@ export function cpuSeconds(pids: readonly number[]): number {
   })
 }
 
+/**
+ * Seconds of CPU that a database server has used so far. PostgreSQL has a process for each connection: what the ended ones
+ * used, their parent has in its own count. It is read last, so that a process that ends meanwhile is not missed.
+ */
+export function serverCpuSeconds(pid: number): number {
+  const children = processTree(pid).filter((one) => one !== pid)
+  return (
+    sum(children, (child) => ticksOf(child, [11, 12])) + sum([pid], (one) => ticksOf(one, [11, 12, 13, 14]))
+  )
+}
+
+/** Seconds in these fields of a process; 0 where it has ended. */
+function ticksOf(pid: number, fields: readonly number[]): number {
+  try {
+    const stat = statOf(pid)
+    return fields.reduce((total, field) => total + Number(stat[field]), 0) / TICKS
+  } catch {
+    return 0
+  }
+}
+
 /** Resident memory of these processes in MiB; shared memory is counted for each process. */
 export function residentMegabytes(pids: readonly number[]): number {
   return sum(pids, (pid) => {

@@ -3,17 +3,19 @@
  * answers for three seconds. The figures are meaningless, because other tests run at the same time.
  */
 import test from 'ava'
+import { chartFile } from '../bench/figures.ts'
 import { openStage } from '../bench/measure.ts'
 import { installPeers } from '../bench/packages.ts'
-import { measureProxies, proxiesReport } from '../bench/proxies.ts'
+import { judgeProxies, measureProxies, proxiesSection, summarizeProxies } from '../bench/proxies.ts'
 import { createReport } from '../bench/report.ts'
-import { SCENARIOS } from '../bench/scenarios.ts'
+import { chapterOf, SCENARIOS, type Scenario, targetsOf } from '../bench/scenarios.ts'
 import { BUNDLE, TARGETS } from '../bench/targets.ts'
 import { bundleService } from './support/bundle.ts'
 import { testDatabases } from './support/databases.ts'
 import { execute, findExecutable } from './support/executables.ts'
 import { fileScope } from './support/file-scope.ts'
 import { projectFolder } from './support/places.ts'
+import { startRedis } from './support/redis.ts'
 
 const file = fileScope(test)
 const hot = SCENARIOS.find(({ name }) => name === 'hot')
@@ -25,24 +27,44 @@ test.before('the compared packages are installed, and the service is bundled', a
   await bundleService(BUNDLE)
 })
 
-// Its test data is created with MariaDB's sequences.
-if (testDatabases.includes('mariadb')) {
-  const { mariadb: url } = JSON.parse(process.env.TEST_SERVERS ?? '{}')
-  const stage = openStage(file, { database: { url, pid: null }, warmsUp: false })
+const redis = findExecutable(['redis-server']) === null ? null : startRedis()
+const stage = Promise.resolve(redis).then((server) => {
+  file.teardown(() => server?.stop())
+  const servers = server === null ? {} : { redis: { url: server.location, pid: server.pid } }
+  return openStage(file, { servers, warmsUp: false })
+})
 
-  for (const target of TARGETS) {
-    test(`${target.name} shows correct counts, keeps a correct session and answers for three seconds`, async (t) => {
-      const measured = await (await stage).measure(target, hot, { round: 1, seconds: 3 })
+/** One scenario for each kind of target on each database. */
+const cases: readonly [where: string, scenario: Scenario, seconds: number][] = [
+  ['mariadb', hot, 3],
+  ['postgresql', { ...hot, database: 'postgresql' }, 1],
+  ['sqlite', { ...hot, database: 'sqlite' }, 1],
+  ['mariadb with a user', { ...hot, visitors: 'logged-in' }, 1],
+  ['postgresql with a user', { ...hot, database: 'postgresql', visitors: 'logged-in' }, 1],
+  ...(redis === null
+    ? []
+    : (['cached_db', 'cache'] as const).map(
+        (engine) => [`mariadb with ${engine}`, { ...hot, engine }, 1] as [string, Scenario, number],
+      )),
+]
+
+for (const [where, scenario, seconds] of cases.filter(([, one]) => testDatabases.includes(one.database))) {
+  for (const target of targetsOf(scenario, TARGETS)) {
+    test(`${target.name} on ${where} shows correct counts, keeps a correct session and answers`, async (t) => {
+      t.timeout(60_000)
+      const measured = await (await stage).measure(target, scenario, { round: 1, seconds })
 
       t.is(measured.errors, 0)
       t.true(measured.requests > 0)
-      t.true(measured.cpu > 0 && measured.memory > 0 && measured.statements > 0)
-      if (target.kind === 'ours') t.is(measured.lost, 0, 'visits')
+      t.true(measured.cpu > 0 && measured.memory > 0)
+      if (where === 'mariadb') t.true(measured.statements > 0)
+      if (target.kind === 'ours' && scenario.visitors === 'hot') t.is(measured.lost, 0, 'visits')
       const startUps = [{ title: 'MariaDB', cpu: 0.4, wall: 0.3 }]
-      const options = { targets: TARGETS, startUps, rounds: 1, seconds: 3, isFull: false }
-      const { markdown, charts } = createReport({ measurements: [measured], ...options })
+      const options = { targets: TARGETS, startUps, proxies: [], rounds: 1, seconds: 3, isFull: false }
+      const { markdown, charts, figures } = createReport({ measurements: [measured], ...options })
       t.true(markdown.includes(`| ${target.name} | ${measured.cpu.toFixed(2)} |`))
-      t.regex(charts.get('cpu.svg') ?? '', /^<svg .*<rect .*<\/svg>\n$/s)
+      t.regex(charts.get(chartFile('cpu', chapterOf(hot))) ?? '', /^<svg .*<rect .*<\/svg>\n$/s)
+      t.true(figures.includes(`![](../bench/${chartFile('requestsPerSecond', chapterOf(hot))})`))
     })
   }
 }
@@ -57,7 +79,9 @@ if (findExecutable(['nginx']) !== null) {
       t.is(errors, 0, proxy)
       t.true(requestsPerSecond > 0 && cpu > 0, proxy)
     }
-    t.true(proxiesReport(measured, options).includes('| koa-django-sessions | '))
+    const summary = summarizeProxies(measured)
+    t.true(proxiesSection(summary).includes('| koa-django-sessions | '))
+    t.is(judgeProxies(summary).length, 4)
   })
 }
 

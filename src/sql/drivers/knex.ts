@@ -15,8 +15,8 @@ export function createKnexExecutor(db: Knex): SqlExecutor {
 
 /**
  * Does what `db.raw` does, by the steps of Knex's own runner: on a connection of the pool, with the events `query`,
- * `query-error` and `query-response`, and with Knex's errors. It leaves out the builder around the text; bench/results.md
- * says what that costs.
+ * `query-error` and `query-response`, and with Knex's errors. It leaves out the builder around the text, which takes CPU
+ * time.
  * Source: knex/lib/execution/runner.js, ensureConnection and query.
  */
 export async function queryKnex(
