@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { createAuthHashes } from '../src/django/auth-hash.ts'
 import { createDateColumn, type DatabaseKind } from '../src/django/datetime.ts'
 import { stringifyValue } from '../src/django/json.ts'
@@ -8,6 +7,7 @@ import { newSessionKey } from '../src/django/session-key.ts'
 import { versionProfile } from '../src/django/versions.ts'
 import { runSql } from '../test/support/databases.ts'
 import { USER_PASSWORD, USERS } from './library.ts'
+import { createPayload } from './payload.ts'
 import { DJANGO, type RunningTarget, SECRET_KEY, type SiteToServe, type Target } from './targets.ts'
 import { visit } from './visit.ts'
 
@@ -127,21 +127,6 @@ async function visitForSessions(
 function sessionIdOf(cookie: string): string {
   const value = decodeURIComponent(cookie.slice(cookie.indexOf('=') + 1))
   return value.replace(/^s:/, '').replace(/\.[^.]*$/, '')
-}
-
-/** Data like a shop's cart: a list of items with texts, and with numbers that compress badly. */
-function createPayload(bytes: number): unknown[] {
-  const items: unknown[] = []
-  for (let size = 0; size < bytes; size += JSON.stringify(items.at(-1)).length + 1) {
-    items.push({
-      title: `The book of number ${items.length}`,
-      isbn: randomBytes(6).readUIntBE(0, 6).toString().padStart(13, '9').slice(0, 13),
-      quantity: 1 + (items.length % 5),
-      added: new Date(1_760_000_000_000 + items.length * 61_000).toISOString(),
-      token: randomBytes(8).toString('hex'),
-    })
-  }
-  return items
 }
 
 async function inBatches<T>(items: readonly T[], use: (batch: T[]) => Promise<void>): Promise<void> {

@@ -365,8 +365,12 @@ function unquote(text: string): string {
 
 /** Encodes a string as Python does: like JSON.stringify, but DEL and all non-ASCII characters are escaped (ensure_ascii). */
 export function quote(text: string): string {
+  if (PLAIN.test(text)) return `"${text}"`
   return JSON.stringify(text).replace(NON_ASCII, escapeUnit)
 }
+
+/** Nothing in it needs an escape. */
+const PLAIN = /^[ !#-[\]-~]*$/
 
 function escapeUnit(unit: string): string {
   return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`

@@ -1,4 +1,6 @@
 import { UnpicklingError } from './errors.ts'
+import type { PythonStr } from './python-values.ts'
+import { decodeStrictly } from './utf8.ts'
 
 /** Reads the bytes of a pickle in order. Its methods throw an UnpicklingError at the end of the bytes. */
 export class Input {
@@ -21,15 +23,39 @@ export class Input {
   }
 
   /** Reads `size` bytes as an unsigned little-endian number; exact up to 2^53. */
-  unsigned(size: number): number {
-    const number = this.take(size)
-    return size === 8 ? Number(number.readBigUInt64LE()) : number.readUIntLE(0, size)
+  unsigned(size: 2 | 4 | 8): number {
+    const at = this.#skip(size)
+    if (size === 2) return this.#buffer.readUInt16LE(at)
+    return size === 4 ? this.#buffer.readUInt32LE(at) : Number(this.#buffer.readBigUInt64LE(at))
+  }
+
+  int32(): number {
+    return this.#buffer.readInt32LE(this.#skip(4))
+  }
+
+  double(): number {
+    return this.#buffer.readDoubleBE(this.#skip(8))
+  }
+
+  /** Reads `length` bytes as a str. */
+  text(length: number): string | PythonStr {
+    const at = this.#skip(length)
+    const text = this.#buffer.toString('utf8', at, at + length)
+    // Bytes that are not UTF-8 are decoded to this character, too.
+    return text.includes('\ufffd') ? decodeStrictly(this.#buffer.subarray(at, at + length)) : text
   }
 
   take(length: number): Buffer {
-    if (length > this.#buffer.length - this.#position) throw this.#endsEarly()
-    this.#position += length
-    return this.#buffer.subarray(this.#position - length, this.#position)
+    const at = this.#skip(length)
+    return this.#buffer.subarray(at, at + length)
+  }
+
+  /** Returns the position before the bytes that it skips. */
+  #skip(length: number): number {
+    const at = this.#position
+    if (length > this.#buffer.length - at) throw this.#endsEarly()
+    this.#position = at + length
+    return at
   }
 
   /** Reads up to the next line feed, which is not returned, as latin-1. */

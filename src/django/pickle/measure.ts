@@ -44,19 +44,38 @@ export function measure(root: Node, { maxBytes, maxNesting }: PickleLimits): (no
     if (known !== undefined) return known
     if (level > maxNesting) throw tooDeep()
     measures.set(node, null)
-    let weight = 2
-    let inside = 0
-    let isJson = Array.isArray(node) || (node instanceof DictNode && node.hasStringKeysOnly)
-    for (const child of childrenOf(node)) {
-      const found = look(child, level + 1)
-      weight += found.weight
-      inside = Math.max(inside, found.depth)
-      isJson &&= found.isJson
+    const found = { isJson: true, weight: 2, depth: 0 }
+    if (node instanceof DictNode) {
+      found.isJson = node.hasStringKeysOnly
+      for (const [key, value] of node.entries) {
+        add(key, level + 1, found)
+        add(value, level + 1, found)
+      }
+    } else if (Array.isArray(node)) {
+      for (const child of node) add(child, level + 1, found)
+    } else {
+      found.isJson = false
+      for (const child of node.items) add(child, level + 1, found)
     }
-    if (inside > maxNesting) throw tooDeep()
-    const found = { isJson, weight, depth: inside + 1 }
+    if (found.depth > maxNesting) throw tooDeep()
+    found.depth += 1
     measures.set(node, found)
     return found
+  }
+
+  /** Adds a child to what was found of its container. */
+  function add(child: Node, level: number, found: Mutable<Measure>): void {
+    if (typeof child === 'string') {
+      // As below, without an object for each string.
+      work += child.length + 2
+      if (work > maxBytes) throw tooLarge()
+      found.weight += child.length + 2
+      return
+    }
+    const { weight, depth, isJson } = look(child, level)
+    found.weight += weight
+    if (depth > found.depth) found.depth = depth
+    if (!isJson) found.isJson = false
   }
 
   function tooLarge(): PayloadTooLarge {
@@ -80,21 +99,14 @@ interface Measure {
   readonly depth: number
 }
 
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
+
 type Container = Node[] | TupleNode | SetNode | DictNode
 
 function isContainer(node: Node): node is Container {
   return (
     Array.isArray(node) || node instanceof DictNode || node instanceof TupleNode || node instanceof SetNode
   )
-}
-
-function childrenOf(container: Container): Iterable<Node> {
-  if (container instanceof DictNode) return membersOf(container)
-  return Array.isArray(container) ? container : container.items
-}
-
-function* membersOf(dict: DictNode): Generator<Node> {
-  for (const member of dict.entries) yield* member
 }
 
 function measureLeaf(node: Exclude<Node, Container> | Global): Measure {

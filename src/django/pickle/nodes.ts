@@ -36,10 +36,18 @@ type Leaf =
  * dict that Python pickled never has equal ones.
  */
 export class DictNode {
-  readonly entries: [Node, Node][] = []
+  readonly entries: [Node, Node][]
   hasStringKeysOnly: boolean = true
   // Created only for larger dicts, because a pickle may contain a million small ones.
   #entryOfKey: Map<string, [Node, Node]> | null = null
+
+  constructor(entries: [Node, Node][] = []) {
+    this.entries = entries
+  }
+
+  static of(members: ReadonlyMap<string, Node>): DictNode {
+    return new DictNode([...members])
+  }
 
   /** Sets a value; an existing key keeps its position. */
   set(key: Node, value: Node): void {
@@ -60,12 +68,17 @@ export class DictNode {
 
   #find(key: string): [Node, Node] | undefined {
     if (this.#entryOfKey === null) {
-      if (this.entries.length < MAX_LINEAR_SEARCH) return this.entries.find(([known]) => known === key)
+      if (this.entries.length < MAX_LINEAR_SEARCH) return this.#findAmongFew(key)
       this.#entryOfKey = new Map()
       for (const entry of this.entries)
         if (typeof entry[0] === 'string') this.#entryOfKey.set(entry[0], entry)
     }
     return this.#entryOfKey.get(key)
+  }
+
+  #findAmongFew(key: string): [Node, Node] | undefined {
+    for (const entry of this.entries) if (entry[0] === key) return entry
+    return undefined
   }
 }
 

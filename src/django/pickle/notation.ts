@@ -57,20 +57,23 @@ function fromJson(text: string): Node {
       return typeof value === 'number' && !INTEGER.test(scalar) ? new PythonFloat(value) : value
     },
     array: (items) => items,
-    object(members) {
-      const dict = new DictNode()
-      for (const [key, value] of members) dict.set(key, value)
-      return dict
-    },
+    object: (members) => DictNode.of(members),
   })
 }
 
 function jsonOf(node: Node): string {
   if (typeof node === 'string') return quote(node)
-  if (Array.isArray(node)) return `[${node.map(jsonOf).join(',')}]`
+  if (Array.isArray(node)) {
+    let items = ''
+    for (const item of node) items += items === '' ? jsonOf(item) : `,${jsonOf(item)}`
+    return `[${items}]`
+  }
   if (node instanceof PythonFloat) return pythonFloat(node.value)
   if (!(node instanceof DictNode)) return String(node)
-  return `{${node.entries.map(([key, value]) => `${quote(String(key))}:${jsonOf(value)}`).join(',')}}`
+  let members = ''
+  for (const [key, value] of node.entries)
+    members += `${members === '' ? '' : ','}${quote(String(key))}:${jsonOf(value)}`
+  return `{${members}}`
 }
 
 /** The name of the Python type, for error messages. */

@@ -14,7 +14,6 @@ import {
   parseQuoted,
   parseRawUnicode,
 } from './scalars.ts'
-import { decodeUtf8 } from './utf8.ts'
 
 /**
  * Reads a pickle of protocol 0 to 5 as plain data. Nothing is imported or called: classes and functions are looked up in a
@@ -148,7 +147,7 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
     push(globalNamed(module, name))
   }
   function utf8(length: number): void {
-    push(decodeUtf8(input.take(length)))
+    push(input.text(length))
   }
   function bytesOf(length: number): void {
     pushObject(new Uint8Array(input.take(length)))
@@ -223,7 +222,7 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
         push(parseInteger(input.line().replace(/L$/, '')))
         break
       case OP.BININT:
-        push(input.take(4).readInt32LE())
+        push(input.int32())
         break
       case OP.BININT1:
         push(input.byte())
@@ -242,7 +241,7 @@ export function readPickle(bytes: Uint8Array, { maxBytes, maxObjects }: PickleLi
         push(parseFloatText(input.line()))
         break
       case OP.BINFLOAT:
-        push(new PythonFloat(input.take(8).readDoubleBE()))
+        push(new PythonFloat(input.double()))
         break
       case OP.STRING:
         push(parseQuoted(input.line()))

@@ -2,12 +2,6 @@
 import { UnpicklingError } from './errors.ts'
 import { PythonStr } from './python-values.ts'
 
-/** Decodes a str. @throws {UnpicklingError} if Python would not decode it. */
-export function decodeUtf8(bytes: Buffer): string | PythonStr {
-  const text = bytes.toString('utf8')
-  return text.includes('\ufffd') ? decodeStrictly(bytes) : text
-}
-
 /** Encodes a string; lone surrogates become three bytes each. */
 export function encodeUtf8(text: string): Buffer {
   if (text.isWellFormed()) return Buffer.from(text, 'utf8')
@@ -36,7 +30,8 @@ function writeThree(bytes: Buffer, unit: number, at: number): number {
 /** The lowest code point for each number of continuation bytes. */
 const LOWEST = [0, 0x80, 0x800, 0x10000]
 
-function decodeStrictly(bytes: Buffer): string | PythonStr {
+/** Decodes a str byte by byte. @throws {UnpicklingError} if Python would not decode it. */
+export function decodeStrictly(bytes: Buffer): string | PythonStr {
   const units = new Uint16Array(bytes.length)
   let length = 0
   let at = 0

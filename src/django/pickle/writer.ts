@@ -33,7 +33,7 @@ export function writePickle(root: Node): Buffer {
       else output.sized(OP.LONG_BINGET, 4, known)
       return
     }
-    writeStr(output, encodeUtf8(string))
+    writeText(output, string)
     output.bytes(OP.MEMOIZE)
     strings.set(string, strings.size)
   }
@@ -62,7 +62,13 @@ export function writePickle(root: Node): Buffer {
   }
   function dict({ entries }: DictNode): void {
     output.bytes(OP.EMPTY_DICT)
-    if (entries.length > 0) each(entries.flat(1) as Node[], OP.SETITEMS)
+    if (entries.length === 0) return
+    output.bytes(OP.MARK)
+    for (const [key, value] of entries) {
+      write(key)
+      write(value)
+    }
+    output.bytes(OP.SETITEMS)
   }
   function set({ items, isFrozen }: SetNode): void {
     if (isFrozen) {
@@ -116,16 +122,16 @@ export function writePickle(root: Node): Buffer {
   }
 
   function write(node: Node): void {
-    if (node === null) output.bytes(OP.NONE)
-    else if (typeof node === 'string') text(node)
+    if (typeof node === 'string') text(node)
+    else if (node === null) output.bytes(OP.NONE)
     else if (typeof node === 'boolean') output.bytes(node ? OP.NEWTRUE : OP.NEWFALSE)
     else if (typeof node === 'number') writeInt(output, node)
     else if (typeof node === 'bigint') writeLong(output, longOf(node))
+    else if (node instanceof DictNode) dict(node)
     else if (Array.isArray(node)) {
       output.bytes(OP.EMPTY_LIST)
       if (node.length > 0) each(node, OP.APPENDS)
     } else if (node instanceof TupleNode) tuple(node.items)
-    else if (node instanceof DictNode) dict(node)
     else if (node instanceof SetNode) set(node)
     else if (node instanceof PythonFloat) output.float(node.value)
     else if (node instanceof HugeInt) writeLong(output, node.bytes)
@@ -166,6 +172,11 @@ function writeLong(output: Output, bytes: Uint8Array): void {
   if (bytes.length < 256) output.sized(OP.LONG1, 1, bytes.length)
   else output.sized(OP.LONG4, 4, bytes.length)
   output.raw(bytes)
+}
+
+function writeText(output: Output, text: string): void {
+  if (text.isWellFormed()) output.text(text)
+  else writeStr(output, encodeUtf8(text))
 }
 
 function writeStr(output: Output, utf8: Uint8Array): void {
@@ -209,11 +220,13 @@ function clockState(clock: Required<ClockParts>): number[] {
 
 /** A buffer that grows as bytes are appended. */
 interface Output {
-  bytes(...bytes: readonly number[]): void
+  bytes(first: number, second?: number): void
   /** Appends an opcode and a little-endian number of `size` bytes. */
   sized(opcode: number, size: number, number: number): void
   float(number: number): void
   raw(bytes: Uint8Array): void
+  /** Appends a well-formed string with its opcode and size. */
+  text(text: string): void
   end(): Buffer
 }
 
@@ -229,13 +242,18 @@ function createOutput(): Output {
   }
 
   return {
-    bytes(...bytes) {
-      reserve(bytes.length)
-      for (const byte of bytes) length = buffer.writeUInt8(byte, length)
+    bytes(first, second) {
+      reserve(2)
+      buffer[length] = first
+      length += 1
+      if (second === undefined) return
+      buffer[length] = second
+      length += 1
     },
     sized(opcode, size, number) {
       reserve(size + 1)
-      length = buffer.writeUInt8(opcode, length)
+      buffer[length] = opcode
+      length += 1
       length = buffer.writeUIntLE(number, length, size)
     },
     float(number) {
@@ -247,6 +265,23 @@ function createOutput(): Output {
       reserve(bytes.length)
       buffer.set(bytes, length)
       length += bytes.length
+    },
+    text(text) {
+      // A UTF-16 unit is three bytes at most.
+      const isShort = text.length * 3 < 256
+      const head = isShort ? 2 : 5
+      reserve(head + text.length * 3)
+      const size = buffer.write(text, length + head)
+      if (isShort || size >= 256) {
+        buffer[length] = isShort ? OP.SHORT_BINUNICODE : OP.BINUNICODE
+        buffer.writeUIntLE(size, length + 1, head - 1)
+        length += head + size
+        return
+      }
+      buffer[length] = OP.SHORT_BINUNICODE
+      buffer[length + 1] = size
+      buffer.copyWithin(length + 2, length + head, length + head + size)
+      length += 2 + size
     },
     end: () => Buffer.from(buffer.subarray(0, length)),
   }
