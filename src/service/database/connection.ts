@@ -102,17 +102,17 @@ export function limitStatements(
     const callback = args.pop()
     // Only Knex calls this, always with a callback, except for a stream, which its reader limits.
     if (typeof callback !== 'function') return send.call(connection, ...args, callback)
-    const end = setTimeout(() => closeUnanswered(connection, milliseconds + GRACE), milliseconds + GRACE)
-    const ask = setTimeout(
+    // One timer at a time, because each statement has its own.
+    let timer = setTimeout(
       () => {
+        timer = setTimeout(() => closeUnanswered(connection, milliseconds + GRACE), GRACE / 2)
         retired.add(connection) // A late cancellation must not end the next statement.
         cancel()
       },
       milliseconds + GRACE / 2,
     )
     const settle = (...result: unknown[]) => {
-      clearTimeout(end)
-      clearTimeout(ask)
+      clearTimeout(timer)
       if (isReadOnly(result[0]) || isNotReady(result[0])) retired.add(connection)
       callback(...result)
     }

@@ -4,25 +4,40 @@ import type { LogLevel } from '../settings/settings.ts'
 import type { Log } from './log.ts'
 
 /**
- * Standard output. The lines of one turn of the event loop are written together, because one write per line costs more
- * than the line. The write is asynchronous, so that no request waits for a slow reader of the log. `periodicFlush` is for
- * lines logged during a write, when `flush` does nothing. The rest is written when the process exits.
+ * Standard output. The lines of some milliseconds are written together: a write takes another thread, which costs more CPU
+ * time than the line. A warning or an error is written at the end of its turn of the event loop, with the lines before it.
+ * The write is asynchronous, so that no request waits for a slow reader of the log. `periodicFlush` is for lines logged
+ * during a write, when `flush` does nothing. The rest is written when the process exits.
  */
 function standardOutput(): DestinationStream {
   const output = untilClosed(pino.destination({ dest: 1, sync: false, minLength: 4096, periodicFlush: 100 }))
   let isFlushing = false
+  let isUrgent = false
   return {
     write(line) {
       output.write(line)
+      if (!isUrgent && !MINOR.test(line)) {
+        isUrgent = true
+        setImmediate(() => {
+          isUrgent = false
+          output.flush()
+        })
+      }
       if (isFlushing) return
       isFlushing = true
-      setImmediate(() => {
+      setTimeout(() => {
         isFlushing = false
         output.flush()
-      })
+      }, LATEST)
     },
   }
 }
+
+/** A line of the levels debug and info. */
+const MINOR = /^\{"level":[123]0,/
+
+/** Milliseconds after which a minor line is written, unless the reader of the log is slower. */
+const LATEST = 40
 
 type Output = ReturnType<typeof pino.destination>
 

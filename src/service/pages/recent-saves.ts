@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto'
+import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
 import type { SavedSession } from '../../session/saved-session.ts'
 
 /** One save of a session by this process: names of keys, no values. */
@@ -32,7 +32,8 @@ export function createRecentSaves({
   now?: () => Date
   mostSessions?: number
 } = {}): RecentSaves {
-  const secret = randomBytes(32)
+  // A KeyObject: to convert bytes at each call, Node needs longer than to hash.
+  const secret = createSecretKey(randomBytes(32))
   const nameOf = (sessionKey: string) => createHmac('sha256', secret).update(sessionKey).digest('base64')
   /** The session that was saved last is the last entry. */
   const sessions = new Map<string, readonly RecentSave[]>()
