@@ -1,9 +1,8 @@
-import { once } from 'node:events'
-import { type AddressInfo, connect, createServer } from 'node:net'
 import test from 'ava'
 import { testDatabases } from '../support/databases.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { visitHome } from '../support/load.ts'
+import { type LossyNetwork, startLossyNetwork } from '../support/lossy-network.ts'
 import { type Backend, type ServerName, type Service, startBackend, startReadyService } from './site.ts'
 
 for (const name of ['mariadb', 'postgresql'] as const satisfies readonly ServerName[]) {
@@ -78,9 +77,9 @@ for (const name of ['mariadb', 'postgresql'] as const satisfies readonly ServerN
 async function start(
   t: Scope,
   name: ServerName,
-): Promise<{ network: Network; service: Service; backend: Backend }> {
+): Promise<{ network: LossyNetwork; service: Service; backend: Backend }> {
   const backend = await startBackend(t, name)
-  const network = await startNetwork(t, backend.port)
+  const network = await startLossyNetwork(t, backend.port)
   const url = new URL(backend.databaseUrl)
   url.port = String(network.port)
   return { backend, network, service: await startReadyService(t, url.href) }
@@ -89,58 +88,4 @@ async function start(
 async function countRows(backend: Backend): Promise<number> {
   const { sql } = await backend.connect()
   return (await sql('SELECT session_key FROM django_session')).length
-}
-
-interface Network {
-  readonly port: number
-  /** The number of connections that it has cut. */
-  readonly lost: number
-  /** Cuts the connection of a matching statement, before the server receives it or after the server has answered. */
-  lose(what: 'question' | 'answer', statement: RegExp, options?: { times?: number }): void
-  mend(): void
-}
-
-/** A proxy between the service and the server on this port that can lose data. Statements are sent as plain text. */
-async function startNetwork(t: Scope, serverPort: number): Promise<Network> {
-  let rule: { what: 'question' | 'answer'; statement: RegExp; times: number } | null = null
-  let lost = 0
-  const proxy = createServer((client) => {
-    const server = connect(serverPort, '127.0.0.1')
-    let isDoomed = false
-    const cut = () => {
-      lost += 1
-      client.destroy()
-      server.destroy()
-    }
-    client.on('data', (data) => {
-      if (rule !== null && rule.times > 0 && rule.statement.test(data.toString('latin1'))) {
-        rule.times -= 1
-        if (rule.what === 'question') return cut()
-        isDoomed = true
-      }
-      server.write(data)
-    })
-    server.on('data', (data) => (isDoomed ? cut() : client.write(data)))
-    for (const [one, other] of [
-      [client, server],
-      [server, client],
-    ] as const) {
-      one.on('error', () => {})
-      one.on('close', () => other.destroy())
-    }
-  }).listen(0, '127.0.0.1')
-  await once(proxy, 'listening')
-  t.teardown(() => void proxy.close())
-  return {
-    port: (proxy.address() as AddressInfo).port,
-    get lost() {
-      return lost
-    },
-    lose(what, statement, { times = Number.POSITIVE_INFINITY } = {}) {
-      rule = { what, statement, times }
-    },
-    mend() {
-      rule = null
-    },
-  }
 }
