@@ -18,6 +18,7 @@ const LONGEST_FIRST = [
   'test/interop/users.test.ts',
   'test/fuzz/django.test.ts',
   'test/service/database/galera.test.ts',
+  'test/histories/histories.test.ts',
   'test/faults/lost-answers.test.ts',
   'test/service/database/pgbouncer.test.ts',
   'test/bench.test.ts',

@@ -1,0 +1,130 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { dyingWithUs } from '../support/executables.ts'
+import type { Scope } from '../support/file-scope.ts'
+import type { Target } from './generator.ts'
+import type { Answer, Contents, Entry, Operation } from './history.ts'
+import type { Order } from './worker.ts'
+
+/** A process that executes requests, and that a fault may hit. */
+export interface Side extends Target {
+  /** The same requests, by HTTP. */
+  readonly http: Target
+  order(order: Order): void
+  freeze(): void
+  thaw(): void
+  /** Ends it by SIGKILL, and starts it again. */
+  restart(options?: { version?: string }): Promise<void>
+}
+
+/** For how long a client waits for an answer, in milliseconds. */
+const PATIENCE = 1500
+
+const script = fileURLToPath(new URL('worker.ts', import.meta.url))
+
+/** Starts a process of our side on this database, as beside this version of Django. */
+export async function startSide(t: Scope, databaseUrl: string, version: string): Promise<Side> {
+  let worker: ChildProcess
+  let port = 0
+  let current = version
+  let ready = Promise.resolve()
+  const waiting = new Map<number, (answer: Answer) => void>()
+
+  async function start(): Promise<void> {
+    const started = spawn(...dyingWithUs(process.execPath, [script, databaseUrl, current]), {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
+    started.stdin.on('error', () => {}) // It was killed, and its requests are `unknown`.
+    const lines = createInterface(started.stdout)
+    const [first] = await Promise.race([once(lines, 'line'), once(started, 'exit')])
+    if (typeof first !== 'string') throw new Error('A process of the history did not start')
+    port = Number(first)
+    lines.on('line', (line) => {
+      const { end, ...answer } = JSON.parse(line) as Extract<Entry, { end: number }>
+      waiting.get(end)?.(answer)
+    })
+    worker = started
+  }
+
+  async function kill(): Promise<void> {
+    const doomed = worker
+    doomed.kill('SIGKILL')
+    if (doomed.exitCode === null && doomed.signalCode === null) await once(doomed, 'exit')
+    for (const resolve of [...waiting.values()]) resolve({ outcome: 'unknown' })
+  }
+
+  await start()
+  t.teardown(kill)
+  return {
+    async send(operation) {
+      await ready
+      return new Promise((resolve) => {
+        const finish = (answer: Answer) => {
+          clearTimeout(timer)
+          waiting.delete(operation.id)
+          resolve(answer)
+        }
+        const timer = setTimeout(() => finish({ outcome: 'unknown' }), PATIENCE)
+        waiting.set(operation.id, finish)
+        worker.stdin?.write(`${JSON.stringify(operation)}\n`)
+      })
+    },
+    http: {
+      async send(operation) {
+        await ready
+        try {
+          const response = await fetch(`http://127.0.0.1:${port}/`, {
+            method: 'POST',
+            body: JSON.stringify(operation),
+            headers: operation.key === null ? {} : { Cookie: `sessionid=${operation.key}` },
+            signal: AbortSignal.timeout(PATIENCE),
+          })
+          return (await response.json()) as Answer
+        } catch {
+          return { outcome: 'unknown' }
+        }
+      },
+    },
+    order: (order) => void worker.stdin?.write(`${JSON.stringify(order)}\n`),
+    freeze: () => void worker.kill('SIGSTOP'),
+    thaw: () => void worker.kill('SIGCONT'),
+    async restart({ version: next = current } = {}) {
+      current = next
+      ready = kill().then(start)
+      await ready
+    },
+  }
+}
+
+/** Plain Django, which reads sessions and logs out: its saves may lose changes, so it makes none. */
+export function djangoTarget(url: string): Target {
+  return {
+    async send({ kind, key }: Operation): Promise<Answer> {
+      try {
+        const response = await fetch(`${url}/_test/session`, {
+          method: kind === 'logout' ? 'DELETE' : 'GET',
+          headers: { Cookie: `sessionid=${key}` },
+          signal: AbortSignal.timeout(PATIENCE),
+        })
+        if (response.status !== 200) return { outcome: 'unknown' }
+        if (kind === 'logout') return { outcome: 'ok' }
+        const stored = (await response.json()) as Record<string, unknown>
+        return 'log' in stored ? { outcome: 'ok', seen: contentsOf(stored) } : { outcome: 'gone' }
+      } catch {
+        return { outcome: 'unknown' }
+      }
+    },
+  }
+}
+
+function contentsOf({ log, count, cart, ...rest }: Record<string, unknown>): Contents {
+  const last = Object.entries(rest).filter(([key]) => key.startsWith('last_'))
+  return {
+    log: log as string[],
+    count: Number(count),
+    last: Object.fromEntries(last.map(([key, number]) => [key.slice('last_'.length), Number(number)])),
+    cart: cart as Record<string, number>,
+  }
+}
