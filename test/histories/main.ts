@@ -33,7 +33,11 @@ const { values } = parseArgs({
     between: { type: 'string', default: '400' },
     /** Milliseconds that a fault lasts. */
     lasting: { type: 'string', default: '400' },
-    /** The part of the requests that are sent by HTTP. */
+    /** Keeps all histories. */
+    keep: { type: 'boolean', default: false },
+    /** Leaves out the Django whose sessions merge (python/). */
+    'without-merging': { type: 'boolean', default: false },
+    /** The part of the requests to our processes that are sent by HTTP. */
     http: { type: 'string', default: '0.05' },
   },
 })
@@ -83,7 +87,9 @@ async function checkRound(name: HistoryDatabase, seed: number, operations: numbe
   const startedAt = performance.now()
   try {
     const { lasting, between, http } = settings
-    const place = await openPlace(scope, name, { ownServer: true, seed, withDjango: true, lasting })
+    const withMerging = !values['without-merging']
+    const options = { ownServer: true, seed, withDjango: true, withMerging, lasting }
+    const place = await openPlace(scope, name, options)
     const round = await runRound({ ...place, seed, operations, faults, between, http, file })
     const seconds = (performance.now() - startedAt) / 1000
     const outcomes = Object.entries(round.outcomes).map(([outcome, count]) => `${outcome} ${count}`)
@@ -97,8 +103,8 @@ async function checkRound(name: HistoryDatabase, seed: number, operations: numbe
     for (const [fault, times] of Object.entries(round.strikes))
       total.strikes[fault] = (total.strikes[fault] ?? 0) + times
     const found = smallest(round.findings)
-    if (found === null) rmSync(file)
-    else say(`${describe(found)}\n  the history: ${file}`)
+    if (found === null && !values.keep) rmSync(file)
+    if (found !== null) say(`${describe(found)}\n  the history: ${file}`)
   } finally {
     for (const end of endings) await end()
   }

@@ -1,12 +1,14 @@
+import { delimiter, join } from 'node:path'
 import { connect, secretKey } from '../engines/db-under-test.ts'
 import { type ServerName, startBackend } from '../faults/site.ts'
 import { createTestDatabase } from '../support/databases.ts'
-import { djangoVersions, startDjango } from '../support/django.ts'
+import { djangoVersions, startDjango, startGunicorn } from '../support/django.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { startLossyNetwork } from '../support/lossy-network.ts'
+import { projectFolder } from '../support/places.ts'
 import { type Broken, VERSIONS } from './faults.ts'
 import type { Target } from './generator.ts'
-import { djangoTarget, startSide } from './sides.ts'
+import { djangoTarget, mergingTarget, startSide } from './sides.ts'
 
 /** The databases that histories run on. */
 export const DATABASES = ['mariadb', 'postgresql', 'sqlite'] as const
@@ -16,6 +18,8 @@ export type HistoryDatabase = ServerName | 'sqlite'
 export interface Place {
   readonly broken: Omit<Broken, 'keys' | 'random'>
   readonly django: Target | null
+  /** A Django whose sessions merge, behind gunicorn; it gets requests of each kind. */
+  readonly merging: Target | null
 }
 
 export interface PlaceOptions {
@@ -24,6 +28,8 @@ export interface PlaceOptions {
   /** Decides which versions of Django the sides are for. */
   readonly seed: number
   readonly withDjango: boolean
+  /** Whether gunicorn serves a Django whose sessions merge, too; only beside versions that read what Django 5.2 writes. */
+  readonly withMerging: boolean
   /** Milliseconds for which a fault lasts. */
   readonly lasting: number
 }
@@ -32,7 +38,7 @@ export interface PlaceOptions {
 export async function openPlace(
   t: Scope,
   name: HistoryDatabase,
-  { ownServer, seed, withDjango, lasting }: PlaceOptions,
+  { ownServer, seed, withDjango, withMerging, lasting }: PlaceOptions,
 ): Promise<Place> {
   const backend = ownServer && name !== 'sqlite' ? await startBackend(t, name) : null
   const url = backend?.databaseUrl ?? (await createTestDatabase(t, name)).url
@@ -48,9 +54,21 @@ export async function openPlace(
     withDjango && version !== undefined
       ? await startDjango(t, { version, secretKey, databaseUrl: url })
       : null
+  const merging = withMerging && versions.includes('5.2') ? await startMerging(t, url) : null
   const kind = name === 'mariadb' ? 'mysql' : name
   return {
     broken: { kind, sides: [one, two], network, backend, other, versions, lasting },
     django: django && djangoTarget(django.url),
+    merging: merging && mergingTarget(merging.url),
   }
+}
+
+function startMerging(t: Scope, databaseUrl: string): Promise<{ url: string }> {
+  const folders = [import.meta.dirname, join(projectFolder, 'python')]
+  const settings = {
+    DJANGO_SETTINGS_MODULE: 'merging_site.settings',
+    PYTHONPATH: folders.join(delimiter),
+    WEB_CONCURRENCY: '2',
+  }
+  return startGunicorn(t, { secretKey, databaseUrl, settings })
 }

@@ -20,7 +20,9 @@ export interface RoundOptions {
   readonly between: number
   /** Plain Django, which gets some reads and logouts. */
   readonly django?: Target | null
-  /** The part of the requests that are sent by HTTP. */
+  /** A Django whose sessions merge, which gets requests of each kind. */
+  readonly merging?: Target | null
+  /** The part of the requests to the two processes that are sent by HTTP. */
   readonly http?: number
   /** Where the history is written, one JSON object a line. */
   readonly file: string
@@ -36,6 +38,8 @@ export interface Round {
 
 /** The part of the reads and logouts that goes to plain Django. */
 const TO_DJANGO = 0.1
+/** The part of all requests that goes to the Django whose sessions merge. */
+const TO_MERGING = 0.3
 
 /** Sends requests while faults strike, reads all sessions once more, and checks the history. */
 export async function runRound({
@@ -47,6 +51,7 @@ export async function runRound({
   faults,
   between,
   django = null,
+  merging = null,
   http = 0,
   file,
 }: RoundOptions): Promise<Round> {
@@ -71,6 +76,7 @@ export async function runRound({
 
   function target({ kind }: Operation): Target {
     if (django !== null && (kind === 'read' || kind === 'logout') && random() < TO_DJANGO) return django
+    if (merging !== null && random() < TO_MERGING) return merging
     const side: Side = pick(random, parts.sides)
     return random() < http ? side.http : side
   }

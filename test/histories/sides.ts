@@ -74,17 +74,7 @@ export async function startSide(t: Scope, databaseUrl: string, version: string):
     http: {
       async send(operation) {
         await ready
-        try {
-          const response = await fetch(`http://127.0.0.1:${port}/`, {
-            method: 'POST',
-            body: JSON.stringify(operation),
-            headers: operation.key === null ? {} : { Cookie: `sessionid=${operation.key}` },
-            signal: AbortSignal.timeout(PATIENCE),
-          })
-          return (await response.json()) as Answer
-        } catch {
-          return { outcome: 'unknown' }
-        }
+        return sendByHttp(`http://127.0.0.1:${port}/`, operation)
       },
     },
     order: (order) => void worker.stdin?.write(`${JSON.stringify(order)}\n`),
@@ -95,6 +85,34 @@ export async function startSide(t: Scope, databaseUrl: string, version: string):
       ready = kill().then(start)
       await ready
     },
+  }
+}
+
+/**
+ * A Django that executes all requests, by merging_site/. Its middleware saves after the page is made: the answer shows what was
+ * loaded, the status whether the session was saved, and the cookie its key.
+ */
+export function mergingTarget(url: string): Target {
+  return { send: (operation) => sendByHttp(`${url}/`, operation) }
+}
+
+async function sendByHttp(url: string, operation: Operation): Promise<Answer> {
+  const { kind, key } = operation
+  try {
+    const response = await fetch(url, {
+      method: 'POST',
+      body: JSON.stringify(operation),
+      headers: key === null ? {} : { Cookie: `sessionid=${key}` },
+      signal: AbortSignal.timeout(PATIENCE),
+    })
+    if (response.status !== 200) return { outcome: response.status === 400 ? 'gone' : 'unknown' }
+    const answer = (await response.json()) as Answer
+    const newKey = /sessionid=(\w+)/.exec(response.headers.get('Set-Cookie') ?? '')?.[1]
+    const isNew = answer.outcome === 'ok' && (kind === 'create' || kind === 'cycle')
+    if (!isNew || answer.key !== undefined) return answer
+    return newKey === undefined ? { outcome: 'unknown' } : { ...answer, key: newKey }
+  } catch {
+    return { outcome: 'unknown' }
   }
 }
 
