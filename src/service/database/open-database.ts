@@ -147,7 +147,8 @@ function serverClient(
       const connection = await (isFirst
         ? rejectOtherProtocol(attempt, { dialect, host, milliseconds })
         : attempt)
-      const timer = setTimeout(() => closeUnanswered(connection, milliseconds), end - monotonic())
+      const left = Math.max(end - monotonic(), 1)
+      const timer = setTimeout(() => closeUnanswered(connection, milliseconds), left)
       try {
         await dialect.setUp(connection)
       } catch (error) {
