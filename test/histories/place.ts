@@ -18,7 +18,7 @@ export type HistoryDatabase = ServerName | 'sqlite'
 export interface Place {
   readonly broken: Omit<Broken, 'keys' | 'random'>
   readonly django: Target | null
-  /** A Django whose sessions merge, behind gunicorn; it gets requests of each kind. */
+  /** A Django whose sessions merge, behind gunicorn; it gets requests of each kind but `cycle`. */
   readonly merging: Target | null
 }
 

@@ -89,7 +89,7 @@ export async function startSide(t: Scope, databaseUrl: string, version: string):
 }
 
 /**
- * A Django that executes all requests, by merging_site/. Its middleware saves after the page is made: the answer shows what was
+ * A Django that executes requests of each kind but `cycle`, by merging_site/. Its middleware saves after the page is made: the answer shows what was
  * loaded, the status whether the session was saved, and the cookie its key.
  */
 export function mergingTarget(url: string): Target {
@@ -105,10 +105,12 @@ async function sendByHttp(url: string, operation: Operation): Promise<Answer> {
       headers: key === null ? {} : { Cookie: `sessionid=${key}` },
       signal: AbortSignal.timeout(PATIENCE),
     })
-    if (response.status !== 200) return { outcome: response.status === 400 ? 'gone' : 'unknown' }
+    // Not `gone` at 400: Django says of each error of the database during a save that the session was deleted
+    // (django/contrib/sessions/backends/db.py, save).
+    if (response.status !== 200) return { outcome: 'unknown' }
     const answer = (await response.json()) as Answer
     const newKey = /sessionid=(\w+)/.exec(response.headers.get('Set-Cookie') ?? '')?.[1]
-    const isNew = answer.outcome === 'ok' && (kind === 'create' || kind === 'cycle')
+    const isNew = answer.outcome === 'ok' && kind === 'create'
     if (!isNew || answer.key !== undefined) return answer
     return newKey === undefined ? { outcome: 'unknown' } : { ...answer, key: newKey }
   } catch {

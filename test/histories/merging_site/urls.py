@@ -22,8 +22,6 @@ def execute(request):
         session.flush()
     elif kind == 'expire':
         session.set_expiry(-86400)  # further than any clock is wrong
-    elif kind == 'cycle':
-        session.cycle_key()
     # Django's middleware saves later, so only what was loaded is known here.
     return JsonResponse({'outcome': 'ok', 'seen': seen, 'isBefore': True})
 
