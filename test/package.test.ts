@@ -142,7 +142,7 @@ for (const [path, files, bytes] of [
       const size = ours.reduce((sum, url) => sum + statSync(new URL(url)).size, 0)
       t.true(size > 0 && size <= bytes, `${size} bytes`)
       // The others are loaded when they are first called (tools/package-library.ts).
-      const modules = ['node:buffer', 'node:events', 'node:path']
+      const modules = ['node:buffer', 'node:diagnostics_channel', 'node:events', 'node:path']
       t.deepEqual(
         loaded.filter((url) => !url.startsWith('file:') && !modules.includes(url)),
         [],
