@@ -1,9 +1,10 @@
-import { type TracingChannel, tracingChannel } from 'node:diagnostics_channel'
+import { tracingChannel } from 'node:diagnostics_channel'
 import type { SessionClient, SessionEngine, StoredSession } from './engine.ts'
 import { keyHash } from './key-hash.ts'
 import type { TracedFailure, TraceMessage, TraceResult } from './trace-message.ts'
 
-type Channel = TracingChannel<unknown, TraceMessage>
+/** Without type arguments: their order is another one in @types/node 26. */
+type Channel = ReturnType<typeof tracingChannel>
 
 /**
  * The channels of `node:diagnostics_channel`: `tracing:koa-django-sessions:load:start` and so on. Published names, see
@@ -11,11 +12,11 @@ type Channel = TracingChannel<unknown, TraceMessage>
  */
 export const traces: Readonly<Record<'load' | 'decode' | 'save' | 'conflict' | 'authenticate', Channel>> =
   Object.freeze({
-    load: tracingChannel<unknown, TraceMessage>('koa-django-sessions:load'),
-    decode: tracingChannel<unknown, TraceMessage>('koa-django-sessions:decode'),
-    save: tracingChannel<unknown, TraceMessage>('koa-django-sessions:save'),
-    conflict: tracingChannel<unknown, TraceMessage>('koa-django-sessions:conflict'),
-    authenticate: tracingChannel<unknown, TraceMessage>('koa-django-sessions:authenticate'),
+    load: tracingChannel('koa-django-sessions:load'),
+    decode: tracingChannel('koa-django-sessions:decode'),
+    save: tracingChannel('koa-django-sessions:save'),
+    conflict: tracingChannel('koa-django-sessions:conflict'),
+    authenticate: tracingChannel('koa-django-sessions:authenticate'),
   })
 
 /**
