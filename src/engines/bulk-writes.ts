@@ -31,9 +31,9 @@ const PLAIN_KEY = /^[a-z0-9]+$/
 const PLAIN_TEXT = /^[\w:.=+/-]{0,4000}$/
 
 /**
- * Writes rows of different sessions in one statement and one commit of a database server, where they come while a write is
- * in flight. A statement that the server refuses is rolled back as a whole; each row is then retried on its own, by
- * `oneByOne`. On PostgreSQL so is each row that the statement left. So a row that was changed, deleted, taken, locked or
+ * Writes rows of different sessions in one statement and one commit, where they come while a write is in flight. A statement
+ * that the database refuses is rolled back as a whole; each row is then retried on its own, by `oneByOne`. On PostgreSQL and
+ * SQLite so is each row that the statement left. So a row that was changed, deleted, taken, locked or
  * refused fails only its own request. See `BulkStatements` for the cases in which a locked row delays others.
  * @param table quoted
  */

@@ -154,8 +154,7 @@ export function createDbEngine({
       if (dialect.changes(result) === 0) throw await whyNothingMatched(row.sessionKey)
     },
   }
-  const writes =
-    kind !== 'sqlite' && columns === undefined ? createBulkWrites(db, name, oneByOne, rowSize) : oneByOne
+  const writes = columns === undefined ? createBulkWrites(db, name, oneByOne, rowSize) : oneByOne
 
   /** @throws {SessionTooLarge} if MySQL would cut the text, or not read the statement. */
   async function admit(row: WrittenRow, revision = ''): Promise<void> {

@@ -1,3 +1,4 @@
+import type { DatabaseKind } from '../django/datetime.ts'
 import { type BoundText, type Dialect, databaseKindOf } from './dialect.ts'
 import { type SqlDatabase, selectRows } from './executor.ts'
 import type { Binding } from './port.ts'
@@ -58,8 +59,8 @@ function assignments({ sessionData, expireDate, others }: WrittenRow): WrittenRo
  * Statements for several rows of different keys, without columns of the site's own.
  *
  * On MySQL and MariaDB each writes all of its rows or none: an UPDATE fails if a row is no longer what it was, whatever the
- * sql_mode is. It skips a row that was deleted. On PostgreSQL each row is written or left by itself, and the statement
- * returns the keys of the rows that it wrote.
+ * sql_mode is. It skips a row that was deleted. On PostgreSQL and SQLite each row is written or left by itself, and the
+ * statement returns the keys of the rows that it wrote.
  *
  * No such statement waits for a lock, with two exceptions. An INSERT on PostgreSQL waits `LONGEST_LOCK_WAIT` for a key that
  * another transaction has inserted. MySQL has no time-out below a second: if another transaction has locked one of the
@@ -72,10 +73,14 @@ export interface BulkStatements {
   update(table: string, rows: readonly ChangedRow[]): Statement
 }
 
-/** The statements for this table; null where the server has none that keeps the promises. @param table quoted */
+/** The statements for this table; null where the database has none that keeps the promises. @param table quoted */
 export function bulkStatementsFor(db: SqlDatabase, table: string): Promise<BulkStatements | null> {
-  return databaseKindOf(db) === 'postgresql' ? ofPostgresql(db, table) : ofMysql(db, table)
+  return STATEMENTS_OF[databaseKindOf(db)](db, table)
 }
+
+const STATEMENTS_OF: Readonly<
+  Record<DatabaseKind, (db: SqlDatabase, table: string) => Promise<BulkStatements | null>>
+> = { mysql: ofMysql, postgresql: ofPostgresql, sqlite: ofSqlite }
 
 async function ofMysql(db: SqlDatabase, table: string): Promise<BulkStatements | null> {
   const [created] = await selectRows(db, `show create table ${table}`)
@@ -99,6 +104,15 @@ async function ofPostgresql(db: SqlDatabase, table: string): Promise<BulkStateme
     [table],
   )
   return row === undefined ? null : postgresql(String(row.type))
+}
+
+/** With a trigger, or on a view, RETURNING may name a row that was not written. */
+async function ofSqlite(db: SqlDatabase, table: string): Promise<BulkStatements | null> {
+  const [mark = ''] = table
+  const name = table.slice(1, -1).replaceAll(mark + mark, mark)
+  const sql = "select type from sqlite_master where tbl_name = ? collate nocase and type <> 'index'"
+  const parts = await selectRows(db, sql, [name])
+  return parts.length === 1 && parts[0]?.type === 'table' ? sqlite : null
 }
 
 /** The keys of these rows that the table has. @param table quoted */
@@ -198,6 +212,27 @@ function postgresql(dateType: string): BulkStatements {
       ],
     }),
   }
+}
+
+/** One transaction, so one write to the disk. Source: sqlite.org, "UPDATE", "UPDATE FROM"; "The RETURNING Clause". */
+const sqlite: BulkStatements = {
+  returnsKeys: true,
+  insert(table, rows) {
+    const { sql, bindings } = insertAll(table, rows)
+    return { sql: `${sql} on conflict do nothing returning session_key`, bindings }
+  },
+  update: (table, rows) => ({
+    sql:
+      `update ${table} set session_data = given.column3, expire_date = given.column4 ` +
+      `from (values ${listOf(rows, '(?, ?, ?, ?)')}) as given ` +
+      'where session_key = given.column1 and session_data = given.column2 collate binary returning session_key',
+    bindings: rows.flatMap(({ sessionKey, revision, sessionData, expireDate }) => [
+      sessionKey,
+      revision,
+      sessionData,
+      expireDate,
+    ]),
+  }),
 }
 
 /** A text that PostgreSQL reads as an array. No value has a quote or a backslash: see `isPlain`. */

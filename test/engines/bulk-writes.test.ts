@@ -3,7 +3,7 @@ import type { Knex } from 'knex'
 import { createDbEngine } from '../../src/engines/db.ts'
 import type { NewSession, StoredSession } from '../../src/session/engine.ts'
 import { ConflictError, CreateError, UpdateError } from '../../src/session/engine.ts'
-import { type TestDatabaseName, testDatabases } from '../support/databases.ts'
+import { testDatabases } from '../support/databases.ts'
 import { fileScope } from '../support/file-scope.ts'
 import { connect, type DbUnderTest, openDb } from './db-under-test.ts'
 
@@ -15,12 +15,20 @@ const WAITING: Readonly<Record<string, string>> = {
   postgresql: 'delays no other request',
 }
 
-for (const name of ['mariadb', 'mysql', 'postgresql'] as const) {
+/** What the UPDATE of several rows has. */
+const BULK_UPDATE: Readonly<Record<string, RegExp>> = {
+  mariadb: /case session_key/,
+  mysql: /case session_key/,
+  postgresql: /skip locked/,
+  sqlite: /from \(values/,
+}
+
+for (const name of ['mariadb', 'mysql', 'postgresql', 'sqlite'] as const) {
   if (testDatabases.includes(name)) writesAtOnce(name)
 }
 
 /** Sessions that are written in one statement. */
-function writesAtOnce(name: TestDatabaseName): void {
+function writesAtOnce(name: 'mariadb' | 'mysql' | 'postgresql' | 'sqlite'): void {
   let opened: Promise<DbUnderTest> | undefined
   const check = (what: string, body: (t: ExecutionContext, site: DbUnderTest) => Promise<void>): void => {
     test.serial(`sessions written at once to ${name}: ${what}`, async (t) => {
@@ -46,7 +54,7 @@ function writesAtOnce(name: TestDatabaseName): void {
     )
     t.is(statements.length, 2)
     t.regex(statements[0] ?? '', /^(?:set statement .* for )?insert/)
-    t.regex(statements[1] ?? '', name === 'postgresql' ? /skip locked/ : /case session_key/)
+    t.regex(statements[1] ?? '', BULK_UPDATE[name] ?? /never/)
 
     const together = await site.rows()
     await site.empty()
@@ -105,38 +113,46 @@ function writesAtOnce(name: TestDatabaseName): void {
     t.deepEqual(await visitsOf(site), [2, outcomes[1] === 'stored' ? 2 : 3])
   })
 
-  check('a row that another transaction has locked delays no other request', async (t, site) => {
-    await createAll(site, KEYS)
-    const loaded = await loadAll(site)
-    const locked = KEYS[6] ?? ''
-    const other = connect(site.database.url)
-    t.teardown(() => other.destroy())
-    const transaction = await other.transaction()
-    await transaction('django_session')
-      .where('session_key', locked)
-      .update({ session_data: 'never committed' })
+  // SQLite locks no row, but the whole file.
+  if (name !== 'sqlite')
+    check('a row that another transaction has locked delays no other request', async (t, site) => {
+      await createAll(site, KEYS)
+      const loaded = await loadAll(site)
+      const locked = KEYS[6] ?? ''
+      const other = connect(site.database.url)
+      t.teardown(() => other.destroy())
+      const transaction = await other.transaction()
+      await transaction('django_session')
+        .where('session_key', locked)
+        .update({ session_data: 'never committed' })
 
-    const outcomes = new Map(
-      KEYS.map((key) => [
-        key,
-        outcome(site.engine.update(key, visits(site, 2), loaded.get(key)?.revision ?? '')),
-      ]),
-    )
-    const others = KEYS.filter((key) => key !== locked)
-    t.deepEqual(
-      await Promise.all(others.map((key) => outcomes.get(key))),
-      others.map(() => 'stored'),
-    )
-    await transaction.rollback() // only now
-    t.is(await outcomes.get(locked), 'stored')
-    t.deepEqual(
-      await visitsOf(site),
-      KEYS.map(() => 2),
-    )
-  })
+      const outcomes = new Map(
+        KEYS.map((key) => [
+          key,
+          outcome(site.engine.update(key, visits(site, 2), loaded.get(key)?.revision ?? '')),
+        ]),
+      )
+      const others = KEYS.filter((key) => key !== locked)
+      t.deepEqual(
+        await Promise.all(others.map((key) => outcomes.get(key))),
+        others.map(() => 'stored'),
+      )
+      await transaction.rollback() // only now
+      t.is(await outcomes.get(locked), 'stored')
+      t.deepEqual(
+        await visitsOf(site),
+        KEYS.map(() => 2),
+      )
+    })
 
   // PostgreSQL locks no gaps.
-  for (const what of name === 'postgresql' ? (['key'] as const) : (['key', 'gap'] as const)) {
+  const lockable = {
+    mariadb: ['key', 'gap'],
+    mysql: ['key', 'gap'],
+    postgresql: ['key'],
+    sqlite: [],
+  } as const
+  for (const what of lockable[name]) {
     test.serial(
       `sessions written at once to ${name}: a ${what} that another transaction has locked ${WAITING[name]}`,
       async (t) => {
@@ -203,14 +219,23 @@ function writesAtOnce(name: TestDatabaseName): void {
     )
   })
 
-  const unfit =
-    name === 'postgresql'
-      ? {
-          what: 'a table with a rule, which may not return what it wrote,',
-          script:
-            'CREATE RULE own AS ON UPDATE TO django_session WHERE new.session_key IS NULL DO INSTEAD NOTHING',
-        }
-      : { what: 'a table without transactions', script: 'ALTER TABLE django_session ENGINE = MyISAM' }
+  const withoutTransactions = {
+    what: 'a table without transactions',
+    script: 'ALTER TABLE django_session ENGINE = MyISAM',
+  }
+  const unfit = {
+    mariadb: withoutTransactions,
+    mysql: withoutTransactions,
+    postgresql: {
+      what: 'a table with a rule, which may not return what it wrote,',
+      script:
+        'CREATE RULE own AS ON UPDATE TO django_session WHERE new.session_key IS NULL DO INSTEAD NOTHING',
+    },
+    sqlite: {
+      what: 'a table with a trigger, which may not return what it wrote,',
+      script: 'CREATE TRIGGER own AFTER UPDATE ON django_session BEGIN SELECT 1; END',
+    },
+  }[name]
   check(`${unfit.what} is written row by row`, async (t) => {
     const own = await openDb(file, name)
     await own.db.raw(unfit.script)

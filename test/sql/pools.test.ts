@@ -200,10 +200,12 @@ for (const [driver, open] of [
     await t.notThrowsAsync(saving)
     t.is((await rowsIn(site)).length, 1)
     db.exec('BEGIN')
-    await t.throwsAsync(runStatement(db, INSERT, ['a', 'x', EXPIRES]), {
-      code: 'SQLITE_BUSY',
-      message: /the program has a transaction open/,
-    })
+    for (const insert of [INSERT, `${INSERT} returning session_key`])
+      await t.throwsAsync(runStatement(db, insert, ['a', 'x', EXPIRES]), {
+        code: 'SQLITE_BUSY',
+        message: /the program has a transaction open/,
+      })
+    t.is((await selectRows(db, 'select session_key from django_session', [])).length, 1)
     db.exec('COMMIT')
   })
 

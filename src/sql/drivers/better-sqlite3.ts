@@ -18,6 +18,8 @@ interface Database {
 interface Statement {
   /** Whether it returns rows. */
   readonly reader: boolean
+  /** Whether it changes nothing. */
+  readonly readonly: boolean
   safeIntegers(isOn: boolean): void
   all(bindings: readonly Binding[]): unknown
   run(bindings: readonly Binding[]): unknown
@@ -30,11 +32,11 @@ export function createBetterSqliteExecutor(given: BetterSqliteDatabase): SqlExec
     dialect: 'sqlite',
     async query(sql, bindings) {
       const statement = database.prepare(sql)
+      if (database.inTransaction && !statement.readonly) throw busyHandle()
       if (statement.reader) {
         statement.safeIntegers(false) // whatever `defaultSafeIntegers` says
         return statement.all(bindings)
       }
-      if (database.inTransaction) throw busyHandle()
       return statement.run(bindings)
     },
     quote: (name) => quoteName(name, 'sqlite'),

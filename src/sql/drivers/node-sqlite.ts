@@ -34,8 +34,8 @@ export function createNodeSqliteExecutor(given: NodeSqliteDatabase): SqlExecutor
       const isReader = statement.columns().length > 0
       statement.setReadBigInts(isReader)
       statement.setReturnArrays(false)
+      if (database.isTransaction && !/^(select|pragma)\b/i.test(sql)) throw busyHandle()
       if (isReader) return statement.all(...bindings).map(withNumbers)
-      if (database.isTransaction) throw busyHandle()
       return statement.run(...bindings)
     },
     quote: (name) => quoteName(name, 'sqlite'),
