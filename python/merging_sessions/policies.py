@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from .merge import NAMES, Policy
+from .merge import DJANGO_KEYS, NAMES, Policy
 
 
 def read_policies() -> Dict[str, Policy]:
@@ -44,6 +44,10 @@ def _checked(items: Tuple[Tuple[Any, Any], ...]) -> Tuple[Tuple[str, str], ...]:
     for key, policy in items:
         if not isinstance(key, str):
             raise ImproperlyConfigured('SESSION_MERGE has the key %r; expected a string' % (key,))
+        if key in DJANGO_KEYS:
+            raise ImproperlyConfigured(
+                'SESSION_MERGE[%r]: a key of Django, whose value cannot be merged; remove it' % (key,)
+            )
         if not isinstance(policy, str) or (policy not in NAMES and '.' not in policy):
             raise ImproperlyConfigured(
                 'SESSION_MERGE[%r] is %r; expected %s or the dotted path of a function' % (key, policy, ', '.join(NAMES))

@@ -171,6 +171,7 @@ def a_policy_of_the_site_applies():
 def a_wrong_setting_says_so():
     for wrong, says in (
         ({'a': 'sum'}, "SESSION_MERGE['a'] is 'sum'; expected last, add, union, fail or the dotted path of a function"),
+        ({'_auth_user_id': 'last'}, "SESSION_MERGE['_auth_user_id']: a key of Django, whose value cannot be merged"),
         ({'a': ['last']}, "SESSION_MERGE['a'] is ['last']; expected"),
         ({'a': 'no.such.function'}, "SESSION_MERGE['a'] cannot be imported: No module named 'no'"),
         ({'a': 'django.VERSION'}, "SESSION_MERGE['a']: django.VERSION is not a function"),
