@@ -89,6 +89,7 @@ export {
   type SessionEngine,
   type SessionWriter,
   type StoredSession,
+  UncertainWrite,
   UpdateError,
 } from './session/engine.ts'
 export type { CacheFailure, LoadOutcome, SessionEvents } from './session/events.ts'

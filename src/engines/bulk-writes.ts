@@ -1,4 +1,5 @@
 import { coalesce } from '../concurrency/coalesce.ts'
+import { UncertainWrite } from '../session/engine.ts'
 import { dialects } from '../sql/dialect.ts'
 import { isRefused } from '../sql/driver-errors.ts'
 import { runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
@@ -17,6 +18,13 @@ import {
 export interface RowWrites {
   insert(row: WrittenRow): Promise<void>
   update(row: ChangedRow): Promise<void>
+}
+
+/** What became of the rows of a bulk statement. A row that is in neither set was not written. */
+interface Outcome<Row> {
+  readonly written: readonly Row[]
+  /** Rows of which it is not known whether they were written. */
+  readonly uncertain?: readonly Row[]
 }
 
 /** Rows in one statement at most, and bytes: less than the `max_allowed_packet` that any server has by default. */
@@ -58,50 +66,67 @@ export function createBulkWrites(
   async function insertAll(
     rows: readonly WrittenRow[],
     { insert, returnsKeys }: BulkStatements,
-  ): Promise<WrittenRow[]> {
+  ): Promise<Outcome<WrittenRow>> {
     if (returnsKeys) return returned(rows, insert(table, rows))
     await run(insert(table, rows))
-    return [...rows]
+    return { written: rows }
   }
 
+  /**
+   * On MySQL and MariaDB an UPDATE says how many rows it wrote, not which ones. It skips only rows that were deleted, so
+   * all rows that still exist are written. If as many exist as were written, the others were deleted before the UPDATE.
+   * If fewer exist, a row was deleted after it was written, and which of the others that is cannot be known.
+   */
   async function updateAll(
     rows: readonly ChangedRow[],
     { update, returnsKeys }: BulkStatements,
-  ): Promise<ChangedRow[]> {
+  ): Promise<Outcome<ChangedRow>> {
     if (returnsKeys) return returned(rows, update(table, rows))
-    if (dialects.mysql.changes(await run(update(table, rows))) === rows.length) return [...rows]
-    try {
-      // The rows that still exist are written, the others were deleted.
-      const found = await keysInTable(db, table, rows)
-      return rows.filter(({ sessionKey }) => found.has(sessionKey))
-    } catch (cause) {
+    const changes = dialects.mysql.changes(await run(update(table, rows)))
+    if (changes === rows.length) return { written: rows }
+    if (changes === 0) return { written: [] }
+    const found = await keysInTable(db, table, rows).catch((cause: unknown) => {
       // Not the error itself, which may say that nothing was executed: then all rows would be written again.
-      throw new Error('it is not known which sessions are written', { cause })
-    }
+      throw new UncertainWrite('it is not known which sessions are written', { cause })
+    })
+    const isFound = ({ sessionKey }: ChangedRow): boolean => found.has(sessionKey)
+    const written = rows.filter(isFound)
+    return written.length === changes
+      ? { written }
+      : { written, uncertain: rows.filter((row) => !isFound(row)) }
   }
 
   /** Runs the statement, and returns the rows whose keys it returns. */
   async function returned<Row extends WrittenRow>(
     rows: readonly Row[],
     { sql, bindings }: Statement,
-  ): Promise<Row[]> {
+  ): Promise<Outcome<Row>> {
     const keys = new Set((await selectRows(db, sql, bindings)).map((row) => row.session_key))
-    return rows.filter(({ sessionKey }) => keys.has(sessionKey))
+    return { written: rows.filter(({ sessionKey }) => keys.has(sessionKey)) }
   }
 
   const run = ({ sql, bindings }: Statement): Promise<unknown> => runStatement(db, sql, bindings)
 
-  /** Coalesces writes of one row into `all`; returns the rows that `all` has written. */
+  /** Coalesces writes of one row into `all`. A row that `all` has not written goes to `one`. */
   function coalesced<Row extends WrittenRow>(
     one: (row: Row) => Promise<void>,
-    all: (rows: readonly Row[], statements: BulkStatements) => Promise<readonly Row[]>,
+    all: (rows: readonly Row[], statements: BulkStatements) => Promise<Outcome<Row>>,
   ): (row: Row) => Promise<void> {
-    async function writeBatch(batch: readonly Row[]): Promise<readonly (undefined | Promise<void>)[]> {
+    async function writeBatch(
+      batch: readonly Row[],
+    ): Promise<readonly (undefined | Promise<void> | Error)[]> {
       const rows = [...new Map(batch.map((row) => [row.sessionKey, row])).values()]
       const bulk = rows.length > 1 ? await statementsOrNull() : null
-      const written = new Set(bulk === null ? [] : await all(rows, bulk))
+      const outcome: Outcome<Row> = bulk === null ? { written: [] } : await all(rows, bulk)
+      const written = new Set(outcome.written)
+      const uncertain = new Set(outcome.uncertain)
       // Those that are written do not wait for the others: a row that is left may be locked.
-      return batch.map((row) => (written.has(row) ? undefined : one(row)))
+      return batch.map((row) => {
+        if (written.has(row)) return undefined
+        return uncertain.has(row)
+          ? new UncertainWrite('the session was deleted; whether its change was stored first is not known')
+          : one(row)
+      })
     }
     return coalesce(writeBatch, {
       mostInputs: MOST_ROWS,

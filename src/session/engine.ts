@@ -80,6 +80,12 @@ export class UpdateError extends Error {
   readonly code: string = 'ERR_SESSION_UPDATE'
 }
 
+/** Whether the change was stored is not known. It must not be repeated: it would count twice. */
+export class UncertainWrite extends Error {
+  override name = 'UncertainWrite'
+  readonly code: string = 'ERR_SESSION_UNCERTAIN'
+}
+
 /** Another request has saved the session since it was loaded. Unlike Django, which does not check this. */
 export class ConflictError extends Error {
   override name = 'ConflictError'

@@ -2,7 +2,7 @@ import test, { type ExecutionContext } from 'ava'
 import type { Knex } from 'knex'
 import { createDbEngine } from '../../src/engines/db.ts'
 import type { NewSession, StoredSession } from '../../src/session/engine.ts'
-import { ConflictError, CreateError, UpdateError } from '../../src/session/engine.ts'
+import { ConflictError, CreateError, UncertainWrite, UpdateError } from '../../src/session/engine.ts'
 import { testDatabases } from '../support/databases.ts'
 import { fileScope } from '../support/file-scope.ts'
 import { connect, type DbUnderTest, openDb } from './db-under-test.ts'
@@ -91,6 +91,37 @@ function writesAtOnce(name: 'mariadb' | 'mysql' | 'postgresql' | 'sqlite'): void
       KEYS.filter((_, at) => at !== 5).map(() => 3),
     )
   })
+
+  if (name !== 'postgresql') {
+    check('a row that is deleted after it was written is not called deleted before it', async (t, site) => {
+      const [before = '', after = ''] = [KEYS[2], KEYS[5]]
+      await createAll(site, KEYS)
+      const loaded = await loadAll(site)
+      await site.engine.delete(before)
+      const written = deleteAfterUpdate(site, [after])
+      const statements = writesOf(site)
+      t.deepEqual(
+        await updateAll(site, loaded, 2),
+        KEYS.map((key) => (key === before || key === after ? UncertainWrite : 'stored')),
+      )
+      t.deepEqual(await written, [2], 'the deleted row had the change')
+      t.is(statements.length, 1, 'nothing is written a second time')
+      t.deepEqual(
+        await visitsOf(site),
+        KEYS.slice(2).map(() => 2),
+      )
+    })
+
+    check('if all rows were written, those that are deleted at once are stored', async (t, site) => {
+      await createAll(site, KEYS)
+      const written = deleteAfterUpdate(site, KEYS.slice(0, 2))
+      t.deepEqual(
+        await updateAll(site, await loadAll(site), 2),
+        KEYS.map(() => 'stored'),
+      )
+      t.deepEqual(await written, [2, 2])
+    })
+  }
 
   check('a key that is taken fails only its own request', async (t, site) => {
     await createAll(site, KEYS.slice(4, 5))
@@ -372,6 +403,30 @@ function writesOf({ db }: DbUnderTest): string[] {
     if (/^(insert|update|set statement)/.test(sql)) statements.push(sql)
   })
   return statements
+}
+
+/**
+ * Deletes rows after the next bulk UPDATE, before its answer arrives here. Resolves to the visits that these rows had.
+ */
+function deleteAfterUpdate(site: DbUnderTest, keys: readonly string[]): Promise<number[]> {
+  const { client } = site.db
+  const query = client._query
+  return new Promise((resolve, reject) => {
+    client._query = async (connection: unknown, given: { sql: string }) => {
+      const answer = await query.call(client, connection, given)
+      if (!given.sql.includes('case session_key')) return answer
+      client._query = query
+      try {
+        const deleted = site.db('django_session').whereIn('session_key', keys)
+        const texts: string[] = await deleted.clone().pluck('session_data')
+        await deleted.delete()
+        resolve(texts.map((text) => Number(site.codec.decode(text).data.get('num_visits'))))
+      } catch (error) {
+        reject(error)
+      }
+      return answer
+    }
+  })
 }
 
 /** 'stored', or the class of its error. */

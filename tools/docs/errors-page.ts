@@ -421,6 +421,13 @@ const ERRORS: Readonly<Record<string, ErrorText>> = {
       'The session is larger than the column, the table or a statement of the server takes. What was stored before stays. The log says the size and the limit.',
     remedy: 'Store less in the session, or raise the limit, for example `max_allowed_packet` of MySQL.',
   },
+  ERR_SESSION_UNCERTAIN: {
+    where: 'request',
+    meaning:
+      'Whether the change was saved is not known: on MySQL or MariaDB, sessions of one statement were deleted, some before it and some just after it, or the question which ones was not answered.',
+    remedy:
+      'Nothing. The change is not repeated, since it would count twice. A deleted session stays deleted.',
+  },
   ERR_SESSION_UNREADABLE: {
     where: 'log',
     meaning:
