@@ -61,7 +61,12 @@ async function startDemo(t: Scope, env: Readonly<Record<string, string>> = {}): 
     })
   }
   const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals)
+  let hasEnded = false
+  void ended.then(() => {
+    hasEnded = true
+  })
   const kill = (signal: NodeJS.Signals) => {
+    if (hasEnded) return // Another process group may have its number by now.
     try {
       process.kill(-pid, signal)
     } catch {
@@ -228,7 +233,7 @@ test.serial('when Node is killed, Django ends, too; when Django ends, so does No
     // Not the shell between npm and Node, whose arguments have the name, too.
     const hit = commands.findLast(({ args }) => args.includes(victim))
     t.truthy(hit, commands.map(({ args }) => args).join('\n'))
-    process.kill(hit?.pid ?? 0, 'SIGKILL')
+    process.kill(Number(hit?.pid), 'SIGKILL') // Not 0, which is our own process group.
     const status = await demo.ended
     if (exitCode === 2) {
       t.is(status, 2)

@@ -71,7 +71,7 @@ test('Ctrl-C ends clearsessions after the running batch with status 130; the nex
   const { env, count } = await siteWith(t, 'sqlite', 5000)
   const running = startCommand(t, ['clearsessions', '--batch-size', '10', '--json'], { env })
   await until('rows are deleted', async () => (await count()) < 5001)
-  process.kill(running.pid, 'SIGINT')
+  running.kill('SIGINT')
   t.is(await running.ended, 130)
   const { deleted, interrupted } = JSON.parse(running.stdout())
   t.true(interrupted)

@@ -180,10 +180,17 @@ function startBlock(t: ExecutionContext, { text }: Block, cwd: string): RunningB
   // A group of its own: npm does not pass SIGTERM on to what it has started.
   const child = spawn(bash, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
   const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals)
-  const limit = setTimeout(killGroup, TIME_LIMIT, child.pid, 'SIGKILL')
+  let hasEnded = false
+  void ended.then(() => {
+    hasEnded = true
+  })
+  const kill = (signal: NodeJS.Signals) => {
+    if (!hasEnded) killGroup(child.pid, signal) // Otherwise another process group may have its number by now.
+  }
+  const limit = setTimeout(kill, TIME_LIMIT, 'SIGKILL')
   t.teardown(async () => {
     clearTimeout(limit)
-    killGroup(child.pid, 'SIGKILL')
+    kill('SIGKILL')
     await ended
   })
   let output = ''
@@ -205,7 +212,7 @@ function startBlock(t: ExecutionContext, { text }: Block, cwd: string): RunningB
         void ended.then((end) => reject(new Error(`It ended (${end}) without ${event}:\n${output}`)))
       }),
     stop() {
-      killGroup(child.pid, 'SIGTERM')
+      kill('SIGTERM')
       return ended
     },
   }

@@ -136,7 +136,6 @@ export interface Service extends RunningCommand {
   /** Without a trailing slash. */
   readonly url: string
   readonly isRunning: boolean
-  kill(signal: NodeJS.Signals): void
 }
 
 /** Starts `koa-django-sessions serve` with its default timeouts; returns when it listens, even without a database. */
@@ -169,7 +168,6 @@ export async function startService(
     get isRunning() {
       return isRunning
     },
-    kill: (signal) => void process.kill(command.pid, signal),
   }
 }
 

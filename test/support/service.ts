@@ -24,6 +24,8 @@ export interface RunningCommand {
   next(event: string): Promise<LogLine>
   /** The exit status, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>
+  /** Does nothing after its end: another process may have its pid by then. */
+  kill(signal: NodeJS.Signals): void
   /** Sends SIGTERM. Returns the exit status. */
   stop(): Promise<number | NodeJS.Signals>
 }
@@ -92,6 +94,7 @@ export function startCommand(
         )
       }),
     ended,
+    kill: (signal) => void child.kill(signal),
     stop() {
       child.kill('SIGTERM')
       return ended

@@ -13,7 +13,13 @@ import { dyingWithUs } from '../../support/executables.ts'
 import type { Scope } from '../../support/file-scope.ts'
 import { freePort } from '../../support/free-port.ts'
 import { listen } from '../../support/library.ts'
-import { runCommand, startCommand, startService, temporaryFolder } from '../../support/service.ts'
+import {
+  type RunningCommand,
+  runCommand,
+  startCommand,
+  startService,
+  temporaryFolder,
+} from '../../support/service.ts'
 import { findingsOf, firstProblem, outcomesOf, plantedVersions } from './planted.ts'
 
 const BACKENDS = 'django.contrib.sessions.backends.'
@@ -344,15 +350,12 @@ test('after Ctrl-C in the middle of the round trip, no session of the doctor sta
   await takeTurn(t)
   t.timeout(110_000)
   const { env, django, databaseUrl } = await startSite(t, plantedVersions.at(-1) ?? '')
-  const command = { pid: 0 }
+  let doctor: RunningCommand | null = null
   // The first page that makes a session is answered only after the signal.
-  const proxy = await startProxy(t, django, () => {
-    process.kill(command.pid, 'SIGINT')
-  })
-  const doctor = startCommand(t, ['doctor', '--tag', 'roundtrip', '--round-trip', `${proxy}/catalog/`], {
+  const proxy = await startProxy(t, django, () => doctor?.kill('SIGINT'))
+  doctor = startCommand(t, ['doctor', '--tag', 'roundtrip', '--round-trip', `${proxy}/catalog/`], {
     env: { ...env, DATABASE_TIMEOUT: '30' },
   })
-  command.pid = doctor.pid
   doctor.stdin.end()
   t.is(await doctor.ended, 130)
   t.deepEqual(await sessionsIn(databaseUrl), [])
