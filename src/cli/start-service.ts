@@ -6,7 +6,7 @@ import closeWithGrace from 'close-with-grace'
 import { quoted } from '../checks/quoted.ts'
 import { withDeadline } from '../concurrency/deadline.ts'
 import { errorFields, type Log } from '../service/monitoring/log.ts'
-import { createLog, readableOutput } from '../service/monitoring/pino-log.ts'
+import { createLog, readableOutput, standardOutput } from '../service/monitoring/pino-log.ts'
 import { packageVersion } from '../service/package-folder.ts'
 import { isWebSocket } from '../service/proxy/websocket.ts'
 import { http } from '../service/server/node-http.ts'
@@ -25,6 +25,9 @@ const TIME_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connection
 /** More milliseconds than Django has: for connecting, and so that the visitor gets the 504. */
 const UPSTREAM_GRACE = 10_000
 
+/** How long the end of the process waits for a slow reader of the log, in milliseconds. */
+const LOG_GRACE = 2000
+
 /** How long `service.listening` waits for the first attempt to check the databases, in milliseconds: an error comes before it. */
 const FIRST_ATTEMPT = 5000
 
@@ -38,10 +41,10 @@ export async function startService(env: NodeJS.ProcessEnv): Promise<void> {
   // Any other end of the process is a failure, also an empty event loop.
   process.exitCode = 1
   const settings = readSettings(env)
-  const log = createServiceLog(settings)
+  const { log, written } = createServiceLog(settings)
   for (const warning of settings.warnings) log.warn('settings.warning', { warning })
   try {
-    await serveWith(settings, log)
+    await serveWith(settings, { log, written })
   } catch (error) {
     if (error instanceof Error && 'code' in error) throw error
     log.debug('service.start_failed', errorFields(error))
@@ -56,15 +59,25 @@ class UnexpectedFailure extends Error {
   readonly code: string = 'ERR_UNEXPECTED'
 }
 
-/** JSON lines, or readable lines on a terminal. */
-function createServiceLog({ logLevel, logFormat }: Settings): Log {
-  const isTerminal = process.stdout.isTTY === true
-  if ((logFormat ?? (isTerminal ? 'pretty' : 'json')) === 'json') return createLog(logLevel)
-  // hasColors() follows NO_COLOR (https://no-color.org) and TERM=dumb.
-  return createLog(logLevel, readableOutput({ colors: isTerminal && process.stdout.hasColors() }))
+interface ServiceLog {
+  readonly log: Log
+  /** Resolves once the lines so far are written. */
+  readonly written: () => Promise<void>
 }
 
-async function serveWith(settings: Settings, log: Log): Promise<void> {
+/** JSON lines, or readable lines on a terminal. */
+function createServiceLog({ logLevel, logFormat }: Settings): ServiceLog {
+  const isTerminal = process.stdout.isTTY === true
+  if ((logFormat ?? (isTerminal ? 'pretty' : 'json')) === 'json') {
+    const output = standardOutput()
+    return { log: createLog(logLevel, output), written: output.written }
+  }
+  // hasColors() follows NO_COLOR (https://no-color.org) and TERM=dumb.
+  const output = readableOutput({ colors: isTerminal && process.stdout.hasColors() })
+  return { log: createLog(logLevel, output), written: async () => {} }
+}
+
+async function serveWith(settings: Settings, { log, written }: ServiceLog): Promise<void> {
   const service = await createService(settings, {
     log,
     version: packageVersion(),
@@ -115,6 +128,7 @@ async function serveWith(settings: Settings, log: Log): Promise<void> {
       await stop({ afterDelay: err === undefined ? shutdownDelay : 0 })
       if (startError !== null) throw startError // The start had failed before the signal: exit with 1.
       log.info('service.stopped')
+      await withDeadline(written(), LOG_GRACE, { onLate: () => {} })
     },
   )
 

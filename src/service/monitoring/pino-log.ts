@@ -7,9 +7,10 @@ import type { Log } from './log.ts'
  * Standard output. The lines of some milliseconds are written together: a write takes another thread, which costs more CPU
  * time than the line. A warning or an error is written at the end of its turn of the event loop, with the lines before it.
  * The write is asynchronous, so that no request waits for a slow reader of the log. `periodicFlush` is for lines logged
- * during a write, when `flush` does nothing. The rest is written when the process exits.
+ * during a write, when `flush` does nothing. The rest is written when the process exits: `written` waits until no earlier
+ * line would then come later, or not at all.
  */
-function standardOutput(): DestinationStream {
+export function standardOutput(): DestinationStream & { written(): Promise<void> } {
   const output = untilClosed(pino.destination({ dest: 1, sync: false, minLength: 4096, periodicFlush: 100 }))
   let isFlushing = false
   let isUrgent = false
@@ -29,6 +30,12 @@ function standardOutput(): DestinationStream {
         isFlushing = false
         output.flush()
       }, LATEST)
+    },
+    async written() {
+      // The first flush waits for the write that is running, the second writes what was logged meanwhile.
+      for (let flushes = 0; flushes < 2; flushes += 1) {
+        await new Promise<void>((resolve) => output.flush(() => resolve())) // A pipe has no fsync: that error says nothing.
+      }
     },
   }
 }

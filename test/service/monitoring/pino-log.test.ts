@@ -282,3 +282,14 @@ test(`at LOG_LEVEL=trace no output contains a secret, whatever the request and w
   ]
   for (const secret of secrets) t.false(printed.includes(secret), `${secret.slice(0, 12)}… was printed`)
 })
+
+test('no line of the log is lost or out of order after SIGTERM, however slow its writes are', async (t) => {
+  const slow = `import fs from 'node:fs'
+    const { write } = fs
+    fs.write = (fd, ...rest) => (fd === 1 ? setTimeout(() => write(fd, ...rest), 300) : write(fd, ...rest))`
+  const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(slow)}`
+  const service = await startService(t, { env: { NODE_OPTIONS } })
+  t.is(await service.stop(), 0)
+  const events = service.log().map(({ event }) => event)
+  t.deepEqual(events.slice(-2), ['service.stopping', 'service.stopped'])
+})
