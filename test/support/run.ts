@@ -208,7 +208,7 @@ async function hasFontForChinese(): Promise<boolean> {
 
 async function runAva(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const cli = join(projectFolder, 'node_modules/ava/entrypoints/cli.js')
-  ava = spawn(process.execPath, [cli, ...args], {
+  ava = spawn(process.execPath, ['--import', new URL('tap-errors.ts', import.meta.url).href, cli, ...args], {
     cwd: projectFolder,
     env: { ...process.env, ...env },
     stdio: 'inherit',
