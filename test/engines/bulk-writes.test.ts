@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava'
 import type { Knex } from 'knex'
 import { createDbEngine } from '../../src/engines/db.ts'
+import { createRetryingEngine } from '../../src/engines/retrying-engine.ts'
 import type { NewSession, StoredSession } from '../../src/session/engine.ts'
 import { ConflictError, CreateError, UncertainWrite, UpdateError } from '../../src/session/engine.ts'
 import { testDatabases } from '../support/databases.ts'
@@ -92,7 +93,7 @@ function writesAtOnce(name: 'mariadb' | 'mysql' | 'postgresql' | 'sqlite'): void
     )
   })
 
-  if (name !== 'postgresql') {
+  if (name === 'mariadb' || name === 'mysql') {
     check('a row that is deleted after it was written is not called deleted before it', async (t, site) => {
       const [before = '', after = ''] = [KEYS[2], KEYS[5]]
       await createAll(site, KEYS)
@@ -355,7 +356,10 @@ function writesAtOnce(name: 'mariadb' | 'mysql' | 'postgresql' | 'sqlite'): void
       const other = connect(own.database.url)
       t.teardown(() => other.destroy())
       const { codec, dates, clock } = own
-      const engines = [own.engine, createDbEngine({ db: other, codec, dates, now: () => clock.now })]
+      // Each retries, as the service does: of two that wait for each other's gap, MySQL chooses a victim.
+      const engines = [own.engine, createDbEngine({ db: other, codec, dates, now: () => clock.now })].map(
+        (engine) => createRetryingEngine(engine, { timeout: 30_000 }),
+      )
       const codes = errorsOf(own.db, other)
       for (let round = 1; round <= 10; round += 1) {
         await own.empty()
