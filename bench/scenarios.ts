@@ -1,5 +1,5 @@
 import type { BenchDatabase, LibrarySize } from './library.ts'
-import type { Target } from './targets.ts'
+import type { SessionEngineName, Target } from './targets.ts'
 
 /** What visitors do, with how much data, and where the data is kept. */
 export interface Scenario {
@@ -22,8 +22,6 @@ export interface Scenario {
   /** The factor by which a round is longer, for slow requests. */
   readonly stretch: number
 }
-
-export type SessionEngineName = 'db' | 'cached_db' | 'cache'
 
 const USUAL = {
   database: 'mariadb',

@@ -11,7 +11,6 @@ import type { Scope } from '../test/support/file-scope.ts'
 import { freePort } from '../test/support/free-port.ts'
 import { cacheFolder, projectFolder, siteFolder } from '../test/support/places.ts'
 import type { BenchDatabase } from './library.ts'
-import type { SessionEngineName } from './scenarios.ts'
 import { processTree } from './usage.ts'
 
 /** The secret key of all targets, so that those with Django's rows can read each other's sessions. */
@@ -19,6 +18,9 @@ export const SECRET_KEY = 'of a benchmark 0123456789 abcdefghijklmnopqrstuvwxyz'
 
 /** The Django version that is measured, and whose row format the others write. */
 export const DJANGO = '5.2'
+
+/** The last part of a SESSION_ENGINE. */
+export type SessionEngineName = 'db' | 'cached_db' | 'cache'
 
 export interface Target {
   readonly name: string

@@ -6,14 +6,12 @@ import connectPgSimple from 'connect-pg-simple'
 import express from 'express'
 import mySqlStore from 'express-mysql-session'
 import session, { type Store } from 'express-session'
-import mysql from 'mysql2/promise'
 import passport from 'passport'
-import pg from 'pg'
-import { countAll, createPage, databaseUrl, POOL_SIZE, secretKey, serve } from './site.ts'
+import { expressSession } from './express-site.ts'
+import { countAll, createPage, databaseUrl, serve } from './site.ts'
 
 declare module 'express-session' {
   interface SessionData {
-    num_visits: number
     /** Shown on the next page, and then removed. */
     messages: string[]
   }
@@ -41,15 +39,7 @@ passport.deserializeUser((id: number, done) => {
 })
 
 const app = express()
-app.use(
-  session({
-    store,
-    secret: secretKey,
-    resave: false,
-    saveUninitialized: false,
-    cookie: { maxAge: 1_209_600_000 },
-  }),
-)
+app.use(expressSession(store))
 app.use(passport.session())
 app.get('/login/:id', async (request, response, next) => {
   const reader = await readReader(Number(request.params.id))
@@ -100,7 +90,7 @@ async function readReader(id: number): Promise<Reader | null> {
 }
 
 async function openMysql(): Promise<Database> {
-  const db = mysql.createPool({ uri: databaseUrl, connectionLimit: POOL_SIZE })
+  const { db } = await import('./mysql2-pool.ts')
   const MySqlStore = mySqlStore(session as never)
   const store = new MySqlStore({ schema: { tableName: 'passport_sessions' } }, db as never)
   await store.onReady() // until its table is created
@@ -108,12 +98,9 @@ async function openMysql(): Promise<Database> {
 }
 
 async function openPostgresql(): Promise<Database> {
-  const db = new pg.Pool({ connectionString: databaseUrl, max: POOL_SIZE })
+  const { createSessionTable, db } = await import('./pg-pool.ts')
   const PgStore = connectPgSimple(session)
-  // Its own table.sql, whose index would have the name of that of another target.
-  await db.query(`CREATE TABLE IF NOT EXISTS passport_sessions
-    (sid varchar NOT NULL PRIMARY KEY, sess json NOT NULL, expire timestamp(6) NOT NULL);
-    CREATE INDEX IF NOT EXISTS passport_sessions_expire ON passport_sessions (expire)`)
+  await createSessionTable('passport_sessions')
   return {
     store: new PgStore({ pool: db, tableName: 'passport_sessions' }),
     query: async (sql) => (await db.query(sql)).rows,
