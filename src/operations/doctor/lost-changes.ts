@@ -1,6 +1,8 @@
 import { baseEngineOf, SESSION_ENGINES } from '../../django/session-engines.ts'
-import type { MetricsSettings, Settings } from '../../service/settings/settings.ts'
+import type { Settings } from '../../service/settings/settings.ts'
 import type { Check, Evidence, Result } from './check.ts'
+import { ownHost } from './django-pages.ts'
+import { createPageClient, isNoAnswer, LARGEST_BODY } from './page-client.ts'
 
 /** Whether Django and this service save the same sessions at once, so that Django's own engine loses changes. */
 export const LOST_CHANGE_CHECKS: readonly Check[] = [
@@ -17,17 +19,17 @@ export const LOST_CHANGE_CHECKS: readonly Check[] = [
   },
 ]
 
-async function savesAtOnce({ project, django, signal }: Evidence): Promise<Result> {
+async function savesAtOnce({ project, django }: Evidence): Promise<Result> {
   const { engine } = (django?.settings ?? project.settings).session
   if (engine !== baseEngineOf(engine)) return skipped('Django has the engine that merges')
   const merging = [...SESSION_ENGINES.keys()].find((one) => one !== engine && baseEngineOf(one) === engine)
   if (merging === undefined) return skipped('there is no engine that merges for this one')
-  const url = metricsUrl(project.settings)
+  const url = metricsOrigin(project.settings)
   // At the default port, the service of another site may answer.
   if (url === null) return skipped('METRICS_PORT is not set')
-  const text = await read(url, { signal, timeout: project.settings.database.timeout * 1000 + SCRAPE })
+  const text = await readMetrics(url, project.settings.database.timeout * 1000 + SCRAPE)
   const [, count] = /^django_session_conflicts_total\{winner="django"\} (\d+)$/m.exec(text ?? '') ?? []
-  if (count === undefined) return skipped(`no service answers at ${url} with its metrics`)
+  if (count === undefined) return skipped(`no service answers at ${url}/metrics with its metrics`)
   if (count === '0')
     return { outcome: 'ok', read: 'since its start, no save of the service met a save of Django' }
   return {
@@ -41,46 +43,21 @@ function skipped(because: string): Result {
   return { outcome: 'skipped', because }
 }
 
-/** Addresses that a server listens at, and that no client can ask. */
-const EVERY_ADDRESS: ReadonlyMap<string, string> = new Map([
-  ['0.0.0.0', '127.0.0.1'],
-  ['::', '::1'],
-])
-
-function metricsUrl({ metrics }: Pick<Settings, 'metrics'>): string | null {
+function metricsOrigin({ metrics }: Pick<Settings, 'metrics'>): string | null {
   if (metrics === null || !metrics.isPortGiven || metrics.port === 0) return null
-  const host = EVERY_ADDRESS.get(metrics.host) ?? metrics.host
-  return urlOf({ ...metrics, host })
-}
-
-function urlOf({ host, port }: Pick<MetricsSettings, 'host' | 'port'>): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}/metrics`
+  return `http://${ownHost(metrics.host)}:${metrics.port}`
 }
 
 /** Milliseconds that a scrape waits for the database at most. */
 const SCRAPE = 1000
-const LARGEST_ANSWER = 1024 ** 2
 
-/** The text at this URL; null where none comes, or where it is too large. */
-async function read(
-  url: string,
-  { signal, timeout }: { signal: AbortSignal | null; timeout: number },
-): Promise<string | null> {
-  const patience = AbortSignal.timeout(timeout)
+/** The text of the metrics; null where none comes, or where it is too large. */
+async function readMetrics(url: string, timeout: number): Promise<string | null> {
   try {
-    const response = await fetch(url, {
-      signal: signal === null ? patience : AbortSignal.any([signal, patience]),
-      redirect: 'error',
-    })
-    let text = ''
-    if (!response.ok || response.body === null) return null
-    for await (const part of response.body.pipeThrough(new TextDecoderStream())) {
-      text += part
-      if (text.length > LARGEST_ANSWER) return null
-    }
-    return text
-  } catch {
-    signal?.throwIfAborted()
-    return null
+    const { status, body } = await createPageClient({ url, ca: null, timeout }).get('/metrics', {})
+    return status === 200 && body.length < LARGEST_BODY ? body : null
+  } catch (error) {
+    if (isNoAnswer(error)) return null
+    throw error
   }
 }

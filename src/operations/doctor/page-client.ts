@@ -37,7 +37,8 @@ export interface PageClient {
   get(path: string, headers: Readonly<Record<string, string>>): Promise<Page>
 }
 
-const LARGEST_BODY = 256 * 1024
+/** The bytes of a body that are read at most. */
+export const LARGEST_BODY: number = 256 * 1024
 
 /** The maximum bytes of a response's head, as in the service. */
 const LARGEST_HEAD = 64 * 1024
