@@ -1,7 +1,7 @@
 import { coalesce } from '../concurrency/coalesce.ts'
 import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import { isMissingColumn, isMissingTable, isNotInCharset, isRefused } from '../sql/driver-errors.ts'
-import { executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
+import { executorOf, PATIENCE, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import type { Binding, SqlPart } from '../sql/port.ts'
 import { userId } from './user-id.ts'
 import type { UserModel } from './user-model.ts'
@@ -225,9 +225,6 @@ const FROM_PERMISSIONS =
 
 /** Users in one statement at most. */
 const MOST_USERS = 200
-
-/** Milliseconds that a look-up waits for the statement before it, which may hang; then it gets one of its own. */
-const PATIENCE = 20
 
 function namesOf(rows: readonly Readonly<Record<string, unknown>>[]): ReadonlySet<string> {
   return new Set(rows.map(({ app_label, codename }) => `${app_label}.${codename}`))

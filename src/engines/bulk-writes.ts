@@ -2,7 +2,7 @@ import { coalesce } from '../concurrency/coalesce.ts'
 import { UncertainWrite } from '../session/engine.ts'
 import { dialects } from '../sql/dialect.ts'
 import { isRefused } from '../sql/driver-errors.ts'
-import { runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
+import { PATIENCE, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import type { RowSize } from '../sql/row-size.ts'
 import {
   type BulkStatements,
@@ -30,9 +30,6 @@ interface Outcome<Row> {
 /** Rows in one statement at most, and bytes: less than the `max_allowed_packet` that any server has by default. */
 const MOST_ROWS = 50
 const MOST_BYTES = 400_000
-
-/** Milliseconds that a batch waits for the batch before it: a statement that hangs delays no others. */
-export const PATIENCE = 20
 
 /** What goes into a bulk statement: short texts, in which nothing needs an escape. */
 const PLAIN_KEY = /^[a-z0-9]+$/

@@ -12,10 +12,10 @@ import {
 import { clearRows } from '../sql/clear-rows.ts'
 import { DIGEST_FROM, databaseKindOf, dialects } from '../sql/dialect.ts'
 import { isDuplicateKey, isMissingValue, isRefused } from '../sql/driver-errors.ts'
-import { executorOf, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
+import { executorOf, PATIENCE, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import { createRowSize } from '../sql/row-size.ts'
 import { insertStatement, type Statement, updateStatement, type WrittenRow } from '../sql/row-writes.ts'
-import { createBulkWrites, PATIENCE, type RowWrites } from './bulk-writes.ts'
+import { createBulkWrites, type RowWrites } from './bulk-writes.ts'
 import type { ColumnValues, SessionColumns } from './extra-columns.ts'
 import { writerOf } from './row-writer.ts'
 

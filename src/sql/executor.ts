@@ -9,6 +9,9 @@ import type { Binding, SqlExecutor } from './port.ts'
 /** A database as its owner has opened it: a Knex, a pool of mysql2 or pg, or a database of better-sqlite3 or node:sqlite. */
 export type SqlDatabase = Knex | MysqlPool | PgPool | BetterSqliteDatabase | NodeSqliteDatabase
 
+/** Milliseconds that a shared statement waits for the one before it: a statement that hangs delays no others. */
+export const PATIENCE = 20
+
 /** The library that has opened a database. */
 export type SqlDriver = 'knex' | 'mysql2' | 'pg' | 'better-sqlite3' | 'node:sqlite'
 
