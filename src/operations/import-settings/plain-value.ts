@@ -21,3 +21,8 @@ export function recordOf(value: PlainValue): Readonly<Record<string, PlainValue>
 export function isPythonObject(value: PlainValue): value is { readonly __python__: string } {
   return typeof recordOf(value).__python__ === 'string'
 }
+
+/** The items of a list as texts; of anything else, none. */
+export function listOf(value: PlainValue): string[] {
+  return Array.isArray(value) ? value.map(String) : []
+}
