@@ -250,11 +250,11 @@ async function filesIn(
       if (seen > MOST_FILES) break
       if (!isSession(name)) continue
       const file = join(folder, name)
-      const { mtime, size } = await stat(file)
-      if (size <= LARGEST_FILE) files.push({ file, savedAt: mtime })
+      const found = await stat(file).catch(() => null) // A file may go meanwhile.
+      if (found !== null && found.size <= LARGEST_FILE) files.push({ file, savedAt: found.mtime })
     }
   } catch {
-    // The folder may not be there, or not be readable, and a file may go meanwhile.
+    // The folder may not be there, or not be readable.
   }
   return files.sort((a, b) => b.savedAt.getTime() - a.savedAt.getTime())
 }

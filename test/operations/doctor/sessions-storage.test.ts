@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises'
+import { rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
@@ -58,6 +58,12 @@ const faults: readonly Fault[] = [
       await before(site)
       const key = (await site.django('print(save(1).session_key)', { SESSION_FILE_PATH: tmpdir() })).trim()
       t.teardown(() => rm(join(tmpdir(), `in-files${key}`)))
+      // Of a busy site, files go while the folder is read.
+      for (let number = 0; number < 20; number += 1) {
+        const gone = join(tmpdir(), `in-files${key.slice(0, 30)}${number + 10}`)
+        await symlink(join(tmpdir(), 'nowhere'), gone)
+        t.teardown(() => rm(gone))
+      }
     },
     ours: { SESSION_ENGINE: '' },
     named:
