@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import type { SavedSession } from '../../session/saved-session.ts'
 
 /** One save of a session by this process: names of keys, no values. */
@@ -23,7 +23,7 @@ const LONGEST_KEY = 60
 
 /**
  * Remembers the latest saves of the sessions that this process saved last, in its memory alone. A session key is a secret:
- * only an HMAC of it is kept, with a random key of the process.
+ * only a hash of it is kept, together with a random text of the process.
  */
 export function createRecentSaves({
   now = () => new Date(),
@@ -32,16 +32,15 @@ export function createRecentSaves({
   now?: () => Date
   mostSessions?: number
 } = {}): RecentSaves {
-  // A KeyObject: to convert bytes at each call, Node needs longer than to hash.
-  const secret = createSecretKey(randomBytes(32))
-  const nameOf = (sessionKey: string) => createHmac('sha256', secret).update(sessionKey).digest('base64')
+  const secret = randomBytes(32).toString('base64')
+  const nameOf = (sessionKey: string) => hash('sha256', secret + sessionKey, 'base64')
   /** The session that was saved last is the last entry. */
   const sessions = new Map<string, readonly RecentSave[]>()
 
   return {
     record({ sessionKey, previousKey, added, changed, removed, merged, kept }) {
       const name = nameOf(sessionKey)
-      const previous = previousKey === null ? name : nameOf(previousKey)
+      const previous = previousKey === null || previousKey === sessionKey ? name : nameOf(previousKey)
       const earlier = sessions.get(previous) ?? []
       sessions.delete(previous)
       const save: RecentSave = {
