@@ -37,6 +37,10 @@ export type Result =
   /** `because`: completes "Skipped, because …". */
   | { readonly outcome: 'skipped'; readonly because: string }
 
+export const ok = (read: string): Result => ({ outcome: 'ok', read })
+export const failed = (read: string, hint: string): Result => ({ outcome: 'failed', read, hint })
+export const skipped = (because: string): Result => ({ outcome: 'skipped', because })
+
 /** What all checks of one run may look at. A reading that several checks need is shared with `perRun`. */
 export interface Evidence {
   readonly project: Project

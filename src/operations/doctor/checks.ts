@@ -1,7 +1,10 @@
 import type { Check } from './check.ts'
 import { DATABASE_RIGHTS_CHECKS } from './database-rights.ts'
 import { DJANGO_CHECKS } from './django-settings.ts'
-import { HTTP_CHECKS } from './http-checks.ts'
+import { COOKIE_CHECKS } from './http-cookies.ts'
+import { FORM_CHECKS } from './http-forms.ts'
+import { OWN_SETTING_CHECKS } from './http-own-settings.ts'
+import { UPSTREAM_CHECKS, UPSTREAM_WARNINGS } from './http-upstream.ts'
 import { LOGGED_IN_CHECKS } from './logged-in-sessions.ts'
 import { LOST_CHANGE_CHECKS } from './lost-changes.ts'
 import { ROUND_TRIP_CHECKS } from './round-trip.ts'
@@ -32,7 +35,11 @@ export const CHECKS: readonly Check[] = [
   ...USER_TABLE_CHECKS,
   ...LOGGED_IN_CHECKS,
   ...STORED_PASSWORD_CHECKS,
-  ...HTTP_CHECKS,
+  ...OWN_SETTING_CHECKS,
+  ...UPSTREAM_CHECKS,
+  ...COOKIE_CHECKS,
+  ...FORM_CHECKS,
+  ...UPSTREAM_WARNINGS,
   ...ROUND_TRIP_CHECKS,
   ...SESSION_COUNT_CHECKS,
 ]

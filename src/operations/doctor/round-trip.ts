@@ -1,5 +1,6 @@
 import type { Check, CheckId } from './check.ts'
-import { STEP, takeRoundTrip } from './round-trip-steps.ts'
+import { STEP } from './round-trip-state.ts'
+import { takeRoundTrip } from './round-trip-steps.ts'
 
 /** One visit to each side with one cookie jar, step by step: the proof that all of it works, or the first step that fails. */
 export const ROUND_TRIP_CHECKS: readonly Check[] = [
