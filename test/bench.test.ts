@@ -75,9 +75,17 @@ if (findExecutable(['nginx']) !== null) {
     const options = { rounds: 1, seconds: 1 }
     const measured = await measureProxies(file, { ...options, warmUp: 20 })
     t.is(measured.length, 12)
-    for (const { proxy, requestsPerSecond, cpu, errors } of measured) {
-      t.is(errors, 0, proxy)
-      t.true(requestsPerSecond > 0 && cpu > 0, proxy)
+    // A busy machine may give a proxy no time in one of its two seconds.
+    for (const [proxy, rows] of Map.groupBy(measured, (row) => row.proxy)) {
+      t.deepEqual(
+        rows.map(({ errors }) => errors),
+        [0, 0],
+        proxy,
+      )
+      t.true(
+        rows.some(({ requestsPerSecond, cpu }) => requestsPerSecond > 0 && cpu > 0),
+        proxy,
+      )
     }
     const summary = summarizeProxies(measured)
     t.true(proxiesSection(summary).includes('| koa-django-sessions | '))
