@@ -121,17 +121,20 @@ for (const name of testDatabases) {
 async function openSite(
   t: ExecutionContext,
   name: (typeof testDatabases)[number],
+  /** `timeout`: seconds of the connections that `clearRows` uses. */
   { timeout }: { timeout?: number } = {},
 ) {
   const { url } = await createTestDatabase(t, name, { tables: 'sessions' })
-  const db = connect(url, timeout)
+  const db = connect(url)
   t.teardown(() => db.destroy())
+  const limited = timeout === undefined ? db : connect(url, timeout)
+  if (limited !== db) t.teardown(() => limited.destroy())
   const database = databaseKindOf(db)
   const dates = createDateColumn({ database, useTz: true, timeZone: 'UTC', databaseTimeZone: 'UTC' })
   const at = (seconds: number): string => dates.toColumn(new Date(NOW.getTime() + seconds * 1000))
   const rows = (): Knex.QueryBuilder => db('django_session')
   const keyOf = (index: number): string => `k${String(index).padStart(31, '0')}`
-  const options: ClearRowsOptions = { db, table: SESSIONS, before: at(0) }
+  const options: ClearRowsOptions = { db: limited, table: SESSIONS, before: at(0) }
   return {
     url,
     options,

@@ -92,7 +92,7 @@ if (testDatabases.includes('postgresql')) {
         async (t) => {
           const { url } = await createTestDatabase(t, 'postgresql')
           const through = await bouncer(t, url, { poolMode, settings })
-          const db = open(t, through, { DATABASE_TIMEOUT: '1', DATABASE_POOL_SIZE: '1' })
+          const db = open(t, through, { DATABASE_TIMEOUT: '3', DATABASE_POOL_SIZE: '1' })
           await insertSession(db)
           const holder = open(t, url, { DATABASE_TIMEOUT: '30' })
           await holder.transaction(async (transaction) => {
