@@ -1,6 +1,8 @@
+import type { CookieSettings } from '../../django/cookie.ts'
 import type { Project } from '../open-project.ts'
 import { type Check, failed, ok, type Result, skipped } from './check.ts'
 import { differs, flagDifferences, placeDifferences } from './cookie-differences.ts'
+import type { ReceivedCookie } from './cookie-jar.ts'
 import { ageResult, EXPIRY } from './round-trip-results.ts'
 import { noSession, REACHED, throughUpstream } from './through-upstream.ts'
 import type { UpstreamReading } from './upstream-reading.ts'
@@ -17,17 +19,14 @@ export const COOKIE_CHECKS: readonly Check[] = [
     remedy: 'Set `SESSION_COOKIE_NAME` as in settings.py.',
     after: REACHED,
     isCheap: false,
-    run: throughUpstream((reading, { settings }) => {
-      const { name } = settings.session.cookie
-      const cookie = reading.session?.cookie ?? reading.deletion
-      if (cookie === null) return noSession(reading)
-      return cookie.name === name
+    run: ofCookie((cookie, { name }) =>
+      cookie.name === name
         ? ok(name)
         : failed(
             `Django's session cookie is ${cookie.name}, and ours is ${name}`,
             `set SESSION_COOKIE_NAME=${cookie.name}`,
-          )
-    }),
+          ),
+    ),
   },
   {
     id: 'http.E009',
@@ -37,10 +36,8 @@ export const COOKIE_CHECKS: readonly Check[] = [
     remedy: 'Set both as in settings.py. Visitors who have two cookies already must delete them.',
     after: [...REACHED, NAME],
     isCheap: false,
-    run: throughUpstream((reading, { settings }) => {
-      const cookie = reading.session?.cookie ?? reading.deletion
-      if (cookie === null) return noSession(reading)
-      const differences = placeDifferences('SESSION_COOKIE', cookie, settings.session.cookie)
+    run: ofCookie((cookie, ours) => {
+      const differences = placeDifferences('SESSION_COOKIE', cookie, ours)
       if (differences.length === 0) return ok(`Path=${cookie.path}, ${cookie.domain ?? 'no Domain'}`)
       return differs(differences, `; a browser keeps two cookies ${cookie.name} then`)
     }),
@@ -87,6 +84,14 @@ export const COOKIE_CHECKS: readonly Check[] = [
     }),
   },
 ]
+
+/** A check of the cookie of Django's new session, or of the one by which it deletes a session's cookie. */
+function ofCookie(look: (cookie: ReceivedCookie, ours: CookieSettings) => Result): Check['run'] {
+  return throughUpstream((reading, { settings }) => {
+    const cookie = reading.session?.cookie ?? reading.deletion
+    return cookie === null ? noSession(reading) : look(cookie, settings.session.cookie)
+  })
+}
 
 function checkAge(reading: UpstreamReading, { settings }: Project): Result {
   const { session: made } = reading

@@ -1,6 +1,6 @@
 import { baseEngineOf, SESSION_ENGINES } from '../../django/session-engines.ts'
 import type { Settings } from '../../service/settings/settings.ts'
-import type { Check, Evidence, Result } from './check.ts'
+import { type Check, type Evidence, failed, ok, type Result, skipped } from './check.ts'
 import { ownHost } from './django-pages.ts'
 import { createPageClient, isNoAnswer, LARGEST_BODY } from './page-client.ts'
 
@@ -30,17 +30,11 @@ async function savesAtOnce({ project, django }: Evidence): Promise<Result> {
   const text = await readMetrics(url, project.settings.database.timeout * 1000 + SCRAPE)
   const [, count] = /^django_session_conflicts_total\{winner="django"\} (\d+)$/m.exec(text ?? '') ?? []
   if (count === undefined) return skipped(`no service answers at ${url}/metrics with its metrics`)
-  if (count === '0')
-    return { outcome: 'ok', read: 'since its start, no save of the service met a save of Django' }
-  return {
-    outcome: 'failed',
-    read: `since its start, ${count} ${count === '1' ? 'save' : 'saves'} of the service found that Django had saved the session meanwhile, and merged; Django writes over what it finds`,
-    hint: `set SESSION_ENGINE to ${merging} in settings.py and here, after installing the Python package merging_sessions at the Django site`,
-  }
-}
-
-function skipped(because: string): Result {
-  return { outcome: 'skipped', because }
+  if (count === '0') return ok('since its start, no save of the service met a save of Django')
+  return failed(
+    `since its start, ${count} ${count === '1' ? 'save' : 'saves'} of the service found that Django had saved the session meanwhile, and merged; Django writes over what it finds`,
+    `set SESSION_ENGINE to ${merging} in settings.py and here, after installing the Python package merging_sessions at the Django site`,
+  )
 }
 
 function metricsOrigin({ metrics }: Pick<Settings, 'metrics'>): string | null {

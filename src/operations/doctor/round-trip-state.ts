@@ -4,7 +4,7 @@ import { SESSION_ENGINES, type SessionEngineNeeds } from '../../django/session-e
 import type { StoredSession } from '../../session/engine.ts'
 import type { OpenedSessions } from '../../site/django-sessions.ts'
 import type { Project } from '../open-project.ts'
-import type { CheckId, Evidence, Result } from './check.ts'
+import { type CheckId, type Evidence, failed, ok, type Result, skipped } from './check.ts'
 import { type CookieJar, createCookieJar, type ReceivedCookie } from './cookie-jar.ts'
 import { hostsOf, isKey, schemeOf, type Visit, visit } from './django-pages.ts'
 import { createPageClient, isNoAnswer, noAnswer, type PageClient, type Problem } from './page-client.ts'
@@ -122,12 +122,12 @@ export function beginTrip(
     results,
     made,
 
-    ok: (id, read) => void results.set(id, { outcome: 'ok', read }),
+    ok: (id, read) => void results.set(id, ok(read)),
 
-    skip: (id, because) => void results.set(id, { outcome: 'skipped', because }),
+    skip: (id, because) => void results.set(id, skipped(because)),
 
     fail(id, { read, hint }) {
-      results.set(id, { outcome: 'failed', read, hint })
+      results.set(id, failed(read, hint))
       throw new StepFailed()
     },
 
