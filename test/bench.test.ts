@@ -75,18 +75,16 @@ if (findExecutable(['nginx']) !== null) {
     const options = { rounds: 1, seconds: 1 }
     const measured = await measureProxies(file, { ...options, warmUp: 20 })
     t.is(measured.length, 12)
-    // A busy machine may give a proxy no time in one of its two seconds.
-    for (const [proxy, rows] of Map.groupBy(measured, (row) => row.proxy)) {
-      t.deepEqual(
-        rows.map(({ errors }) => errors),
-        [0, 0],
-        proxy,
-      )
-      t.true(
-        rows.some(({ requestsPerSecond, cpu }) => requestsPerSecond > 0 && cpu > 0),
-        proxy,
-      )
+    for (const { proxy, requestsPerSecond, errors } of measured) {
+      t.is(errors, 0, proxy)
+      t.true(requestsPerSecond > 0, proxy)
     }
+    // Linux counts hundredths of a second: on a busy machine, a proxy may use less with one connection.
+    for (const [proxy, rows] of Map.groupBy(measured, (row) => row.proxy))
+      t.true(
+        rows.some(({ cpu }) => cpu > 0),
+        proxy,
+      )
     const summary = summarizeProxies(measured)
     t.true(proxiesSection(summary).includes('| koa-django-sessions | '))
     t.is(judgeProxies(summary).length, 4)

@@ -109,7 +109,7 @@ test.serial(
     await onEachServer(async (name) => {
       const { url } = await withSession(t, name)
       const holder = open(t, url, { DATABASE_TIMEOUT: '30' })
-      const db = open(t, url, { ...SHORT })
+      const db = open(t, url, SHORT)
       await holder.transaction(async (transaction) => {
         await transaction('django_session').update({ session_data: 'held' })
         await t.throwsAsync(db('django_session').update({ session_data: 'waited' }))
@@ -159,7 +159,7 @@ test.serial('a connection to a server that sends no greeting is given up, on eac
     const { url } = await createTestDatabase(t, name, { tables: 'none' })
     const proxy = await startProxy(t, url)
     proxy.freeze()
-    await t.throwsAsync(open(t, proxy.url, { ...SHORT }).raw('SELECT 1'))
+    await t.throwsAsync(open(t, proxy.url, SHORT).raw('SELECT 1'))
   })
 })
 
