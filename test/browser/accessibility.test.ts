@@ -1,7 +1,6 @@
 import test from 'ava'
 import axe from 'axe-core'
-import type { Page } from 'playwright-core'
-import { artefact, openBrowser } from '../support/browser.ts'
+import { artefact, collectComplaints, openBrowser } from '../support/browser.ts'
 import { createTestDatabase, runSql } from '../support/databases.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { freePorts, startCommand, startService } from '../support/service.ts'
@@ -52,15 +51,6 @@ declare global {
   interface Window {
     axe: typeof axe
   }
-}
-
-/** Problems that the browser reports: blocked by the CSP, not found, exceptions. */
-function collectComplaints(page: Page): string[] {
-  const complaints: string[] = []
-  page.on('console', (message) => complaints.push(message.text()))
-  page.on('pageerror', (error) => complaints.push(error.message))
-  page.on('requestfailed', (request) => complaints.push(request.url()))
-  return complaints
 }
 
 async function startDemo(t: Scope): Promise<string> {

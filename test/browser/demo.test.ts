@@ -3,7 +3,7 @@ import test, { type ExecutionContext } from 'ava'
 import axe from 'axe-core'
 import { HtmlValidate } from 'html-validate'
 import type { Page } from 'playwright-core'
-import { artefact, openBrowser } from '../support/browser.ts'
+import { artefact, collectComplaints, openBrowser } from '../support/browser.ts'
 import { fileScope } from '../support/file-scope.ts'
 import { type RunningService, startService } from '../support/service.ts'
 
@@ -37,9 +37,7 @@ for (const width of [360, 1280]) {
       t.timeout(110_000)
       const browser = await openBrowser(t)
       const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme })
-      const complaints: string[] = []
-      page.on('console', (message) => complaints.push(message.text()))
-      page.on('requestfailed', (request) => complaints.push(request.url()))
+      const complaints = collectComplaints(page)
       await page.goto(`${demo.url}/accounts/login/?next=/catalog/borrowed/`)
       await isFine(t, page, `demo-login-${width}-${colorScheme}`)
       await logIn(page, 'librarian', 'lends-books')

@@ -6,7 +6,7 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { createSessionCodec } from '../../src/django/session-data.ts'
 import { versionProfile } from '../../src/django/versions.ts'
 import { addUser, PASSWORD } from '../service/pages/login-site.ts'
-import { artefact, openBrowser } from '../support/browser.ts'
+import { artefact, collectComplaints, openBrowser } from '../support/browser.ts'
 import { createTestDatabase } from '../support/databases.ts'
 import { fileScope, type Scope } from '../support/file-scope.ts'
 import { openUrl } from '../support/library.ts'
@@ -145,14 +145,6 @@ async function isValid(t: ExecutionContext, html: string): Promise<void> {
     ),
     [],
   )
-}
-
-function collectComplaints(page: Page): string[] {
-  const complaints: string[] = []
-  page.on('console', (message) => complaints.push(message.text()))
-  page.on('pageerror', (error) => complaints.push(error.message))
-  page.on('requestfailed', (request) => complaints.push(request.url()))
-  return complaints
 }
 
 /** The service on a table with more rows than are read, signed with several keys at several times. */

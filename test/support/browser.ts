@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { type Browser, chromium } from 'playwright-core'
+import { type Browser, chromium, type Page } from 'playwright-core'
 import { findExecutable } from './executables.ts'
 import type { Scope } from './file-scope.ts'
 
@@ -17,6 +17,18 @@ export async function openBrowser(t: Scope): Promise<Browser> {
   })
   t.teardown(() => browser.close())
   return browser
+}
+
+/** Problems that the browser reports: blocked by the CSP, not found, exceptions. A request that a navigation ends is none. */
+export function collectComplaints(page: Page): string[] {
+  const complaints: string[] = []
+  page.on('console', (message) => complaints.push(message.text()))
+  page.on('pageerror', (error) => complaints.push(error.message))
+  page.on('requestfailed', (request) => {
+    const reason = request.failure()?.errorText
+    if (reason !== 'net::ERR_ABORTED') complaints.push(`${reason} ${request.url()}`)
+  })
+  return complaints
 }
 
 /** Where a test leaves a file for people to look at, such as a screenshot: `test/artefacts/<name>`. */

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import test from 'ava'
 import { HtmlValidate } from 'html-validate'
 import type { Page } from 'playwright-core'
-import { openBrowser } from '../../support/browser.ts'
+import { collectComplaints, openBrowser } from '../../support/browser.ts'
 import { fileScope } from '../../support/file-scope.ts'
 import { type Library, startLibrary } from '../../support/library.ts'
 
@@ -58,9 +58,7 @@ test('axe finds nothing on any page, light or dark, wide or narrow, and nothing 
 test('the browser blocks no resource of a page', async (t) => {
   const browser = await openBrowser(t)
   const page = await browser.newPage()
-  const complaints: string[] = []
-  page.on('console', (message) => complaints.push(message.text()))
-  page.on('requestfailed', (request) => complaints.push(request.url()))
+  const complaints = collectComplaints(page)
   await page.goto(`${library.url}/catalog/`)
   t.deepEqual(complaints, [])
   t.is(
