@@ -25,10 +25,6 @@ from unittest import mock
 from django.conf import settings
 from django.utils import timezone
 
-# One of 1000 rows of Django looks like one of ours: its microseconds end with three zeros.
-clock_of_django = timezone.now
-timezone.now = lambda: next(now for now in iter(clock_of_django, None) if now.microsecond % 1000)
-
 def store():
     return importlib.import_module(settings.SESSION_ENGINE).SessionStore()
 
