@@ -18,6 +18,7 @@ test('a test file needs what it imports through other files', (t) => {
 test('a folder and a pattern need what their files need', (t) => {
   t.true(needsOf(['test/browser']).has('browser'))
   t.deepEqual(needsOf(['test/browser/*.test.ts']), needsOf(['test/browser']))
+  t.deepEqual(needsOf(['test/adapters/**']), needsOf(['test/adapters'])) // which has a folder of its own
 })
 
 test('a whole run needs everything, and so does one that names no file', (t) => {

@@ -38,7 +38,10 @@ export function needsOf(args: readonly string[]): ReadonlySet<Need> {
 /** The test files that AVA takes an argument for: a file, with or without line numbers, a folder or a pattern. */
 function testFiles(arg: string): string[] {
   const path = resolve(projectFolder, arg.replace(/:[\d,-]+$/, ''))
-  if (!existsSync(path)) return globSync(arg, { cwd: projectFolder }).map((file) => join(projectFolder, file))
+  if (!existsSync(path)) {
+    const found = globSync(arg, { cwd: projectFolder }).map((file) => join(projectFolder, file))
+    return found.filter((one) => statSync(one).isFile())
+  }
   if (statSync(path).isFile()) return [path]
   return globSync('**/*.test.ts', { cwd: path }).map((file) => join(path, file))
 }
