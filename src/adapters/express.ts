@@ -28,22 +28,13 @@ export type ExpressMiddleware = (
  */
 export function djangoExpress(site: Pick<DjangoSite, 'openRequest'>): ExpressMiddleware {
   checkSite('djangoExpress', site)
-  return async function djangoMiddleware(request, response, next) {
-    try {
-      const { django, respond } = await site.openRequest(nodeRequestOf(request))
+  return function djangoMiddleware(request, response, next) {
+    const open = async () => {
+      const { django, respond } = await site.openRequest(new NodeSiteRequest(request))
       Object.assign(request, { django })
-      const setHeaders = async (status: number): Promise<void> => {
-        for (const { setCookie, vary } of await respond(status)) {
-          if (setCookie !== null) response.appendHeader('Set-Cookie', setCookie)
-          if (vary !== null) response.setHeader('Vary', vary(String(response.getHeader('Vary') ?? '')))
-        }
-      }
-      holdResponse(response, setHeaders, next)
-    } catch (error) {
-      next(error)
-      return
+      holdResponse(response, respond, next)
     }
-    next()
+    open().then(() => next(), next)
   }
 }
 
@@ -53,20 +44,7 @@ export function djangoExpress(site: Pick<DjangoSite, 'openRequest'>): ExpressMid
  */
 export const protect: ExpressMiddleware = function protect(request, _response, next) {
   const { django } = request as { django?: DjangoExchange }
-  if (django === undefined) {
-    next(new TypeError('protect needs request.django; put app.use(djangoExpress(site)) before it'))
-    return
-  }
-  django.csrf.check().then(() => next(), next)
-}
-
-/** Express' own properties, which consider proxies; without Express, those of the socket. */
-function nodeRequestOf(request: IncomingMessage): NodeSiteRequest {
-  const express = request as IncomingMessage & Partial<Record<'ip' | 'host' | 'secure' | 'body', unknown>>
-  return new NodeSiteRequest(request, {
-    ip: () => (typeof express.ip === 'string' ? express.ip : request.socket.remoteAddress),
-    isSecure: () => (typeof express.secure === 'boolean' ? express.secure : 'encrypted' in request.socket),
-    host: () => (typeof express.host === 'string' ? express.host : (request.headers.host ?? '')),
-    body: () => express.body,
-  })
+  const missing = 'protect needs request.django; put app.use(djangoExpress(site)) before it'
+  if (django === undefined) next(new TypeError(missing))
+  else django.csrf.check().then(() => next(), next)
 }

@@ -1,6 +1,7 @@
 import '../checks/check-node.ts'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { checkSite } from '../checks/check-values.ts'
+import { addHeaders } from '../http/response-headers.ts'
 import type { DjangoSite } from '../site/django-site.ts'
 import type { DjangoExchange, OpenedExchange } from '../site/site-request.ts'
 import { NodeSiteRequest } from './node-request.ts'
@@ -22,6 +23,8 @@ export interface DjangoFastifyOptions {
   readonly forms?: boolean
 }
 
+type Done = (error?: Error) => void
+
 /** The types of bodies that a form may have. */
 const FORM_TYPES = ['application/x-www-form-urlencoded', 'multipart/form-data']
 
@@ -30,45 +33,30 @@ const FORM_TYPES = ['application/x-www-form-urlencoded', 'multipart/form-data']
  * session is saved before the response is sent; if that fails, Fastify's error handler answers.
  * `await fastify.register(djangoFastify, { site })`
  */
-export function djangoFastify(
-  fastify: FastifyInstance,
-  { site, forms = false }: DjangoFastifyOptions,
-  done: (error?: Error) => void,
-): void {
-  try {
-    checkSite('djangoFastify', site)
-  } catch (error) {
-    done(error as Error) // If thrown, it would end the process.
-    return
-  }
-  const responders = new WeakMap<object, OpenedExchange['respond']>()
-  fastify.decorateRequest('django')
-  // The body stays unread until `form()` or the CSRF check reads it.
-  if (forms) fastify.addContentTypeParser(FORM_TYPES, (_request, _body, parsed) => parsed(null))
+export function djangoFastify(fastify: FastifyInstance, options: DjangoFastifyOptions, done: Done): void {
+  install(fastify, options).then(() => done(), done)
+}
 
-  fastify.addHook('onRequest', async function openDjangoSession(request) {
-    const { django, respond } = await site.openRequest(
-      new NodeSiteRequest(request.raw, {
-        ip: () => request.ip,
-        isSecure: () => request.protocol === 'https',
-        host: () => request.host,
-        body: () => request.body,
-      }),
-    )
+async function install(app: FastifyInstance, { site, forms = false }: DjangoFastifyOptions): Promise<void> {
+  checkSite('djangoFastify', site)
+  const responders = new WeakMap<object, OpenedExchange['respond']>()
+  app.decorateRequest('django')
+  // The body stays unread until `form()` or the CSRF check reads it.
+  if (forms) app.addContentTypeParser(FORM_TYPES, (_request, _body, parsed) => parsed(null))
+
+  app.addHook('onRequest', async function openDjangoSession(request) {
+    const { django, respond } = await site.openRequest(new NodeSiteRequest(request.raw, request))
     Object.assign(request, { django })
     responders.set(request, respond)
   })
 
-  fastify.addHook('onSend', async function saveDjangoSession(request, reply) {
+  app.addHook('onSend', async function saveDjangoSession(request, reply) {
     const respond = responders.get(request)
     responders.delete(request) // Once: the response to a failed save passes this hook again.
     if (respond === undefined) return
-    for (const { setCookie, vary } of await respond(reply.statusCode)) {
-      if (setCookie !== null) reply.header('Set-Cookie', setCookie)
-      if (vary !== null) reply.header('Vary', vary(String(reply.getHeader('Vary') ?? '')))
-    }
+    const set = (name: string, value: string) => reply.header(name, value) // It appends cookies.
+    addHeaders({ get: (name) => reply.getHeader(name), set, append: set }, await respond(reply.statusCode))
   })
-  done()
 }
 
 /**

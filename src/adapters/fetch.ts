@@ -1,8 +1,5 @@
 import '../checks/check-node.ts'
-import type { AnonymousUser, User } from '../auth/user.ts'
 import { checkObject, checkTypes } from '../checks/check-values.ts'
-import type { ResponseHeaders } from '../http/response-headers.ts'
-import type { Session } from '../session/session.ts'
 import {
   type DjangoSite,
   type DjangoSiteOptions,
@@ -10,11 +7,14 @@ import {
   type RequestOrCookie,
 } from '../site/django-site.ts'
 import type { DjangoExchange, OpenedExchange } from '../site/site-request.ts'
+import { answerOwnErrors } from './fetch-errors.ts'
 import { type FetchRequestInfo, FetchSiteRequest } from './fetch-request.ts'
-import { answerOwnErrors, outcomeOf, statusOf, withHeaders } from './fetch-response.ts'
+import { savedResponse } from './fetch-response.ts'
+import { type CookieJar, type FetchVisitor, readVisitor } from './fetch-visitor.ts'
 
 export type { DjangoExchange } from '../site/site-request.ts'
 export type { FetchRequestInfo } from './fetch-request.ts'
+export type { CookieJar, FetchVisitor, ReadonlySession } from './fetch-visitor.ts'
 
 /** Django's settings, and which headers of a proxy are trusted. */
 export interface FetchSiteOptions extends DjangoSiteOptions {
@@ -48,22 +48,6 @@ export interface FetchSite extends DjangoSite {
   read(request: RequestOrCookie | CookieJar): Promise<FetchVisitor>
 }
 
-/** What Next's `cookies()` returns. */
-export interface CookieJar {
-  getAll(): readonly { readonly name: string; readonly value: string }[]
-}
-
-/** A session that is only read, and its user. */
-export interface FetchVisitor {
-  readonly session: ReadonlySession
-  readonly user: User | AnonymousUser
-}
-
-/** The methods of a session that change nothing. */
-export type ReadonlySession = Pick<Session, (typeof READING)[number]>
-
-const READING = ['get', 'has', 'keys'] as const
-
 /**
  * Opens a Django site for handlers that take a `Request` of the Web and return a `Response`.
  * @throws {UnknownDjangoVersion} {InvalidUserModel} {TypeError} as the package's `openDjangoSite`.
@@ -82,51 +66,15 @@ export function openDjangoSite({
     ...site,
     async handle(request, handler, info = {}) {
       checkObject('site.handle', 'request', request)
+      const answer = (error: unknown) => onError(error, request)
       let exchange: OpenedExchange
       try {
         exchange = await site.openRequest(new FetchSiteRequest(request, { info, proxy }))
       } catch (error) {
-        return onError(error, request)
+        return answer(error)
       }
-      const handled = await outcomeOf(() => handler(exchange.django))
-      const outcome = 'error' in handled ? await outcomeOf(() => onError(handled.error, request)) : handled
-      let headers: readonly ResponseHeaders[]
-      try {
-        headers = await exchange.respond(
-          'error' in outcome ? statusOf(outcome.error) : outcome.response.status,
-        )
-      } catch (error) {
-        return onError(error, request)
-      }
-      if ('error' in outcome) throw outcome.error
-      const response = withHeaders(outcome.response, headers)
-      if (outcome.isThrown) throw response
-      return response
+      return savedResponse(exchange, () => handler(exchange.django), answer)
     },
-    async read(request) {
-      const { session, user } = await site.authenticate(isJar(request) ? cookieHeaderOf(request) : request)
-      return { session: readonlyView(session), user }
-    },
+    read: (request) => readVisitor(site, request),
   }
-}
-
-function isJar(request: unknown): request is CookieJar {
-  return (
-    typeof request === 'object' &&
-    request !== null &&
-    'getAll' in request &&
-    typeof request.getAll === 'function'
-  )
-}
-
-function cookieHeaderOf(jar: CookieJar): string {
-  return jar
-    .getAll()
-    .map(({ name, value }) => `${name}=${value}`)
-    .join('; ')
-}
-
-function readonlyView(session: Session): ReadonlySession {
-  const entries = READING.map((name) => [name, session[name].bind(session)] as const)
-  return Object.fromEntries(entries) as unknown as ReadonlySession
 }

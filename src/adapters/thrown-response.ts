@@ -1,8 +1,22 @@
+/** What a handler gave: a response, which it returned or threw, or another error. */
+type Outcome = { readonly response: Response; readonly isThrown: boolean } | { readonly error: unknown }
+
+/** Runs the work. Frameworks throw responses, as React Router does, or values that stand for one. */
+export async function outcomeOf(work: () => Response | Promise<Response>): Promise<Outcome> {
+  try {
+    return { response: await work(), isThrown: false }
+  } catch (error) {
+    if (error instanceof Response) return { response: error, isThrown: true }
+    const response = thrownResponse(error)
+    return response === null ? { error } : { response, isThrown: false }
+  }
+}
+
 /**
  * The response that a thrown value stands for, or null. Frameworks catch these values outside the handler and make the
  * response there, where it would not get the cookies of the session.
  */
-export function thrownResponse(thrown: unknown): Response | null {
+function thrownResponse(thrown: unknown): Response | null {
   if (typeof thrown !== 'object' || thrown === null) return null
   if (thrown instanceof Error && 'getResponse' in thrown && typeof thrown.getResponse === 'function')
     return thrown.getResponse()

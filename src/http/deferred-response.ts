@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeader, ServerResponse } from 'node:http'
+import { addHeaders, type HeaderStore, type ResponseHeaders } from './response-headers.ts'
 
 /** The methods that send a response's headers, or anything after them. */
 const METHODS = ['flushHeaders', 'writeHead', 'write', 'end'] as const
@@ -7,12 +8,12 @@ type Method = (typeof METHODS)[number]
 
 /**
  * Holds a response back from the moment its handler begins to answer until `prepare` has run with the response's status.
- * `prepare` may still set headers. Then the response is sent as its handler wrote it. If `prepare` fails, nothing of it is
- * sent, and `onFailure` answers instead.
+ * Then the response is sent as its handler wrote it, with the headers that `prepare` returned. If `prepare` fails, nothing
+ * of it is sent, and `onFailure` answers instead.
  */
 export function holdResponse(
   response: ServerResponse,
-  prepare: (status: number) => Promise<void>,
+  prepare: (status: number) => Promise<readonly ResponseHeaders[]>,
   onFailure: (error: unknown) => void,
 ): void {
   const calls: (() => unknown)[] = []
@@ -28,7 +29,7 @@ export function holdResponse(
     // For the handler, the response has begun: it must not answer a second time after an error.
     Object.defineProperty(response, 'headersSent', { value: true, configurable: true })
     try {
-      await prepare(response.statusCode)
+      addHeaders(storeOf(response), await prepare(response.statusCode))
     } catch (error) {
       restore()
       for (const name of response.getHeaderNames()) if (BODY_HEADERS.has(name)) response.removeHeader(name)
@@ -54,6 +55,14 @@ export function holdResponse(
       return name === 'write' ? false : response
     }
     Object.assign(response, { [name]: held })
+  }
+}
+
+function storeOf(response: ServerResponse): HeaderStore {
+  return {
+    get: (name) => response.getHeader(name),
+    set: (name, value) => response.setHeader(name, value),
+    append: (name, value) => response.appendHeader(name, value),
   }
 }
 

@@ -7,3 +7,19 @@ export interface ResponseHeaders {
 }
 
 export const NO_HEADERS: ResponseHeaders = { setCookie: null, vary: null }
+
+/** The headers of a response that is not sent yet, as the Web's `Headers` and Koa's response have them. */
+export interface HeaderStore {
+  /** The header's value; undefined, null or '' without one. */
+  get(name: string): unknown
+  set(name: string, value: string): unknown
+  append(name: string, value: string): unknown
+}
+
+/** Adds these headers to the response. */
+export function addHeaders(response: HeaderStore, headers: readonly ResponseHeaders[]): void {
+  for (const { setCookie, vary } of headers) {
+    if (setCookie !== null) response.append('Set-Cookie', setCookie)
+    if (vary !== null) response.set('Vary', vary(String(response.get('Vary') ?? '')))
+  }
+}

@@ -18,7 +18,7 @@ async function ask(t: Scope, answer: Answerer, prepare: (status: number) => void
         await turn()
         prepare(status)
         response.setHeader('X-Status', status)
-        response.appendHeader('Set-Cookie', 'late=1')
+        return [{ setCookie: 'late=1', vary: null }]
       },
       () => {
         response.statusCode = 500

@@ -1,8 +1,9 @@
-import type { Context, Middleware } from 'koa'
+import type { Middleware } from 'koa'
 import { checkProfile } from '../../checks/check-values.ts'
-import { type Csrf, type CsrfOptions, type CsrfRequest, createCsrfRequests } from '../../http/csrf.ts'
+import { type Csrf, type CsrfOptions, createCsrfRequests } from '../../http/csrf.ts'
+import { addHeaders } from '../../http/response-headers.ts'
+import { KoaCsrfRequest, type ReadField } from './csrf-request.ts'
 import { readForm } from './form.ts'
-import { addHeaders } from './response-headers.ts'
 import { checkSession } from './session-middleware.ts'
 
 declare module 'koa' {
@@ -15,7 +16,7 @@ declare module 'koa' {
 /** Django's CSRF_… settings, with Django's defaults, and what else decides. */
 export interface CsrfMiddlewareOptions extends CsrfOptions {
   /** Reads a field of the form that was sent; default: by `readForm`. For a site that has parsed the body already. */
-  readonly readField?: (ctx: Context, name: string) => Promise<string | undefined>
+  readonly readField?: ReadField
 }
 
 /**
@@ -39,49 +40,10 @@ export function createCsrfMiddleware({
     try {
       await next()
     } finally {
-      if (!ctx.headerSent) addHeaders(ctx, await respond())
+      if (!ctx.headerSent) addHeaders(ctx.response, [await respond()])
     }
   }
 }
-
-/**
- * A Koa request. Its host and scheme are read only when they are asked for, as Koa has them then. A class, because V8 gives
- * each object literal with getters a hidden class of its own: that cost a quarter of a page's CPU.
- */
-class KoaCsrfRequest implements CsrfRequest {
-  readonly session: CsrfRequest['session']
-  readonly #ctx: Context
-  readonly #readField: ReadField
-
-  constructor(ctx: Context, { session, readField }: Pick<CsrfRequest, 'session'> & { readField: ReadField }) {
-    this.session = session
-    this.#ctx = ctx
-    this.#readField = readField
-  }
-
-  get method(): string {
-    return this.#ctx.method
-  }
-
-  get isSecure(): boolean {
-    return this.#ctx.secure
-  }
-
-  get host(): string {
-    return this.#ctx.host
-  }
-
-  header(name: string): string | undefined {
-    const value = this.#ctx.req.headers[name]
-    return Array.isArray(value) ? value.join(', ') : value
-  }
-
-  readField(name: string): Promise<string | undefined> {
-    return this.#readField(this.#ctx, name)
-  }
-}
-
-type ReadField = NonNullable<CsrfMiddlewareOptions['readField']>
 
 /**
  * Refuses a request that may change something and has no valid token; a body that is a form is read for it. Put it

@@ -1,7 +1,7 @@
 import type { Middleware } from 'koa'
 import { checkObject, checkProfile, checkSecretKeys } from '../../checks/check-values.ts'
 import { createMessagesRequests, type Messages, type MessagesOptions } from '../../http/messages.ts'
-import { addHeaders } from './response-headers.ts'
+import { addHeaders } from '../../http/response-headers.ts'
 import { checkSession } from './session-middleware.ts'
 
 declare module 'koa' {
@@ -32,14 +32,14 @@ export function createMessagesMiddleware(options: MessagesMiddlewareOptions): Mi
       ...messages,
       async take() {
         // At once, for a page that sends its headers itself.
-        addHeaders(ctx, { setCookie: null, vary: requests.vary })
+        addHeaders(ctx.response, [{ setCookie: null, vary: requests.vary }])
         return messages.take()
       },
     }
     try {
       await next()
     } finally {
-      if (!ctx.headerSent) addHeaders(ctx, await respond())
+      if (!ctx.headerSent) addHeaders(ctx.response, [await respond()])
     }
   }
 }

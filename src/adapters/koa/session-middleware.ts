@@ -1,10 +1,11 @@
 import type { Middleware, ParameterizedContext } from 'koa'
 import { checkMethods } from '../../checks/check-values.ts'
 import { clientOf } from '../../http/client-info.ts'
+import { addHeaders } from '../../http/response-headers.ts'
 import type { SessionRequest, SessionRequests } from '../../http/session-exchange.ts'
 import { withStatus } from '../../http/statuses.ts'
 import type { SessionHandle } from '../../session/handle.ts'
-import { addHeaders } from './response-headers.ts'
+import { statusOf, withHeaders } from './thrown-errors.ts'
 
 declare module 'koa' {
   interface ExtendableContext {
@@ -52,25 +53,5 @@ export function checkSession({ session }: { session?: unknown }, caller: string)
 }
 
 async function respond(ctx: ParameterizedContext, request: SessionRequest, status: number): Promise<void> {
-  addHeaders(ctx, await request.respond(status))
-}
-
-function statusOf(error: unknown): number {
-  const status = error instanceof Error && 'status' in error ? error.status : undefined
-  return typeof status === 'number' ? status : 500
-}
-
-/**
- * When Koa answers an error, it drops all headers but those on the error itself. They are put there, not enumerable: a
- * cookie must not get into a log with the error.
- */
-function withHeaders(error: unknown, ctx: ParameterizedContext): unknown {
-  if (!(error instanceof Error)) return error
-  const ours: Record<string, string | string[]> = {}
-  for (const name of ['set-cookie', 'vary'] as const) {
-    const value = ctx.response.headers[name]
-    if (value !== undefined) ours[name] = value
-  }
-  const headers = 'headers' in error && typeof error.headers === 'object' ? error.headers : {}
-  return Object.defineProperty(error, 'headers', { value: { ...headers, ...ours }, enumerable: false })
+  addHeaders(ctx.response, [await request.respond(status)])
 }
