@@ -183,6 +183,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'type engines/',
     'type session/',
     'session/key-hash.ts',
+    'session/tracing.ts',
     'type site/',
     'koa',
     'pino',

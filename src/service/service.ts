@@ -142,6 +142,7 @@ export async function createService(settings: Settings, options: ServiceOptions)
       diagnosis?.stop()
       await site?.django.close()
       upstream?.close()
+      metrics?.close()
       await storage.close()
     },
   }

@@ -17,9 +17,9 @@ import {
   UpdateError,
 } from './engine.ts'
 import { NO_EVENTS, type SessionEvents } from './events.ts'
-import { keyHash } from './key-hash.ts'
 import { createMerge } from './merge.ts'
 import type { MergePolicies } from './merge-policies.ts'
+import { SessionTrace } from './trace-message.ts'
 import { traced, tracedLoad, traces } from './tracing.ts'
 
 /** Django's `save`, `cycle_key` and `delete`, without losing what another request wrote. */
@@ -149,6 +149,17 @@ export function createSessionCommits({
     throw new SessionInterrupted({ cause })
   }
 
+  /** Milliseconds: null when the write was repeated for long enough. */
+  async function reloadAfter(
+    milliseconds: number | null,
+    sessionKey: string,
+    cause: unknown,
+  ): Promise<StoredSession> {
+    if (milliseconds === null) throw new ConflictTimeout(conflictTimeout)
+    await delay(milliseconds)
+    return reload(sessionKey, cause)
+  }
+
   /** Repeats `write` on what is stored now until no other request has written in between. */
   async function swap<R>(
     sessionKey: string,
@@ -165,18 +176,13 @@ export function createSessionCommits({
         if (!(error instanceof ConflictError)) throw error
         let winner: SessionWriter = 'unknown'
         try {
-          const milliseconds = pause()
-          if (milliseconds === null) throw new ConflictTimeout(conflictTimeout)
           current = await traced(
             traces.conflict,
-            () => ({ keyHash: keyHash(sessionKey) }),
-            async () => {
-              await delay(milliseconds)
-              return reload(sessionKey, error)
-            },
-            () => 'reloaded',
+            () => new SessionTrace(sessionKey),
+            () => reloadAfter(pause(), sessionKey, error),
+            writerOf,
           )
-          winner = current.writer ?? winner
+          winner = writerOf(current)
         } finally {
           events.conflict(winner)
         }
@@ -233,3 +239,5 @@ export function createSessionCommits({
     confirm,
   }
 }
+
+const writerOf = ({ writer = 'unknown' }: StoredSession): SessionWriter => writer

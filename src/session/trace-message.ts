@@ -1,4 +1,5 @@
 // Not in tracing.ts, whose types are those of @types/node: they differ between its versions.
+import { keyHash } from './key-hash.ts'
 
 /** What a tracing channel publishes: one object for all events of a trace, completed when the work ends. */
 export interface TraceMessage {
@@ -21,4 +22,27 @@ export type TraceResult = string | { readonly format: string; readonly keyIndex:
 export interface TracedFailure {
   readonly name: string
   readonly code: string | undefined
+  /** Why a session cannot be read, as in the event `unreadable`. */
+  readonly reason?: string
+}
+
+/** A message about the session of this key. The hash is made when a subscriber reads it: one that counts needs none. */
+export class SessionTrace implements TraceMessage {
+  declare readonly operation?: string
+  declare result?: TraceResult
+  declare error?: TracedFailure
+  readonly #sessionKey: string
+
+  constructor(sessionKey: string, operation?: string) {
+    this.#sessionKey = sessionKey
+    if (operation !== undefined) this.operation = operation
+  }
+
+  get keyHash(): string {
+    return keyHash(this.#sessionKey)
+  }
+
+  toJSON(): TraceMessage {
+    return { ...this, keyHash: this.keyHash }
+  }
 }

@@ -1,5 +1,5 @@
 import type { SessionCommits } from './commit.ts'
-import { keyHash } from './key-hash.ts'
+import { SessionTrace } from './trace-message.ts'
 import { traced, traces } from './tracing.ts'
 
 /** Commits whose writes are traced, each with all its repeats. */
@@ -10,7 +10,7 @@ export function tracedCommits(commits: SessionCommits): SessionCommits {
     work: () => Promise<R>,
     outcome: (result: R) => string,
   ) => {
-    const message = () => ({ operation, ...(sessionKey !== null && { keyHash: keyHash(sessionKey) }) })
+    const message = () => (sessionKey === null ? { operation } : new SessionTrace(sessionKey, operation))
     return traced(traces.save, message, work, outcome)
   }
   const saved = ({ merged }: { readonly merged: boolean }) => (merged ? 'merged' : 'saved')

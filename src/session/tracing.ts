@@ -1,7 +1,7 @@
 import { tracingChannel } from 'node:diagnostics_channel'
+import { UnreadableSession } from '../django/unreadable-session.ts'
 import type { SessionClient, SessionEngine, StoredSession } from './engine.ts'
-import { keyHash } from './key-hash.ts'
-import type { TracedFailure, TraceMessage, TraceResult } from './trace-message.ts'
+import { SessionTrace, type TracedFailure, type TraceMessage, type TraceResult } from './trace-message.ts'
 
 /** Without type arguments: their order is another one in @types/node 26. */
 type Channel = ReturnType<typeof tracingChannel>
@@ -85,7 +85,7 @@ export function tracedLoad(
 ): Promise<StoredSession | null> {
   return traced(
     traces.load,
-    () => ({ keyHash: keyHash(sessionKey) }),
+    () => new SessionTrace(sessionKey),
     () => engine.load(sessionKey, client),
     (stored) => (stored === null ? 'missing' : 'found'),
   )
@@ -93,5 +93,9 @@ export function tracedLoad(
 
 function failureOf(error: unknown): TracedFailure {
   const { name = typeof error, code } = (error ?? {}) as { name?: string; code?: unknown }
-  return { name, code: typeof code === 'string' ? code : undefined }
+  return {
+    name,
+    code: typeof code === 'string' ? code : undefined,
+    ...(error instanceof UnreadableSession && { reason: error.reason }),
+  }
 }

@@ -71,6 +71,7 @@ for (const name of testDatabases) {
       ['save', 'delete', 'deleted'],
     ])
     const text = JSON.stringify(ended)
+    t.true(text.includes('"keyHash":"'))
     for (const secret of [key, firstKey, DATA, 'ann', 'secret', password]) t.false(text.includes(secret))
     const hashes = ended.map(([, { keyHash }]) => keyHash)
     t.regex(hashes[3] ?? '', /^[0-9a-f]{12}$/)
@@ -131,7 +132,7 @@ for (const name of testDatabases) {
     await other?.save()
     t.deepEqual(shown(ended), [
       ['load', undefined, 'found'],
-      ['conflict', undefined, 'reloaded'],
+      ['conflict', undefined, 'here'],
       ['save', 'update', 'merged'],
     ])
     t.is(new Set(ended.map(([, { keyHash }]) => keyHash)).size, 1)
@@ -146,7 +147,7 @@ test.serial('a session that cannot be read is a failed load', async (t) => {
   await siteOf(db, { secretKeys: ['another key'], events: { unreadable() {} } })
     .open(`sessionid=${key}`)
     .session.load()
-  const error = { name: 'UnreadableSession', code: 'ERR_SESSION_UNREADABLE' }
+  const error = { name: 'UnreadableSession', code: 'ERR_SESSION_UNREADABLE', reason: 'signature' }
   t.deepEqual(
     ended.map(([name, message]) => [name, message.error, message.result]),
     [

@@ -1,12 +1,11 @@
 import type { RequestListener } from 'node:http'
 import Koa from 'koa'
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { withDeadline } from '../../concurrency/deadline.ts'
-import type { UnreadableReason } from '../../django/session-data.ts'
-import type { SessionEvents } from '../../session/events.ts'
 import type { PoolState } from '../database/pool-state.ts'
 import { errorFields, type Log } from './log.ts'
 import type { FinishedRequest } from './request-log.ts'
+import { createSessionMetrics, type SessionMetrics } from './session-metrics.ts'
 
 export interface MetricsOptions {
   /** The version of this package. */
@@ -27,10 +26,12 @@ export interface MetricsOptions {
 
 export interface Metrics {
   onRequest(request: FinishedRequest): void
-  /** Counts what happens to sessions. */
-  readonly events: Omit<SessionEvents, 'lostChange' | 'save'>
+  /** Counts what no tracing channel tells of sessions. */
+  readonly events: SessionMetrics['events']
   /** Answers `/metrics`. It needs its own port: behind a proxy on the same machine, all requests come from 127.0.0.1. */
   readonly listener: RequestListener
+  /** Counts no more sessions. */
+  close(): void
 }
 
 /**
@@ -47,42 +48,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     labelNames: ['method', 'route', 'status'],
     registers,
   })
-  const counter = <L extends string>(name: string, help: string, label?: L): Counter<L> =>
-    new Counter({ name, help, labelNames: label === undefined ? [] : [label], registers })
-  const loads = counter('django_session_loads_total', 'Lookups of a session by its key.', 'outcome')
-  const saves = counter(
-    'django_session_saves_total',
-    'Requests that wrote their session. merged: with changes that another request saved meanwhile; interrupted: the session was deleted meanwhile.',
-    'outcome',
-  )
-  const decodes = counter(
-    'django_session_decodes_total',
-    'Sessions read, by the key that verified them: 0 is SECRET_KEY, n is the nth of SECRET_KEY_FALLBACKS.',
-    'key',
-  )
-  const unreadable = counter('django_session_unreadable_total', 'Sessions that cannot be read.', 'reason')
-  const conflicts = counter(
-    'django_session_conflicts_total',
-    'Writes of a session that another request had changed meanwhile. winner: django, here (this package, in another process) or unknown.',
-    'winner',
-  )
-  const retries = counter(
-    'django_session_retries_total',
-    'Statements repeated after a transient failure such as a deadlock.',
-  )
-  const cacheFailures = counter(
-    'django_session_cache_failures_total',
-    'Failed operations on the session cache.',
-  )
-  const givenUp = counter(
-    'django_session_cache_removals_given_up_total',
-    'Cached copies that could not be removed: Django reads them until they expire.',
-  )
-  for (const outcome of ['found', 'missing', 'unreadable', 'failed'] as const) loads.inc({ outcome }, 0)
-  for (const outcome of SAVED) saves.inc({ outcome }, 0)
-  for (const winner of ['django', 'here', 'unknown'] as const) conflicts.inc({ winner }, 0)
-  for (const reason of REASONS) unreadable.inc({ reason }, 0)
-  for (let key = 0; key < options.keyCount; key += 1) decodes.inc({ key }, 0)
+  const sessions = createSessionMetrics(registers, options)
   addDatabase(registers, options)
   new Gauge({
     name: 'koa_django_sessions_build_info',
@@ -92,40 +58,21 @@ export function createMetrics(options: MetricsOptions): Metrics {
   }).set({ version: options.version, node: process.version }, 1)
 
   return {
-    onRequest({ method, route, status, seconds, session }) {
+    onRequest({ method, route, status, seconds }) {
       const labels = {
         method: METHODS.has(method) ? method : 'other',
         route: route ?? 'none',
         status: status === null ? 'aborted' : `${Math.floor(status / 100)}xx`,
       }
       requests.observe(labels, seconds)
-      if (session !== null && SAVED.has(session)) saves.inc({ outcome: session })
     },
-    events: {
-      load: (outcome) => loads.inc({ outcome }),
-      decode: ({ keyIndex }) => decodes.inc({ key: keyIndex }),
-      unreadable: (_sessionKey, { reason }) => unreadable.inc({ reason }),
-      conflict: (winner = 'unknown') => conflicts.inc({ winner }),
-      retry: () => retries.inc(),
-      cacheFailure(failure) {
-        if (failure.givenUp > 0) givenUp.inc(failure.givenUp)
-        else cacheFailures.inc()
-      },
-    },
+    events: sessions.events,
     listener: listenerOf(registry, options.log),
+    close: sessions.close,
   }
 }
 
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
-const SAVED: ReadonlySet<string> = new Set(['new', 'saved', 'merged', 'interrupted'])
-const REASONS: readonly UnreadableReason[] = [
-  'format',
-  'signature',
-  'payload',
-  'not-an-object',
-  'too-large',
-  'expire-date',
-]
 
 function addDatabase(
   registers: Registry[],

@@ -11,7 +11,7 @@ export interface SessionEventsOptions {
   readonly environment: 'development' | 'production'
 }
 
-/** What the sessions report, as log lines and as metrics. */
+/** What the sessions report, as log lines and as metrics; most metrics come from the tracing channels. */
 export function createSessionEvents({
   log,
   metrics,
@@ -20,10 +20,8 @@ export function createSessionEvents({
   const logCacheFailure = createCacheFailureLog(log)
   return {
     ...metrics?.events,
-    unreadable(sessionKey, error) {
-      const { reason, message } = error
+    unreadable(sessionKey, { reason, message }) {
       log.warn('session.unreadable', { keyHash: keyHash(sessionKey), reason, message })
-      metrics?.events.unreadable(sessionKey, error)
     },
     cacheFailure(failure) {
       logCacheFailure(failure)

@@ -5,10 +5,12 @@ import { versionProfile } from '../../../src/django/versions.ts'
 import { createMetrics, type MetricsOptions } from '../../../src/service/monitoring/metrics.ts'
 import { createService } from '../../../src/service/service.ts'
 import { readSettings } from '../../../src/service/settings/settings.ts'
+import { createVisitor } from '../../interop/visitor.ts'
 import { createTestDatabase, runSql, type TestDatabaseName, testDatabases } from '../../support/databases.ts'
 import type { Scope } from '../../support/file-scope.ts'
 import { listen, openUrl, recordLog } from '../../support/library.ts'
 import { scrape } from '../../support/scrape.ts'
+import { addUser, logIn } from '../pages/login-site.ts'
 
 const SECRET_KEY = 'the-key-of-today-0123456789-abcdefghijklmnopqrstuvwxyz'
 const OLD_KEY = 'the-key-of-yesterday-0123456789-abcdefghijklmnopqrstuvw'
@@ -59,7 +61,7 @@ test('no label has a value that a visitor chooses', async (t) => {
   t.true(names.length - before < 2 * 14 + 20, 'the rest are metrics of Node')
 })
 
-test('loads, saves, unreadable rows and the keys that verify rows are counted', async (t) => {
+test.serial('loads, saves, unreadable rows and the keys that verify rows are counted', async (t) => {
   const { url, metricsUrl, databaseUrl } = await start(t, { DJANGO_SECRET_KEY_FALLBACKS: OLD_KEY })
   const db = openUrl(t, databaseUrl)
   const store = (session_key: string, session_data: string) =>
@@ -94,25 +96,51 @@ test('loads, saves, unreadable rows and the keys that verify rows are counted', 
   t.is(await came('django_session_unreadable_total{reason="payload"}'), 0)
   t.is(await came('django_session_loads_total{outcome="unreadable"}'), 3)
   t.is(await came('django_session_saves_total{outcome="new"}'), 5)
+
+  await db.raw("CREATE TRIGGER full BEFORE UPDATE ON django_session BEGIN SELECT RAISE(ABORT, 'full'); END")
+  await visit(`${url}/catalog/`, keyed('a'.repeat(32)))
+  t.is(await came('django_session_saves_total{outcome="failed"}'), 1)
+  t.is(await came('django_session_saves_total{outcome="saved"}'), 2)
 })
 
-test('conflicts and merges of two services on one session are counted', async (t) => {
+test.serial('logins, and the users of sessions that do not verify, are counted', async (t) => {
+  const { url, metricsUrl, databaseUrl } = await start(t, { SERVE_LOGIN: 'True' })
+  const db = openUrl(t, databaseUrl)
+  await addUser(db, { username: 'reader' })
+  const counted = async () =>
+    [...(await scrape(metricsUrl)).samples]
+      .filter(([name, count]) => name.startsWith('django_authentications_total') && count > 0)
+      .map(([name, count]) => `${/"(\w+)",outcome="(\w+)"/.exec(name)?.slice(1).join(' ')}: ${count}`)
+  const visitor = createVisitor()
+  await logIn({ url, visitor }, { password: 'wrong' })
+  await logIn({ url, visitor })
+  const before = await counted()
+  t.deepEqual(
+    before.filter((line) => line.startsWith('password')),
+    ['password accepted: 1', 'password refused: 1'],
+  )
+  await visitor.fetch(`${url}/catalog/`)
+  await db('auth_user').update({ password: '!' })
+  await visitor.fetch(`${url}/catalog/`)
+  const now = await counted()
+  t.true(now.includes('session current: 1'), now.join())
+  t.true(now.includes('session wrong: 1'), now.join())
+})
+
+test.serial('conflicts and merges of two services on one session are counted', async (t) => {
   const { url, metricsUrl, databaseUrl } = await start(t, {}, { database: MYSQL })
   const other = await start(t, { DATABASE_URL: databaseUrl })
   const Cookie = (await fetch(`${url}/catalog/`)).headers.get('Set-Cookie')?.split(';')[0] ?? ''
-  const came = async (name: string) => {
-    const both = await Promise.all([metricsUrl, other.metricsUrl].map(scrape))
-    return both.map(({ samples }) => samples.get(name) ?? Number.NaN)
-  }
-  const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b)
+  // Those of the process: both services count what either does.
+  const came = async (name: string) => (await scrape(metricsUrl)).samples.get(name) ?? Number.NaN
   let visits = 1
   do {
     await Promise.all([url, other.url].map((one) => visit(`${one}/catalog/`, { headers: { Cookie } })))
     visits += 2
-  } while (sum(await came('django_session_conflicts_total{winner="here"}')) === 0)
-  t.is(sum(await came('django_session_conflicts_total{winner="django"}')), 0)
-  const merged = sum(await came('django_session_saves_total{outcome="merged"}'))
-  const saved = sum(await came('django_session_saves_total{outcome="saved"}'))
+  } while ((await came('django_session_conflicts_total{winner="here"}')) === 0)
+  t.is(await came('django_session_conflicts_total{winner="django"}'), 0)
+  const merged = await came('django_session_saves_total{outcome="merged"}')
+  const saved = await came('django_session_saves_total{outcome="saved"}')
   t.true(merged >= 1)
   t.is(merged + saved, visits - 1)
 })
