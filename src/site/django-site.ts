@@ -158,9 +158,9 @@ function cookieHeaderOf(caller: 'authenticate' | 'watch', request: RequestOrCook
   if (typeof request === 'string') return request
   if (request === null || request === undefined) return undefined
   const headers: unknown = typeof request === 'object' && 'headers' in request ? request.headers : request
-  const cookie = isGetter(headers)
+  const cookie = isHeaders(headers)
     ? headers.get('cookie')
-    : request !== headers && isObject(headers)
+    : request !== headers && isPlain(headers)
       ? headers.cookie
       : NONE
   if (cookie === null || cookie === undefined) return undefined
@@ -173,10 +173,17 @@ function cookieHeaderOf(caller: 'authenticate' | 'watch', request: RequestOrCook
 
 const NONE = Symbol('no headers')
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+/** Headers of Node. Without a cookie they are an anonymous visitor's; so would be anything else that has a `get`. */
+function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !hasGetter(value)
 }
 
-function isGetter(value: unknown): value is HeaderGetter {
-  return isObject(value) && typeof value.get === 'function'
+/** Not `'get' in value`: a client may send a header of this name. */
+function hasGetter(value: object): boolean {
+  return 'get' in value && typeof value.get === 'function'
+}
+
+/** `Headers` of the Web, also of another implementation or Next's: not a Map, a jar of cookies or a context. */
+function isHeaders(value: unknown): value is HeaderGetter {
+  return Object.prototype.toString.call(value) === '[object Headers]'
 }

@@ -349,6 +349,12 @@ test('site.authenticate takes requests, headers and Cookie texts, and refuses ev
     () => {},
     { headers: undefined },
     { headers: null },
+    new Map([['cookie', cookie]]),
+    { headers: new Map([['cookie', cookie]]) },
+    new URLSearchParams({ cookie }),
+    { headers: new URLSearchParams({ cookie }) },
+    { get: () => cookie, getAll: () => [{ name: 'sessionid', value: session.sessionKey }] }, // cookies() of Next.js
+    { get: () => undefined, req: request, res: undefined }, // the context of Hono
   ]) {
     await t.throwsAsync(site.authenticate(given as never), {
       instanceOf: TypeError,
