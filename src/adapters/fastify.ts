@@ -1,6 +1,7 @@
 import '../checks/check-node.ts'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginCallback, FastifyRequest } from 'fastify'
 import { checkSite } from '../checks/check-values.ts'
+import { discardOnFailure } from '../http/discard-body.ts'
 import { addHeaders } from '../http/response-headers.ts'
 import type { DjangoSite } from '../site/django-site.ts'
 import type { DjangoExchange, OpenedExchange } from '../site/site-request.ts'
@@ -23,8 +24,6 @@ export interface DjangoFastifyOptions {
   readonly forms?: boolean
 }
 
-type Done = (error?: Error) => void
-
 /** The types of bodies that a form may have. */
 const FORM_TYPES = ['application/x-www-form-urlencoded', 'multipart/form-data']
 
@@ -33,7 +32,7 @@ const FORM_TYPES = ['application/x-www-form-urlencoded', 'multipart/form-data']
  * session is saved before the response is sent; if that fails, Fastify's error handler answers.
  * `await fastify.register(djangoFastify, { site })`
  */
-export function djangoFastify(fastify: FastifyInstance, options: DjangoFastifyOptions, done: Done): void {
+export const djangoFastify: FastifyPluginCallback<DjangoFastifyOptions> = (fastify, options, done) => {
   install(fastify, options).then(() => done(), done)
 }
 
@@ -50,12 +49,13 @@ async function install(app: FastifyInstance, { site, forms = false }: DjangoFast
     responders.set(request, respond)
   })
 
-  app.addHook('onSend', async function saveDjangoSession(request, reply) {
+  app.addHook('onSend', async function saveDjangoSession(request, reply, payload) {
     const respond = responders.get(request)
     responders.delete(request) // Once: the response to a failed save passes this hook again.
     if (respond === undefined) return
     const set = (name: string, value: string) => reply.header(name, value) // It appends cookies.
-    addHeaders({ get: (name) => reply.getHeader(name), set, append: set }, await respond(reply.statusCode))
+    const headers = await discardOnFailure(payload, respond(reply.statusCode))
+    addHeaders({ get: (name) => reply.getHeader(name), set, append: set }, headers)
   })
 }
 

@@ -1,4 +1,6 @@
 import type { OutgoingHttpHeader, ServerResponse } from 'node:http'
+import type { Readable } from 'node:stream'
+import { discardBody } from './discard-body.ts'
 import { addHeaders, type HeaderStore, type ResponseHeaders } from './response-headers.ts'
 
 /** The methods that send a response's headers, or anything after them. */
@@ -9,7 +11,7 @@ type Method = (typeof METHODS)[number]
 /**
  * Holds a response back from the moment its handler begins to answer until `prepare` has run with the response's status.
  * Then the response is sent as its handler wrote it, with the headers that `prepare` returned. If `prepare` fails, nothing
- * of it is sent, and `onFailure` answers instead.
+ * of it is sent, the streams that are piped into it end, and `onFailure` answers instead.
  */
 export function holdResponse(
   response: ServerResponse,
@@ -17,12 +19,16 @@ export function holdResponse(
   onFailure: (error: unknown) => void,
 ): void {
   const calls: (() => unknown)[] = []
+  const sources = new Set<Readable>()
+  const onPipe = (source: Readable) => void sources.add(source)
+  response.on('pipe', onPipe)
   const replaced = new Map<Method, (...args: never[]) => unknown>()
   let isHolding = false
 
   function restore(): void {
     for (const [name, method] of replaced) Object.assign(response, { [name]: method })
     Reflect.deleteProperty(response, 'headersSent')
+    response.off('pipe', onPipe)
   }
 
   async function hold(): Promise<void> {
@@ -32,6 +38,7 @@ export function holdResponse(
       addHeaders(storeOf(response), await prepare(response.statusCode))
     } catch (error) {
       restore()
+      for (const source of sources) discardBody(source.unpipe(response))
       for (const name of response.getHeaderNames()) if (BODY_HEADERS.has(name)) response.removeHeader(name)
       onFailure(error)
       return

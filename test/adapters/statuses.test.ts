@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
 import test from 'ava'
 import express from 'express'
 import fastify from 'fastify'
@@ -125,6 +126,26 @@ for (const [name, serve] of Object.entries(frameworks)) {
       }
     })
   }
+}
+
+for (const [name, source] of [
+  ['a stream of Node', () => new Readable({ read() {} })],
+  ['a stream of the Web', () => new ReadableStream()],
+] as const) {
+  for (const framework of ['Koa', 'Fastify'] as const)
+    test(`under ${framework}, ${name} that is not sent, because the save has failed, ends`, async (t) => {
+      const { db } = await openDb(t, 'sqlite', { tables: 'library' })
+      const body = source()
+      const url = await frameworks[framework](t, { db }, async ({ session }) => {
+        const loaded = await session.load()
+        loaded.set('a', 1)
+        await db.schema.dropTable('django_session')
+        return body
+      })
+      t.is((await fetch(url)).status, 500)
+      if (body instanceof Readable) t.true(body.destroyed)
+      else await t.throwsAsync(body.getReader().closed.then(() => Promise.reject(new Error('closed'))))
+    })
 }
 
 for (const server of ['mariadb', 'postgresql'] as const) {

@@ -1,5 +1,5 @@
 import { get, type ServerResponse } from 'node:http'
-import { Readable } from 'node:stream'
+import { pipeline, Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { setImmediate as turn } from 'node:timers/promises'
 import test from 'ava'
@@ -100,6 +100,26 @@ test('nothing of a response is sent when its preparation fails', async (t) => {
     t.is(status, 500)
     t.is(body, 'failed')
     t.false(headers['set-cookie']?.includes('late=1') ?? false)
+  }
+})
+
+test('a stream that is piped into a response ends when the preparation fails', async (t) => {
+  const ways: ((source: Readable, response: ServerResponse) => unknown)[] = [
+    (source, response) => source.pipe(response),
+    (source, response) => pipeline(source, response, () => {}),
+  ]
+  for (const pipe of ways) {
+    const source = new Readable({ read() {} })
+    source.push('a')
+    const { status, body } = await ask(
+      t,
+      (response) => pipe(source, response),
+      () => {
+        throw new Error('the database is away')
+      },
+    )
+    t.deepEqual([status, body], [500, 'failed'])
+    t.true(source.destroyed)
   }
 })
 

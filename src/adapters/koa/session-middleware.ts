@@ -1,6 +1,7 @@
 import type { Middleware, ParameterizedContext } from 'koa'
 import { checkMethods } from '../../checks/check-values.ts'
 import { clientOf } from '../../http/client-info.ts'
+import { discardOnFailure } from '../../http/discard-body.ts'
 import { addHeaders } from '../../http/response-headers.ts'
 import type { SessionRequest, SessionRequests } from '../../http/session-exchange.ts'
 import { withStatus } from '../../http/statuses.ts'
@@ -53,5 +54,5 @@ export function checkSession({ session }: { session?: unknown }, caller: string)
 }
 
 async function respond(ctx: ParameterizedContext, request: SessionRequest, status: number): Promise<void> {
-  addHeaders(ctx.response, [await request.respond(status)])
+  addHeaders(ctx.response, [await discardOnFailure(ctx.body, request.respond(status))])
 }
