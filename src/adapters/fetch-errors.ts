@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http'
 import { withStatus } from '../http/statuses.ts'
 
 /** The default of `onError`: see there. */
@@ -7,18 +8,14 @@ export function answerOwnErrors(error: unknown): Response {
   throw error
 }
 
-/**
- * The status of the answer to an error: frameworks mark errors with it. What error() of SvelteKit throws is not an `Error`.
- */
+/** The status of the answer to a failed save. */
 export function statusOf(error: unknown): number {
-  const isMarked = typeof error === 'object' && error !== null && 'status' in error
-  const status = isMarked ? Number(error.status) : 500
-  return status >= 400 && status < 600 ? status : 500
+  return isMarked(error) ? error.status : 500
 }
 
-/** Not in the words of an error of the server: they are for its log. */
+/** Not in the words of an error that may not be shown: they are for the log of the server. */
 function responseTo({ status, expose, message }: StatusError): Response {
-  const text = expose ? message : status === 503 ? 'Service Unavailable' : 'Internal Server Error'
+  const text = expose ? message : (STATUS_CODES[status] ?? 'Error')
   const headers = {
     'Content-Type': 'text/plain; charset=utf-8',
     ...(status === 503 && { 'Retry-After': '5' }),
@@ -32,7 +29,12 @@ interface StatusError {
   readonly message: string
 }
 
-/** What `withStatus` has marked: an error of this package. */
+/**
+ * An error that is marked for an answer, as `withStatus` and http-errors do. An error with a status alone may be another
+ * server's, which a client of HTTP has thrown: it is a bug here.
+ */
 function isMarked(error: unknown): error is StatusError {
-  return error instanceof Error && 'status' in error && typeof error.status === 'number' && 'expose' in error
+  if (!(error instanceof Error && 'status' in error && 'expose' in error)) return false
+  const { status, expose } = error
+  return typeof expose === 'boolean' && typeof status === 'number' && status >= 400 && status < 600
 }

@@ -24,8 +24,8 @@ export interface FetchSiteOptions extends DjangoSiteOptions {
   readonly useXForwardedHost?: boolean
   /**
    * The error page: the response to what a handler has thrown, or to a session that could not be saved. As in Django, it
-   * gets the cookies of the session. Default: errors of this package that have a status (400, 403, 503, …) are answered
-   * with it and a line of text; all others are thrown.
+   * gets the cookies of the session. Default: an error with `status` and `expose`, of this package (400, 403, 503, …) or of
+   * http-errors, is answered with its status and a line of text; all others are thrown, and then nothing is saved.
    */
   readonly onError?: (error: unknown, request: Request) => Response | Promise<Response>
 }

@@ -141,7 +141,7 @@ for (const thrown of [
     t.is(await db.count(), 0)
   })
 
-test('what error() of SvelteKit throws is thrown on, and a 404 saves the session', async (t) => {
+test('what error() of SvelteKit throws is thrown on, and nothing is saved, since no cookie could be set', async (t) => {
   const { db, ask } = await open(t)
   const thrown = { status: 404, body: { message: 'no such book' } }
   const failed = ask(async (django) => {
@@ -149,7 +149,7 @@ test('what error() of SvelteKit throws is thrown on, and a 404 saves the session
     throw thrown
   })
   t.is(await failed.catch((error) => error), thrown as never)
-  t.is(await db.count(), 1)
+  t.is(await db.count(), 0)
 })
 
 test('a response streams: it leaves before its end, with the session saved', async (t) => {
@@ -191,6 +191,52 @@ test('a save that fails is never a 200: it is a 500 without a cookie', async (t)
   )
 })
 
+for (const status of [undefined, 204, 302, 404, 503])
+  test(`a save that fails is never a 200, though onError answers with the status ${status}`, async (t) => {
+    const { db, ask } = await open(t, {
+      onError: (error) =>
+        new Response(status === 204 ? null : `page: ${(error as Error).name}`, {
+          headers: { 'X-Page': 'ours' },
+          ...(status !== undefined && { status }),
+        }),
+    })
+    const response = await ask(async (django) => {
+      const page = await visit(django)
+      await db.db.schema.dropTable('django_session')
+      return page
+    })
+    t.is(response.status, status !== undefined && status >= 300 ? status : 500)
+    t.is(response.headers.get('X-Page'), 'ours')
+    t.is(await response.text(), status === 204 ? '' : 'page: StorageFailure')
+    t.deepEqual(response.headers.getSetCookie(), [])
+  })
+
+test('a response that is not sent, because the save has failed, ends its source', async (t) => {
+  const { db, ask } = await open(t)
+  const cancelled = Promise.withResolvers<unknown>()
+  await t.throwsAsync(
+    ask(async (django) => {
+      await visit(django)
+      await db.db.schema.dropTable('django_session')
+      return new Response(new ReadableStream({ cancel: cancelled.resolve }))
+    }),
+    { code: 'ERR_STORAGE_FAILURE' },
+  )
+  t.is(((await cancelled.promise) as Error).name, 'StorageFailure')
+})
+
+test('a response is never sent, and ends its source, when the handler throws it and the save fails', async (t) => {
+  const { db, ask } = await open(t, { onError: () => new Response('sorry', { status: 503 }) })
+  const cancelled = Promise.withResolvers<unknown>()
+  const response = await ask(async (django) => {
+    await visit(django)
+    await db.db.schema.dropTable('django_session')
+    throw new Response(new ReadableStream({ cancel: cancelled.resolve }), { status: 404 })
+  })
+  t.is(await response.text(), 'sorry')
+  await t.notThrowsAsync(cancelled.promise)
+})
+
 test('an unknown error is thrown, and the session is not saved', async (t) => {
   const { db, ask } = await open(t)
   const error = new Error('a bug')
@@ -204,17 +250,42 @@ test('an unknown error is thrown, and the session is not saved', async (t) => {
   t.is(await db.count(), 0)
 })
 
-test('an error with a status is thrown, and a 404 saves the session as in Django', async (t) => {
-  const { db, ask } = await open(t)
-  await t.throwsAsync(
-    ask(async (django) => {
+for (const error of [
+  Object.assign(new Error('no such page'), { status: 404 }), // as an HTTP client's, of another server
+  Object.assign(new Error('no such page'), { status: 404, expose: undefined }),
+])
+  test(`an error is thrown that does not say whether it may be shown: ${Object.keys(error)}`, async (t) => {
+    const { db, ask } = await open(t)
+    const first = await ask(visit)
+    const row = await db.db('django_session').select()
+    const thrown = await t.throwsAsync(
+      ask(
+        async (django) => {
+          await visit(django)
+          throw error
+        },
+        { headers: { Cookie: cookieOf(first) } },
+      ),
+    )
+    t.is(thrown, error)
+    t.deepEqual(await db.db('django_session').select(), row)
+  })
+
+for (const [title, status, expose, text] of [
+  ['that may be shown is answered in its own words', 404, true, 'no such book'],
+  ['that may not be shown is answered in the words of its status', 404, false, 'Not Found'],
+  ['of the server is answered in the words of its status', 503, false, 'Service Unavailable'], // which saves nothing
+] as const)
+  test(`an error of http-errors ${title}, with the cookie of a saved session: ${status}`, async (t) => {
+    const { ask } = await open(t)
+    const response = await ask(async (django) => {
       await visit(django)
-      throw Object.assign(new Error('no such page'), { status: 404 })
-    }),
-    { message: 'no such page' },
-  )
-  t.is(await db.count(), 1)
-})
+      throw Object.assign(new Error('no such book'), { status, expose })
+    })
+    t.is(response.status, status)
+    t.is(await response.text(), text)
+    t.regex(cookieOf(response), status < 500 ? /^sessionid=\w{32}$/ : /^$/)
+  })
 
 test('onError is the error page: it gets the cookies of the session', async (t) => {
   const { ask } = await open(t, {
