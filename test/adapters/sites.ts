@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { ReadableStream as NodeReadableStream } from 'node:stream/web'
 import { getRequestListener } from '@hono/node-server'
 import express from 'express'
 import fastify from 'fastify'
@@ -24,13 +26,29 @@ import type { Answer } from './koa/session-site.ts'
 /** What the tests' handlers ask of a request, whatever framework it came through. */
 export interface Exchange {
   readonly django: DjangoExchange
+  /** The method and the path: `GET /visit`. */
+  readonly page: string
   setStatus(status: number): void
   setHeader(name: string, value: string): void
 }
 
 export type ExchangeHandler = (exchange: Exchange) => unknown
 
-/** Serves one handler for all methods; what it returns is the body, as JSON. Returns the URL. */
+/** A redirect that a handler returns. Each framework answers it by its own function for redirects. */
+export class Redirect {
+  readonly status: 303 | 307
+  readonly location: string
+
+  constructor(status: 303 | 307, location: string) {
+    this.status = status
+    this.location = location
+  }
+}
+
+/**
+ * Serves one handler for all methods. What it returns is the body, as JSON, unless it is a `Redirect` or a
+ * `ReadableStream`. Returns the URL.
+ */
 export type ServeExchange = (t: Scope, site: FetchSite, handler: ExchangeHandler) => Promise<string>
 
 export const adapters: Readonly<
@@ -55,12 +73,17 @@ export const adapters: Readonly<
       ctx.status = 200
       const result = await handler({
         django,
+        page: `${ctx.method} ${ctx.path}`,
         setStatus: (status) => {
           ctx.status = status
         },
         setHeader: (name, value) => ctx.set(name, value),
       })
-      ctx.body = JSON.stringify(result ?? null)
+      if (result instanceof Redirect) {
+        ctx.status = result.status
+        return ctx.redirect(result.location)
+      }
+      ctx.body = result instanceof ReadableStream ? result : JSON.stringify(result ?? null)
     })
     return listen(t, app.callback())
   },
@@ -71,11 +94,14 @@ export const adapters: Readonly<
     app.all('/{*path}', async (request, response) => {
       const exchange = {
         django: request.django,
+        page: `${request.method} ${request.path}`,
         setStatus: (status: number) => void response.status(status),
         setHeader: (name: string, value: string) => void response.set(name, value),
       }
       const result = await handler(exchange)
-      response.json(result ?? null)
+      if (result instanceof Redirect) response.redirect(result.status, result.location)
+      else if (result instanceof ReadableStream) await send(result, response)
+      else response.json(result ?? null)
     })
     // As an application's own, with nothing on the console.
     app.use((error: unknown, _request: IncomingMessage, response: express.Response, _next: unknown) => {
@@ -91,10 +117,13 @@ export const adapters: Readonly<
     app.all('/*', async (request, reply) => {
       const exchange = {
         django: request.django,
+        page: `${request.method} ${request.url}`,
         setStatus: (status: number) => void reply.code(status),
         setHeader: (name: string, value: string) => void reply.header(name, value),
       }
       const result = await handler(exchange)
+      if (result instanceof Redirect) return reply.redirect(result.location, result.status)
+      if (result instanceof ReadableStream) return reply.send(result)
       return reply.type('application/json').send(JSON.stringify(result ?? null))
     })
     return app.listen({ host: '127.0.0.1', port: 0 })
@@ -102,17 +131,26 @@ export const adapters: Readonly<
 
   async hono(t, site, handler) {
     const app = new Hono()
-    app.all('*', (context) => site.handle(context.req.raw, respondBy(handler)))
+    app.all('*', ({ req: { raw } }) => site.handle(raw, respondBy(raw, handler)))
     const answer = getRequestListener(app.fetch)
     return listen(t, (request, response) => void answer(request, response))
   },
 
   'node:http with fetch': (t, site, handler) =>
     listen(t, async (request, response) => {
-      const answer = await site.handle(requestOf(request), respondBy(handler))
+      const webRequest = requestOf(request)
+      const answer = await site.handle(webRequest, respondBy(webRequest, handler))
       response.writeHead(answer.status, [...answer.headers].flat())
-      response.end(Buffer.from(await answer.arrayBuffer()))
+      if (answer.body === null) response.end()
+      else await send(answer.body, response)
     }),
+}
+
+/** Sends a stream. A client that leaves cancels it, which is no error of the server. */
+async function send(body: ReadableStream, response: ServerResponse): Promise<void> {
+  await pipeline(Readable.fromWeb(body as NodeReadableStream), response).catch((error) => {
+    if (!response.destroyed) throw error
+  })
 }
 
 /** Node's request as a `Request` of the Web. */
@@ -127,23 +165,34 @@ function requestOf(request: IncomingMessage): Request {
 }
 
 /** A handler of `site.handle`. What it throws with a status is the framework's own to answer. */
-function respondBy(handler: ExchangeHandler): (django: DjangoExchange) => Promise<Response> {
+function respondBy(
+  { method, url }: Request,
+  handler: ExchangeHandler,
+): (django: DjangoExchange) => Promise<Response> {
   return async (django) => {
     let status = 200
     const headers = new Headers({ 'Content-Type': 'application/json' })
     const result = await handler({
       django,
+      page: `${method} ${new URL(url).pathname}`,
       setStatus: (wanted) => {
         status = wanted
       },
       setHeader: (name, value) => headers.set(name, value),
     })
+    if (result instanceof Redirect) return Response.redirect(new URL(result.location, url), result.status)
+    if (result instanceof ReadableStream) return new Response(result, { status })
     return new Response(JSON.stringify(result ?? null), { status, headers })
   }
 }
 
 function statusOf(error: unknown): number {
   return error instanceof Error && 'status' in error ? Number(error.status) : 500
+}
+
+/** The error page of the sites on `site.handle`. */
+export function errorPage(error: unknown): Response {
+  return Response.json('failed', { status: statusOf(error) })
 }
 
 /** A Django site on a database of the tests. */
@@ -155,7 +204,7 @@ export function siteOf(db: DbUnderTest, options: Partial<FetchSiteOptions> = {})
     useTz: db.useTz,
     timeZone: db.timeZone,
     now: () => db.clock.now,
-    onError: (error) => Response.json('failed', { status: statusOf(error) }),
+    onError: errorPage,
     ...options,
   })
 }

@@ -6,6 +6,8 @@ export interface LossyNetwork {
   readonly port: number
   /** The number of connections that it has cut at a statement. */
   readonly lost: number
+  /** The number of packets that clients have sent. */
+  readonly sent: number
   /** Cuts the connection of a matching statement, before the server receives it or after the server has answered. */
   lose(what: 'question' | 'answer', statement: RegExp, options?: { times?: number }): void
   mend(): void
@@ -17,6 +19,7 @@ export interface LossyNetwork {
 export async function startLossyNetwork(t: Scope, serverPort: number): Promise<LossyNetwork> {
   let rule: { what: 'question' | 'answer'; statement: RegExp; times: number } | null = null
   let lost = 0
+  let sent = 0
   const open = new Set<Socket>()
   const proxy = createServer((client) => {
     const server = connect(serverPort, '127.0.0.1')
@@ -27,6 +30,7 @@ export async function startLossyNetwork(t: Scope, serverPort: number): Promise<L
       server.destroy()
     }
     client.on('data', (data) => {
+      sent += 1
       if (rule !== null && rule.times > 0 && rule.statement.test(data.toString('latin1'))) {
         rule.times -= 1
         if (rule.what === 'question') return cut()
@@ -59,6 +63,9 @@ export async function startLossyNetwork(t: Scope, serverPort: number): Promise<L
     port: (proxy.address() as AddressInfo).port,
     get lost() {
       return lost
+    },
+    get sent() {
+      return sent
     },
     lose(what, statement, { times = Number.POSITIVE_INFINITY } = {}) {
       rule = { what, statement, times }
