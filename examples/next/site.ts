@@ -7,12 +7,12 @@ let opened: FetchSite | undefined
 
 /** Opened by the first request: `next build` imports this file too, where no secret has to be known. */
 export function site(): FetchSite {
-  const { DATABASE_URL = '', DJANGO_SECRET_KEY = '' } = process.env
+  const { DATABASE_URL = '', DJANGO_SECRET_KEY = '', DJANGO_VERSION = '5.2' } = process.env
   opened ??= openDjangoSite({
     db: knex({ client: 'mysql2', connection: DATABASE_URL, compileSqlOnError: false }),
     secretKeys: [DJANGO_SECRET_KEY],
-    djangoVersion: '5.2',
-    saveEveryRequest: true,
+    djangoVersion: DJANGO_VERSION,
+    saveEveryRequest: true, // as SESSION_SAVE_EVERY_REQUEST of this Django says; its default is false
   })
   return opened
 }

@@ -2,12 +2,12 @@ import knex from 'knex'
 import { type DjangoExchange, openDjangoSite } from 'koa-django-sessions/fetch'
 import { createContext, type MiddlewareFunction } from 'react-router'
 
-const { DATABASE_URL = '', DJANGO_SECRET_KEY = '' } = process.env
+const { DATABASE_URL = '', DJANGO_SECRET_KEY = '', DJANGO_VERSION = '5.2' } = process.env
 const site = openDjangoSite({
-  db: knex({ client: 'mysql2', connection: DATABASE_URL, compileSqlOnError: false }),
+  db: knex({ client: 'pg', connection: DATABASE_URL, compileSqlOnError: false }),
   secretKeys: [DJANGO_SECRET_KEY],
-  djangoVersion: '5.2',
-  saveEveryRequest: true,
+  djangoVersion: DJANGO_VERSION,
+  saveEveryRequest: true, // as SESSION_SAVE_EVERY_REQUEST of this Django says; its default is false
 })
 
 /** `context.get(django)` in loaders and actions. */

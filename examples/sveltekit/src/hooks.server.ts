@@ -1,17 +1,17 @@
-import type { Handle } from '@sveltejs/kit'
+import type { Handle } from '@sveltejs/kit/hooks'
 import knex from 'knex'
 import { openDjangoSite } from 'koa-django-sessions/fetch'
-import { building } from '$app/environment'
+import { building } from '$app/env'
 
-const { DATABASE_URL = '', DJANGO_SECRET_KEY = '' } = process.env
+const { DATABASE_URL = '', DJANGO_SECRET_KEY = '', DJANGO_VERSION = '5.2' } = process.env
 // `vite build` imports this file too, where no secret has to be known.
 const site = building
   ? null
   : openDjangoSite({
       db: knex({ client: 'mysql2', connection: DATABASE_URL, compileSqlOnError: false }),
       secretKeys: [DJANGO_SECRET_KEY],
-      djangoVersion: '5.2',
-      saveEveryRequest: true,
+      djangoVersion: DJANGO_VERSION,
+      saveEveryRequest: true, // as SESSION_SAVE_EVERY_REQUEST of this Django says; its default is false
     })
 
 /**
