@@ -5,7 +5,7 @@ import { testDatabases } from '../support/databases.ts'
 import { djangoVersions } from '../support/django.ts'
 import { fileScope } from '../support/file-scope.ts'
 import { openUrl } from '../support/library.ts'
-import { type ConformingSite, cases, countedWay, type Ground, openGround } from './conformance.ts'
+import { type ConformingSite, cases, type Ground, networkTo, openGround } from './conformance.ts'
 import { servePage } from './pages.ts'
 import { adapters, errorPage } from './sites.ts'
 
@@ -28,15 +28,15 @@ test.before('Django and each framework serve one database', async () => {
   )
   for (const [at, [name, serve]] of Object.entries(adapters).entries()) {
     const ground = grounds[at % 2] as Ground
-    const { databaseUrl, packets } = await countedWay(file, ground)
+    const { siteDatabaseUrl, network } = await networkTo(file, ground)
     const site = openDjangoSite({
-      db: openUrl(file, databaseUrl),
+      db: openUrl(file, siteDatabaseUrl),
       secretKeys: [secretKey],
       djangoVersion: GROUNDS[at % 2]?.version ?? newest,
       saveEveryRequest: true,
       onError: errorPage,
     })
-    sites.set(name, { ...ground, name, packets, url: await serve(file, site, servePage) })
+    sites.set(name, { ...ground, name, network, url: await serve(file, site, servePage) })
   }
 })
 

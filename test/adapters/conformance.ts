@@ -11,7 +11,7 @@ import { startDjango } from '../support/django.ts'
 import type { Scope } from '../support/file-scope.ts'
 import { openUrl } from '../support/library.ts'
 import { waitForLockWait, waitForTableLockWait } from '../support/lock-waits.ts'
-import { startLossyNetwork } from '../support/lossy-network.ts'
+import { type LossyNetwork, startLossyNetwork } from '../support/lossy-network.ts'
 import { until } from '../support/until.ts'
 
 /** Real Django and its database, beside which sites are served. */
@@ -26,8 +26,8 @@ export interface ConformingSite extends Ground {
   readonly name: string
   /** Without a slash at the end. */
   readonly url: string
-  /** The number of packets that this site has sent to the database. */
-  packets(): number
+  /** Between this site and its database. */
+  readonly network: LossyNetwork
 }
 
 /** Real Django of this version on a database of its own. */
@@ -39,20 +39,21 @@ export async function openGround(
   return { databaseUrl, django: (await startDjango(t, { ...options, databaseUrl })).url }
 }
 
-/** Another way to the ground's database, which counts. */
-export async function countedWay(
+/** A network of its own between a site and the ground's database: what it sends is counted, and can be lost. */
+export async function networkTo(
   t: Scope,
   { databaseUrl }: Ground,
-): Promise<{ databaseUrl: string; packets: () => number }> {
-  const way = new URL(databaseUrl)
-  const network = await startLossyNetwork(t, Number(way.port))
-  way.port = `${network.port}`
-  return { databaseUrl: way.href, packets: () => network.sent }
+): Promise<{ siteDatabaseUrl: string; network: LossyNetwork }> {
+  const url = new URL(databaseUrl)
+  const network = await startLossyNetwork(t, Number(url.port))
+  url.port = `${network.port}`
+  return { siteDatabaseUrl: url.href, network }
 }
 
 type Limit =
   | 'a page that only reads renews the session'
   | 'the session is saved after the client has left'
+  | 'a database that is away is a 503'
   | 'the Origin header is left to the rules of this Django version'
 
 /** What a framework cannot do, and why. Its page in docs/frameworks/ says so too. */
@@ -62,10 +63,12 @@ export const CANNOT: Readonly<Record<string, Partial<Record<Limit, string>>>> = 
       'a server component cannot set a cookie; proxy.ts can, before the page is rendered',
   },
   sveltekit: {
+    'a database that is away is a 503': 'what a load or an endpoint throws is a 500 of SvelteKit',
     'the Origin header is left to the rules of this Django version':
       'SvelteKit refuses forms of other origins itself; Django does so since 4.0',
   },
   'react-router': {
+    'a database that is away is a 503': 'what a loader throws is a 500 of React Router',
     'the session is saved after the client has left':
       'React Router drops what the loaders of an aborted request return and throw, and answers a 500',
   },
@@ -324,6 +327,19 @@ export const cases: Readonly<Record<string, Case>> = {
     t.is((await visitOf(visitor, site)).visits, 2)
   },
 
+  async 'a database that is away is a 503, until it is back'(t, site) {
+    const visitor = createVisitor()
+    await visitOf(visitor, site)
+    site.network.lose('question', /django_session/)
+    const response = await get(visitor, `${site.url}/visit`)
+    site.network.mend()
+    const reason = whyNot(site, 'a database that is away is a 503')
+    t.is(response.status, reason === undefined ? 503 : 500, reason)
+    t.notRegex(await response.text(), /visits|select|django_session/i)
+    t.deepEqual(cookieNames(response), [])
+    t.is((await visitOf(visitor, site)).visits, 2)
+  },
+
   async 'a session that is deleted while its page is made is a 400'(t, site) {
     const visitor = createVisitor()
     await visitOf(visitor, site)
@@ -340,13 +356,13 @@ export const cases: Readonly<Record<string, Case>> = {
 
   async 'a visitor without a session gets none from a page that only reads, and costs no query'(t, site) {
     await get(createVisitor(), `${site.url}/page`).then((response) => response.text())
-    const before = site.packets()
+    const before = site.network.sent
     const response = await get(createVisitor(), `${site.url}/page`)
     t.regex(await response.text(), /nobody was here 0 times/)
     t.deepEqual(cookieNames(response), [])
-    t.is(site.packets(), before)
+    t.is(site.network.sent, before)
     await visitOf(createVisitor(), site)
-    t.true(site.packets() > before)
+    t.true(site.network.sent > before)
   },
 
   async 'with SESSION_SAVE_EVERY_REQUEST a page that only reads renews the session'(t, site) {

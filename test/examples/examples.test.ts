@@ -3,7 +3,7 @@
  * database: the cases of test/adapters/conformance.ts. `npm run test:examples` runs this.
  */
 import test from 'ava'
-import { type ConformingSite, cases, countedWay, openGround } from '../adapters/conformance.ts'
+import { type ConformingSite, cases, networkTo, openGround } from '../adapters/conformance.ts'
 import { type TestDatabaseName, testDatabases } from '../support/databases.ts'
 import { djangoVersions } from '../support/django.ts'
 import { fileScope } from '../support/file-scope.ts'
@@ -61,14 +61,14 @@ async function startSite({
   version: string
 }): Promise<ConformingSite> {
   const ground = await openGround(file, { ...options, secretKey })
-  const { databaseUrl, packets } = await countedWay(file, ground)
+  const { siteDatabaseUrl, network } = await networkTo(file, ground)
   const settings = {
-    DATABASE_URL: databaseUrl,
+    DATABASE_URL: siteDatabaseUrl,
     DJANGO_SECRET_KEY: secretKey,
     DJANGO_VERSION: options.version,
   }
   const { url } = await startExample(file, name, { folder, settings })
-  return { ...ground, name, url, packets }
+  return { ...ground, name, url, network }
 }
 
 for (const { name, database, version } of examples) {
