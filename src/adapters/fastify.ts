@@ -1,10 +1,9 @@
 import '../checks/check-node.ts'
 import type { FastifyInstance, FastifyPluginCallback, FastifyRequest } from 'fastify'
 import { checkSite } from '../checks/check-values.ts'
-import { discardOnFailure } from '../http/discard-body.ts'
-import { addHeaders } from '../http/response-headers.ts'
 import type { DjangoSite } from '../site/django-site.ts'
 import type { DjangoExchange, OpenedExchange } from '../site/site-request.ts'
+import { saveBefore } from './fastify-reply.ts'
 import { NodeSiteRequest } from './node-request.ts'
 
 declare module 'fastify' {
@@ -52,10 +51,7 @@ async function install(app: FastifyInstance, { site, forms = false }: DjangoFast
   app.addHook('onSend', async function saveDjangoSession(request, reply, payload) {
     const respond = responders.get(request)
     responders.delete(request) // Once: the response to a failed save passes this hook again.
-    if (respond === undefined) return
-    const set = (name: string, value: string) => reply.header(name, value) // It appends cookies.
-    const headers = await discardOnFailure(payload, respond(reply.statusCode))
-    addHeaders({ get: (name) => reply.getHeader(name), set, append: set }, headers)
+    if (respond !== undefined) await saveBefore(reply, payload, respond)
   })
 }
 

@@ -38,6 +38,7 @@ export function holdResponse(
       addHeaders(storeOf(response), await prepare(response.statusCode))
     } catch (error) {
       restore()
+      response.statusCode = 200 // An error handler keeps a status from 400 on, which was the handler's.
       for (const source of sources) discardBody(source.unpipe(response))
       for (const name of response.getHeaderNames()) if (BODY_HEADERS.has(name)) response.removeHeader(name)
       onFailure(error)

@@ -327,6 +327,16 @@ export const cases: Readonly<Record<string, Case>> = {
     t.is((await visitOf(visitor, site)).visits, 2)
   },
 
+  async 'a 404 whose session cannot be saved is a 500, as in Django'(t, site) {
+    const visitor = createVisitor()
+    await visitOf(visitor, site)
+    await refuseWrites(t, site)
+    const response = await get(visitor, `${site.url}/missing`)
+    await response.text()
+    t.is(response.status, 500)
+    t.deepEqual(cookieNames(response), [])
+  },
+
   async 'a database that is away is a 503, until it is back'(t, site) {
     const visitor = createVisitor()
     await visitOf(visitor, site)
