@@ -56,6 +56,7 @@ class SessionStore(DjangoStore):
     The class has the name of Django's class, which is part of the salt of signatures (SessionBase.key_salt).
     """
 
+    serializer: Any
     _loaded: Optional[Loaded] = None
     _written: Optional[str] = None
 
@@ -164,6 +165,12 @@ class SessionStore(DjangoStore):
         """Applies to the data of this request what others saved. Returns whether that changed the data."""
         try:
             theirs = self.decode(theirs_text)
+            if not theirs and not self._can_read(theirs_text):
+                logger.error(
+                    'Another process wrote a session that this process cannot read (another SECRET_KEY, serializer or '
+                    'version of Django); it is saved as Django does, the last write wins'
+                )
+                return False
             before = self.serializer().loads(loaded.data) if loaded.text is None else self.decode(loaded.text)
             if same(before, theirs):
                 return False
@@ -191,6 +198,23 @@ class SessionStore(DjangoStore):
             if key not in data or not same(value, mine.get(key)):
                 data[key] = value
         return True
+
+    def _can_read(self, text: str) -> bool:
+        """decode() also returns an empty session for a text that it cannot read: it then has no result of the serializer."""
+        results: List[Any] = []
+        serializer = self.serializer
+
+        class Witness:
+            def loads(self, data: bytes) -> Any:
+                results.append(serializer().loads(data))
+                return results[0]
+
+        self.serializer = Witness
+        try:
+            self.decode(text)
+        finally:
+            self.serializer = serializer
+        return bool(results)
 
     def cycle_key(self) -> None:
         """Django's `cycle_key`. What others saved under the old key since the load comes along."""

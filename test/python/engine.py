@@ -3,6 +3,7 @@
 import importlib
 import random
 import threading
+import unittest
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
@@ -182,6 +183,48 @@ def a_wrong_setting_says_so():
             assert says in str(raises(ImproperlyConfigured, Store)), wrong
     with override_settings(SESSION_MERGE={'a': 'sum'}):
         raises(ImproperlyConfigured, lambda: importlib.reload(engine))  # The site does not start.
+
+
+def logs(call):
+    """What the call logs."""
+    with unittest.TestCase().assertLogs('merging_sessions') as captured:
+        call()
+    return captured.output
+
+
+def a_row_that_cannot_be_read_does_not_empty_the_session():
+    """Another process wrote it, for instance with a new SECRET_KEY. It is saved as in Django: the last write wins."""
+    key, mine, other = pair(login=1, cart=[1])
+    with override_settings(SECRET_KEY='another key'):
+        text = Store().encode({'login': 1, 'cart': [1], 'secret': 'value'})
+    rows.filter(pk=key).update(session_data=text)
+    mine['mine'] = 1
+    (line,) = logs(mine.save)
+    assert line.startswith('ERROR:merging_sessions:Another process wrote a session that this process cannot read'), line
+    assert key not in line and 'value' not in line and text not in line
+    equal(stored(key), {'login': 1, 'cart': [1], 'mine': 1})
+    other['other'] = 1
+    other.save()
+    equal(stored(key), {'login': 1, 'cart': [1], 'mine': 1, 'other': 1})
+    rows.filter(pk=key).update(session_data=text)
+    logs(other.cycle_key)
+    equal(stored(other.session_key), {'login': 1, 'cart': [1], 'mine': 1, 'other': 1})
+    assert not rows.filter(pk=key).exists()
+    # Others may have emptied a session that can be read.
+    key, mine, theirs = pair(a=1)
+    del theirs['a']
+    theirs.save()
+    mine['mine'] = 1
+    mine.save()
+    equal(stored(key), {'mine': 1})
+    # A session that could not be read when it was loaded is merged with what can be read at the save.
+    rows.filter(pk=key).update(session_data=text)
+    mine._forget(key) if hasattr(mine, '_forget') else None
+    late = opened(key)
+    rows.filter(pk=key).update(session_data=Store().encode({'theirs': 1}))
+    late['late'] = 1
+    late.save()
+    equal(stored(key), {'theirs': 1, 'late': 1})
 
 
 def a_deleted_session_stays_deleted():
@@ -409,6 +452,7 @@ for check in (
     policies_apply,
     a_policy_of_the_site_applies,
     a_wrong_setting_says_so,
+    a_row_that_cannot_be_read_does_not_empty_the_session,
     a_deleted_session_stays_deleted,
     flush_and_clear_are_djangos,
     cycle_key_takes_along_what_others_saved,
