@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional
 
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.cached_db import SessionStore as DjangoStore
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 
 from .db import Loaded, logger
 from .db import SessionStore as MergingStore
@@ -32,7 +32,11 @@ class SessionStore(DjangoStore, MergingStore):
 
     def _remember_load(self, data: Dict[str, Any]) -> Dict[str, Any]:
         if self._loaded is not None:
-            self._forget_unless_stored()
+            if connections[self._database()].in_atomic_block:
+                # The check would lock the row until the site's transaction ends.
+                self._forget(self.session_key)
+            else:
+                self._forget_unless_stored()
         elif self.session_key is not None:
             # The data came from the cache. The request changes the dictionary in place.
             try:

@@ -7,6 +7,7 @@ import unittest
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
+from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 from django.test.utils import override_settings
@@ -219,7 +220,7 @@ def a_row_that_cannot_be_read_does_not_empty_the_session():
     equal(stored(key), {'mine': 1})
     # A session that could not be read when it was loaded is merged with what can be read at the save.
     rows.filter(pk=key).update(session_data=text)
-    mine._forget(key) if hasattr(mine, '_forget') else None
+    forget_copy(key)
     late = opened(key)
     rows.filter(pk=key).update(session_data=Store().encode({'theirs': 1}))
     late['late'] = 1
@@ -300,6 +301,35 @@ def the_sites_own_transaction_is_kept():
         mine.save()
     assert stored(key)['mine'] == 1
     assert connections['default'].vendor == 'sqlite' or stored(key)['theirs'] == 1
+
+
+def forget_copy(key):
+    """The next load reads the row."""
+    caches['default'].delete(getattr(Store, 'cache_key_prefix', '') + key)
+
+
+def a_load_takes_no_lock():
+    """With ATOMIC_REQUESTS, it would be held while the view runs. A transaction may also be read-only."""
+    key = new(a=1)
+    forget_copy(key)
+    statements = []
+
+    def note(execute, sql, *rest):
+        statements.append(sql)
+        return execute(sql, *rest)
+
+    with transaction.atomic():
+        if connections['default'].vendor == 'postgresql':
+            with connections['default'].cursor() as cursor:
+                cursor.execute('SET TRANSACTION READ ONLY')
+        with connections['default'].execute_wrapper(note):
+            store = opened(key)
+        equal(dict(store.items()), {'a': 1})
+        assert rows.filter(pk=key).exists()
+    assert statements
+    equal([sql for sql in statements if not sql.startswith('SELECT') or 'FOR UPDATE' in sql], [])
+    # What was read may be old by now.
+    equal(caches['default'].get(getattr(Store, 'cache_key_prefix', '') + key), None)
 
 
 def the_expiry_is_kept():
@@ -458,6 +488,7 @@ for check in (
     cycle_key_takes_along_what_others_saved,
     cycle_key_takes_the_lock_at_last,
     the_sites_own_transaction_is_kept,
+    a_load_takes_no_lock,
     the_expiry_is_kept,
     threads_lose_nothing,
     after_some_tries_a_save_takes_the_lock,
