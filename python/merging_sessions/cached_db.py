@@ -6,9 +6,9 @@ from typing import Any, Dict, Optional
 
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.cached_db import SessionStore as DjangoStore
-from django.db import DatabaseError, connections
+from django.db import connections
 
-from .db import Loaded, logger
+from .db import Loaded, logger, one_change
 from .db import SessionStore as MergingStore
 
 
@@ -67,9 +67,11 @@ class SessionStore(DjangoStore, MergingStore):
         loaded = self._loaded_now()
         if loaded is None:
             return
+        using = self._database()
         try:
-            is_stored = self._stored_text(self._database(), loaded.session_key) == loaded.text
-        except DatabaseError:
+            with one_change(using, is_one_statement=True):
+                is_stored = self._stored_text(using, loaded.session_key) == loaded.text
+        except UpdateError:
             is_stored = False  # It may be stored; Django does not ask, and has answered by now.
         if not is_stored:
             self._forget(loaded.session_key)

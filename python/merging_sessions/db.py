@@ -123,7 +123,8 @@ class SessionStore(DjangoStore):
                     return
                 yield random.uniform(0, longest)
                 longest = min(2 * longest, LONGEST_PAUSE)
-            text = self._stored_text(using, loaded.session_key)
+            with one_change(using, is_one_statement=True):
+                text = self._stored_text(using, loaded.session_key)
             row = self._merged_row(loaded, text, using)
             loaded = Loaded(loaded.session_key, text, b'')
         self._loaded = Loaded(row.session_key, row.session_data, b'')
@@ -137,7 +138,7 @@ class SessionStore(DjangoStore):
 
     def _save_under_lock(self, loaded: Loaded, using: str) -> Any:
         """No code of the site runs under the lock. Returns the row."""
-        with _one_change(using):
+        with one_change(using):
             text = self._stored_text(using, loaded.session_key, lock=True)
             row = self._merged_row(loaded, text, using)
             self._rows_of(row.pk, using).update(**self._values(row))
@@ -146,7 +147,7 @@ class SessionStore(DjangoStore):
     def _swap(self, row: Any, text: str, using: str) -> bool:
         """Whether the row still held this text. It then holds the new one."""
         # Alone, one statement needs no transaction. Without BEGIN and COMMIT it holds its lock for a shorter time.
-        with _one_change(using, is_one_statement=True):
+        with one_change(using, is_one_statement=True):
             return bool(self._rows_with(row.pk, text, using).update(**self._values(row)))
 
     def _new_row(self, using: str) -> Any:
@@ -317,7 +318,7 @@ class SessionStore(DjangoStore):
 
 
 @contextmanager
-def _one_change(using: str, is_one_statement: bool = False) -> Iterator[None]:
+def one_change(using: str, is_one_statement: bool = False) -> Iterator[None]:
     """One transaction, or one statement. Its errors are those of Django's `save`."""
     try:
         if is_one_statement and connections[using].get_autocommit():

@@ -4,6 +4,7 @@ import importlib
 import random
 import threading
 import unittest
+from contextlib import nullcontext
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
@@ -332,6 +333,47 @@ def a_load_takes_no_lock():
     equal(caches['default'].get(getattr(Store, 'cache_key_prefix', '') + key), None)
 
 
+def an_error_of_the_database_is_djangos():
+    """Each statement of a save fails once. Django's save raises UpdateError, which its middleware answers with 400."""
+    connection = connections['default']
+
+    def fail_at(number):
+        turns = []
+
+        def run(execute, sql, *rest):
+            if sql.startswith(('SELECT', 'UPDATE')):
+                turns.append(sql)
+                if len(turns) == number:
+                    return execute('SELECT no_such_column', None, *rest[1:])
+            return execute(sql, *rest)
+
+        return turns, run
+
+    def save(store, number):
+        turns, run = fail_at(number)
+        with connection.execute_wrapper(run):
+            try:
+                store.save()
+                return 'saved', len(turns) < number
+            except UpdateError:
+                return 'failed', len(turns) < number
+
+    for is_atomic in (False, True):
+        outcomes, is_past, number = [], False, 0
+        while not is_past:
+            key, mine, theirs = pair(a=1)
+            theirs['theirs'] = 1
+            theirs.save()
+            mine['mine'] = 1
+            number += 1
+            with transaction.atomic() if is_atomic else nullcontext():
+                outcome, is_past = save(mine, number)
+                assert rows.filter(pk=key).exists()  # The site's transaction goes on.
+            outcomes.append(outcome)
+            equal('mine' in stored(key), outcome == 'saved')
+        equal((outcomes[:2], outcomes[-1]), (['failed'] * 2, 'saved'))
+
+
 def the_expiry_is_kept():
     key, mine, theirs = pair(a=1)
     theirs.set_expiry(60)
@@ -489,6 +531,7 @@ for check in (
     cycle_key_takes_the_lock_at_last,
     the_sites_own_transaction_is_kept,
     a_load_takes_no_lock,
+    an_error_of_the_database_is_djangos,
     the_expiry_is_kept,
     threads_lose_nothing,
     after_some_tries_a_save_takes_the_lock,
