@@ -8,7 +8,7 @@ import random
 import time
 import traceback
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, cast
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, cast
 
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DjangoStore
@@ -16,7 +16,7 @@ from django.db import DatabaseError, IntegrityError, connections, router, transa
 from django.db.models import Model
 from django.db.models.signals import post_save, pre_save
 
-from .merge import SessionConflict, merge, same
+from .merge import Policy, SessionConflict, merge, same, without_fail
 from .policies import check_setting, read_policies
 
 logger = logging.getLogger('merging_sessions')
@@ -159,10 +159,10 @@ class SessionStore(DjangoStore):
         """The row to save. `text`: what is stored now. None: the session was deleted, and it stays deleted."""
         if text is None:
             raise UpdateError
-        self._merge(loaded, text)
+        self._merge(loaded, text, self._policies)
         return self._new_row(using)
 
-    def _merge(self, loaded: Loaded, theirs_text: str) -> bool:
+    def _merge(self, loaded: Loaded, theirs_text: str, policies: Mapping[str, Policy]) -> bool:
         """Applies to the data of this request what others saved. Returns whether that changed the data."""
         try:
             theirs = self.decode(theirs_text)
@@ -177,7 +177,7 @@ class SessionStore(DjangoStore):
                 return False
             # The data as it comes from the database: a tuple is a list there.
             mine = self.decode(self.encode(self._session_cache))
-            merged = merge(before, mine, theirs, self._policies)
+            merged = merge(before, mine, theirs, policies)
             self.encode(merged)
         except SessionConflict:
             raise
@@ -255,11 +255,13 @@ class SessionStore(DjangoStore):
     def _take_along(self, loaded: Loaded, text: str) -> Loaded:
         """Puts what others saved under the old key into the new row. `text`: what the old row holds."""
         try:
-            if self._merge(loaded, text):
-                self.save()
+            has_changed = self._merge(loaded, text, self._policies)
         except SessionConflict:
             # An UpdateError in a view, where login() runs, would be a 500.
             logger.warning('Another request changed a key with the policy "fail" before cycle_key(); its change is lost')
+            has_changed = self._merge(loaded, text, without_fail(self._policies))
+        if has_changed:
+            self.save()
         return Loaded(loaded.session_key, text, b'')
 
     def _delete_unchanged(self, loaded: Loaded, using: str) -> bool:

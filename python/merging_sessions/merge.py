@@ -49,6 +49,11 @@ def policy_of(key: Any, policies: Mapping[str, Policy]) -> Policy:
     return 'last' if isinstance(key, str) and key.startswith('_') else policies.get('*', 'last')
 
 
+def without_fail(policies: Mapping[str, Policy]) -> Dict[str, Policy]:
+    """The same policies, with `last` instead of `fail`."""
+    return {key: 'last' if policy == 'fail' else policy for key, policy in policies.items()}
+
+
 def merge(
     loaded: Mapping[str, Any], mine: Mapping[str, Any], theirs: Mapping[str, Any], policies: Mapping[str, Policy]
 ) -> Dict[str, Any]:

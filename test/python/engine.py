@@ -290,6 +290,20 @@ def cycle_key_takes_the_lock_at_last():
     equal(stored(mine.session_key), {'a': 1, 'turn': len(turns) - 1})
 
 
+@override_settings(SESSION_MERGE={'f': 'fail', 'n': 'add'})
+def cycle_key_meets_the_policy_fail():
+    """login() runs in a view, where an UpdateError would be a 500. All that does not conflict comes along."""
+    key, mine, theirs = pair(f=1, n=1)
+    theirs.update({'f': 2, 'n': 2, 'other': 1})
+    theirs.save()
+    mine.update({'f': 3, 'n': 2})
+    (line,) = logs(mine.cycle_key)
+    assert line.startswith('WARNING:merging_sessions:Another request changed a key with the policy "fail"'), line
+    equal(stored(mine.session_key), {'f': 3, 'n': 3, 'other': 1})
+    equal(dict(mine.items()), stored(mine.session_key))
+    assert not rows.filter(pk=key).exists()
+
+
 def the_sites_own_transaction_is_kept():
     key, mine, theirs = pair(a=1)
     with transaction.atomic():
@@ -529,6 +543,7 @@ for check in (
     flush_and_clear_are_djangos,
     cycle_key_takes_along_what_others_saved,
     cycle_key_takes_the_lock_at_last,
+    cycle_key_meets_the_policy_fail,
     the_sites_own_transaction_is_kept,
     a_load_takes_no_lock,
     an_error_of_the_database_is_djangos,
