@@ -14,7 +14,7 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DjangoStore
 from django.db import DatabaseError, IntegrityError, connections, router, transaction
 from django.db.models import Model
-from django.db.models.signals import post_save, pre_save
+from django.db.models.signals import post_init, post_save, pre_init, pre_save
 
 from .merge import Policy, SessionConflict, merge, same, without_fail
 from .policies import check_setting, read_policies
@@ -28,6 +28,9 @@ TIMEOUT = 5.0
 # Seconds: the upper bounds of the random pauses between two tries.
 FIRST_PAUSE = 0.002
 LONGEST_PAUSE = 0.05
+
+# What a subclass may override and _save_under_lock() calls.
+SAVING_METHODS = ('create_model_instance', 'encode', 'decode', 'get', 'get_expiry_age', 'get_expiry_date')
 
 # Equality of bytes. The collation of a column may ignore case, and signatures may differ in nothing but case.
 EQUAL_BYTES = {
@@ -277,7 +280,15 @@ class SessionStore(DjangoStore):
         return is_plain and connections[using].vendor in EQUAL_BYTES
 
     def _runs_code_of_the_site(self) -> bool:
-        return any(map(callable, self._policies.values())) or bool(pre_save.has_listeners(self.model))
+        """Whether _save_under_lock() may run code of the site."""
+        code = [self.serializer, self.model.__init__, *map(type, self.model._meta.local_concrete_fields)]
+        code += [getattr(type(self), name) for name in SAVING_METHODS]
+        signals = (pre_init, post_init, pre_save)
+        return (
+            any(map(callable, self._policies.values()))
+            or any(each.__module__.split('.')[0] not in ('django', 'merging_sessions') for each in code)
+            or any(signal.has_listeners(self.model) for signal in signals)
+        )
 
     def _loaded_now(self) -> Optional[Loaded]:
         loaded = self._loaded

@@ -4,13 +4,15 @@ import importlib
 import random
 import threading
 import unittest
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
+from django.core import signing
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
+from django.db.models.signals import post_init, pre_save
 from django.test.utils import override_settings
 
 django_name = ENGINE.replace('merging_sessions', 'django.contrib.sessions.backends')
@@ -456,19 +458,88 @@ def after_some_tries_a_save_takes_the_lock():
     assert not rows.filter(pk=key).exists()
 
 
+class OwnSerializer(signing.JSONSerializer):
+    """A serializer of the site."""
+
+
+class OwnModel(Store):
+    def create_model_instance(self, data):
+        return super().create_model_instance(data)
+
+
+class OwnFormat(Store):
+    def decode(self, session_data):
+        return super().decode(session_data)
+
+
+class OwnAge(Store):
+    def get_expiry_age(self, **kwargs):
+        return super().get_expiry_age(**kwargs)
+
+
+class NotUnderTheLock(Store):
+    @classmethod
+    def get_model_class(cls):
+        return super().get_model_class()
+
+
+for cls in (OwnModel, OwnFormat, OwnAge, NotUnderTheLock):
+    cls.__name__ = cls.__qualname__ = 'SessionStore'  # Part of the salt.
+
+
+def receiver(**_):
+    pass
+
+
 def no_code_of_the_site_runs_under_the_lock():
     """Such a save is repeated without a lock, and is Django's at last."""
-    key, mine, theirs = pair(a=1)
-    mine['mine'] = 1
-    mine._policies = {'a': longest}
-    mine._swap = lambda *_: False
-    mine._save_under_lock = None
-    before, engine.TIMEOUT = engine.TIMEOUT, 0
+
+    @contextmanager
+    def with_receiver(signal):
+        signal.connect(receiver, sender=Store.get_model_class())
+        try:
+            yield
+        finally:
+            signal.disconnect(receiver, sender=Store.get_model_class())
+
+    def save(cls, runs_code, around=None, **attributes):
+        key, _, _ = pair(a=1)
+        mine = cls(key)
+        mine['mine'] = 1
+        taken = []
+
+        def locked(loaded, using):
+            taken.append(1)
+            return type(mine)._save_under_lock(mine, loaded, using)
+
+        vars(mine).update(attributes, _swap=lambda *_: False, _save_under_lock=locked)
+        before, engine.TIMEOUT = engine.TIMEOUT, 0
+        try:
+            with around or nullcontext():
+                if runs_code:
+                    (line,) = logs(mine.save)
+                    assert line.startswith('WARNING:merging_sessions:Other requests changed a session for 0 s'), line
+                else:
+                    mine.save()
+        finally:
+            engine.TIMEOUT = before
+        equal(taken, [] if runs_code else [1])
+        equal(stored(key), {'a': 1, 'mine': 1})
+
+    save(Store, False)
+    save(NotUnderTheLock, False)
+    save(Store, True, _policies={'a': longest})
+    save(Store, True, serializer=OwnSerializer)
+    save(Store, True, with_receiver(pre_save))
+    save(Store, True, with_receiver(post_init))
+    for cls in (OwnModel, OwnFormat, OwnAge):
+        save(cls, True)
+    with_field = Store.get_model_class()._meta.get_field('expire_date')
+    kind, with_field.__class__ = type(with_field), type('OwnField', (type(with_field),), {})
     try:
-        mine.save()
+        save(Store, True)
     finally:
-        engine.TIMEOUT = before
-    equal(stored(key), {'a': 1, 'mine': 1})
+        with_field.__class__ = kind
 
 
 def asynchronous_saves_merge():
