@@ -12,8 +12,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, cas
 
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DjangoStore
-from django.db import DatabaseError, IntegrityError, connections, router, transaction
-from django.db.models import Model
+from django.db import DatabaseError, IntegrityError, connections, models, router, transaction
 from django.db.models.signals import post_init, post_save, pre_init, pre_save
 
 from .merge import Policy, SessionConflict, merge, same, without_fail
@@ -31,6 +30,19 @@ LONGEST_PAUSE = 0.05
 
 # What a subclass may override and _save_under_lock() calls.
 SAVING_METHODS = ('create_model_instance', 'encode', 'decode', 'get', 'get_expiry_age', 'get_expiry_date')
+
+# Fields whose values need no SQL but %s. The fields of Django's own model, and common ones of a model of the site.
+PLAIN_FIELDS = frozenset(
+    (
+        models.BooleanField,
+        models.CharField,
+        models.DateTimeField,
+        models.ForeignKey,
+        models.GenericIPAddressField,
+        models.IntegerField,
+        models.TextField,
+    )
+)
 
 # Equality of bytes. The collation of a column may ignore case, and signatures may differ in nothing but case.
 EQUAL_BYTES = {
@@ -151,7 +163,22 @@ class SessionStore(DjangoStore):
         """Whether the row still held this text. It then holds the new one."""
         # Alone, one statement needs no transaction. Without BEGIN and COMMIT it holds its lock for a shorter time.
         with one_change(using, is_one_statement=True):
-            return bool(self._rows_with(row.pk, text, using).update(**self._values(row)))
+            return self._update(row, text, using)
+
+    def _update(self, row: Any, text: str, using: str) -> bool:
+        """The UPDATE that SQLUpdateCompiler.as_sql makes of such values: to make it takes more time than to run it."""
+        fields, values = self._saved_fields(), self._values(row)
+        is_plain = all(type(field) in PLAIN_FIELDS for field in fields) and type(self.model._base_manager) is models.Manager
+        if not is_plain or any(hasattr(value, 'resolve_expression') for value in values.values()):
+            return bool(self._rows_with(row.pk, text, using).update(**values))
+        connection = connections[using]
+        names = [connection.ops.quote_name(field.column).replace('%', '%%') + ' = %s' for field in fields]
+        params = [field.get_db_prep_save(values[field.attname], connection) for field in fields]
+        table, key = (name.replace('%', '%%') for name in self._names(using)[:2])
+        sql = 'UPDATE {} SET {} WHERE {} = %s AND {}'.format(table, ', '.join(names), key, self._equal_bytes(using))
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [*params, row.pk, text])
+            return bool(cursor.rowcount)
 
     def _new_row(self, using: str) -> Any:
         row = self.create_model_instance(self._session_cache)
@@ -276,7 +303,7 @@ class SessionStore(DjangoStore):
 
     def _can_compare(self, using: str) -> bool:
         # A model with a `save` of its own is saved by it. The row of a model with a parent is in two tables.
-        is_plain = self.model.save is Model.save and not self.model._meta.parents
+        is_plain = self.model.save is models.Model.save and not self.model._meta.parents
         return is_plain and connections[using].vendor in EQUAL_BYTES
 
     def _runs_code_of_the_site(self) -> bool:
@@ -295,16 +322,22 @@ class SessionStore(DjangoStore):
         return loaded if loaded is not None and loaded.session_key == self.session_key else None
 
     def _values(self, row: Any) -> Dict[str, Any]:
-        fields = [field for field in self.model._meta.local_concrete_fields if not field.primary_key]
-        return {field.attname: field.pre_save(row, False) for field in fields}
+        return {field.attname: field.pre_save(row, False) for field in self._saved_fields()}
+
+    def _saved_fields(self) -> List[Any]:
+        """The fields that Model._save_table updates."""
+        fields = self.model._meta.local_concrete_fields
+        return [field for field in fields if not field.primary_key and not getattr(field, 'generated', False)]
 
     def _rows_of(self, session_key: str, using: str) -> Any:
         return self.model._base_manager.using(using).filter(pk=session_key)
 
     def _rows_with(self, session_key: str, text: str, using: str) -> Any:
+        return self._rows_of(session_key, using).extra(where=[self._equal_bytes(using)], params=[text])
+
+    def _equal_bytes(self, using: str) -> str:
         table, _, column = self._names(using)
-        where = EQUAL_BYTES[connections[using].vendor] % '.'.join((table, column)).replace('%', '%%')
-        return self._rows_of(session_key, using).extra(where=[where], params=[text])
+        return EQUAL_BYTES[connections[using].vendor] % '.'.join((table, column)).replace('%', '%%')
 
     def _stored_text(self, using: str, session_key: str, lock: bool = False) -> Optional[str]:
         """The text that the row holds now. None: the session was deleted."""

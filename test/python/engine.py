@@ -5,13 +5,16 @@ import random
 import threading
 import unittest
 from contextlib import contextmanager, nullcontext
+from datetime import datetime, timezone
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core import signing
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections, transaction
+from django.db import connections, models, transaction
+from django.db.models.functions import Now
 from django.db.models.signals import post_init, pre_save
 from django.test.utils import override_settings
 
@@ -390,6 +393,94 @@ def an_error_of_the_database_is_djangos():
         equal((outcomes[:2], outcomes[-1]), (['failed'] * 2, 'saved'))
 
 
+class PlainSession(AbstractBaseSession):
+    """Each of its fields is among PLAIN_FIELDS."""
+
+    account = models.IntegerField(null=True, db_column='Account of it')
+    owner = models.ForeignKey('auth.User', models.CASCADE, null=True, related_name='+')
+    changed = models.DateTimeField(auto_now=True)
+    ip = models.GenericIPAddressField(null=True)
+    is_staff = models.BooleanField(default=True)
+    device = models.CharField(max_length=20, default='100 %s')
+
+    class Meta:
+        app_label = 'catalog'
+
+
+class NowField(models.DateTimeField):
+    def pre_save(self, model_instance, add):
+        return Now()
+
+
+class SiteSession(AbstractBaseSession):
+    """Values that need SQL of their own."""
+
+    account = models.IntegerField(null=True, db_column='Account of it')
+    owner = models.ForeignKey('auth.User', models.CASCADE, null=True, related_name='+')
+    changed = models.DateTimeField(auto_now=True)
+    written = NowField(null=True)
+    digest = models.BinaryField(default=b'\xff\x00%s')
+    price = models.DecimalField(max_digits=6, decimal_places=2, null=True)
+    if hasattr(models, 'GeneratedField'):
+        next_account = models.GeneratedField(
+            expression=models.F('account') + 1, output_field=models.IntegerField(), db_persist=True
+        )
+
+    class Meta:
+        app_label = 'catalog'
+        db_table = 'session of the site'
+
+
+def the_columns_of_a_model_of_the_site_are_written():
+    from django.contrib.auth.models import User
+
+    owner = User.objects.create_user('grace').pk
+    for model in (PlainSession, SiteSession):
+
+        class SessionStore(Store):
+            @classmethod
+            def get_model_class(cls):
+                return model
+
+            def create_model_instance(self, data):
+                row = super().create_model_instance(data)
+                row.account, row.owner_id = data.get('account'), data.get('owner')
+                row.ip = row.price = data.get('other')
+                return row
+
+        SessionStore.__qualname__ = 'SessionStore'  # Part of the salt.
+        fields = model._meta.local_concrete_fields
+        equal({type(field) for field in fields} <= engine.PLAIN_FIELDS, model is PlainSession)
+        with connections['default'].schema_editor() as editor:
+            editor.create_model(model)
+        other = '12.50' if model is SiteSession else '10.0.0.1'
+        for is_atomic in (False, True):
+            key = written_by(SessionStore, {'account': 1})
+            model.objects.filter(pk=key).update(changed=datetime(2001, 1, 1, tzinfo=timezone.utc))
+            mine, theirs = SessionStore(key), SessionStore(key)
+            theirs['theirs'] = 1
+            mine.update({'account': 2, 'owner': owner, 'other': other})
+            with transaction.atomic() if is_atomic else nullcontext():
+                theirs.save()
+                mine.save()
+            row = model.objects.get(pk=key)
+            data = {'account': 2, 'owner': owner, 'other': other, 'theirs': 1}
+            equal(SessionStore().decode(row.session_data), data)
+            # What Django writes for the same data.
+            djangos = model.objects.get(pk=written_by(SessionStore, data))
+            for field in fields:
+                if not field.primary_key and not isinstance(field, models.DateTimeField) and field.name != 'session_data':
+                    equal(getattr(row, field.attname), getattr(djangos, field.attname))
+            assert row.changed.year > 2001 and row.expire_date > settings_now()
+
+
+def written_by(kind, data):
+    store = kind()
+    store.update(data)
+    store.save()
+    return store.session_key
+
+
 def the_expiry_is_kept():
     key, mine, theirs = pair(a=1)
     theirs.set_expiry(60)
@@ -618,6 +709,7 @@ for check in (
     the_sites_own_transaction_is_kept,
     a_load_takes_no_lock,
     an_error_of_the_database_is_djangos,
+    the_columns_of_a_model_of_the_site_are_written,
     the_expiry_is_kept,
     threads_lose_nothing,
     after_some_tries_a_save_takes_the_lock,
