@@ -152,7 +152,7 @@ def longest(loaded, mine, theirs):
 
 
 def broken(loaded, mine, theirs):
-    raise ValueError('planted')
+    raise ValueError(mine)
 
 
 def a_policy_of_the_site_applies():
@@ -171,9 +171,11 @@ def a_policy_of_the_site_applies():
         mine, theirs = opened(key), opened(key)
         theirs['b'] = 1
         theirs.save()
-        mine['b'] = 2
-        mine.save()  # as Django: the last write wins
-        equal(stored(key)['b'], 2)
+        mine['b'] = 'a value'
+        (line,) = logs(mine.save)  # as Django: the last write wins
+        assert line.startswith('ERROR:merging_sessions:A session could not be merged;'), line
+        assert 'ValueError in' in line and ', in broken' in line and 'a value' not in line, line
+        equal(stored(key)['b'], 'a value')
 
 
 def a_wrong_setting_says_so():
@@ -633,6 +635,58 @@ def no_code_of_the_site_runs_under_the_lock():
         with_field.__class__ = kind
 
 
+def a_save_is_repeated_for_a_bounded_time():
+    """Without the lock: at random moments, each pause longer than the one before at most, for five seconds."""
+    pauses, tries = [], []
+
+    class Clock:
+        @staticmethod
+        def monotonic():
+            return 100.0 + sum(pauses)
+
+        sleep = pauses.append
+
+    def lost(*_):
+        tries.append(1)
+        return False
+
+    key, mine, theirs = pair(a=1)
+    mine['mine'] = 1
+    mine._policies = {'a': longest}
+    mine._swap = lost
+    time, engine.time = engine.time, Clock
+    try:
+        (line,) = logs(mine.save)
+    finally:
+        engine.time = time
+    assert line.startswith('WARNING:merging_sessions:Other requests changed a session for 5.0 s;'), line
+    assert key not in line
+    equal(stored(key), {'a': 1, 'mine': 1})
+    assert 5 <= sum(pauses) < 5.05, sum(pauses)
+    assert len(tries) - len(pauses) == 1 and len(tries) < 1000, (len(tries), len(pauses))
+    bounds = [min(0.002 * 2**turn, 0.05) for turn in range(len(pauses))]
+    assert all(0 <= pause <= bound for pause, bound in zip(pauses, bounds)), pauses
+    assert len(set(pauses)) > len(pauses) / 2 and max(pauses) > 0.025
+
+
+def cycle_key_says_what_it_loses():
+    """Code of the site does not run under the lock, so others may go on for longer than cycle_key() is repeated."""
+    key, mine, theirs = pair(a=1)
+
+    def kept_changing(*_):
+        theirs['turn'] = theirs.get('turn', 0) + 1
+        theirs.save()
+        return False
+
+    mine._delete_unchanged = kept_changing
+    mine._policies = {'a': longest}
+    (line,) = logs(mine.cycle_key)
+    assert line.startswith('WARNING:merging_sessions:Other requests kept changing a session during cycle_key()'), line
+    assert not rows.filter(pk=key).exists()
+    equal(stored(mine.session_key)['a'], 1)
+    assert stored(mine.session_key)['turn'] >= theirs['turn'] - 1
+
+
 def asynchronous_saves_merge():
     if not hasattr(DjangoStore, 'aload'):
         return  # Before Django 5.1.
@@ -714,6 +768,8 @@ for check in (
     threads_lose_nothing,
     after_some_tries_a_save_takes_the_lock,
     no_code_of_the_site_runs_under_the_lock,
+    a_save_is_repeated_for_a_bounded_time,
+    cycle_key_says_what_it_loses,
     asynchronous_saves_merge,
     the_middleware_answers_as_with_django,
 ):
