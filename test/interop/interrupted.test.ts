@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { readSettings } from '../../src/service/settings/settings.ts'
 import type { Session } from '../../src/session/session.ts'
@@ -5,12 +6,14 @@ import type { CacheServer } from '../support/cache-server.ts'
 import { createTestDatabase, testDatabases } from '../support/databases.ts'
 import { djangoShell, djangoVersions } from '../support/django.ts'
 import { fileScope } from '../support/file-scope.ts'
+import { projectFolder } from '../support/places.ts'
 import { startRedis } from '../support/redis.ts'
 import { temporaryFolder } from '../support/service.ts'
 import { secretKey, startKoa, takeTurn } from './sites.ts'
 import { createVisitor } from './visitor.ts'
 
 const file = fileScope(test)
+const pythonFolder = join(projectFolder, 'python')
 const ENGINE = 'django.contrib.sessions.backends.'
 const DJANGO = 'django.core.cache.backends.'
 
@@ -74,6 +77,9 @@ const sites = [
   'cache database',
 ]
 
+/** The engines of python/, which answer as the engine of Django does. */
+const merging = { 'merging_sessions.db': 'db', 'merging_sessions.cached_db redis': 'cached_db redis' }
+
 for (const version of djangoVersions) {
   const name = version === djangoVersions.at(-1) ? (testDatabases[0] ?? 'sqlite') : 'sqlite'
 
@@ -95,13 +101,21 @@ for (const version of djangoVersions) {
       await djangoShell(version, {
         env,
         script: DJANGO_PAGES,
-        input: JSON.stringify({ sites, pages: PAGES }),
+        input: JSON.stringify({
+          sites: [...sites, ...Object.keys(merging)],
+          pages: PAGES,
+          path: pythonFolder,
+        }),
       }),
     )
     for (const site of sites) {
       const answers = await ourPages(t, { site, version, databaseUrl, settings })
       for (const [at, page] of PAGES.entries())
         t.deepEqual(answers[at], measured[site]?.[at], `${site}: ${page.join(', ')}`)
+    }
+    for (const [site, djangos] of Object.entries(merging)) {
+      for (const [at, page] of PAGES.entries())
+        t.deepEqual(measured[site]?.[at], measured[djangos]?.[at], `${site}: ${page.join(', ')}`)
     }
     t.deepEqual(
       [measured.db, measured.signed_cookies].map((answers) => answers?.some(({ status }) => status === 400)),
@@ -179,6 +193,7 @@ from django.urls import path
 logging.disable(logging.CRITICAL)
 call_command('createcachetable', verbosity=0)
 given = json.load(sys.stdin)
+sys.path.insert(0, given['path'])
 current = {}
 def gone(session):
     if session.session_key is not None:
@@ -215,7 +230,8 @@ def answer(page):
 answers = {}
 for site in given['sites']:
     engine, alias = (site + ' default').split(' ')[:2]
-    engine = 'django.contrib.sessions.backends.' + engine
+    if '.' not in engine:
+        engine = 'django.contrib.sessions.backends.' + engine
     with override_settings(ROOT_URLCONF='__main__', SESSION_ENGINE=engine, SESSION_CACHE_ALIAS=alias):
         current['store'] = import_module(engine).SessionStore
         answers[site] = [answer(page) for page in given['pages']]
