@@ -8,7 +8,8 @@ import random
 import time
 import traceback
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, cast
+from functools import lru_cache
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, cast
 
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DjangoStore
@@ -156,7 +157,7 @@ class SessionStore(DjangoStore):
         with one_change(using):
             text = self._stored_text(using, loaded.session_key, lock=True)
             row = self._merged_row(loaded, text, using)
-            self._rows_of(row.pk, using).update(**self._values(row))
+            self._rows_of(row.pk, using).update(**self._values(row, using))
         return row
 
     def _swap(self, row: Any, text: str, using: str) -> bool:
@@ -166,18 +167,14 @@ class SessionStore(DjangoStore):
             return self._update(row, text, using)
 
     def _update(self, row: Any, text: str, using: str) -> bool:
-        """The UPDATE that SQLUpdateCompiler.as_sql makes of such values: to make it takes more time than to run it."""
-        fields, values = self._saved_fields(), self._values(row)
-        is_plain = all(type(field) in PLAIN_FIELDS for field in fields) and type(self.model._base_manager) is models.Manager
-        if not is_plain or any(hasattr(value, 'resolve_expression') for value in values.values()):
+        """The statement of SQLUpdateCompiler.as_sql, which takes more CPU time than the statement itself."""
+        values, statements = self._values(row, using), statements_of(self.model, using)
+        if not statements.is_plain or any(hasattr(value, 'resolve_expression') for value in values.values()):
             return bool(self._rows_with(row.pk, text, using).update(**values))
         connection = connections[using]
-        names = [connection.ops.quote_name(field.column).replace('%', '%%') + ' = %s' for field in fields]
-        params = [field.get_db_prep_save(values[field.attname], connection) for field in fields]
-        table, key = (name.replace('%', '%%') for name in self._names(using)[:2])
-        sql = 'UPDATE {} SET {} WHERE {} = %s AND {}'.format(table, ', '.join(names), key, self._equal_bytes(using))
+        params = [field.get_db_prep_save(values[field.attname], connection) for field in statements.fields]
         with connection.cursor() as cursor:
-            cursor.execute(sql, [*params, row.pk, text])
+            cursor.execute(statements.update, [*params, row.pk, text])
             return bool(cursor.rowcount)
 
     def _new_row(self, using: str) -> Any:
@@ -321,28 +318,21 @@ class SessionStore(DjangoStore):
         loaded = self._loaded
         return loaded if loaded is not None and loaded.session_key == self.session_key else None
 
-    def _values(self, row: Any) -> Dict[str, Any]:
-        return {field.attname: field.pre_save(row, False) for field in self._saved_fields()}
-
-    def _saved_fields(self) -> List[Any]:
-        """The fields that Model._save_table updates."""
-        fields = self.model._meta.local_concrete_fields
-        return [field for field in fields if not field.primary_key and not getattr(field, 'generated', False)]
+    def _values(self, row: Any, using: str) -> Dict[str, Any]:
+        fields = statements_of(self.model, using).fields
+        return {field.attname: field.pre_save(row, False) for field in fields}
 
     def _rows_of(self, session_key: str, using: str) -> Any:
         return self.model._base_manager.using(using).filter(pk=session_key)
 
     def _rows_with(self, session_key: str, text: str, using: str) -> Any:
-        return self._rows_of(session_key, using).extra(where=[self._equal_bytes(using)], params=[text])
-
-    def _equal_bytes(self, using: str) -> str:
-        table, _, column = self._names(using)
-        return EQUAL_BYTES[connections[using].vendor] % '.'.join((table, column)).replace('%', '%%')
+        where = [statements_of(self.model, using).equal_bytes]
+        return self._rows_of(session_key, using).extra(where=where, params=[text])
 
     def _stored_text(self, using: str, session_key: str, lock: bool = False) -> Optional[str]:
         """The text that the row holds now. None: the session was deleted."""
         connection = connections[using]
-        sql = 'SELECT {2} FROM {0} WHERE {1} = '.format(*self._names(using)).replace('%', '%%') + '%s'
+        sql = statements_of(self.model, using).select
         if connection.features.has_select_for_update:
             # In the site's own transaction with REPEATABLE READ, MySQL would otherwise return the row of its beginning.
             # That transaction holds the lock until its end, as after any save.
@@ -356,11 +346,45 @@ class SessionStore(DjangoStore):
             row = cursor.fetchone()
         return None if row is None else cast(str, row[0])
 
-    def _names(self, using: str) -> List[str]:
-        """The table, the column of the key and the column of the text, quoted."""
-        meta = self.model._meta
-        names = (meta.db_table, meta.pk.column, meta.get_field('session_data').column)
-        return [connections[using].ops.quote_name(name) for name in names]
+
+class Statements(NamedTuple):
+    """SQL for the rows of a model."""
+
+    # The parameter is the key.
+    select: str
+    # The parameters are the values of the fields, the key, and the text that the row has to hold.
+    update: str
+    # Whether the ORM would make the same UPDATE.
+    is_plain: bool
+    # The fields that Model._save_table updates.
+    fields: Tuple[Any, ...]
+    # The condition that the row holds a text.
+    equal_bytes: str
+
+
+@lru_cache(maxsize=64)
+def statements_of(model: Any, using: str) -> Statements:
+    """Made once: the names of a model and the vendor of a database do not change."""
+    meta = model._meta
+    fields = [
+        field
+        for field in meta.local_concrete_fields
+        if not field.primary_key and not getattr(field, 'generated', False)
+    ]
+
+    def quoted(name: str) -> str:
+        return str(connections[using].ops.quote_name(name)).replace('%', '%%')
+
+    table, key, text = map(quoted, (meta.db_table, meta.pk.column, meta.get_field('session_data').column))
+    equal_bytes = EQUAL_BYTES[connections[using].vendor] % (table + '.' + text)
+    values = ', '.join(quoted(field.column) + ' = %s' for field in fields)
+    return Statements(
+        select='SELECT %s FROM %s WHERE %s = %%s' % (text, table, key),
+        update='UPDATE %s SET %s WHERE %s = %%s AND %s' % (table, values, key, equal_bytes),
+        is_plain=all(type(field) in PLAIN_FIELDS for field in fields) and type(model._base_manager) is models.Manager,
+        fields=tuple(fields),
+        equal_bytes=equal_bytes,
+    )
 
 
 @contextmanager
