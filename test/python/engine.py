@@ -6,12 +6,14 @@ import threading
 import unittest
 from contextlib import contextmanager, nullcontext
 from datetime import datetime, timezone
+from io import BytesIO
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core import signing
 from django.core.cache import caches
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, models, transaction
 from django.db.models.functions import Now
@@ -483,6 +485,58 @@ def written_by(kind, data):
     return store.session_key
 
 
+def a_failing_statement_gives_no_500_that_django_does_not_give():
+    """Each statement of a request fails once, while another request changes the row."""
+    connection = connections['default']
+
+    def answer(handler, key, run):
+        environ = {
+            'REQUEST_METHOD': 'GET',
+            'PATH_INFO': '/_test/session',
+            'SERVER_NAME': 'localhost',
+            'SERVER_PORT': '80',
+            'HTTP_COOKIE': '%s=%s' % (settings.SESSION_COOKIE_NAME, key),
+            'wsgi.input': BytesIO(),
+            'wsgi.url_scheme': 'http',
+        }
+        statuses = []
+        with connection.execute_wrapper(run):
+            response = handler(environ, lambda status, headers: statuses.append(status[:3]))
+        response.close()
+        return statuses[0]
+
+    def answers(kind):
+        found = []
+        while True:
+            key = written_by(kind, {'a': 1})
+            others = kind().encode({'a': 1, 'theirs': 1})
+            turns = []
+
+            def run(execute, sql, params, many, context):
+                if sql.startswith('UPDATE'):
+                    execute('UPDATE django_session SET session_data = %s WHERE session_key = %s', (others, key), many, context)
+                if sql.startswith(('SELECT', 'UPDATE')):
+                    turns.append(sql)
+                    if len(turns) == len(found) + 1:
+                        return execute('SELECT no_such_column', None, many, context)
+                return execute(sql, params, many, context)
+
+            found.append(answer(WSGIHandler(), key, run))
+            if len(turns) < len(found):
+                return found
+
+    found = []
+    for name in (django_name, ENGINE):
+        with override_settings(SESSION_ENGINE=name, SESSION_SAVE_EVERY_REQUEST=True):
+            found.append(answers(importlib.import_module(name).SessionStore))
+    djangos, ours = found
+    # The statement of the load is the first one. cached_db has none. Each further one is a part of the save.
+    loads = ['500'] if '500' in djangos else []
+    equal((djangos, ENGINE.endswith('.db')), (loads + ['400', '200'], bool(loads)))
+    equal((ours[: len(loads) + 1], ours[-1]), (djangos[:-1], '200'))
+    assert set(ours[len(loads) :]) == {'400', '200'}, ours
+
+
 def the_expiry_is_kept():
     key, mine, theirs = pair(a=1)
     theirs.set_expiry(60)
@@ -763,6 +817,7 @@ for check in (
     the_sites_own_transaction_is_kept,
     a_load_takes_no_lock,
     an_error_of_the_database_is_djangos,
+    a_failing_statement_gives_no_500_that_django_does_not_give,
     the_columns_of_a_model_of_the_site_are_written,
     the_expiry_is_kept,
     threads_lose_nothing,
