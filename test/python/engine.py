@@ -282,6 +282,22 @@ def cycle_key_takes_along_what_others_saved():
     raises(UpdateError, theirs.save)
 
 
+def cycle_key_after_a_logout_is_djangos():
+    """It stores under a new key what it loaded: as with Django's engines, it does not see that the session ended."""
+    for kind in (Store, DjangoStore):
+        key = written_by(kind, {'a': 1})
+        mine, theirs, third = kind(key), kind(key), kind(key)
+        for store in (mine, theirs, third):
+            list(store.items())
+        theirs.flush()
+        assert not rows.filter(pk=key).exists()
+        for store in (mine, third):
+            store.cycle_key()
+            equal(stored(store.session_key), {'a': 1})
+        assert mine.session_key != third.session_key
+        assert not rows.filter(pk=key).exists()
+
+
 def cycle_key_takes_the_lock_at_last():
     key, mine, theirs = pair(a=1)
     turns = []
@@ -812,6 +828,7 @@ for check in (
     a_deleted_session_stays_deleted,
     flush_and_clear_are_djangos,
     cycle_key_takes_along_what_others_saved,
+    cycle_key_after_a_logout_is_djangos,
     cycle_key_takes_the_lock_at_last,
     cycle_key_meets_the_policy_fail,
     the_sites_own_transaction_is_kept,
