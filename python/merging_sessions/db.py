@@ -61,7 +61,7 @@ class Loaded(NamedTuple):
     session_key: str
     # The text of the row. None: the data came from a cache.
     text: Optional[str]
-    # The serialized data, where the text is None.
+    # The serialized data, where it is not that of the text. Empty: it is.
     data: bytes
 
 
@@ -141,8 +141,7 @@ class SessionStore(DjangoStore):
                 longest = min(2 * longest, LONGEST_PAUSE)
             with one_change(using, is_one_statement=True):
                 text = self._stored_text(using, loaded.session_key)
-            row = self._merged_row(loaded, text, using)
-            loaded = Loaded(loaded.session_key, text, b'')
+            row, loaded = self._merged_row(loaded, text, using)
         self._loaded = Loaded(row.session_key, row.session_data, b'')
         post_save.send(sender=self.model, instance=row, created=False, update_fields=None, raw=False, using=using)
 
@@ -156,7 +155,7 @@ class SessionStore(DjangoStore):
         """No code of the site runs under the lock. Returns the row."""
         with one_change(using):
             text = self._stored_text(using, loaded.session_key, lock=True)
-            row = self._merged_row(loaded, text, using)
+            row, _ = self._merged_row(loaded, text, using)
             self._rows_of(row.pk, using).update(**self._values(row, using))
         return row
 
@@ -182,26 +181,33 @@ class SessionStore(DjangoStore):
         pre_save.send(sender=self.model, instance=row, raw=False, using=using, update_fields=None)
         return row
 
-    def _merged_row(self, loaded: Loaded, text: Optional[str], using: str) -> Any:
-        """The row to save. `text`: what is stored now. None: the session was deleted, and it stays deleted."""
+    def _merged_row(self, loaded: Loaded, text: Optional[str], using: str) -> Tuple[Any, Loaded]:
+        """
+        The row to save, and what it replaces. `text`: what is stored now. None: the session was deleted, and it stays
+        deleted.
+        """
         if text is None:
             raise UpdateError
-        self._merge(loaded, text, self._policies)
-        return self._new_row(using)
+        _, merged = self._merge(loaded, text, self._policies)
+        return self._new_row(using), merged
 
-    def _merge(self, loaded: Loaded, theirs_text: str, policies: Mapping[str, Policy]) -> bool:
-        """Applies to the data of this request what others saved. Returns whether that changed the data."""
+    def _merge(self, loaded: Loaded, theirs_text: str, policies: Mapping[str, Policy]) -> Tuple[bool, Loaded]:
+        """
+        Applies to the data of this request what others saved. Returns whether that changed the data, and what the next
+        merge begins with.
+        """
+        merged_with = Loaded(loaded.session_key, theirs_text, b'')
         try:
+            before = self.serializer().loads(loaded.data) if loaded.data else self.decode(cast(str, loaded.text))
             theirs = self.decode(theirs_text)
             if not theirs and not self._can_read(theirs_text):
                 logger.error(
                     'Another process wrote a session that this process cannot read (another SECRET_KEY, serializer or '
                     'version of Django); it is saved as Django does, the last write wins'
                 )
-                return False
-            before = self.serializer().loads(loaded.data) if loaded.text is None else self.decode(loaded.text)
+                return False, merged_with._replace(data=self.serializer().dumps(before))
             if same(before, theirs):
-                return False
+                return False, merged_with
             # The data as it comes from the database: a tuple is a list there.
             mine = self.decode(self.encode(self._session_cache))
             merged = merge(before, mine, theirs, policies)
@@ -215,7 +221,7 @@ class SessionStore(DjangoStore):
                 type(error).__name__,
                 traceback.format_tb(error.__traceback__)[-1],
             )
-            return False
+            return False, merged_with
         data = self._session_cache
         if data.keys() != mine.keys():  # Some keys are not strings.
             data.clear()
@@ -225,7 +231,7 @@ class SessionStore(DjangoStore):
             # A list or dictionary without a change stays the object that the request may still hold.
             if key not in data or not same(value, mine.get(key)):
                 data[key] = value
-        return True
+        return True, merged_with
 
     def _can_read(self, text: str) -> bool:
         """decode() also returns an empty session for a text that it cannot read: it then has no result of the serializer."""
@@ -282,14 +288,14 @@ class SessionStore(DjangoStore):
     def _take_along(self, loaded: Loaded, text: str) -> Loaded:
         """Puts what others saved under the old key into the new row. `text`: what the old row holds."""
         try:
-            has_changed = self._merge(loaded, text, self._policies)
+            has_changed, merged = self._merge(loaded, text, self._policies)
         except SessionConflict:
             # An UpdateError in a view, where login() runs, would be a 500.
             logger.warning('Another request changed a key with the policy "fail" before cycle_key(); its change is lost')
-            has_changed = self._merge(loaded, text, without_fail(self._policies))
+            has_changed, merged = self._merge(loaded, text, without_fail(self._policies))
         if has_changed:
             self.save()
-        return Loaded(loaded.session_key, text, b'')
+        return merged
 
     def _delete_unchanged(self, loaded: Loaded, using: str) -> bool:
         with transaction.atomic(using=using):

@@ -221,6 +221,20 @@ def a_row_that_cannot_be_read_does_not_empty_the_session():
     logs(other.cycle_key)
     equal(stored(other.session_key), {'login': 1, 'cart': [1], 'mine': 1, 'other': 1})
     assert not rows.filter(pk=key).exists()
+    # A row that can be read follows before the save. Nothing counts twice.
+    with override_settings(SESSION_MERGE={'n': 'add'}):
+        key, mine, _ = pair(n=5, gone=1)
+        rows.filter(pk=key).update(session_data=text)
+        mine['n'] += 1
+
+        def swap(row, expected, using):
+            if expected == text:
+                rows.filter(pk=key).update(session_data=Store().encode({'n': 7}))
+            return type(mine)._swap(mine, row, expected, using)
+
+        mine._swap = swap
+        logs(mine.save)
+        equal(stored(key), {'n': 8})
     # Others may have emptied a session that can be read.
     key, mine, theirs = pair(a=1)
     del theirs['a']
