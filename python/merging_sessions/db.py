@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tup
 
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DjangoStore
+from django.core.signing import JSONSerializer
 from django.db import DatabaseError, IntegrityError, connections, models, router, transaction
 from django.db.models.signals import post_init, post_save, pre_init, pre_save
 
@@ -30,7 +31,15 @@ FIRST_PAUSE = 0.002
 LONGEST_PAUSE = 0.05
 
 # What a subclass may override and _save_under_lock() calls.
-SAVING_METHODS = ('create_model_instance', 'encode', 'decode', 'get', 'get_expiry_age', 'get_expiry_date')
+SAVING_METHODS = (
+    'create_model_instance',
+    'encode',
+    'decode',
+    'get',
+    'get_expiry_age',
+    'get_expiry_date',
+    'get_session_cookie_age',  # Django 3.0 and later.
+)
 
 # Fields whose values need no SQL but %s. The fields of Django's own model, and common ones of a model of the site.
 PLAIN_FIELDS = frozenset(
@@ -236,7 +245,7 @@ class SessionStore(DjangoStore):
         return True, merged_with
 
     def _can_read(self, text: str) -> bool:
-        """decode() also returns an empty session for a text that it cannot read: it then has no result of the serializer."""
+        """Whether decode() gets a result of the serializer. Without one it returns an empty session."""
         results: List[Any] = []
         serializer = self.serializer
 
@@ -313,11 +322,12 @@ class SessionStore(DjangoStore):
 
     def _runs_code_of_the_site(self) -> bool:
         """Whether _save_under_lock() may run code of the site."""
-        code = [self.serializer, self.model.__init__, *map(type, self.model._meta.local_concrete_fields)]
-        code += [getattr(type(self), name) for name in SAVING_METHODS]
+        code = [self.model.__init__, *map(type, self.model._meta.local_concrete_fields)]
+        code += [getattr(type(self), name) for name in SAVING_METHODS if hasattr(self, name)]
         signals = (pre_init, post_init, pre_save)
         return (
             any(map(callable, self._policies.values()))
+            or self.serializer is not JSONSerializer  # A pickle may make objects of the site.
             or any(each.__module__.split('.')[0] not in ('django', 'merging_sessions') for each in code)
             or any(signal.has_listeners(self.model) for signal in signals)
         )
