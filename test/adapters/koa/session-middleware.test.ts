@@ -221,6 +221,22 @@ test('the cookies that a handler sets stay beside the session cookie', async (t)
   t.is(setCookie[0], 'theme=dark')
 })
 
+test('the cookies and the Vary that a handler sets are sent with an error that Koa answers', async (t) => {
+  const handler: Handler = async (ctx) => {
+    ctx.append('Set-Cookie', 'theme=dark')
+    ctx.vary('Accept')
+    await setB(ctx)
+    ctx.throw(404)
+  }
+  const { status, setCookie, vary } = await visit(t, handler, { hasErrorPages: false })
+  t.is(status, 404)
+  t.deepEqual(
+    setCookie.map((one) => one.split('=')[0]),
+    ['theme', 'sessionid'],
+  )
+  t.is(vary, 'Accept, Cookie')
+})
+
 test('Vary headers that a handler sets one by one are kept', async (t) => {
   const handler: Handler = async (ctx) => {
     ctx.set('Vary', ['Accept', 'Origin'])
