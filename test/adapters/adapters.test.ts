@@ -1,6 +1,16 @@
 import test from 'ava'
+import express, { type RequestHandler } from 'express'
+import fastify from 'fastify'
+import Koa from 'koa'
+import { djangoExpress, protect as protectExpress } from '../../src/adapters/express.ts'
+import { djangoFastify, protect as protectFastify } from '../../src/adapters/fastify.ts'
+import type { FetchSite } from '../../src/adapters/fetch.ts'
+import { createCsrfMiddleware, protect as protectKoa } from '../../src/adapters/koa/csrf.ts'
+import { createSessionMiddleware } from '../../src/adapters/koa/session-middleware.ts'
 import { addUser, hashed } from '../auth/users.ts'
 import { openDb } from '../engines/db-under-test.ts'
+import type { Scope } from '../support/file-scope.ts'
+import { listen } from '../support/library.ts'
 import { adapters, ask, siteOf } from './sites.ts'
 
 for (const [name, serve] of Object.entries(adapters)) {
@@ -138,3 +148,97 @@ for (const [name, serve] of Object.entries(adapters)) {
     t.deepEqual(await (await fetch(url)).json(), [])
   })
 }
+
+/** Serves `/`, whose GET returns a CSRF token, behind the framework's own `protect`. Returns the URL. */
+type ServeProtected = (t: Scope, site: FetchSite, posted: () => void) => Promise<string>
+
+/** An Express application behind `protect`, and what comes before that. */
+const expressWith =
+  (...before: RequestHandler[]): ServeProtected =>
+  (t, site, posted) => {
+    const app = express().set('env', 'test') // nothing on the console
+    for (const middleware of before) app.use(middleware)
+    app.use(djangoExpress(site), protectExpress)
+    app.get('/', (request, response) => void response.json(request.django.csrf.getToken()))
+    app.post('/', (_request, response) => {
+      posted()
+      response.json('posted')
+    })
+    return listen(t, app as unknown as Parameters<typeof listen>[1])
+  }
+
+const protectedBy: Readonly<Record<string, ServeProtected>> = {
+  koa(t, { requests, profile }, posted) {
+    const app = new Koa({ env: 'test' })
+    app.silent = true
+    app.use(createSessionMiddleware({ requests }))
+    app.use(createCsrfMiddleware({ profile }))
+    app.use(protectKoa)
+    app.use((ctx) => {
+      if (ctx.method === 'POST') posted()
+      ctx.body = JSON.stringify(ctx.method === 'POST' ? 'posted' : ctx.csrf.getToken())
+    })
+    return listen(t, app.callback())
+  },
+  express: expressWith(),
+  'express with a body parser': expressWith(express.urlencoded()),
+  async fastify(t, site, posted) {
+    const app = fastify()
+    t.teardown(() => app.close())
+    await app.register(djangoFastify, { site, forms: true })
+    app.addHook('preHandler', protectFastify)
+    app.get('/', async ({ django }) => JSON.stringify(django.csrf.getToken()))
+    app.post('/', async () => {
+      posted()
+      return JSON.stringify('posted')
+    })
+    return app.listen({ host: '127.0.0.1', port: 0 })
+  },
+}
+
+for (const [name, serve] of Object.entries(protectedBy)) {
+  test(`protect of ${name} lets a form through only with its CSRF token`, async (t) => {
+    const db = await openDb(t, 'sqlite')
+    let count = 0
+    const url = await serve(t, siteOf(db), () => {
+      count += 1
+    })
+    const page = await fetch(url)
+    t.is(page.status, 200)
+    const token = (await page.json()) as string
+    const Cookie = page.headers.getSetCookie()[0]?.split(';')[0] ?? ''
+    t.regex(Cookie, /^csrftoken=\w{32}$/)
+    const post = async (fields: Record<string, string>, headers: Record<string, string> = {}) => {
+      const response = await fetch(url, {
+        method: 'POST',
+        body: new URLSearchParams(fields),
+        headers: { Cookie, ...headers },
+      })
+      await response.text()
+      return response.status
+    }
+    t.is(await post({ title: 'no token' }), 403)
+    t.is(await post({ csrfmiddlewaretoken: 'x'.repeat(64) }), 403)
+    t.is(await post({ csrfmiddlewaretoken: token }, { Cookie: '' }), 403)
+    t.is(await post({ csrfmiddlewaretoken: token }, { Origin: 'https://evil.example' }), 403)
+    t.is(count, 0)
+    t.is(await post({ csrfmiddlewaretoken: token }), 200)
+    t.is(await post({ title: 'by header' }, { 'X-CSRFToken': token }), 200)
+    t.is(count, 2)
+  })
+}
+
+test('protect of express says where it belongs', (t) => {
+  const given: unknown[] = []
+  protectExpress({} as never, {} as never, (error) => given.push(error))
+  t.is(given.length, 1)
+  t.throws(
+    () => {
+      throw given[0]
+    },
+    {
+      instanceOf: TypeError,
+      message: /needs request\.django; put app\.use\(djangoExpress\(site\)\) before it/,
+    },
+  )
+})
