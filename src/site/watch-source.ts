@@ -49,6 +49,9 @@ export function createTableSource(db: SqlDatabase, states: TableStates, userStat
 /** Sessions that an engine without a table reads at the same time. */
 const READS = 16
 
+/** Milliseconds: memcached says in whole seconds how long an entry still lives, and the answer of a cache needs its time. */
+const EXPIRY_PRECISION = 2000
+
 /** Sessions of an engine without a table, which are read one by one; their users by one statement. */
 export function createEngineSource(
   db: SqlDatabase,
@@ -70,7 +73,7 @@ export function createEngineSource(
   }
 
   return {
-    hasExpired: (expires) => expires !== '' && Number(expires) <= now().getTime(),
+    hasExpired: (expires) => expires !== '' && Number(expires) <= now().getTime() + EXPIRY_PRECISION,
 
     async read({ sessionKeys, userIds }) {
       const sessions = new Map<string, SessionState>()
