@@ -62,7 +62,7 @@ export async function checkSession<S extends StandardSchema, Policy extends Misf
   const dropped = new Set<string>()
   let result = await ask(copyOf(stored, texts))
   while (result.issues !== undefined) {
-    const issues = Map.groupBy(result.issues, keyOf)
+    const issues = byKey(result.issues)
     for (const [key, ofKey] of issues) if (!found.has(key)) found.set(key, ofKey)
     const misfits = [...found].map(([key, ofKey]) => ({ key, issues: ofKey }))
     if (policy === 'throw')
@@ -70,9 +70,12 @@ export async function checkSession<S extends StandardSchema, Policy extends Misf
     const more = [...issues.keys()].filter((key) => key !== null && stored.has(key) && !dropped.has(key))
     if (more.length === 0) {
       if (policy === 'keep') return checked(copyOf(stored, texts), misfits)
+      const isWhole = [...issues.keys()].every((key) => key === null)
+      const advice = isWhole
+        ? 'the schema names no key that could be left out'
+        : 'make them optional, or give them a default: a new session has no key'
       throw new SessionMisfit(
-        `the schema does not accept the session without the keys that do not fit${at(misfits)}; make them optional, or ` +
-          'give them a default: a new session has no key',
+        `the schema does not accept the session without the keys that do not fit${at(misfits)}; ${advice}`,
         misfits,
       )
     }
@@ -103,10 +106,20 @@ function copyOf(
   return Object.fromEntries(entries.map(([key, text]) => [key, texts.parse(text)]))
 }
 
-function keyOf({ path }: SchemaIssue): string | null {
-  const first = path?.[0]
-  if (first === undefined) return null
-  return String(typeof first === 'object' ? first.key : first)
+function byKey(issues: readonly SchemaIssue[]): Map<string | null, SchemaIssue[]> {
+  const found = new Map<string | null, SchemaIssue[]>()
+  for (const issue of issues)
+    for (const key of keysOf(issue)) found.set(key, [...(found.get(key) ?? []), issue])
+  return found
+}
+
+/** The keys of the session that an issue is about; null: the session as a whole. */
+function keysOf(issue: SchemaIssue): readonly (string | null)[] {
+  const first = issue.path?.[0]
+  if (first !== undefined) return [String(typeof first === 'object' ? first.key : first)]
+  // What zod says of unknown keys: its issue has a list of them, and no path (zod/v4/core/errors.ts, unrecognized_keys).
+  if ('keys' in issue && Array.isArray(issue.keys) && issue.keys.length > 0) return issue.keys.map(String)
+  return [null]
 }
 
 /** The keys, without the schema's messages: those may quote a value. */

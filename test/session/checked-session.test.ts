@@ -1,6 +1,8 @@
 import { inspect } from 'node:util'
+import { type } from 'arktype'
 import test, { type ExecutionContext } from 'ava'
 import * as v from 'valibot'
+import * as z from 'zod'
 import { pickledValues } from '../../src/django/session-values.ts'
 import { type MisfitPolicy, SessionMisfit } from '../../src/session/checked-session.ts'
 import { createSessions, type SessionHandle, type SessionsOptions } from '../../src/session/handle.ts'
@@ -10,17 +12,43 @@ import { rules } from './conformance/engine-under-test.ts'
 
 const KEY = 'abcdefgh0123456789abcdefgh012345'
 
-/** Every key has a default or is optional, as a new session needs it. */
-const schema = v.object({
-  num_visits: v.optional(v.number(), 0),
-  cart: v.optional(v.array(v.object({ book: v.string(), copies: v.number() })), []),
-  since: v.optional(
-    v.pipe(
-      v.string(),
-      v.transform((text) => new Date(text)),
+/** One schema in each library. Every key has a default or is optional, as a new session needs it. */
+const schemas = {
+  valibot: v.object({
+    num_visits: v.optional(v.number(), 0),
+    cart: v.optional(v.array(v.object({ book: v.string(), copies: v.number() })), []),
+    since: v.optional(
+      v.pipe(
+        v.string(),
+        v.transform((text) => new Date(text)),
+      ),
     ),
-  ),
-})
+  }),
+  zod: z.object({
+    num_visits: z.number().default(0),
+    cart: z.array(z.object({ book: z.string(), copies: z.number() })).default([]),
+    since: z
+      .string()
+      .transform((text) => new Date(text))
+      .optional(),
+  }),
+  arktype: type({
+    '+': 'delete',
+    num_visits: 'number = 0',
+    cart: type({ book: 'string', copies: 'number' })
+      .array()
+      .default(() => []),
+    'since?': type('string').pipe((text) => new Date(text)),
+  }),
+}
+const schema = schemas.valibot
+
+/** Schemas that accept no other key. */
+const strictSchemas = {
+  valibot: v.strictObject({ num_visits: v.optional(v.number(), 0) }),
+  zod: z.strictObject({ num_visits: z.number().default(0) }),
+  arktype: type({ '+': 'reject', num_visits: 'number = 0' }),
+}
 
 async function stored(data: Record<string, string>, options: Partial<SessionsOptions> = {}) {
   const engine = createMemoryEngine()
@@ -41,64 +69,90 @@ async function misfitOf(t: ExecutionContext, loading: Promise<unknown>): Promise
 const GOOD = { num_visits: '3', cart: '[{"book":"b","copies":1}]', since: '"2026-01-01"', other: '1.0' }
 const BAD = { ...GOOD, num_visits: '"three"', cart: '[{"book":7,"copies":"x"}]' }
 
-for (const misfits of ['throw', 'drop', 'keep'] as const satisfies readonly MisfitPolicy[])
-  test(`with ${misfits}, a session that fits is what the schema makes of it`, async (t) => {
-    const { handle } = await stored(GOOD)
-    const checked = await handle.load(schema, { misfits })
-    t.deepEqual(checked.values, {
-      num_visits: 3,
-      cart: [{ book: 'b', copies: 1 }],
+for (const [library, schema] of Object.entries(schemas)) {
+  // The order is the library's.
+  const badKeys = library === 'arktype' ? ['cart', 'num_visits'] : ['num_visits', 'cart']
+
+  for (const misfits of ['throw', 'drop', 'keep'] as const satisfies readonly MisfitPolicy[])
+    test(`with ${misfits}, a session that fits is what the schema of ${library} makes of it`, async (t) => {
+      const { handle } = await stored(GOOD)
+      const checked = await handle.load(schema, { misfits })
+      t.deepEqual<unknown, unknown>(checked.values, {
+        num_visits: 3,
+        cart: [{ book: 'b', copies: 1 }],
+        since: new Date('2026-01-01'),
+      })
+      t.deepEqual(checked.misfits, [])
+      t.is<unknown, unknown>(checked.session, await handle.load())
+    })
+
+  test(`a new session is what the schema of ${library} makes of no keys`, async (t) => {
+    const { handle } = await stored({})
+    t.deepEqual<unknown, unknown>((await handle.load(schema)).values, { num_visits: 0, cart: [] })
+  })
+
+  test(`what does not fit the schema of ${library} throws by default, with the keys, and without values where a log would show them`, async (t) => {
+    const { handle } = await stored(BAD)
+    const error = await misfitOf(t, handle.load(schema))
+    t.is(error.message, `the session does not fit the schema: ${badKeys.map((key) => `"${key}"`).join(', ')}`)
+    t.deepEqual(
+      error.misfits.map(({ key, issues }) => [key, issues.length]),
+      badKeys.map((key) => [key, key === 'cart' ? 2 : 1]),
+    )
+    if (library === 'valibot') t.regex(error.misfits[0]?.issues[0]?.message ?? '', /"three"/)
+    t.notRegex(inspect(error) + JSON.stringify(error), /three/)
+  })
+
+  test(`drop leaves keys that do not fit the schema of ${library} out of the view, and never out of the row`, async (t) => {
+    const { handle, row } = await stored(BAD)
+    const { session, values, misfits } = await handle.load(schema as typeof schemas.valibot, {
+      misfits: 'drop',
+    })
+    t.deepEqual(values, { num_visits: 0, cart: [], since: new Date('2026-01-01') })
+    t.deepEqual(
+      misfits.map(({ key }) => key),
+      badKeys,
+    )
+    t.false(session.modified)
+    session.set('since', '2026-02-02')
+    await session.save()
+    t.deepEqual(await row(), { ...BAD, since: '"2026-02-02"' })
+  })
+
+  test(`keep shows keys that do not fit the schema of ${library} as they are stored`, async (t) => {
+    const { handle, row } = await stored(BAD)
+    const { values, misfits } = await handle.load(schema, { misfits: 'keep' })
+    t.deepEqual<unknown, unknown>(values, {
+      num_visits: 'three',
+      cart: [{ book: 7, copies: 'x' }],
       since: new Date('2026-01-01'),
     })
-    t.deepEqual(checked.misfits, [])
-    t.is<unknown, unknown>(checked.session, await handle.load())
+    t.is(misfits.length, 2)
+    t.deepEqual(await row(), BAD)
   })
+}
 
-test('a new session is what the schema makes of no keys', async (t) => {
-  const { handle } = await stored({})
-  t.deepEqual((await handle.load(schema)).values, { num_visits: 0, cart: [] })
-})
+for (const [library, strict] of Object.entries(strictSchemas)) {
+  test(`a strict schema of ${library} reports Django's own keys, by key`, async (t) => {
+    const data = { num_visits: '3', _auth_user_id: '"7"', _session_expiry: '3600' }
+    const { handle, row } = await stored(data)
+    const error = await misfitOf(t, handle.load(strict))
+    t.true(error.misfits.some(({ key }) => key === '_auth_user_id'))
+    t.true(error.misfits.every(({ key }) => key?.startsWith('_')))
 
-test('what does not fit throws by default, with the keys, and without values where a log would show them', async (t) => {
-  const { handle } = await stored(BAD)
-  const error = await misfitOf(t, handle.load(schema))
-  t.is(error.message, 'the session does not fit the schema: "num_visits", "cart"')
-  t.deepEqual(
-    error.misfits.map(({ key, issues }) => [key, issues.length]),
-    [
-      ['num_visits', 1],
-      ['cart', 2],
-    ],
-  )
-  t.regex(error.misfits[0]?.issues[0]?.message ?? '', /"three"/)
-  t.notRegex(inspect(error) + JSON.stringify(error), /three/)
-})
-
-test('drop leaves such keys out of the view, and never out of the row', async (t) => {
-  const { handle, row } = await stored(BAD)
-  const { session, values, misfits } = await handle.load(schema, { misfits: 'drop' })
-  t.deepEqual(values, { num_visits: 0, cart: [], since: new Date('2026-01-01') })
-  t.deepEqual(
-    misfits.map(({ key }) => key),
-    ['num_visits', 'cart'],
-  )
-  t.false(session.modified)
-  session.set('since', '2026-02-02')
-  await session.save()
-  t.deepEqual(await row(), { ...BAD, since: '"2026-02-02"' })
-})
-
-test('keep shows such keys as they are stored', async (t) => {
-  const { handle, row } = await stored(BAD)
-  const { values, misfits } = await handle.load(schema, { misfits: 'keep' })
-  t.deepEqual(values, {
-    num_visits: 'three',
-    cart: [{ book: 7, copies: 'x' }],
-    since: new Date('2026-01-01'),
+    const dropped = await handle.load(strict, { misfits: 'drop' })
+    t.deepEqual<unknown, unknown>(dropped.values, { num_visits: 3 })
+    t.deepEqual(dropped.misfits.map(({ key }) => key).sort(), ['_auth_user_id', '_session_expiry'])
+    t.deepEqual<unknown, unknown>((await handle.load(strict, { misfits: 'keep' })).values, {
+      num_visits: 3,
+      _auth_user_id: '7',
+      _session_expiry: 3600,
+    })
+    dropped.session.set('num_visits', 4)
+    await dropped.session.save()
+    t.deepEqual(await row(), { ...data, num_visits: '4' })
   })
-  t.is(misfits.length, 2)
-  t.deepEqual(await row(), BAD)
-})
+}
 
 test('a schema may be asynchronous', async (t) => {
   const known = v.objectAsync({
@@ -139,7 +193,7 @@ test('what a schema says of the whole session has no key', async (t) => {
   const { handle } = await stored({ cart: GOOD.cart })
   const error = await misfitOf(t, handle.load(whole, { misfits: 'drop' }))
   t.deepEqual(error.misfits, [{ key: null, issues: error.misfits[0]?.issues ?? [] }])
-  t.regex(error.message, /: as a whole; /)
+  t.regex(error.message, /: as a whole; the schema names no key that could be left out$/)
 })
 
 test('issues that show only after others are found, too', async (t) => {
