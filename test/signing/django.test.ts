@@ -37,6 +37,8 @@ const HMACS = [
   ['', '', 'ü'],
 ]
 
+const SIGNERS = { Signer: signing.createSigner, TimestampSigner: signing.createTimestampSigner }
+
 const USERS = [
   { pk: 1, password: 'pbkdf2_sha256$1$a$b', last_login: null, email: 'a@example.com' },
   { pk: 42, password: '!', last_login: 1_700_000_000.75, email: '' },
@@ -56,8 +58,12 @@ interface Made {
   readonly sign: [string | null, string, string, string][]
   readonly stamped: [string | null, string, string, string][]
   readonly dumps: [string, boolean, string | null, string][]
+  /** By `sign_object`, of Django 3.2 and newer. */
+  readonly objects: [keyof typeof SIGNERS, string, string | null, string, string][] | null
   readonly cookies: [string, string, string, string][]
   readonly hmac: [string, string, string, string][]
+  /** As `hmac`, with `algorithm`, of Django 3.1 and newer. */
+  readonly sha256: [string, string, string, string][] | null
   readonly tokens: [User, string][]
 }
 
@@ -79,6 +85,9 @@ const areOfOneTime = (token: string, other: string): boolean => {
   const [a, b] = [Number.parseInt(token, 36), Number.parseInt(other, 36)]
   return Math.abs(a - b) <= (a > 100_000 ? 600 : 1)
 }
+
+const isSince = (version: string, first: string): boolean =>
+  version.localeCompare(first, 'en', { numeric: true }) >= 0
 
 const withSalt = (salt: string | null) => (salt === null ? {} : { salt })
 
@@ -103,6 +112,14 @@ for (const djangoVersion of djangoVersions) {
       t.is(signing.unsignCookie(name, text, { ...site, salt, maxAge: 1000 }), value)
     for (const [salt, value, digest, secret] of made.hmac)
       t.is(signing.saltedHmac(salt, value, { secret }).toString('hex'), digest)
+    t.is(made.sha256?.length, isSince(djangoVersion, '3.1') ? HMACS.length : undefined)
+    for (const [salt, value, digest, secret] of made.sha256 ?? [])
+      t.is(signing.saltedHmac(salt, value, { secret, algorithm: 'sha256' }).toString('hex'), digest)
+    t.is(made.objects?.length, isSince(djangoVersion, '3.2') ? OBJECTS.length * 8 : undefined)
+    for (const [name, json, salt, separator, text] of made.objects ?? []) {
+      const signer = SIGNERS[name]({ ...site, ...withSalt(salt), separator })
+      t.deepEqual(signer.unsignObject(text), JSON.parse(json))
+    }
     for (const [user, token] of made.tokens)
       t.true(signing.checkPasswordResetToken(userOf(user), token, site))
   })
@@ -122,6 +139,14 @@ for (const djangoVersion of djangoVersions) {
       dumps: OBJECTS.flatMap((value) =>
         [true, false].map((compress) => [null, signing.dumps(value, { ...site, compress })]),
       ),
+      objects: OBJECTS.flatMap((value) =>
+        Object.entries(SIGNERS).flatMap(([name, create]) =>
+          [true, false].map((compress) => {
+            const signer = create({ ...site, salt: 'elsewhere', separator: '/' })
+            return [name, 'elsewhere', '/', signer.signObject(value, { compress })]
+          }),
+        ),
+      ),
       cookies: COOKIES.map(([name, value, salt]) => [
         name,
         salt,
@@ -135,6 +160,7 @@ for (const djangoVersion of djangoVersions) {
       sign: values,
       stamped: values,
       dumps: OBJECTS.flatMap((value) => [{ returns: value }, { returns: value }]),
+      objects: isSince(djangoVersion, '3.2') && OBJECTS.flatMap((value) => Array(4).fill({ returns: value })),
       cookies: COOKIES.map(([, value]) => ({ returns: value })),
       tokens: USERS.map(() => true),
     })
@@ -147,7 +173,7 @@ for (const djangoVersion of djangoVersions) {
     test(`tokens of Django ${djangoVersion} with USE_TZ=${useTz} in ${timeZone} are checked, and the reverse`, async (t) => {
       const zoned = { ...site, useTz, timeZone }
       const ours = {
-        ...{ sign: [], stamped: [], dumps: [], cookies: [] },
+        ...{ sign: [], stamped: [], dumps: [], objects: [], cookies: [] },
         tokens: USERS.map((user) => [user, signing.makePasswordResetToken(userOf(user), zoned)]),
       }
       const env = { USE_TZ: String(useTz), TIME_ZONE: timeZone }
@@ -169,7 +195,7 @@ for (const djangoVersion of djangoVersions) {
     const [signed, dumped] = [signing.createSigner(old).sign('v'), signing.dumps(1, old)]
     const token = signing.makePasswordResetToken(userOf(user), old)
     const ours = {
-      ...{ stamped: [], cookies: [] },
+      ...{ stamped: [], objects: [], cookies: [] },
       sign: [[null, ':', signed]],
       dumps: [[null, dumped]],
       tokens: [[user, token]],
