@@ -1,4 +1,6 @@
 /** Session keys that are declared once. */
+import express from 'express'
+import fastify from 'fastify'
 import Koa from 'koa'
 import {
   createAuthMiddleware,
@@ -7,7 +9,9 @@ import {
   type Session,
   type SessionHandle,
 } from 'koa-django-sessions'
-import type { FetchHandler } from 'koa-django-sessions/fetch'
+import { djangoExpress } from 'koa-django-sessions/express'
+import { djangoFastify } from 'koa-django-sessions/fastify'
+import type { FetchHandler, FetchSite } from 'koa-django-sessions/fetch'
 
 declare module 'koa-django-sessions' {
   interface SessionTypes {
@@ -117,4 +121,42 @@ export async function everywhere(site: DjangoSite): Promise<void> {
   if (user.isAuthenticated) await site.auth.login(session, user)
   const typed = await site.open(undefined).session.load<{ hits: number }>()
   if (user.isAuthenticated) await site.auth.login(typed, user)
+}
+
+export function underExpress(site: DjangoSite): express.Express {
+  const server = express()
+  server.use(djangoExpress(site))
+  server.get('/', async (request, response) => {
+    const session = await request.django.session.load()
+    const visits = session.get('num_visits', 0)
+    same<typeof visits, number>(true)
+    // @ts-expect-error: a number
+    session.set('num_visits', '1')
+    await takes(session)
+    response.json(visits)
+  })
+  return server
+}
+
+export function underFastify(site: DjangoSite): void {
+  const server = fastify()
+  void server.register(djangoFastify, { site })
+  server.get('/', async (request) => {
+    const session = await request.django.session.load()
+    const visits = session.get('num_visits', 0)
+    same<typeof visits, number>(true)
+    // @ts-expect-error: a number
+    session.set('num_visits', '1')
+    await takes(session)
+    return visits
+  })
+}
+
+export async function inServerComponent(site: FetchSite): Promise<number> {
+  const { session } = await site.read(new Headers())
+  const visits = session.get('num_visits', 0)
+  same<typeof visits, number>(true)
+  const theme = session.get('theme')
+  same<typeof theme, 'dark' | 'light' | undefined>(true)
+  return visits
 }
