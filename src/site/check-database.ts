@@ -15,7 +15,8 @@ export function checkDatabase(caller: string, db: unknown): asserts db is SqlDat
 function nearlyRight(db: unknown): string | null {
   if ((typeof db !== 'object' && typeof db !== 'function') || db === null) return null
   if ('$client' in db) return 'a Drizzle database: pass what it was made with, db.$client'
-  if ('$queryRawUnsafe' in db) return 'a Prisma client: pass the pool that its driver adapter was made with'
+  if ('$queryRawUnsafe' in db)
+    return 'a Prisma client: pass the Pool of pg that its adapter PrismaPg was made with; on other databases open one beside it'
   if (typeof db === 'function') return 'unsafe' in db && 'begin' in db ? 'a client of postgres.js' : null
   if ('getConnection' in db) return 'a pool of another package than mysql2'
   if ('query' in db && ('connect' in db || 'threadId' in db || 'connection' in db))

@@ -65,7 +65,7 @@ const wrong: readonly [name: string, options: unknown, message: RegExp][] = [
   [
     'a Prisma client for db',
     { ...right, db: { $queryRawUnsafe: () => {} } },
-    /is a Prisma client: pass the pool that its driver adapter was made with/,
+    /is a Prisma client: pass the Pool of pg that .*PrismaPg was made with; on other databases open one beside it; it must be a Knex/,
   ],
   ['a client of pg for db', { ...right, db: new pg.Client() }, /is a single connection, .*: pass a pool/],
   [
