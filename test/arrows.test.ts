@@ -96,13 +96,13 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'testing/': [
     'testing/',
     'checks/',
+    'site/check-database.ts',
     'site/user-sessions.ts',
     'sql/',
     'session/engine.ts',
     'type auth/',
     'type django/',
     'type site/',
-    'type knex',
   ],
   'adapters/': [
     'adapters/',

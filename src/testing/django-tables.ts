@@ -1,8 +1,7 @@
-import type { Knex } from 'knex'
-import { kindOf } from '../checks/check-values.ts'
 import type { DatabaseKind } from '../django/datetime.ts'
+import { checkDatabase } from '../site/check-database.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
-import { driverOf, selectRows } from '../sql/executor.ts'
+import { runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import { STATEMENTS, TABLES } from './tables.ts'
 
 /** The database has a table of Django's already: it may be the one of a site. Nothing was changed. */
@@ -17,25 +16,55 @@ export class DjangoTablesExist extends Error {
  * its own applications beside them. In a database of a site, Django's `migrate` creates them, and nothing else.
  * @throws {DjangoTablesExist}
  */
-export async function createDjangoTablesForTests(db: Knex): Promise<void> {
-  if (driverOf(db) !== 'knex')
-    throw new TypeError(
-      `createDjangoTablesForTests: db is ${kindOf(db)}; it must be a Knex: knex({ client: 'mysql2', connection: DATABASE_URL })`,
-    )
+export async function createDjangoTablesForTests(db: SqlDatabase): Promise<void> {
+  checkDatabase('createDjangoTablesForTests', db)
   const kind = databaseKindOf(db)
-  // MySQL commits after each CREATE TABLE; elsewhere there are all tables or none.
-  await db.transaction(async (transaction) => {
-    const names = await selectRows(transaction, NAMES[kind])
-    const present = names
-      .map(({ name }) => String(name))
-      .filter((name) => TABLES.includes(name.toLowerCase()))
-    if (present.length > 0)
-      throw new DjangoTablesExist(
-        `the database already has ${present.toSorted().join(', ')}; createDjangoTablesForTests needs an empty database ` +
-          'that only tests use, and changes no other',
-      )
-    for (const statement of STATEMENTS[kind].split('\n')) await transaction.raw(statement)
-  })
+  const names = await selectRows(db, NAMES[kind])
+  const present = names.map(({ name }) => String(name)).filter((name) => TABLES.includes(name.toLowerCase()))
+  if (present.length > 0)
+    throw new DjangoTablesExist(
+      `the database already has ${present.toSorted().join(', ')}; createDjangoTablesForTests needs an empty database ` +
+        'that only tests use, and changes no other',
+    )
+  await RUN[kind](db, STATEMENTS[kind].split('\n'))
+}
+
+type Run = (db: SqlDatabase, statements: readonly string[]) => Promise<void>
+
+/** Runs all of the statements or none; MySQL commits after each CREATE TABLE. */
+const RUN: Readonly<Record<DatabaseKind, Run>> = {
+  async mysql(db, statements) {
+    for (const statement of statements) await runStatement(db, statement, [])
+  },
+
+  // A pool has no transaction of several statements, but one statement may contain them all.
+  async postgresql(db, statements) {
+    const body = statements.map((statement) => statement.replace(/^SELECT /, 'PERFORM ')).join(';\n')
+    await runStatement(db, `DO $tables$ BEGIN\n${body};\nEND $tables$`, [])
+  },
+
+  async sqlite(db, statements) {
+    if (typeof db === 'function')
+      return db.transaction(async (transaction) => {
+        for (const statement of statements) await transaction.raw(statement)
+      })
+    const handle = db as unknown as SqliteHandle
+    handle.exec('BEGIN IMMEDIATE')
+    try {
+      for (const statement of statements) handle.exec(statement)
+      handle.exec('COMMIT')
+    } catch (error) {
+      if (handle.inTransaction ?? handle.isTransaction) handle.exec('ROLLBACK')
+      throw error
+    }
+  },
+}
+
+/** A database of better-sqlite3 or node:sqlite. */
+interface SqliteHandle {
+  readonly inTransaction?: boolean
+  readonly isTransaction?: boolean
+  exec(sql: string): unknown
 }
 
 /** The tables, and the views, that a statement finds without the name of a schema. */

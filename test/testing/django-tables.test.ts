@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import test from 'ava'
+import { openDjangoSite } from '../../src/index.ts'
 import { createDjangoTablesForTests, DjangoTablesExist } from '../../src/testing/testing-exports.ts'
 import { testingTables } from '../../tools/testing-tables.ts'
 import { connect } from '../engines/db-under-test.ts'
@@ -13,6 +14,7 @@ import {
 } from '../support/databases.ts'
 import { djangoShell, djangoVersions } from '../support/django.ts'
 import type { Scope } from '../support/file-scope.ts'
+import { openWith, sqlDrivers } from '../support/sql-drivers.ts'
 
 const MIGRATE = 'from django.core.management import call_command; call_command("migrate", verbosity=0)'
 
@@ -51,8 +53,51 @@ for (const name of testDatabases) {
   })
 }
 
-test('what is not a Knex is refused', async (t) => {
-  await t.throwsAsync(createDjangoTablesForTests('sqlite://' as never), { instanceOf: TypeError })
+for (const { driver, on } of sqlDrivers)
+  for (const name of on.filter((one) => testDatabases.includes(one)))
+    test(`the tables that are made through ${driver} on ${name} are the same`, async (t) => {
+      const [byKnex, made] = [await emptyDatabase(t, name), await emptyDatabase(t, name)]
+      await createDjangoTablesForTests(byKnex.db)
+      const db = openWith(t, driver, made.url)
+      await createDjangoTablesForTests(db)
+      t.deepEqual(await describe(made), await describe(byKnex))
+      for (const sql of ROWS) t.deepEqual(await runSql(made.url, sql), await runSql(byKnex.url, sql))
+      await runScript(made.url, "INSERT INTO django_content_type (app_label, model) VALUES ('a', 'b')")
+      await t.throwsAsync(createDjangoTablesForTests(db), { instanceOf: DjangoTablesExist })
+
+      // A site works on them.
+      const site = openDjangoSite({ db, secretKeys: ['a key of the tests'], djangoVersion: '5.2' })
+      const session = await site.open(undefined).session.load()
+      session.set('a', 1)
+      await session.save()
+      t.is((await runSql(made.url, 'SELECT * FROM django_session')).length, 1)
+    })
+
+for (const driver of ['knex', ...sqlDrivers.map((one) => one.driver)] as const)
+  for (const name of testDatabases.filter((one) => one === 'sqlite' || one === 'postgresql')) {
+    if (driver !== 'knex' && !sqlDrivers.some((one) => one.driver === driver && one.on.includes(name)))
+      continue
+    test(`a statement that fails on ${name} through ${driver} leaves no tables`, async (t) => {
+      const { db, ...made } = await emptyDatabase(t, name)
+      // The name of the last index.
+      await runScript(
+        made.url,
+        'CREATE TABLE own (id integer); CREATE INDEX django_session_expire_date_a5c62663 ON own (id)',
+      )
+      const before = await describe(made)
+      await t.throwsAsync(
+        createDjangoTablesForTests(driver === 'knex' ? db : openWith(t, driver, made.url)),
+        { message: /already exists|already an index/ },
+      )
+      t.deepEqual(await describe(made), before)
+    })
+  }
+
+test('what is not a database is refused', async (t) => {
+  await t.throwsAsync(createDjangoTablesForTests('sqlite://' as never), {
+    instanceOf: TypeError,
+    message: /^createDjangoTablesForTests: db is a string; it must be a Knex: .* or a pool of mysql2 or pg/,
+  })
 })
 
 test('src/testing/tables.ts is what tools/testing-tables.ts makes', (t) => {
