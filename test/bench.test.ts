@@ -2,6 +2,7 @@
  * The short form of the benchmark: everything that it compares still starts, still does the measured work, and
  * answers for three seconds. The figures are meaningless, because other tests run at the same time.
  */
+import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { chartFile } from '../bench/figures.ts'
 import { openStage } from '../bench/measure.ts'
@@ -108,6 +109,13 @@ for (const database of (['mariadb', 'postgresql'] as const).filter((one) => test
     t.regex(watchingPage([measured]), /1,200 watched sessions .* logs 12\n/)
   })
 }
+
+test('the measured figures of 10,000 watched sessions are within the goals, on both databases', (t) => {
+  const page = readFileSync(new URL('../bench/watch.md', import.meta.url), 'utf8')
+  t.regex(page, /: 10,000 watched sessions /)
+  t.regex(page, /^\| {2}\| MariaDB \| PostgreSQL \|$/m)
+  t.regex(page, /^\| the goal: .* \| met \| met \|$/m)
+})
 
 test('the programs of the benchmark type-check', async (t) => {
   const tsc = [`${projectFolder}/node_modules/typescript/bin/tsc`, '-p', 'bench/targets/tsconfig.json']
