@@ -59,7 +59,9 @@ async function install(app: FastifyInstance, { site, forms = false }: DjangoFast
  * A `preHandler` hook that refuses a request which may change something and has no valid CSRF token, with 403.
  * `fastify.post('/renew/', { preHandler: protect }, handler)`
  */
-export async function protect({ django }: Pick<FastifyRequest, 'django'>): Promise<void> {
+export async function protect({ django }: Partial<Pick<FastifyRequest, 'django'>>): Promise<void> {
+  const missing = 'protect needs request.django; put app.register(djangoFastify, { site }) before it'
+  if (django === undefined) throw new TypeError(missing)
   await django.csrf.check()
 }
 

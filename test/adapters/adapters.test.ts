@@ -242,3 +242,10 @@ test('protect of express says where it belongs', (t) => {
     },
   )
 })
+
+test('protect of fastify says where it belongs', async (t) => {
+  await t.throwsAsync(protectFastify({}), {
+    instanceOf: TypeError,
+    message: /needs request\.django; put app\.register\(djangoFastify, \{ site \}\) before it/,
+  })
+})
