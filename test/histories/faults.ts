@@ -3,12 +3,14 @@ import type { Knex } from 'knex'
 import type { Administrator, Backend } from '../faults/site.ts'
 import type { LossyNetwork } from '../support/lossy-network.ts'
 import { pick, type Random } from './random.ts'
-import type { Side } from './sides.ts'
+import type { Breakable, Side } from './sides.ts'
 
 /** What a fault can break. */
 export interface Broken {
   readonly kind: 'mysql' | 'postgresql' | 'sqlite'
   readonly sides: readonly Side[]
+  /** A Django whose sessions merge, or null. The faults of processes hit a worker of its gunicorn. */
+  readonly merging: Breakable | null
   /** Between the sides and the server; null on SQLite. */
   readonly network: LossyNetwork | null
   /** A server of this run's own; null on SQLite, and on servers that other tests use. */
@@ -42,16 +44,16 @@ export const VERSIONS = [
 ] as const
 
 const faults = {
-  /** SIGKILL of a process. */
-  kill: { strike: ({ sides, random }) => pick(random, sides).restart() },
+  /** SIGKILL of a process, on either side. */
+  kill: { strike: (broken) => processOf(broken).restart() },
 
-  /** A process stands still, as under a debugger or on a machine that is moved; its requests are executed later. */
+  /** A process of either side stands still, as under a debugger or on a machine that is moved; its requests are executed later. */
   freeze: {
-    async strike({ sides, random, lasting }) {
-      const side = pick(random, sides)
-      side.freeze()
-      await delay(lasting * pick(random, [1, 4])) // the longer one: longer than a client waits
-      side.thaw()
+    async strike(broken) {
+      const process = processOf(broken)
+      process.freeze()
+      await delay(broken.lasting * pick(broken.random, [1, 4])) // the longer one: longer than a client waits
+      process.thaw()
     },
   },
 
@@ -156,6 +158,10 @@ const READ_ONLY = {
 
 async function reload(kind: Broken['kind'], administrator: Administrator | undefined): Promise<void> {
   if (kind === 'postgresql') await administrator?.sql('SELECT pg_reload_conf()')
+}
+
+function processOf({ sides, merging, random }: Broken): Breakable {
+  return pick(random, merging === null ? sides : [...sides, merging])
 }
 
 function chosen({ keys, random }: Broken): string[] {

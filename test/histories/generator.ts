@@ -15,6 +15,8 @@ export interface GeneratorOptions {
   readonly clients: number
   /** How many sessions live at once; fewer than clients, so that clients meet. */
   readonly sessions: number
+  /** The kinds that are not sent. */
+  readonly without?: readonly Kind[]
   readonly random: Random
   readonly record: (entry: Entry) => void
   /** Called after a request that was not answered. */
@@ -53,6 +55,7 @@ export async function generate({
   operations,
   clients,
   sessions,
+  without = [],
   random,
   record,
   pause,
@@ -78,7 +81,7 @@ export async function generate({
       const isStale = stale.length > 0 && random() * 100 < STALE
       const live = isStale ? pick(random, stale) : (slots[slot] ?? null)
       const id = sent++
-      const kind = live === null ? 'create' : live.changes >= LONGEST ? 'logout' : pickKind(random)
+      const kind = live === null ? 'create' : live.changes >= LONGEST ? 'logout' : pickKind(random, without)
       const session = live?.session ?? `s${id}`
       const key = live?.key ?? null
       const isChange = kind === 'create' || kind === 'change'
@@ -115,11 +118,11 @@ export async function generate({
   return given
 }
 
-function pickKind(random: Random): Kind {
+function pickKind(random: Random, without: readonly Kind[]): Kind {
   let left = random() * 100
   for (const [kind, share] of MIX) {
     left -= share
-    if (left < 0) return kind
+    if (left < 0 && !without.includes(kind)) return kind
   }
   return 'read'
 }

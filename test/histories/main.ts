@@ -17,7 +17,7 @@ import { describe, smallest } from './model.ts'
 import type { HistoryDatabase } from './place.ts'
 
 process.env.TEST_SERVERS ??= '{}' // The modules below read it; each round starts a server of its own.
-const { DATABASES, openPlace } = await import('./place.ts')
+const { DATABASES, mergingEngineOf, openPlace } = await import('./place.ts')
 const { runRound } = await import('./run.ts')
 
 const { values } = parseArgs({
@@ -87,8 +87,8 @@ async function checkRound(name: HistoryDatabase, seed: number, operations: numbe
   const startedAt = performance.now()
   try {
     const { lasting, between, http } = settings
-    const withMerging = !values['without-merging']
-    const options = { ownServer: true, seed, withDjango: true, withMerging, lasting }
+    const merging = values['without-merging'] ? null : mergingEngineOf(seed)
+    const options = { ownServer: true, seed, withDjango: true, merging, lasting }
     const place = await openPlace(scope, name, options)
     const round = await runRound({ ...place, seed, operations, faults, between, http, file })
     const seconds = (performance.now() - startedAt) / 1000

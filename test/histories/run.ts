@@ -3,10 +3,10 @@ import { finished } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Broken, canStrike, type FaultName, strike } from './faults.ts'
 import { generate, type Target } from './generator.ts'
-import type { Entry, Operation } from './history.ts'
+import type { Entry, Kind, Operation } from './history.ts'
 import { check, type Finding } from './model.ts'
 import { createRandom, pick } from './random.ts'
-import type { Side } from './sides.ts'
+import type { MergingSide, Side } from './sides.ts'
 
 export interface RoundOptions {
   readonly seed: number
@@ -20,8 +20,10 @@ export interface RoundOptions {
   readonly between: number
   /** Plain Django, which gets some reads and logouts. */
   readonly django?: Target | null
-  /** A Django whose sessions merge, which gets requests of each kind but `cycle`. */
-  readonly merging?: Target | null
+  /** A Django whose sessions merge. */
+  readonly merging?: MergingSide | null
+  /** The kinds of requests that are not sent. */
+  readonly without?: readonly Kind[]
   /** The part of the requests to the two processes that are sent by HTTP. */
   readonly http?: number
   /** Where the history is written, one JSON object a line. */
@@ -52,6 +54,7 @@ export async function runRound({
   between,
   django = null,
   merging = null,
+  without = [],
   http = 0,
   file,
 }: RoundOptions): Promise<Round> {
@@ -76,8 +79,7 @@ export async function runRound({
 
   function target({ kind }: Operation): Target {
     if (django !== null && (kind === 'read' || kind === 'logout') && random() < TO_DJANGO) return django
-    // Two of Django's `cycle_key` at once both succeed, and each keeps a session (django/contrib/sessions/backends/base.py).
-    if (merging !== null && kind !== 'cycle' && random() < TO_MERGING) return merging
+    if (merging?.kinds.includes(kind) && random() < TO_MERGING) return merging
     const side: Side = pick(random, parts.sides)
     return random() < http ? side.http : side
   }
@@ -98,7 +100,7 @@ export async function runRound({
 
   const striking = strikeOften()
   const pause = () => delay(20)
-  const given = await generate({ target, operations, clients, sessions, random, record, pause })
+  const given = await generate({ target, operations, clients, sessions, without, random, record, pause })
   clientsEnd.abort()
   await striking
 

@@ -4,19 +4,30 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { dyingWithUs } from '../support/executables.ts'
 import type { Scope } from '../support/file-scope.ts'
+import { until } from '../support/until.ts'
 import type { Target } from './generator.ts'
-import type { Answer, Contents, Entry, Operation } from './history.ts'
+import type { Answer, Contents, Entry, Kind, Operation } from './history.ts'
 import type { Order } from './worker.ts'
 
+/** What faults of processes can hit. */
+export interface Breakable {
+  freeze(): void
+  thaw(): void
+  /** Ends a process by SIGKILL, and starts it again. */
+  restart(options?: { version?: string }): Promise<void>
+}
+
 /** A process that executes requests, and that a fault may hit. */
-export interface Side extends Target {
+export interface Side extends Target, Breakable {
   /** The same requests, by HTTP. */
   readonly http: Target
   order(order: Order): void
-  freeze(): void
-  thaw(): void
-  /** Ends it by SIGKILL, and starts it again. */
-  restart(options?: { version?: string }): Promise<void>
+}
+
+/** A Django whose sessions merge, behind gunicorn. */
+export interface MergingSide extends Target, Breakable {
+  /** The kinds of requests that it gets. */
+  readonly kinds: readonly Kind[]
 }
 
 /** For how long a client waits for an answer, in milliseconds. */
@@ -24,8 +35,15 @@ const PATIENCE = 1500
 
 const script = fileURLToPath(new URL('worker.ts', import.meta.url))
 
-/** Starts a process of our side on this database, as beside this version of Django. */
-export async function startSide(t: Scope, databaseUrl: string, version: string): Promise<Side> {
+/**
+ * Starts a process of our side on this database, as beside this version of Django. With the folder of a FileBasedCache, its
+ * session engine is `cached_db`.
+ */
+export async function startSide(
+  t: Scope,
+  databaseUrl: string,
+  { version, cacheFolder }: { version: string; cacheFolder: string | null },
+): Promise<Side> {
   let worker: ChildProcess
   let port = 0
   let current = version
@@ -33,9 +51,12 @@ export async function startSide(t: Scope, databaseUrl: string, version: string):
   const waiting = new Map<number, (answer: Answer) => void>()
 
   async function start(): Promise<void> {
-    const started = spawn(...dyingWithUs(process.execPath, [script, databaseUrl, current]), {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    })
+    const started = spawn(
+      ...dyingWithUs(process.execPath, [script, databaseUrl, current, cacheFolder ?? '']),
+      {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      },
+    )
     started.stdin.on('error', () => {}) // It was killed, and its requests are `unknown`.
     const lines = createInterface(started.stdout)
     const [first] = await Promise.race([once(lines, 'line'), once(started, 'exit')])
@@ -89,11 +110,41 @@ export async function startSide(t: Scope, databaseUrl: string, version: string):
 }
 
 /**
- * A Django that executes requests of each kind but `cycle`, by merging_site/. Its middleware saves after the page is made: the answer shows what was
+ * A Django that executes requests by merging_site/. Its middleware saves after the page is made: the answer shows what was
  * loaded, the status whether the session was saved, and the cookie its key.
+ *
+ * It gets no `cycle`: two of Django's `cycle_key` at once both succeed, and each keeps a session
+ * (django/contrib/sessions/backends/base.py). With `cached_db`, a load may find a copy in the cache that is about to be
+ * deleted (django/contrib/sessions/backends/cached_db.py). So it gets no `read` then, and answers do not show the copy.
  */
-export function mergingTarget(url: string): Target {
-  return { send: (operation) => sendByHttp(`${url}/`, operation) }
+export function createMergingSide(
+  t: Scope,
+  { url, workers }: { url: string; workers(): number[] },
+  { readsCopies }: { readsCopies: boolean },
+): MergingSide {
+  let frozen: number | null = null
+  const thaw = () => {
+    if (frozen !== null) process.kill(frozen, 'SIGCONT')
+    frozen = null
+  }
+  t.teardown(thaw)
+  return {
+    kinds: readsCopies ? ['create', 'change', 'logout'] : ['create', 'read', 'change', 'logout', 'expire'],
+    send: (operation) => sendByHttp(`${url}/`, operation),
+    freeze() {
+      frozen = workers()[0] ?? null
+      if (frozen !== null) process.kill(frozen, 'SIGSTOP')
+    },
+    thaw,
+    async restart() {
+      const before = workers()
+      const [doomed] = before
+      if (doomed === undefined) throw new Error('gunicorn has no worker')
+      process.kill(doomed, 'SIGKILL')
+      const isReplaced = (now: number[]) => !now.includes(doomed) && now.length >= before.length
+      await until('gunicorn replaces a worker', () => isReplaced(workers()))
+    },
+  }
 }
 
 async function sendByHttp(url: string, operation: Operation): Promise<Answer> {
@@ -105,9 +156,8 @@ async function sendByHttp(url: string, operation: Operation): Promise<Answer> {
       headers: key === null ? {} : { Cookie: `sessionid=${key}` },
       signal: AbortSignal.timeout(PATIENCE),
     })
-    // Not `gone` at 400: Django says of each error of the database during a save that the session was deleted
-    // (django/contrib/sessions/backends/db.py, save).
-    if (response.status !== 200) return { outcome: 'unknown' }
+    // A page of Django's own for 400 may stand for any error of the database; the site's own answer is a refusal.
+    if (response.status !== 200 && response.status !== 400) return { outcome: 'unknown' }
     const answer = (await response.json()) as Answer
     const newKey = /sessionid=(\w+)/.exec(response.headers.get('Set-Cookie') ?? '')?.[1]
     const isNew = answer.outcome === 'ok' && kind === 'create'

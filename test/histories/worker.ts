@@ -1,6 +1,7 @@
 /**
- * A process of a site that executes the requests of a history: `node worker.ts DATABASE_URL DJANGO_VERSION`, where the
- * version may be followed by a hashing algorithm, such as `3.2:sha1`. Prints the port at which it takes requests by HTTP.
+ * A process of a site that executes the requests of a history: `node worker.ts DATABASE_URL DJANGO_VERSION [CACHE_FOLDER]`,
+ * where the version may be followed by a hashing algorithm, such as `3.2:sha1`. With the folder of a FileBasedCache, the
+ * session engine is `cached_db`. Prints the port at which it takes requests by HTTP.
  * Then it reads one request a line, and prints one answer a line. It ends when its standard input does.
  */
 import { once } from 'node:events'
@@ -13,12 +14,13 @@ import { SessionInterrupted } from '../../src/session/commit.ts'
 import type { Session } from '../../src/session/session.ts'
 import { openSessionRequests } from '../../src/site/django-sessions.ts'
 import { connect, secretKey } from '../engines/db-under-test.ts'
+import { fileBasedCache } from './file-based-cache.ts'
 import { type Answer, type Contents, nameOf, type Operation } from './history.ts'
 
 /** What the other process does to this one, besides requests. */
 export type Order = { readonly clock: number } | { readonly readOnly: boolean }
 
-const [databaseUrl = '', version = ''] = process.argv.slice(2)
+const [databaseUrl = '', version = '', cacheFolder = ''] = process.argv.slice(2)
 const [djangoVersion = '', hashingAlgorithm] = version.split(':')
 let clock = 0
 const db = connect(databaseUrl, 2)
@@ -26,6 +28,7 @@ const { requests } = openSessionRequests({
   db,
   secretKeys: [secretKey],
   djangoVersion,
+  ...(cacheFolder !== '' && { engine: 'merging_sessions.cached_db', cache: fileBasedCache(cacheFolder) }),
   ...(hashingAlgorithm === 'sha1' && { defaultHashingAlgorithm: hashingAlgorithm }),
   now: () => new Date(Date.now() + clock),
   events: { unreadable: (_, error) => console.error(`a row cannot be read: ${error.message}`) },

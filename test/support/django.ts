@@ -34,18 +34,30 @@ export async function startDjango(
   return { url: `http://127.0.0.1:${port}`, stop, log }
 }
 
-/** Serves the same site by gunicorn, which is in the environment of Django 5.2. */
+/** Serves the same site by gunicorn, which is in the environment of Django 5.2. `workers`: the processes that run now. */
 export async function startGunicorn(
   t: Scope,
   options: Omit<DjangoOptions, 'version'> & { databaseUrl: string },
-): Promise<{ url: string; log(): string }> {
+): Promise<{ url: string; log(): string; workers(): number[] }> {
   const arguments_ = ['--bind=127.0.0.1:0', '--threads=4', 'django.core.wsgi:get_wsgi_application()']
   const server = python({ version: '5.2', ...options }, ['-m', 'gunicorn', ...arguments_])
   const log = collect(server.stderr)
   t.teardown(() => end(server, 'exit')) // Its workers end later, by themselves.
+  const pids = (line: RegExp) =>
+    log()
+      .matchAll(line)
+      .map(([, pid]) => Number(pid))
+  const workers = () => {
+    const ended = new Set(pids(/Worker \(pid:(\d+)\) (?:exited|was sent)/g))
+    return pids(/Booting worker with pid: (\d+)/g)
+      .filter((pid) => !ended.has(pid))
+      .toArray()
+  }
   for await (const line of createInterface(server.stderr)) {
     const [, url] = /Listening at: (http:\/\/[\d.:]+)/.exec(line) ?? []
-    if (url !== undefined) return { url, log }
+    if (url === undefined) continue
+    server.stderr.resume() // The end of the loop paused it.
+    return { url, log, workers }
   }
   throw new Error(`gunicorn did not start:\n${log()}`)
 }
