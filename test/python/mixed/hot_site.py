@@ -17,7 +17,7 @@ settings.configure(
     MIDDLEWARE=['django.contrib.sessions.middleware.SessionMiddleware'],
     ROOT_URLCONF='hot_site',
     SESSION_ENGINE=os.environ['SESSION_ENGINE'],
-    SESSION_MERGE={'num_visits': 'add', 'cart': 'union'},
+    SESSION_MERGE={'num_visits': 'add', 'cart': 'union', 'tally': 'add', 'checkout': 'fail'},
     USE_TZ=True,
 )
 
@@ -25,28 +25,49 @@ from django.core.wsgi import get_wsgi_application  # noqa: E402
 
 application = get_wsgi_application()
 
-from django.contrib.auth import login  # noqa: E402
+from django.contrib.auth import login, logout  # noqa: E402
 from django.contrib.auth.models import User  # noqa: E402
 from django.http import HttpResponse, JsonResponse  # noqa: E402
 from django.urls import path  # noqa: E402
 
 
 def visit(request):
-    """Counts the visit, sets a leaf of a dictionary, and with `before` replaces an item of the cart."""
-    shelf, turn, before = (request.GET.get(name) for name in ('shelf', 'turn', 'before'))
+    """
+    Counts the visit, in all and for the group, and sets a leaf of a nested dictionary. With `before` it replaces an item
+    of the cart, with `checkout` a value that only one of several requests may replace.
+    """
+    group, shelf, turn, before = (request.GET.get(name) for name in ('group', 'shelf', 'turn', 'before'))
     session = request.session
-    found = {'visits': session.get('num_visits', 0), 'turn': session.get('quantities', {}).get(shelf)}
+    found = {
+        'visits': session.get('num_visits', 0),
+        'turn': session.get('quantities', {}).get(group, {}).get(shelf),
+        'checkout': session.get('checkout'),
+    }
+    item = '%s-%s' % (shelf, turn)
     session['num_visits'] = found['visits'] + 1
     if before is not None:
-        session['cart'] = [item for item in session.get('cart', []) if item != before] + ['%s-%s' % (shelf, turn)]
-    session.setdefault('quantities', {})[shelf] = int(turn)
+        session['cart'] = [each for each in session.get('cart', []) if each != before] + [item]
+    session.setdefault('quantities', {}).setdefault(group, {})[shelf] = int(turn)
+    tally = session.setdefault('tally', {})
+    tally[group] = tally.get(group, 0) + 1
+    if 'checkout' in request.GET:
+        session['checkout'] = item
     return JsonResponse(found)
 
 
+def user(request):
+    """The id of the user who logs in."""
+    return JsonResponse({'id': User.objects.get_or_create(username='ada')[0].pk})
+
+
 def log_in(request):
-    user, _ = User.objects.get_or_create(username='ada')
-    login(request, user, backend='django.contrib.auth.backends.ModelBackend')
+    login(request, User.objects.get(pk=request.GET['user']), backend='django.contrib.auth.backends.ModelBackend')
     return HttpResponse()
 
 
-urlpatterns = [path('visit', visit), path('login', log_in)]
+def log_out(request):
+    logout(request)
+    return HttpResponse()
+
+
+urlpatterns = [path('visit', visit), path('user', user), path('login', log_in), path('logout', log_out)]

@@ -10,25 +10,7 @@ import { pythonCommand, pythonEnvironment } from '../../support/django-processes
 import { dyingWithUs } from '../../support/executables.ts'
 import type { Scope } from '../../support/file-scope.ts'
 import { projectFolder, siteFolder } from '../../support/places.ts'
-
-/** One request of a history: what it read and what it wrote. */
-export interface HistoryLine {
-  readonly side: 'django' | 'ours'
-  /** Each connection changes a shelf of its own, one request after the other. */
-  readonly shelf: number
-  readonly turn: number
-  /** The turn whose item this request takes out of the cart: the latest acknowledged one of this shelf. */
-  readonly before: number | null
-  /** Milliseconds of `performance.now()`. */
-  readonly startedAt: number
-  readonly endedAt: number
-  /** The session that was sent, and the one that the answer named. */
-  readonly sent: string
-  readonly kept: string | null
-  /** Null: no answer came, so the change may have been applied. */
-  readonly status: number | null
-  readonly read: { readonly visits: number; readonly turn: number | null } | null
-}
+import { type End, groupOf, type HistoryLine, type Side } from './losses.ts'
 
 export interface MixedSite {
   /** The session that all visitors share. */
@@ -41,11 +23,22 @@ export interface MixedSite {
     count: number,
     options: { connections: number; cart?: boolean; at?: Readonly<Record<number, () => Promise<void>>> },
   ): Promise<HistoryLine[]>
-  /** Logs in through Django, which moves the session to another key. */
-  login(): Promise<void>
+  /** The user who logs in. */
+  readonly userId: number
+  /** Logs in through this side, which moves the session to another key. */
+  login(side: Side): Promise<void>
+  /** Logs out through this side. Another session begins, which visitors share from then on. */
+  logout(side: Side): Promise<void>
+  /** The logins and logouts until now. */
+  readonly ends: readonly End[]
   /** Sends SIGKILL to a process of one side, and starts another one in its place. */
-  kill(side: HistoryLine['side']): Promise<void>
+  kill(side: Side): Promise<void>
 }
+
+/** Each of so many requests that follow a login or a logout still sends the old key, as another tab of the visitor does. */
+const STALE = 8
+/** Each of so many shelves also replaces the checkout. */
+const REPLACING = 16
 
 /** gunicorn with two processes of four threads, and two processes of ours, on one database and one session. */
 export async function startMixedSite(
@@ -53,33 +46,35 @@ export async function startMixedSite(
   { databaseUrl, engine }: { databaseUrl: string; engine: string },
 ): Promise<MixedSite> {
   const gunicorn = await startDjango(t, databaseUrl, engine)
-  const ours = await Promise.all([startOurs(t, databaseUrl), startOurs(t, databaseUrl)])
+  const ours = await Promise.all([startOurs(t, databaseUrl, 'compute'), startOurs(t, databaseUrl, 'set')])
   const agent = new Agent({ keepAlive: true })
   t.teardown(() => agent.destroy())
-  let sessionKey = (await request(gunicorn.port, '/visit?shelf=first&turn=0')).kept ?? ''
+  const { id: userId } = JSON.parse((await request(gunicorn.port, '/user')).body)
+  const portOf = (side: Side, number = 0) =>
+    side === 'django' ? gunicorn.port : (ours[number % 2]?.port ?? 0)
+  const begin = async () => (await request(gunicorn.port, '/visit?group=none&shelf=first&turn=0')).kept ?? ''
+  let sessionKey = await begin()
+  const ends: End[] = []
   const turns = new Map<number, number>()
   const latest = new Map<number, number>()
 
-  async function visit(
-    side: HistoryLine['side'],
-    shelf: number,
-    number: number,
-    cart: boolean,
-  ): Promise<HistoryLine> {
-    const port = side === 'django' ? gunicorn.port : (ours[number % 2]?.port ?? 0)
+  async function visit(side: Side, shelf: number, number: number, cart: boolean): Promise<HistoryLine> {
     const turn = (turns.get(shelf) ?? 0) + 1
     turns.set(shelf, turn)
     const before = latest.get(shelf) ?? null
-    const [startedAt, sent] = [performance.now(), sessionKey]
-    const query = `shelf=${shelf}&turn=${turn}${cart ? `&before=${shelf}-${before}` : ''}`
-    const path = `/visit?${query}`
-    const answer = await request(port, path, sent, side === 'ours' && agent).catch(() => null)
+    const replaces = cart && shelf % REPLACING === 0
+    const sent = (number % STALE === 0 ? ends.at(-1)?.key : undefined) ?? sessionKey
+    const startedAt = performance.now()
+    const query = `group=${groupOf(shelf)}&shelf=${shelf}&turn=${turn}${cart ? `&before=${shelf}-${before}` : ''}`
+    const path = `/visit?${query}${replaces ? '&checkout=' : ''}`
+    const answer = await request(portOf(side, number), path, sent, side === 'ours' && agent).catch(() => null)
     if (answer?.status === 200 && answer.kept === sent) latest.set(shelf, turn)
     return {
       side,
       shelf,
       turn,
       before,
+      replaces,
       startedAt,
       endedAt: performance.now(),
       sent,
@@ -89,8 +84,22 @@ export async function startMixedSite(
     }
   }
 
+  async function end(kind: End['kind'], side: Side): Promise<void> {
+    const { status, kept } = await request(portOf(side), `/${kind}?user=${userId}`, sessionKey)
+    const endedAt = performance.now()
+    const newKey = kind === 'login' ? kept : await begin()
+    if (status !== 200 || newKey === null || newKey === sessionKey)
+      throw new Error(`The ${kind} failed: ${status}`)
+    ends.push({ kind, key: sessionKey, newKey, endedAt })
+    sessionKey = newKey
+  }
+
   return {
     sessionKey: () => sessionKey,
+    userId,
+    ends,
+    login: (side) => end('login', side),
+    logout: (side) => end('logout', side),
     async visit(count, { connections, cart = true, at = {} }) {
       const history: HistoryLine[] = []
       const events: Promise<void>[] = []
@@ -110,15 +119,9 @@ export async function startMixedSite(
       await Promise.all(events)
       return history
     },
-    async login() {
-      const { status, kept } = await request(gunicorn.port, '/login', sessionKey)
-      if (status !== 200 || kept === null || kept === sessionKey)
-        throw new Error(`The login failed: ${status}`)
-      sessionKey = kept
-    },
     async kill(side) {
       if (side === 'django') return gunicorn.killWorker()
-      const fresh = await startOurs(t, databaseUrl)
+      const fresh = await startOurs(t, databaseUrl, ours[0]?.manner ?? 'set')
       const doomed = ours.shift()
       ours.push(fresh)
       doomed?.child.kill('SIGKILL')
@@ -172,14 +175,20 @@ async function startDjango(
   }
 }
 
-async function startOurs(t: Scope, databaseUrl: string): Promise<{ port: number; child: ChildProcess }> {
+interface OurProcess {
+  readonly port: number
+  readonly child: ChildProcess
+  readonly manner: 'compute' | 'set'
+}
+
+async function startOurs(t: Scope, databaseUrl: string, manner: OurProcess['manner']): Promise<OurProcess> {
   const script = fileURLToPath(new URL('server.ts', import.meta.url))
-  const child = spawn(...dyingWithUs(process.execPath, [script, databaseUrl]), {
+  const child = spawn(...dyingWithUs(process.execPath, [script, databaseUrl, manner]), {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   t.teardown(() => end(child))
   const [port] = await once(createInterface(child.stdout), 'line')
-  return { port: Number(port), child }
+  return { port: Number(port), child, manner }
 }
 
 async function end(child: ChildProcess): Promise<void> {

@@ -7,8 +7,8 @@ import { secretKey } from '../../engines/db-under-test.ts'
 import { createTestDatabase, runSql, type TestDatabaseName, testDatabases } from '../../support/databases.ts'
 import { djangoVersions } from '../../support/django.ts'
 import { projectFolder } from '../../support/places.ts'
-import { type HistoryLine, type MixedSite, startMixedSite } from './load.ts'
-import { lossesIn, type StoredVisits } from './losses.ts'
+import { type MixedSite, startMixedSite } from './load.ts'
+import { type HistoryLine, type LossesOptions, lossesIn, type Side, type StoredVisits } from './losses.ts'
 
 const CONNECTIONS = 64
 const codec = createSessionCodec({
@@ -20,39 +20,51 @@ const codec = createSessionCodec({
 for (const name of djangoVersions.includes('5.2') ? testDatabases.filter((each) => each !== 'mysql') : []) {
   test.serial(`Django and we lose none of 2,000 visits in one session, on ${name}`, async (t) => {
     t.timeout(110_000)
-    const { site, stored } = await start(t, name, 'merging_sessions.db')
-    const history = await site.visit(2000, { connections: CONNECTIONS, cart: false })
+    const mixed = await start(t, name, 'merging_sessions.db')
+    const history = await mixed.site.visit(2000, { connections: CONNECTIONS, cart: false })
 
-    lostNothing(t, `visits-${name}`, history, await stored())
+    await lostNothing(t, `visits-${name}`, history, mixed)
     t.deepEqual(
       history.filter(({ status }) => status !== 200),
       [],
     )
   })
 
-  test.serial(`Django and we lose nothing of one cart while its visitor logs in, on ${name}`, async (t) => {
+  // The second login moves the session that began after the logout.
+  const [first, second]: [Side, Side] = name === 'postgresql' ? ['ours', 'django'] : ['django', 'ours']
+  test.serial(`Django and we lose and revive nothing at logins and a logout, on ${name}`, async (t) => {
     t.timeout(110_000)
-    const { site, stored } = await start(t, name, 'merging_sessions.db')
-    const history = await site.visit(600, { connections: CONNECTIONS, at: { 300: site.login } })
+    const mixed = await start(t, name, 'merging_sessions.db')
+    const { site } = mixed
+    const at = {
+      150: () => site.login(first),
+      300: () => site.logout(second),
+      500: () => site.login(second),
+    }
+    const history = await site.visit(700, { connections: CONNECTIONS, at })
 
-    lostNothing(t, `login-${name}`, history, await stored())
+    const { user } = await lostNothing(t, `login-${name}`, history, mixed)
+    t.is(user, String(site.userId))
+    t.is(site.ends.length, 3)
+    // The session was deleted while a request used it (Django's SessionInterrupted, our UpdateError), or another request
+    // replaced the checkout (Django's 400, our 409).
     const answers = Map.groupBy(history, ({ status }) => status)
-    t.true((answers.get(200)?.length ?? 0) > 400)
-    // The session was deleted while a request used it: Django's SessionInterrupted, our UpdateError.
     t.deepEqual(
-      [...answers.keys()].filter((status) => status !== 200 && status !== 400),
+      [...answers.keys()].filter((status) => status === null || ![200, 400, 409].includes(status)),
       [],
     )
+    t.true((answers.get(409)?.length ?? 0) > 0)
+    t.true(history.filter(({ status, sent, kept }) => status === 200 && sent === kept).length > 300)
   })
 
   test.serial(`a killed process of either side loses no acknowledged change, on ${name}`, async (t) => {
     t.timeout(110_000)
-    const { site, stored } = await start(t, name, 'merging_sessions.db')
-    const [django, ours] = [() => site.kill('django'), () => site.kill('ours')]
+    const mixed = await start(t, name, 'merging_sessions.db')
+    const [django, ours] = [() => mixed.site.kill('django'), () => mixed.site.kill('ours')]
     const at = { 50: django, 100: ours, 150: django, 250: ours, 300: django, 350: ours }
-    const history = await site.visit(500, { connections: CONNECTIONS, at })
+    const history = await mixed.site.visit(500, { connections: CONNECTIONS, at })
 
-    lostNothing(t, `killed-${name}`, history, await stored())
+    await lostNothing(t, `killed-${name}`, history, mixed)
     t.true(history.some(({ status }) => status === null))
     t.true(history.filter(({ status }) => status === 200).length > 250)
   })
@@ -61,42 +73,57 @@ for (const name of djangoVersions.includes('5.2') ? testDatabases.filter((each) 
 test.serial("Django's own engine loses visits in the same run", async (t) => {
   const { site, stored } = await start(t, 'sqlite', 'django.contrib.sessions.backends.db')
   const history = await site.visit(400, { connections: CONNECTIONS, cart: false })
+  const { visits } = await stored()
   t.regex(
-    lossesIn(history, await stored())[0] ?? '',
+    lossesIn(history, visits)[0] ?? '',
     /^400 visits were acknowledged, 0 had no answer, \d+ are stored$/,
   )
 })
 
-async function start(
-  t: ExecutionContext,
-  name: TestDatabaseName,
-  engine: string,
-): Promise<{ site: MixedSite; stored(): Promise<StoredVisits> }> {
-  const { url } = await createTestDatabase(t, name, { tables: 'library' })
-  const site = await startMixedSite(t, { databaseUrl: url, engine })
-  const stored = async () => {
-    const rows = await runSql(url, 'SELECT session_key, session_data FROM django_session')
-    const row = rows.find(({ session_key }) => session_key === site.sessionKey())
-    const { data } = codec.decode(String(row?.session_data))
-    const value = (key: string) => JSON.parse(data.get(key) ?? 'null')
-    return { num_visits: value('num_visits'), cart: value('cart'), quantities: value('quantities') }
-  }
-  return { site, stored }
+interface Mixed {
+  readonly site: MixedSite
+  /** What the table holds now: the session that visitors share, its user, and the keys of all sessions. */
+  stored(): Promise<{ visits: StoredVisits; user: string | null; keys: ReadonlySet<string> }>
 }
 
-/** Leaves the history of a failure for people to look at. */
-function lostNothing(
+async function start(t: ExecutionContext, name: TestDatabaseName, engine: string): Promise<Mixed> {
+  const { url } = await createTestDatabase(t, name, { tables: 'library' })
+  const site = await startMixedSite(t, { databaseUrl: url, engine })
+  return {
+    site,
+    async stored() {
+      const rows = await runSql(url, 'SELECT session_key, session_data FROM django_session')
+      const texts = new Map(rows.map((row) => [String(row.session_key), String(row.session_data)]))
+      const { data } = codec.decode(texts.get(site.sessionKey()) ?? '')
+      const value = (key: string) => JSON.parse(data.get(key) ?? 'null')
+      const visits = {
+        num_visits: value('num_visits'),
+        cart: value('cart'),
+        quantities: value('quantities'),
+        tally: value('tally'),
+        checkout: value('checkout'),
+      }
+      return { visits, user: value('_auth_user_id'), keys: new Set(texts.keys()) }
+    },
+  }
+}
+
+/** Leaves the history of a failure for people to look at. Returns what is stored. */
+async function lostNothing(
   t: ExecutionContext,
   name: string,
   history: readonly HistoryLine[],
-  stored: StoredVisits,
-): void {
-  const losses = lossesIn(history, stored)
+  { site: { ends }, stored }: Mixed,
+  options: LossesOptions = {},
+): ReturnType<Mixed['stored']> {
+  const found = await stored()
+  const losses = lossesIn(history, found.visits, { ends, keys: found.keys, ...options })
   if (losses.length > 0) {
     const folder = join(projectFolder, 'test/artefacts')
     mkdirSync(folder, { recursive: true })
-    const lines = [...history, { stored }].map((line) => JSON.stringify(line))
+    const lines = [...history, { ends }, { stored: found.visits }].map((line) => JSON.stringify(line))
     writeFileSync(join(folder, `history-${name}.jsonl`), `${lines.join('\n')}\n`)
   }
   t.deepEqual(losses, [])
+  return found
 }
