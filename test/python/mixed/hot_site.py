@@ -1,8 +1,9 @@
 """
 A Django site whose every page changes the session as test/python/mixed/server.ts does, for gunicorn: `hot_site:application`.
-SECRET_KEY, DATABASE_URL and SESSION_ENGINE come from the environment.
+SECRET_KEY, DATABASE_URL, SESSION_ENGINE and CACHES, a JSON object, come from the environment.
 """
 
+import json
 import os
 
 from locallibrary.settings import database
@@ -17,6 +18,7 @@ settings.configure(
     MIDDLEWARE=['django.contrib.sessions.middleware.SessionMiddleware'],
     ROOT_URLCONF='hot_site',
     SESSION_ENGINE=os.environ['SESSION_ENGINE'],
+    CACHES=json.loads(os.environ['CACHES']),
     SESSION_MERGE={'num_visits': 'add', 'cart': 'union', 'tally': 'add', 'checkout': 'fail'},
     USE_TZ=True,
 )

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { secretKey } from '../../engines/db-under-test.ts'
+import { cachesOf, fileBasedCache } from '../../histories/file-based-cache.ts'
 import { pythonCommand, pythonEnvironment } from '../../support/django-processes.ts'
 import { dyingWithUs } from '../../support/executables.ts'
 import type { Scope } from '../../support/file-scope.ts'
@@ -40,13 +41,18 @@ const STALE = 8
 /** Each of so many shelves also replaces the checkout. */
 const REPLACING = 16
 
+interface MixedSiteOptions {
+  readonly databaseUrl: string
+  /** SESSION_ENGINE of both sides. */
+  readonly engine: string
+  /** The folder of the FileBasedCache that both sides share. */
+  readonly cacheFolder: string
+}
+
 /** gunicorn with two processes of four threads, and two processes of ours, on one database and one session. */
-export async function startMixedSite(
-  t: Scope,
-  { databaseUrl, engine }: { databaseUrl: string; engine: string },
-): Promise<MixedSite> {
-  const gunicorn = await startDjango(t, databaseUrl, engine)
-  const ours = await Promise.all([startOurs(t, databaseUrl, 'compute'), startOurs(t, databaseUrl, 'set')])
+export async function startMixedSite(t: Scope, site: MixedSiteOptions): Promise<MixedSite> {
+  const gunicorn = await startDjango(t, site)
+  const ours = await Promise.all([startOurs(t, site, 'compute'), startOurs(t, site, 'set')])
   const agent = new Agent({ keepAlive: true })
   t.teardown(() => agent.destroy())
   const { id: userId } = JSON.parse((await request(gunicorn.port, '/user')).body)
@@ -85,21 +91,28 @@ export async function startMixedSite(
   }
 
   async function end(kind: End['kind'], side: Side): Promise<void> {
-    const { status, kept } = await request(portOf(side), `/${kind}?user=${userId}`, sessionKey)
+    const key = sessionKey
+    const { status, kept } = await request(portOf(side), `/${kind}?user=${userId}`, key)
     const endedAt = performance.now()
     const newKey = kind === 'login' ? kept : await begin()
-    if (status !== 200 || newKey === null || newKey === sessionKey)
-      throw new Error(`The ${kind} failed: ${status}`)
-    ends.push({ kind, key: sessionKey, newKey, endedAt })
+    if (status !== 200 || newKey === null || newKey === key) throw new Error(`The ${kind} failed: ${status}`)
+    ends.push({ kind, key, newKey, endedAt })
     sessionKey = newKey
+  }
+
+  // One after the other, whenever they are asked for.
+  let lastEnd = Promise.resolve()
+  const endNext = (kind: End['kind'], side: Side) => {
+    lastEnd = lastEnd.then(() => end(kind, side))
+    return lastEnd
   }
 
   return {
     sessionKey: () => sessionKey,
     userId,
     ends,
-    login: (side) => end('login', side),
-    logout: (side) => end('logout', side),
+    login: (side) => endNext('login', side),
+    logout: (side) => endNext('logout', side),
     async visit(count, { connections, cart = true, at = {} }) {
       const history: HistoryLine[] = []
       const events: Promise<void>[] = []
@@ -121,7 +134,7 @@ export async function startMixedSite(
     },
     async kill(side) {
       if (side === 'django') return gunicorn.killWorker()
-      const fresh = await startOurs(t, databaseUrl, ours[0]?.manner ?? 'set')
+      const fresh = await startOurs(t, site, ours[0]?.manner ?? 'set')
       const doomed = ours.shift()
       ours.push(fresh)
       doomed?.child.kill('SIGKILL')
@@ -131,8 +144,7 @@ export async function startMixedSite(
 
 async function startDjango(
   t: Scope,
-  databaseUrl: string,
-  engine: string,
+  { databaseUrl, engine, cacheFolder }: MixedSiteOptions,
 ): Promise<{ port: number; killWorker(): Promise<void> }> {
   const args = [
     '--workers=2',
@@ -149,6 +161,7 @@ async function startDjango(
       SECRET_KEY: secretKey,
       DATABASE_URL: databaseUrl,
       SESSION_ENGINE: engine,
+      CACHES: cachesOf(fileBasedCache(cacheFolder)),
     },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
@@ -181,9 +194,13 @@ interface OurProcess {
   readonly manner: 'compute' | 'set'
 }
 
-async function startOurs(t: Scope, databaseUrl: string, manner: OurProcess['manner']): Promise<OurProcess> {
+async function startOurs(
+  t: Scope,
+  { databaseUrl, engine, cacheFolder }: MixedSiteOptions,
+  manner: OurProcess['manner'],
+): Promise<OurProcess> {
   const script = fileURLToPath(new URL('server.ts', import.meta.url))
-  const child = spawn(...dyingWithUs(process.execPath, [script, databaseUrl, manner]), {
+  const child = spawn(...dyingWithUs(process.execPath, [script, databaseUrl, engine, cacheFolder, manner]), {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   t.teardown(() => end(child))

@@ -1,4 +1,5 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { createSessionCodec } from '../../../src/django/session-data.ts'
@@ -30,16 +31,18 @@ for (const name of djangoVersions.includes('5.2') ? testDatabases.filter((each) 
     )
   })
 
-  // The second login moves the session that began after the logout.
-  const [first, second]: [Side, Side] = name === 'postgresql' ? ['ours', 'django'] : ['django', 'ours']
+  // The second login moves the session that began after the logout. On SQLite, `auth.login` answers 503 when the file stays
+  // busy, because it writes `last_login`, too.
+  const side: Side = name === 'mariadb' ? 'ours' : 'django'
+  const logins: [Side, Side] = [name === 'postgresql' ? 'ours' : 'django', side]
   test.serial(`Django and we lose and revive nothing at logins and a logout, on ${name}`, async (t) => {
     t.timeout(110_000)
     const mixed = await start(t, name, 'merging_sessions.db')
     const { site } = mixed
     const at = {
-      150: () => site.login(first),
-      300: () => site.logout(second),
-      500: () => site.login(second),
+      150: () => site.login(logins[0]),
+      300: () => site.logout(name === 'postgresql' ? 'django' : 'ours'),
+      500: () => site.login(logins[1]),
     }
     const history = await site.visit(700, { connections: CONNECTIONS, at })
 
@@ -70,27 +73,61 @@ for (const name of djangoVersions.includes('5.2') ? testDatabases.filter((each) 
   })
 }
 
-test.serial("Django's own engine loses visits in the same run", async (t) => {
-  const { site, stored } = await start(t, 'sqlite', 'django.contrib.sessions.backends.db')
-  const history = await site.visit(400, { connections: CONNECTIONS, cart: false })
-  const { visits } = await stored()
-  t.regex(
-    lossesIn(history, visits)[0] ?? '',
-    /^400 visits were acknowledged, 0 had no answer, \d+ are stored$/,
-  )
-})
+if (djangoVersions.includes('5.2')) {
+  test.serial("Django's own engine loses visits in the same run", async (t) => {
+    const { site, stored } = await start(t, 'sqlite', 'django.contrib.sessions.backends.db')
+    const history = await site.visit(400, { connections: CONNECTIONS, cart: false })
+    const { visits } = await stored()
+    t.regex(
+      lossesIn(history, visits)[0] ?? '',
+      /^400 visits were acknowledged, 0 had no answer, \d+ are stored$/,
+    )
+  })
+}
+
+// A copy in the cache may be older than the row for a moment, as with Django's own cached_db, so reads are not judged.
+if (djangoVersions.includes('5.2') && testDatabases.includes('postgresql')) {
+  test.serial('Django and we lose and revive nothing with cached_db on one cache', async (t) => {
+    t.timeout(110_000)
+    const mixed = await start(t, 'postgresql', 'merging_sessions.cached_db')
+    const { site } = mixed
+    const at = {
+      50: async () => {
+        await site.kill('django')
+        await site.kill('ours')
+        await site.login('ours')
+      },
+      350: async () => {
+        await site.logout('ours')
+        await site.login('django')
+      },
+    }
+    const history = await site.visit(700, { connections: CONNECTIONS, at })
+
+    const { user } = await lostNothing(t, 'cached', history, mixed, { readsAreFresh: false })
+    t.is(user, String(site.userId))
+    t.is(site.ends.length, 3)
+    t.true(mixed.copies() > 0)
+    t.true(history.filter(({ status, sent, kept }) => status === 200 && sent === kept).length > 300)
+  })
+}
 
 interface Mixed {
   readonly site: MixedSite
   /** What the table holds now: the session that visitors share, its user, and the keys of all sessions. */
   stored(): Promise<{ visits: StoredVisits; user: string | null; keys: ReadonlySet<string> }>
+  /** The number of entries in the cache. */
+  copies(): number
 }
 
 async function start(t: ExecutionContext, name: TestDatabaseName, engine: string): Promise<Mixed> {
   const { url } = await createTestDatabase(t, name, { tables: 'library' })
-  const site = await startMixedSite(t, { databaseUrl: url, engine })
+  const cacheFolder = mkdtempSync(join(tmpdir(), 'mixed-'))
+  const site = await startMixedSite(t, { databaseUrl: url, engine, cacheFolder })
+  t.teardown(() => rmSync(cacheFolder, { recursive: true, force: true, maxRetries: 20 }))
   return {
     site,
+    copies: () => readdirSync(cacheFolder).length,
     async stored() {
       const rows = await runSql(url, 'SELECT session_key, session_data FROM django_session')
       const texts = new Map(rows.map((row) => [String(row.session_key), String(row.session_data)]))

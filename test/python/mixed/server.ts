@@ -1,5 +1,6 @@
 /**
- * One process of a site whose every page changes the session as hot_site.py does: `node server.ts DATABASE_URL MANNER`.
+ * One process of a site whose every page changes the session as hot_site.py does:
+ * `node server.ts DATABASE_URL ENGINE CACHE_FOLDER MANNER`.
  * MANNER is `compute`, or `set`: the policies then merge, as on Django's side. Prints its port, and ends when its standard
  * input does.
  */
@@ -8,6 +9,7 @@ import Koa, { type Context } from 'koa'
 import { djangoSessions } from '../../../src/adapters/koa/django-sessions.ts'
 import { djangoAuth } from '../../../src/site/django-auth.ts'
 import { connect, secretKey } from '../../engines/db-under-test.ts'
+import { fileBasedCache } from '../../histories/file-based-cache.ts'
 
 interface Data {
   num_visits: number
@@ -17,7 +19,7 @@ interface Data {
   checkout: string
 }
 
-const [databaseUrl = '', manner = ''] = process.argv.slice(2)
+const [databaseUrl = '', engine = '', cacheFolder = '', manner = ''] = process.argv.slice(2)
 const db = connect(databaseUrl)
 const options = { db, secretKeys: [secretKey], djangoVersion: '5.2' } as const
 const auth = djangoAuth(options)
@@ -26,6 +28,8 @@ app.silent = true // A refused save is an answer, not a fault.
 app.use(
   djangoSessions({
     ...options,
+    engine,
+    ...(engine.endsWith('.cached_db') && { cache: fileBasedCache(cacheFolder) }),
     conflictTimeout: 60_000,
     merge: { num_visits: 'add', cart: 'union', tally: 'add', checkout: 'fail' },
   }),
