@@ -112,13 +112,13 @@ const faults = {
     },
   },
 
-  /** The clock of a process is an hour wrong. */
+  /** The clock of a process is an hour wrong, or that of both workers of gunicorn. */
   clock: {
-    async strike({ sides, random, lasting }) {
-      const side = pick(random, sides)
-      side.order({ clock: pick(random, [-3_600_000, 3_600_000]) })
-      await delay(lasting)
-      side.order({ clock: 0 })
+    async strike(broken) {
+      const process = processOf(broken)
+      process.setClock(pick(broken.random, [-3_600_000, 3_600_000]))
+      await delay(broken.lasting)
+      process.setClock(0)
     },
   },
 

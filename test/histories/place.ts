@@ -65,6 +65,7 @@ export async function openPlace(
   const versions = versionsOf(seed)
   const readsCopies = engine?.endsWith('.cached_db') ?? false
   const cacheFolder = readsCopies ? temporaryFolder(t) : null
+  const clockFile = join(temporaryFolder(t), 'clock')
   const start = (version = '') => startSide(t, sidesUrl, { version, cacheFolder })
   const [one, two, other] = [await start(versions[0]), await start(versions[1]), connect(url)]
   t.teardown(() => other.destroy())
@@ -73,8 +74,9 @@ export async function openPlace(
     withDjango && version !== undefined
       ? await startDjango(t, { version, secretKey, databaseUrl: url })
       : null
-  const gunicorn = engine === null ? null : await startMerging(t, sidesUrl, { engine, cacheFolder })
-  const merging = gunicorn && createMergingSide(t, gunicorn, { readsCopies })
+  const gunicorn =
+    engine === null ? null : await startMerging(t, sidesUrl, { engine, cacheFolder, clockFile })
+  const merging = gunicorn && createMergingSide(t, gunicorn, { readsCopies, clockFile })
   const kind = name === 'mariadb' ? 'mysql' : name
   return {
     broken: { kind, sides: [one, two], merging, network, backend, other, versions, lasting },
@@ -88,7 +90,7 @@ export async function openPlace(
 async function startMerging(
   t: Scope,
   databaseUrl: string,
-  { engine, cacheFolder }: { engine: string; cacheFolder: string | null },
+  { engine, cacheFolder, clockFile }: { engine: string; cacheFolder: string | null; clockFile: string },
 ): Promise<{ url: string; workers(): number[] }> {
   const folders = [import.meta.dirname, join(projectFolder, 'python')]
   const settings = {
@@ -96,6 +98,7 @@ async function startMerging(
     PYTHONPATH: folders.join(delimiter),
     WEB_CONCURRENCY: '2',
     SESSION_ENGINE: engine,
+    SESSION_CLOCK_FILE: clockFile,
     ...(cacheFolder !== null && { CACHES: cachesOf(fileBasedCache(cacheFolder)) }),
   }
   const { url, workers } = await startGunicorn(t, { secretKey, databaseUrl, settings })

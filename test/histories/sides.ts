@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { dyingWithUs } from '../support/executables.ts'
@@ -13,6 +14,8 @@ import type { Order } from './worker.ts'
 export interface Breakable {
   freeze(): void
   thaw(): void
+  /** Sets the clock, by so many milliseconds. */
+  setClock(wrongBy: number): void
   /** Ends a process by SIGKILL, and starts it again. */
   restart(options?: { version?: string }): Promise<void>
 }
@@ -76,6 +79,8 @@ export async function startSide(
     for (const resolve of [...waiting.values()]) resolve({ outcome: 'unknown' })
   }
 
+  const order = (each: Order) => void worker.stdin?.write(`${JSON.stringify(each)}\n`)
+
   await start()
   t.teardown(kill)
   return {
@@ -98,7 +103,8 @@ export async function startSide(
         return sendByHttp(`http://127.0.0.1:${port}/`, operation)
       },
     },
-    order: (order) => void worker.stdin?.write(`${JSON.stringify(order)}\n`),
+    order,
+    setClock: (clock) => order({ clock }),
     freeze: () => void worker.kill('SIGSTOP'),
     thaw: () => void worker.kill('SIGCONT'),
     async restart({ version: next = current } = {}) {
@@ -120,7 +126,7 @@ export async function startSide(
 export function createMergingSide(
   t: Scope,
   { url, workers }: { url: string; workers(): number[] },
-  { readsCopies }: { readsCopies: boolean },
+  { readsCopies, clockFile }: { readsCopies: boolean; clockFile: string },
 ): MergingSide {
   let frozen: number | null = null
   const thaw = () => {
@@ -136,6 +142,7 @@ export function createMergingSide(
       if (frozen !== null) process.kill(frozen, 'SIGSTOP')
     },
     thaw,
+    setClock: (wrongBy) => writeFileSync(clockFile, String(wrongBy)),
     async restart() {
       const before = workers()
       const [doomed] = before
