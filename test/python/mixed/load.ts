@@ -37,9 +37,9 @@ export interface MixedSite {
 }
 
 /** Each of so many requests that follow a login or a logout still sends the old key, as another tab of the visitor does. */
-const STALE = 8
+const STALE = 7
 /** Each of so many shelves also replaces the checkout. */
-const REPLACING = 16
+const REPLACING = 8
 
 interface MixedSiteOptions {
   readonly databaseUrl: string
@@ -92,9 +92,10 @@ export async function startMixedSite(t: Scope, site: MixedSiteOptions): Promise<
 
   async function end(kind: End['kind'], side: Side): Promise<void> {
     const key = sessionKey
+    const next = kind === 'logout' ? await begin() : null
     const { status, kept } = await request(portOf(side), `/${kind}?user=${userId}`, key)
     const endedAt = performance.now()
-    const newKey = kind === 'login' ? kept : await begin()
+    const newKey = next ?? kept
     if (status !== 200 || newKey === null || newKey === key) throw new Error(`The ${kind} failed: ${status}`)
     ends.push({ kind, key, newKey, endedAt })
     sessionKey = newKey

@@ -23,3 +23,11 @@ for (const [name, { plant, says }] of Object.entries(PLANTED)) {
     t.is(found, 5)
   })
 }
+
+test('a read of an older copy is not a loss where reads are not judged', async (t) => {
+  const { plant } = PLANTED['a read is answered from an older copy']
+  for (let seed = 0; seed < 100; seed += 1) {
+    const { history, stored, ...options } = await simulate(seed, { requests: 200, plant })
+    t.deepEqual(lossesIn(history, stored, { ...options, readsAreFresh: false }), [], `seed ${seed}`)
+  }
+})

@@ -56,8 +56,8 @@ for (const name of djangoVersions.includes('5.2') ? testDatabases.filter((each) 
       [...answers.keys()].filter((status) => status === null || ![200, 400, 409].includes(status)),
       [],
     )
-    t.true((answers.get(409)?.length ?? 0) > 0)
-    t.true(history.filter(({ status, sent, kept }) => status === 200 && sent === kept).length > 300)
+    t.true(history.some(({ replaces, status }) => replaces && status !== 200))
+    t.true(history.filter(({ status, sent, kept }) => status === 200 && sent === kept).length > 200)
   })
 
   test.serial(`a killed process of either side loses no acknowledged change, on ${name}`, async (t) => {
@@ -108,7 +108,7 @@ if (djangoVersions.includes('5.2') && testDatabases.includes('postgresql')) {
     t.is(user, String(site.userId))
     t.is(site.ends.length, 3)
     t.true(mixed.copies() > 0)
-    t.true(history.filter(({ status, sent, kept }) => status === 200 && sent === kept).length > 300)
+    t.true(history.filter(({ status, sent, kept }) => status === 200 && sent === kept).length > 200)
   })
 }
 

@@ -140,7 +140,7 @@ function misapplied(
 }
 
 /** Faults of a site, which `lossesIn` must find, and what it says of each. */
-export const PLANTED: Readonly<Record<string, { readonly plant: Plant; readonly says: RegExp }>> = {
+export const PLANTED = {
   'a save overwrites what was saved since its load': {
     plant: (right, rows, random) => ({
       save(key, loaded, line) {
@@ -282,4 +282,4 @@ export const PLANTED: Readonly<Record<string, { readonly plant: Plant; readonly 
     plant: (_right, rows) => ({ begin: () => [...rows.values()][0] ?? NEW }),
     says: /holds data of another one/,
   },
-}
+} satisfies Readonly<Record<string, { readonly plant: Plant; readonly says: RegExp }>>
