@@ -18,7 +18,8 @@ export interface MixedSite {
   readonly sessionKey: () => string
   /**
    * Sends this many requests by this many connections, half of them to each side. Returns their history.
-   * `cart`: whether they change a list, too. `at`: what happens meanwhile, by the number of requests that have ended by then.
+   * `cart`: whether they change a list, too. `at`: what happens meanwhile, one after the other, by the number of requests that
+   * have ended by then.
    */
   visit(
     count: number,
@@ -101,22 +102,15 @@ export async function startMixedSite(t: Scope, site: MixedSiteOptions): Promise<
     sessionKey = newKey
   }
 
-  // One after the other, whenever they are asked for.
-  let lastEnd = Promise.resolve()
-  const endNext = (kind: End['kind'], side: Side) => {
-    lastEnd = lastEnd.then(() => end(kind, side))
-    return lastEnd
-  }
-
   return {
     sessionKey: () => sessionKey,
     userId,
     ends,
-    login: (side) => endNext('login', side),
-    logout: (side) => endNext('logout', side),
+    login: (side) => end('login', side),
+    logout: (side) => end('logout', side),
     async visit(count, { connections, cart = true, at = {} }) {
       const history: HistoryLine[] = []
-      const events: Promise<void>[] = []
+      let events = Promise.resolve()
       let sent = 0
       const visitor = async (shelf: number) => {
         while (sent < count) {
@@ -125,12 +119,12 @@ export async function startMixedSite(t: Scope, site: MixedSiteOptions): Promise<
           const line = await visit(number % 2 === 0 ? 'django' : 'ours', shelf, number >> 1, cart)
           history.push(line)
           const event = at[history.length]
-          if (event !== undefined) events.push(event())
+          if (event !== undefined) events = events.then(event)
           if (line.status === null) await delay(100) // Refused connections would be a storm.
         }
       }
       await Promise.all(Array.from({ length: connections }, (_, shelf) => visitor(shelf)))
-      await Promise.all(events)
+      await events
       return history
     },
     async kill(side) {
