@@ -114,8 +114,11 @@ function bcryptHasher(
   algorithm: string,
   { prepare, cost }: { prepare: (password: string) => string; cost: HashingCost },
 ): PasswordHasher {
-  const run = async (password: string, rounds: number) =>
-    void (await (await loadBcrypt()).hash(prepare(password), rounds))
+  // A comparison costs what hashing does. The parameters of `hash` are others since @node-rs/bcrypt 2.
+  const run = async (password: string, rounds: number) => {
+    const crypt = `$2b$${String(rounds).padStart(2, '0')}$${'.'.repeat(53)}`
+    await (await loadBcrypt()).verify(prepare(password), crypt)
+  }
   return {
     algorithm,
     read(encoded) {

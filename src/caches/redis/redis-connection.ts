@@ -108,7 +108,7 @@ function createClient(
   topology: Exclude<RedisTopology, { kind: 'shards' }>,
   { connectTimeout, commandTimeout }: RedisTimeouts,
 ): { name: string; redis: Ioredis.Redis | Ioredis.Cluster } {
-  const { Cluster, Redis } = loadIoredis()
+  const { Cluster, default: Redis } = loadIoredis()
   const node: Options = {
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
@@ -176,8 +176,14 @@ function createClient(
   }
 }
 
+/** Before ioredis 5.3, the class is the default export only. */
+interface IoredisModule {
+  readonly default: typeof Ioredis.Redis
+  readonly Cluster: typeof Ioredis.Cluster
+}
+
 /** Loaded only when needed: most sites have no Redis, and ioredis would take a tenth of their start time. */
-function loadIoredis(): typeof Ioredis {
+function loadIoredis(): IoredisModule {
   try {
     return createRequire(import.meta.url)('ioredis')
   } catch (error) {
