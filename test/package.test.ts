@@ -1,37 +1,30 @@
 import { spawnSync } from 'node:child_process'
-import {
-  existsSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { globSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
+import { LOWEST_VERSIONS } from '../tools/package-manifest.ts'
 import { createVisitor } from './interop/visitor.ts'
+import { createTestDatabase, testDatabases } from './support/databases.ts'
 import { execute } from './support/executables.ts'
+import { fileScope } from './support/file-scope.ts'
+import { createProjects, entryPointsOf, pinned, published, run } from './support/installed.ts'
 import { readyNodes } from './support/nodes.ts'
 import { packPackage } from './support/packed.ts'
 import { projectFolder } from './support/places.ts'
+import { startRedis } from './support/redis.ts'
 import { startService } from './support/service.ts'
 
 // Serial: each test needs the package that the first one packs.
-const folder = mkdtempSync(join(tmpdir(), 'package-'))
-test.after.always(() => rmSync(folder, { recursive: true, force: true }))
-
-const run = async (command: string, args: readonly string[], cwd = projectFolder) =>
-  (await execute(command, args, { cwd, env: { ...process.env, NO_COLOR: '1' } })).stdout
+const { folder, install } = createProjects(fileScope(test))
 
 let tarball = ''
 
-/** The password `password`, as Django's Argon2PasswordHasher stores it. */
-const ARGON2 =
-  'argon2$argon2id$v=19$m=1024,t=2,p=2$Yip+jFFPKJCI2z6CmK/5zA$b7cpzK6rIEKBwL1jbZKvKL3iXUqXkhq6YxfaaGurZ2Y'
+/** The password `password`, as Django's hashers store it. */
+const HASHES = {
+  argon2:
+    'argon2$argon2id$v=19$m=1024,t=2,p=2$Yip+jFFPKJCI2z6CmK/5zA$b7cpzK6rIEKBwL1jbZKvKL3iXUqXkhq6YxfaaGurZ2Y',
+  bcrypt: 'bcrypt$$2b$04$YlhGqpO2MS3dYxXOXk4yXOd5A/1pKbWVt9crkyaPhVtgUNOOnSI/K',
+}
 
 const runtimes = [...readyNodes('supported'), { version: process.versions.node, file: process.execPath }]
 
@@ -119,6 +112,72 @@ test.serial(EMPTY, async (t) => {
   t.is(await service.stop(), 0)
 })
 
+test.serial(
+  'its manifest names no dependency, and nine optional packages with their lowest versions',
+  async (t) => {
+    t.timeout(110_000)
+    const { dependencies, peerDependencies, peerDependenciesMeta } = published(await install(EMPTY, {}))
+    t.is(dependencies, undefined)
+    t.deepEqual(Object.keys(peerDependencies), [
+      '@node-rs/argon2',
+      '@node-rs/bcrypt',
+      'better-sqlite3',
+      'fastify',
+      'ioredis',
+      'knex',
+      'koa',
+      'mysql2',
+      'pg',
+    ])
+    for (const [name, range] of Object.entries(peerDependencies)) {
+      t.is(range, `>=${LOWEST_VERSIONS[name]}`)
+      t.deepEqual(peerDependenciesMeta[name], { optional: true })
+    }
+  },
+)
+
+const LOWEST = 'beside the lowest versions of the optional packages'
+
+test.serial(`npm installs it ${LOWEST}, and it works with them`, async (t) => {
+  t.timeout(110_000)
+  const project = await install(LOWEST, LOWEST_VERSIONS)
+  const databases = await Promise.all(
+    testDatabases.filter((name) => name !== 'sqlite').map((name) => createTestDatabase(t, name)),
+  )
+  const redis = await startRedis({ password: 'of a test' })
+  t.teardown(() => redis.stop())
+  writeFileSync(join(project, 'lowest.mjs'), WITH_LOWEST)
+  const urls = databases.map(({ url }) => url)
+  t.deepEqual(
+    JSON.parse(await run('node', ['lowest.mjs', redis.location, ...urls], project)),
+    Object.fromEntries([
+      ...databases.flatMap(({ url, kind }) => [
+        [`${url}, a pool of ${kind}`, '2'],
+        [`${url}, Knex`, '2'],
+        [`${url}, Koa`, '2'],
+        [`${url}, Fastify`, '2'],
+      ]),
+      ['Redis', 502],
+    ]),
+  )
+})
+
+const SQLITE_FREE =
+  'without better-sqlite3, on a Node that is built without SQLite, the command names what to install'
+
+test.serial(SQLITE_FREE, async (t) => {
+  t.timeout(110_000)
+  const project = await install(EMPTY, {})
+  const main = join(project, 'node_modules/koa-django-sessions/dist/bundle/main.js')
+  const { status, stdout, stderr } = spawnSync('node', ['--no-experimental-sqlite', main, 'serve'], {
+    cwd: project,
+    encoding: 'utf8',
+    env: { ...process.env, DJANGO_VERSION: '5.2', PORT: '0' },
+  })
+  t.is(status, 1, stdout)
+  t.regex(stderr, /the package better-sqlite3 is not installed; to use SQLite, npm i better-sqlite3/)
+})
+
 // An import costs its files, their size, and the modules of Node that it loads. `npm run bench:import` measures the time.
 for (const [path, files, bytes] of [
   ['.', 3, 400_000],
@@ -154,18 +213,18 @@ for (const [path, files, bytes] of [
 for (const [name, peers] of [
   ['without any optional package', {}],
   ['with the optional packages', pinned('koa', '@types/koa', 'knex', 'mysql2', 'fastify', 'ioredis')],
+  ['with the lowest versions of them', { ...LOWEST_VERSIONS, '@types/koa': '2.11.0' }],
 ] as const) {
   test.serial(`its types compile on TypeScript 5.9 and 7, in nodenext and bundler, ${name}`, async (t) => {
     t.timeout(110_000)
     const project = await install(t.title, peers)
-    const entryPoints = Object.keys(published(project).exports).filter(
-      (path) => path !== './package.json' && (path !== './fastify' || 'fastify' in peers),
+    const entryPoints = entryPointsOf(project).filter(
+      (name) => name !== 'koa-django-sessions/fastify' || 'fastify' in peers,
     )
     t.true(entryPoints.length >= 5)
-    const lines = entryPoints.map((path, at) => {
-      const module = path.replace('.', 'koa-django-sessions')
-      return `import * as door${at} from '${module}'\nexport const has${at}: object = door${at}\n`
-    })
+    const lines = entryPoints.map(
+      (name, at) => `import * as door${at} from '${name}'\nexport const has${at}: object = door${at}\n`,
+    )
     writeFileSync(join(project, 'app.ts'), lines.join(''))
     for (const compiler of ['typescript', 'typescript-5']) {
       for (const module of ['nodenext', 'bundler']) {
@@ -208,10 +267,11 @@ test.serial('a project that installs the package can use it, with types, and run
   writeFileSync(join(project, 'app.ts'), APP)
   t.is(await run('node', ['app.ts'], project), 'visit 1, then visit 2\n')
   writeFileSync(join(project, 'logins.mjs'), LOGINS)
-  t.deepEqual(JSON.parse(await run('node', ['logins.mjs'], project)), {
+  t.deepEqual(JSON.parse(await run('node', ['logins.mjs', JSON.stringify(HASHES)], project)), {
     argon2: 'argon2',
     bcrypt:
       'ERR_MISSING_PACKAGE: the package @node-rs/bcrypt is not installed; to verify bcrypt passwords, npm i @node-rs/bcrypt',
+    nobody: null,
   })
 
   const compilerOptions = {
@@ -235,9 +295,7 @@ for (const { version, file } of readyNodes('tooOld')) {
       t.timeout(110_000)
       const project = await install(EMPTY, {})
       const words = `koa-django-sessions needs Node 22.18 or newer; this is Node ${version}\n`
-      for (const path of Object.keys(published(project).exports)) {
-        if (path === './package.json') continue
-        const name = path.replace('.', 'koa-django-sessions')
+      for (const name of entryPointsOf(project)) {
         const program = `import('${name}').catch(({ message }) => console.log(message))`
         t.is(await run(file, ['--input-type=module', '--eval', program], project), words, name)
       }
@@ -248,23 +306,56 @@ for (const { version, file } of readyNodes('tooOld')) {
   )
 }
 
-for (const { version, file } of runtimes) {
-  test.serial(`on Node ${version} the installed package can be imported, and its command runs`, async (t) => {
-    t.timeout(110_000)
-    const project = await install('runtimes', pinned('koa', 'knex', 'better-sqlite3', 'express', 'fastify'))
-    writeFileSync(join(project, 'app.mjs'), USE)
-    const said = JSON.parse(await run(file, ['app.mjs'], project))
-    t.deepEqual(said, { node: version, koa: 'saved', express: 'saved', fastify: 'saved' })
+for (const { version, file } of readyNodes('supported').filter(({ version }) => version.startsWith('22.'))) {
+  test.serial(
+    `on Node ${version}, which has no Argon2, the error names the package that has it`,
+    async (t) => {
+      t.timeout(110_000)
+      const logins = async (project: string) => {
+        writeFileSync(join(project, 'logins.mjs'), LOGINS)
+        return JSON.parse(await run(file, ['logins.mjs', JSON.stringify(HASHES)], project))
+      }
+      const missing =
+        'ERR_MISSING_PACKAGE: the package @node-rs/argon2 is not installed; to verify Argon2 passwords, npm i @node-rs/argon2'
+      t.like(await logins(await install(EMPTY, {})), { argon2: missing, nobody: missing })
+      t.deepEqual(await logins(await install(LOWEST, LOWEST_VERSIONS)), {
+        argon2: 'argon2',
+        bcrypt: 'bcrypt',
+        nobody: null,
+      })
+    },
+  )
+}
 
-    const bin = join(project, 'node_modules/.bin/koa-django-sessions')
-    const { status, stdout, stderr } = spawnSync(file, [bin, 'encode'], {
-      input: '{"a":1}\n',
-      encoding: 'utf8',
-      env: { ...process.env, DJANGO_SECRET_KEY: 'of a test' },
-    })
-    t.deepEqual([status, stderr], [0, ''])
-    t.regex(stdout, /^eyJhIjoxfQ:/)
-  })
+for (const { version, file } of runtimes) {
+  test.serial(
+    `on Node ${version} all of the installed package can be imported and required, and its command runs`,
+    async (t) => {
+      t.timeout(110_000)
+      const project = await install('runtimes', pinned('koa', 'knex', 'better-sqlite3', 'express', 'fastify'))
+      writeFileSync(join(project, 'app.mjs'), USE)
+      const entryPoints = entryPointsOf(project)
+      t.is(entryPoints.length, 7)
+      writeFileSync(join(project, 'entry-points.mjs'), ENTRY_POINTS)
+      const names = JSON.parse(await run(file, ['entry-points.mjs', ...entryPoints], project))
+      t.deepEqual(Object.keys(names), entryPoints)
+      for (const [name, [imported, required]] of Object.entries<[string[], string[]]>(names)) {
+        t.true(imported.length > 0, name)
+        t.deepEqual(required, imported, name)
+      }
+      const said = JSON.parse(await run(file, ['app.mjs'], project))
+      t.deepEqual(said, { node: version, koa: 'saved', express: 'saved', fastify: 'saved' })
+
+      const bin = join(project, 'node_modules/.bin/koa-django-sessions')
+      const { status, stdout, stderr } = spawnSync(file, [bin, 'encode'], {
+        input: '{"a":1}\n',
+        encoding: 'utf8',
+        env: { ...process.env, DJANGO_SECRET_KEY: 'of a test' },
+      })
+      t.deepEqual([status, stderr], [0, ''])
+      t.regex(stdout, /^eyJhIjoxfQ:/)
+    },
+  )
 }
 
 test.serial('the knex command works with knexfile.ts, and refuses to migrate', async (t) => {
@@ -280,42 +371,6 @@ test.serial('the knex command works with knexfile.ts, and refuses to migrate', a
   const error = await t.throwsAsync(migrate)
   t.regex(String((error as unknown as { stderr: string }).stderr), /Django owns this schema/)
 })
-
-interface Published {
-  readonly exports: Readonly<Record<string, unknown>>
-}
-
-function published(project: string): Published {
-  return JSON.parse(readFileSync(join(project, 'node_modules/koa-django-sessions/package.json'), 'utf8'))
-}
-
-/** These packages, in the versions that this project tests. */
-function pinned(...names: readonly string[]): Record<string, string> {
-  const { dependencies, devDependencies } = JSON.parse(
-    readFileSync(join(projectFolder, 'package.json'), 'utf8'),
-  )
-  const versions: Record<string, string> = { ...dependencies, ...devDependencies }
-  return Object.fromEntries(names.map((name) => [name, versions[name] ?? unknownPackage(name)]))
-}
-
-function unknownPackage(name: string): never {
-  throw new Error(`package.json names no version of ${name}`)
-}
-
-/** A project that has the package and these beside it. Installed once for each title. Returns its folder. */
-async function install(title: string, others: Readonly<Record<string, string>>): Promise<string> {
-  const project = join(folder, title.replaceAll(/\W+/g, '-'))
-  if (existsSync(project)) return project
-  mkdirSync(project)
-  const dependencies = { 'koa-django-sessions': `file:${tarball}`, ...others }
-  writeFileSync(
-    join(project, 'package.json'),
-    JSON.stringify({ private: true, type: 'module', dependencies }),
-  )
-  const quiet = ['--prefer-offline', '--no-audit', '--no-fund', '--silent', '--ignore-scripts']
-  await run('npm', ['install', ...quiet], project)
-  return project
-}
 
 /** What needs a package that is not installed says so; what Node has itself needs none. */
 const WITHOUT_PEERS = `
@@ -364,26 +419,93 @@ console.log(JSON.stringify({
 }))
 `
 
-/** Logins: this Node has Argon2 itself, and the package for bcrypt is not installed. */
+/** Logins on Node's own SQLite, with the password `password`. Prints what each user, named by its hasher, gets. */
 const LOGINS = `
-import knex from 'knex'
+import { DatabaseSync } from 'node:sqlite'
 import { djangoAuth } from 'koa-django-sessions'
 
-const db = knex({ client: 'better-sqlite3', connection: { filename: ':memory:' }, useNullAsDefault: true })
-await db.raw(\`CREATE TABLE auth_user (id integer PRIMARY KEY, username varchar(150), password varchar(128), is_active bool,
+const db = new DatabaseSync(':memory:')
+db.exec(\`CREATE TABLE auth_user (id integer PRIMARY KEY, username varchar(150), password varchar(128), is_active bool,
   is_staff bool, is_superuser bool, first_name text, last_name text, email text, date_joined datetime, last_login datetime)\`)
-const user = { is_active: 1, is_staff: 0, is_superuser: 0, first_name: '', last_name: '', email: '', date_joined: '2026-01-01 00:00:00' }
-await db('auth_user').insert({ ...user, username: 'argon2', password: 'ARGON2' })
-await db('auth_user').insert({ ...user, username: 'bcrypt', password: 'bcrypt$$2b$04$' + 'a'.repeat(53) })
+const users = JSON.parse(process.argv[2])
+const insert = db.prepare("INSERT INTO auth_user VALUES (NULL, ?, ?, 1, 0, 0, '', '', '', '2026-01-01 00:00:00', NULL)")
+for (const [username, password] of Object.entries(users)) insert.run(username, password)
 const passwordHashers = ['Argon2PasswordHasher', 'BCryptPasswordHasher'].map((name) => 'django.contrib.auth.hashers.' + name)
 const auth = djangoAuth({ db, secretKeys: ['only here'], djangoVersion: '5.2', passwordHashers })
 const login = (username) => auth.authenticate({ username, password: 'password' }).then(
   (found) => found?.getUsername() ?? null,
   ({ code, message }) => code + ': ' + message,
 )
-console.log(JSON.stringify({ argon2: await login('argon2'), bcrypt: await login('bcrypt') }))
-await db.destroy()
-`.replace('ARGON2', () => ARGON2)
+const found = {}
+for (const username of Object.keys(users)) found[username] = await login(username)
+found.nobody = await login('nobody')
+console.log(JSON.stringify(found))
+`
+
+/** Two visits through each framework on each database, and a session in Redis. */
+const WITH_LOWEST = `
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import fastify from 'fastify'
+import Koa from 'koa'
+import knex from 'knex'
+import mysql from 'mysql2'
+import pg from 'pg'
+import { createRedisCache, djangoSessions } from 'koa-django-sessions'
+import { djangoFastify } from 'koa-django-sessions/fastify'
+import { openDjangoSite } from 'koa-django-sessions/fetch'
+
+const [redis, ...urls] = process.argv.slice(2)
+const found = {}
+async function count({ session }) {
+  const one = await session.load()
+  one.compute('visits', (visits) => Number(visits ?? 0) + 1)
+  await one.save()
+  return String(one.get('visits'))
+}
+async function visitTwice(ask) {
+  const first = await ask(new Request('http://127.0.0.1/'))
+  const [cookie] = first.headers.getSetCookie()[0].split(';')
+  return (await ask(new Request('http://127.0.0.1/', { headers: { cookie } }))).text()
+}
+async function overHttp(server) {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = 'http://127.0.0.1:' + server.address().port
+  const text = await visitTwice((request) => fetch(url, { headers: request.headers }))
+  server.closeAllConnections()
+  server.close()
+  return text
+}
+for (const url of urls) {
+  const isMysql = url.startsWith('mysql')
+  const pool = isMysql ? mysql.createPool(url) : new pg.Pool({ connectionString: url })
+  const db = knex({ client: isMysql ? 'mysql2' : 'pg', connection: url })
+  const options = { secretKeys: ['only here'], djangoVersion: '5.2' }
+  const respond = async (exchange) => new Response(await count(exchange))
+  const site = openDjangoSite({ ...options, db: pool })
+  found[url + ', a pool of ' + (isMysql ? 'mysql' : 'postgresql')] = await visitTwice((request) => site.handle(request, respond))
+  const onKnex = openDjangoSite({ ...options, db })
+  found[url + ', Knex'] = await visitTwice((request) => onKnex.handle(request, respond))
+  const koa = new Koa().use(djangoSessions({ ...options, db })).use(async (ctx) => {
+    ctx.body = await count(ctx)
+  })
+  found[url + ', Koa'] = await overHttp(createServer(koa.callback()))
+  const fast = fastify()
+  await fast.register(djangoFastify, { site })
+  fast.get('/', (request) => count(request.django))
+  await fast.ready()
+  found[url + ', Fastify'] = await overHttp(fast.server)
+  await db.destroy()
+  await (isMysql ? pool.promise() : pool).end()
+}
+const backend = 'django.core.cache.backends.redis.RedisCache'
+const cache = createRedisCache({ backend, location: [redis], keyPrefix: '', version: 1, options: {} })
+await cache.add('a', new Map([['text', JSON.stringify('a'.repeat(500))]]), 1000)
+found.Redis = (await cache.get('a')).data.get('text').length
+await cache.close()
+console.log(JSON.stringify(found))
+`
 
 /** Prints what the import of an entry point loads: files of the package, and modules of Node. */
 const LOADED = `
@@ -399,6 +521,17 @@ registerHooks({
 })
 await import(process.argv[2])
 console.log(JSON.stringify([...loaded]))
+`
+
+/** Prints the functions that each of these entry points exports, by `import` and by `require`. */
+const ENTRY_POINTS = `
+import { createRequire } from 'node:module'
+
+const require = createRequire(import.meta.url)
+const functionsOf = (exported) => Object.keys(exported).filter((name) => typeof exported[name] === 'function').sort()
+const found = {}
+for (const name of process.argv.slice(2)) found[name] = [functionsOf(await import(name)), functionsOf(require(name))]
+console.log(JSON.stringify(found))
 `
 
 /** A session under each framework, on SQLite. */

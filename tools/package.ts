@@ -39,7 +39,7 @@ const { files, packages } = followImports(entryPoints)
 // GitHub Actions sets it. npm publishes with provenance only where the manifest names the repository that builds.
 const { GITHUB_REPOSITORY } = process.env
 const repository = GITHUB_REPOSITORY ? `https://github.com/${GITHUB_REPOSITORY}` : null
-const published = publishedManifest(manifest, packages, repository)
+const published = publishedManifest(manifest, packages, { repository })
 
 rmSync(folder, { recursive: true, force: true })
 mkdirSync(folder, { recursive: true })

@@ -50,14 +50,22 @@ test('what is imported always is a dependency, what may be absent an optional pe
     ['@scope/lazy', 'lazily'],
     ['always', 'always'],
   ] as const)
-  const peers = {
-    '@scope/lazy': '>=4',
-    'better-sqlite3': '>=13',
-    knex: '>=3',
-    mysql2: '>=3',
-    pg: '>=8',
+  const lowest = {
+    '@scope/lazy': '4.0.0',
+    'better-sqlite3': '11.0.0',
+    knex: '1.0.1',
+    mysql2: '3.0.0',
+    pg: '8.0.3',
+    types: '5.1.0',
   }
-  t.like(publishedManifest(PROJECT, packages), {
+  const peers = {
+    '@scope/lazy': '>=4.0.0',
+    'better-sqlite3': '>=11.0.0',
+    knex: '>=1.0.1',
+    mysql2: '>=3.0.0',
+    pg: '>=8.0.3',
+  }
+  t.like(publishedManifest(PROJECT, packages, { lowest }), {
     name: 'one',
     version: '1.2.3',
     bin: PROJECT.bin,
@@ -70,15 +78,20 @@ test('what is imported always is a dependency, what may be absent an optional pe
     peerDependencies: peers,
     peerDependenciesMeta: Object.fromEntries(Object.keys(peers).map((name) => [name, { optional: true }])),
   })
-  t.deepEqual(publishedManifest(PROJECT, new Map([['types', 'types']])).peerDependencies, { types: '>=5' })
-  t.like(publishedManifest(PROJECT, packages, 'https://github.com/any/one'), {
+  t.deepEqual(publishedManifest(PROJECT, new Map([['types', 'types']]), { lowest }).peerDependencies, {
+    types: '>=5.1.0',
+  })
+  t.like(publishedManifest(PROJECT, packages, { lowest, repository: 'https://github.com/any/one' }), {
     repository: { type: 'git', url: 'git+https://github.com/any/one.git' },
   })
 })
 
-test('a package without a version in the project is an error', (t) => {
-  t.throws(() => publishedManifest(PROJECT, new Map([['unknown', 'lazily']])), {
+test('a package without a version in the project, and a peer without a lowest version, are errors', (t) => {
+  t.throws(() => publishedManifest(PROJECT, new Map([['unknown', 'always']])), {
     message: /imports unknown, of which package\.json names no version/,
+  })
+  t.throws(() => publishedManifest(PROJECT, new Map([['unknown', 'lazily']])), {
+    message: /names unknown, of which LOWEST_VERSIONS has no version/,
   })
 })
 
