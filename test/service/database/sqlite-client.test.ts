@@ -6,6 +6,9 @@ import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import knex, { type Knex } from 'knex'
 import { NodeSqlite, sqliteClient } from '../../../src/service/database/sqlite-client.ts'
+import { execute } from '../../support/executables.ts'
+import { readyNodes } from '../../support/nodes.ts'
+import { projectFolder } from '../../support/places.ts'
 
 const DRIVERS: Readonly<Record<string, () => unknown>> = {
   'better-sqlite3': () => createRequire(import.meta.url)('better-sqlite3'),
@@ -84,5 +87,41 @@ for (const driver of Object.keys(DRIVERS)) {
     await holding('one').insert({ id: 3, name: 'c' })
     t.is(await codeOf(other('one').insert({ id: 4, name: 'd' })), 'SQLITE_BUSY')
     await holding.rollback()
+  })
+}
+
+/** Prints which driver is used, what a table holds, and Node's warnings about SQLite. */
+const PROGRAM = `
+import knex from 'knex'
+import { NodeSqlite, sqliteClient } from './src/service/database/sqlite-client.ts'
+const warnings = []
+process.on('warning', ({ message }) => warnings.push(message))
+const db = knex({ client: sqliteClient(), connection: { filename: ':memory:' }, useNullAsDefault: true, pool: { min: 1, max: 1 } })
+await db.raw('CREATE TABLE one (id integer)')
+await db('one').insert({ id: 7 })
+console.log(JSON.stringify({
+  isOfNode: db.client.driver === NodeSqlite,
+  rows: await db('one').select(),
+  warnings: warnings.filter((message) => message.includes('SQLite')),
+}))
+await db.destroy()
+`
+
+for (const { version, file } of [
+  ...readyNodes('supported'),
+  { version: process.versions.node, file: process.execPath },
+]) {
+  const run = async (...options: readonly string[]) => {
+    const args = [...options, '--input-type=module', '--eval', PROGRAM]
+    return JSON.parse((await execute(file, args, { cwd: projectFolder })).stdout)
+  }
+
+  test(`on Node ${version} its own SQLite comes before better-sqlite3, without a warning`, async (t) => {
+    t.deepEqual(await run(), { isOfNode: true, rows: [{ id: 7 }], warnings: [] })
+  })
+
+  test(`a Node ${version} that is built without SQLite uses better-sqlite3`, async (t) => {
+    const options = ['--no-experimental-sqlite']
+    t.deepEqual(await run(...options), { isOfNode: false, rows: [{ id: 7 }], warnings: [] })
   })
 }
