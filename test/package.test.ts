@@ -178,7 +178,7 @@ test.serial(SQLITE_FREE, async (t) => {
   t.regex(stderr, /the package better-sqlite3 is not installed; to use SQLite, npm i better-sqlite3/)
 })
 
-// An import costs its files, their size, and the modules of Node that it loads. `npm run bench:import` measures the time.
+// An import costs its files, their size, and the modules of Node that it loads. `npm run bench:import` measures its time.
 for (const [path, files, bytes] of [
   ['.', 3, 400_000],
   ['./koa', 3, 400_000],
@@ -209,6 +209,22 @@ for (const [path, files, bytes] of [
     },
   )
 }
+
+test.serial('an import takes at most three times the CPU of a Node that imports nothing', async (t) => {
+  t.timeout(110_000)
+  const project = await install(EMPTY, {})
+  const cpuOf = async (statement: string): Promise<number> => {
+    const program = `${statement}; const { user, system } = process.cpuUsage(); console.log(user + system)`
+    return Number(await run('node', ['--input-type=module', '--eval', program], project))
+  }
+  // In turns, so that other load affects both alike. The least of each is what the load has affected least.
+  let [nothing, imported] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
+  for (let round = 0; round < 8; round += 1) {
+    nothing = Math.min(nothing, await cpuOf(''))
+    imported = Math.min(imported, await cpuOf("await import('koa-django-sessions')"))
+  }
+  t.true(imported < 3 * nothing, `${imported} and ${nothing} microseconds`)
+})
 
 for (const [name, peers] of [
   ['without any optional package', {}],

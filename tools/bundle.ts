@@ -1,5 +1,5 @@
 /**
- * Bundles the service into one file for production: starting it takes a third less CPU than loading some 700 files.
+ * Bundles the service into few files for production: starting it takes a third less CPU than loading some 700 files.
  * Native code and packages that only some sites load stay outside.
  *
  *   node tools/bundle.ts dist/bundle     writes main.js there; it reads the project's templates, two folders above

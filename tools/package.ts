@@ -2,7 +2,7 @@
  * `npm run package` builds the project and writes dist/package, the package that is published:
  *
  * - the library: all that the entry points in `exports` import, and nothing else of src/, in few files (package-library.ts)
- * - the service in one file, as its command, with the templates
+ * - the bundled service, as its command, with the templates
  * - a package.json of its own (package-manifest.ts), and the documentation
  *
  * The project itself is private and has no version, so that plain `npm pack` and `npm publish` fail.
