@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import mysql from 'mysql2/promise'
 import pg from 'pg'
 import type { Scope } from './file-scope.ts'
@@ -50,12 +50,12 @@ export async function runSql(
   values: readonly unknown[] = [],
 ): Promise<Record<string, unknown>[]> {
   if (url.startsWith('sqlite:')) {
-    return withSqlite(url, (database) => {
-      const statement = database.prepare(sql)
-      if (statement.reader) return statement.all(...values)
-      statement.run(...values)
-      return []
-    })
+    return withSqlite(url, (database) =>
+      database
+        .prepare(sql)
+        .all(...(values as SQLInputValue[]))
+        .map((row) => ({ ...row })),
+    )
   }
   if (url.startsWith('postgresql:')) {
     return withPostgresql(url, async (client) => (await client.query(sql, [...values])).rows)
@@ -139,20 +139,12 @@ async function withPostgresql<T>(url: string, use: (client: pg.Client) => Promis
   }
 }
 
-/** What we use of better-sqlite3, which brings no types. */
-interface SqliteDatabase {
-  exec(sql: string): unknown
-  prepare(sql: string): {
-    readonly reader: boolean
-    all(...values: unknown[]): Record<string, unknown>[]
-    run(...values: unknown[]): unknown
-  }
-  close(): void
-}
-
-async function withSqlite<T>(url: string, use: (database: SqliteDatabase) => T): Promise<T> {
-  const Database = createRequire(import.meta.url)('better-sqlite3') as new (file: string) => SqliteDatabase
-  const database = new Database(decodeURIComponent(url.slice('sqlite:///'.length)))
+/**
+ * By node:sqlite, as the service does: SQLite's locks belong to the process, and a second copy of SQLite that closes the file
+ * would end those of the first (sqlite.org/howtocorrupt.html, 2.2.1).
+ */
+async function withSqlite<T>(url: string, use: (database: DatabaseSync) => T): Promise<T> {
+  const database = new DatabaseSync(decodeURIComponent(url.slice('sqlite:///'.length)), { timeout: 5000 })
   try {
     return use(database)
   } finally {
