@@ -3,6 +3,7 @@ import type { DatabaseKind, DateColumn } from '../django/datetime.ts'
 import { isMissingColumn, isMissingTable, isNotInCharset, isRefused } from '../sql/driver-errors.ts'
 import { executorOf, PATIENCE, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import type { Binding, SqlPart } from '../sql/port.ts'
+import { retryRead, retryWrite } from '../sql/retry.ts'
 import { userId } from './user-id.ts'
 import type { UserModel } from './user-model.ts'
 import { checkUserTable, requireColumns } from './user-table.ts'
@@ -52,6 +53,8 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
   const column = `${table}.${idColumn}`
   const usernameColumn = `${table}.${columns.username}`
   const { quote } = executorOf(db)
+  const select = (sql: string, bindings: readonly Binding[] = []) =>
+    retryRead(() => selectRows(db, sql, bindings))
   const users = quote(table)
   const read = `${users}.*, CAST(${quote(column)} AS ${TEXT_TYPE[database]}) AS ${quote(ID_AS_TEXT)}`
   let hasColumns = false
@@ -81,7 +84,7 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     bindings: readonly Binding[],
   ): Promise<readonly Readonly<Record<string, unknown>>[]> {
     try {
-      return await selectRows(db, sql, bindings)
+      return await select(sql, bindings)
     } catch (error) {
       if (!hasColumns && (isMissingTable(error) || isMissingColumn(error)))
         await checkUserTable({ db, database, model })
@@ -111,17 +114,17 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
 
   const permissionsOf = eachOf<ReadonlySet<string>>(async (ids) => {
     const [isOwn, isOfGroup] = [permissionsTable, groupsTable].map((of) => isUser(`${of}.${userColumn}`, ids))
-    const select = (of: string) =>
+    const permissionsBy = (of: string) =>
       `${PERMISSION_NAMES}, CAST(${quote(`${of}.${userColumn}`)} AS ${TEXT_TYPE[database]}) AS ${quote(ID_AS_TEXT)} ${FROM_PERMISSIONS}`
     const own =
-      `${select(permissionsTable)} INNER JOIN ${quote(permissionsTable)} ` +
+      `${permissionsBy(permissionsTable)} INNER JOIN ${quote(permissionsTable)} ` +
       `ON ${quote(`${permissionsTable}.permission_id`)} = auth_permission.id WHERE ${isOwn?.sql}`
     const ofGroups =
-      `${select(groupsTable)} INNER JOIN auth_group_permissions ON auth_group_permissions.permission_id = auth_permission.id ` +
+      `${permissionsBy(groupsTable)} INNER JOIN auth_group_permissions ON auth_group_permissions.permission_id = auth_permission.id ` +
       `INNER JOIN ${quote(groupsTable)} ON ${quote(`${groupsTable}.group_id`)} = auth_group_permissions.group_id ` +
       `WHERE ${isOfGroup?.sql}`
     const bindings = [...(isOwn?.bindings ?? []), ...(isOfGroup?.bindings ?? [])]
-    const found = await selectRows(db, `${own} UNION ${ofGroups}`, bindings)
+    const found = await select(`${own} UNION ${ofGroups}`, bindings)
     if (ids.length === 1) return [namesOf(found)]
     const byUser = Map.groupBy(found, (row) => userId(row[ID_AS_TEXT], idType))
     return ids.map((id) => namesOf(byUser.get(id) ?? []))
@@ -197,16 +200,14 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
 
     permissionsOf,
 
-    allPermissions: async () => namesOf(await selectRows(db, `${PERMISSION_NAMES} ${FROM_PERMISSIONS}`)),
+    allPermissions: async () => namesOf(await select(`${PERMISSION_NAMES} ${FROM_PERMISSIONS}`)),
 
     async setLastLogin({ id, columns: row }, instant) {
       const { lastLogin } = columns
       if (lastLogin === null || !(lastLogin in row)) return
       const isThis = isUser(column, [id])
-      await runStatement(db, `UPDATE ${users} SET ${quote(lastLogin)} = ? WHERE ${isThis.sql}`, [
-        dates.toColumn(instant),
-        ...isThis.bindings,
-      ])
+      const sql = `UPDATE ${users} SET ${quote(lastLogin)} = ? WHERE ${isThis.sql}`
+      await retryWrite(() => runStatement(db, sql, [dates.toColumn(instant), ...isThis.bindings]))
     },
   }
 }

@@ -1,3 +1,4 @@
+import { DatabaseSync } from 'node:sqlite'
 import { inspect } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import type { Auth } from '../../src/auth/auth.ts'
@@ -9,7 +10,8 @@ import { versionProfile } from '../../src/django/versions.ts'
 import { createSessions } from '../../src/session/handle.ts'
 import type { Session } from '../../src/session/session.ts'
 import { type DbUnderTest, openDb, secretKey } from '../engines/db-under-test.ts'
-import { testDatabases } from '../support/databases.ts'
+import { runSql, testDatabases } from '../support/databases.ts'
+import { waitForTableLockWait } from '../support/lock-waits.ts'
 import { addUser, authOf, hashed, MODEL_BACKEND } from './users.ts'
 
 const RULES = {
@@ -343,6 +345,45 @@ test('a login changes the session first, then the CSRF token, then last_login', 
   t.is(await lastLogin(), db.dates.toColumn(db.clock.now))
   t.deepEqual(session.get('cart'), [1])
 })
+
+test('on SQLite, last_login waits for the writer of another program', async (t) => {
+  const { db, add } = await openSite(t)
+  await add('ann')
+  const auth = authOf(db)
+  const user = await auth.authenticate({ username: 'ann', password: 'secret' })
+  if (user === null) return t.fail()
+  const session = await sessionWith(db, { cart: [1] })
+  await db.db.raw('PRAGMA busy_timeout = 0')
+  const other = new DatabaseSync(decodeURIComponent(db.database.url.slice('sqlite:///'.length)))
+  t.teardown(() => other.close())
+  let refused = 0
+  db.db.on('query-error', () => {
+    refused += 1
+    if (refused === 2) other.exec('ROLLBACK')
+  })
+  await auth.login(session, user, { rotateToken: async () => other.exec('BEGIN IMMEDIATE') })
+  t.is(refused, 2)
+  t.is((await db.db('auth_user').first('last_login')).last_login, db.dates.toColumn(db.clock.now))
+})
+
+for (const name of testDatabases.filter((one) => one !== 'sqlite')) {
+  test(`a user is looked up again when the connection is lost, on ${name}`, async (t) => {
+    const db = await openDb(t, name, { tables: 'library' })
+    const id = await addUser(db, { username: 'ann' })
+    const blocker = await db.db.client.acquireConnection()
+    t.teardown(() => db.db.client.releaseConnection(blocker))
+    const isPostgresql = name === 'postgresql'
+    const lock = isPostgresql
+      ? 'begin; lock table auth_user in access exclusive mode'
+      : 'lock tables auth_user write'
+    await db.db.raw(lock).connection(blocker)
+    const lookup = authOf(db).findUser(String(id))
+    const victim = await waitForTableLockWait(db.database.url)
+    await runSql(db.database.url, isPostgresql ? `select pg_terminate_backend(${victim})` : `kill ${victim}`)
+    await db.db.raw(isPostgresql ? 'rollback' : 'unlock tables').connection(blocker)
+    t.is((await lookup)?.getUsername(), 'ann')
+  })
+}
 
 test('logging out keeps the language in Django 2.2, and nothing in later versions', async (t) => {
   for (const [version, kept] of [

@@ -3,6 +3,7 @@ import type { NewSession } from '../../src/session/engine.ts'
 import { UpdateError } from '../../src/session/engine.ts'
 import { runScript, runSql, type TestDatabaseName, testDatabases } from '../support/databases.ts'
 import { fileScope } from '../support/file-scope.ts'
+import { waitForTableLockWait } from '../support/lock-waits.ts'
 import { type DbUnderTest, openDb } from './db-under-test.ts'
 
 const file = fileScope(test)
@@ -140,7 +141,7 @@ for (const name of ['mariadb', 'mysql', 'postgresql'] as const) {
       .connection(blocker)
     const sent = statementsOf(site)
     const loads = KEYS.map((key) => outcome(site.engine.load(key)))
-    const victim = await waiting(site, name)
+    const victim = await waitForTableLockWait(site.database.url)
     await runSql(
       site.database.url,
       name === 'postgresql' ? `select pg_terminate_backend(${victim})` : `kill ${victim}`,
@@ -151,19 +152,6 @@ for (const name of ['mariadb', 'mysql', 'postgresql'] as const) {
     t.false(outcomes.has('done'))
     t.is(sent.filter(({ sql }) => sql.startsWith('select session_key')).length, 1)
   })
-}
-
-/** The connection whose statement waits for the table. */
-async function waiting({ database }: DbUnderTest, name: TestDatabaseName): Promise<number> {
-  const sql =
-    name === 'postgresql'
-      ? `select pid as id from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
-      : `select id from information_schema.processlist where db = database() and state like 'Waiting for table%'`
-  for (;;) {
-    const [row] = await runSql(database.url, sql)
-    const id = Number(row?.id ?? row?.ID)
-    if (Number.isInteger(id)) return id
-  }
 }
 
 /** What a site may have on its table, so that one row is refused: 500 characters are too many. */

@@ -6,14 +6,16 @@ export async function waitForLockWait(url: string): Promise<void> {
   await waitFor(url, url.startsWith('postgresql:') ? POSTGRESQL : MYSQL)
 }
 
-/** The same of a lock on a whole table. @throws Error after 30 s. */
-export async function waitForTableLockWait(url: string): Promise<void> {
-  await waitFor(url, url.startsWith('postgresql:') ? POSTGRESQL : MYSQL_TABLE)
+/** The same of a lock on a whole table. Returns the id of the connection that waits. @throws Error after 30 s. */
+export function waitForTableLockWait(url: string): Promise<number> {
+  return waitFor(url, url.startsWith('postgresql:') ? POSTGRESQL : MYSQL_TABLE)
 }
 
-async function waitFor(url: string, sql: string): Promise<void> {
+async function waitFor(url: string, sql: string): Promise<number> {
   const deadline = performance.now() + 30_000
-  while ((await runSql(url, sql)).length === 0) {
+  for (;;) {
+    const [row] = await runSql(url, sql)
+    if (row !== undefined) return Number(Object.values(row)[0])
     if (performance.now() > deadline) throw new Error('no statement waits for a lock')
     await delay(150)
   }
