@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import knex from 'knex'
 import { loadingError } from '../../checks/optional-package.ts'
 import { codeOf } from '../../sql/driver-errors.ts'
@@ -49,17 +49,13 @@ class NodeStatement {
   constructor(statement: StatementSync) {
     this.#statement = statement
     this.reader = statement.columns().length > 0
+    statement.setReadBigInts(this.reader) // As a number, an integer beyond 2^53 would be an error.
   }
 
   all(bindings: readonly unknown[]): Record<string, unknown>[] {
     const rows = withResultCode(() => this.#statement.all(...bindings.map(bound)))
     return rows.map((row) =>
-      Object.fromEntries(
-        Object.entries(row).map(([name, value]) => [
-          name,
-          value instanceof Uint8Array ? Buffer.from(value) : value,
-        ]),
-      ),
+      Object.fromEntries(Object.entries(row).map(([name, value]) => [name, returned(value)])),
     )
   }
 
@@ -98,6 +94,12 @@ function nodeSqlite(): typeof import('node:sqlite') | undefined {
 /** node:sqlite binds every number as a float, which a text column stores as '1.0'. */
 function bound(value: unknown): SQLInputValue {
   return Number.isSafeInteger(value) ? BigInt(value as number) : (value as SQLInputValue)
+}
+
+/** As better-sqlite3 returns it. */
+function returned(value: SQLOutputValue): unknown {
+  if (typeof value === 'bigint') return Number(value)
+  return value instanceof Uint8Array ? Buffer.from(value) : value
 }
 
 /** Runs `work`. An error of SQLite gets the code that better-sqlite3 gives it, which says what to do about it. */

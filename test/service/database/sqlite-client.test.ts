@@ -70,6 +70,20 @@ for (const driver of Object.keys(DRIVERS)) {
     t.is(Number((await db('one').count({ n: '*' }))[0]?.n), 3)
   })
 
+  test(`${driver} rounds an integer that no number can hold, and returns every other value as it is`, async (t) => {
+    const db = open(t, driver, join(createTestFolder(t), 'db.sqlite3'))
+    await db.raw('CREATE TABLE one (whole integer, size real, name text)')
+    for (const whole of ['9007199254740993', '-9223372036854775808', '9223372036854775807', '0', 'NULL'])
+      await db.raw(`INSERT INTO one VALUES (${whole}, 1e308, 'a' || char(0) || '😀')`)
+    const row = { size: 1e308, name: 'a\0😀' }
+    t.deepEqual(
+      (await db('one').orderBy('rowid')).map((one) => ({ ...one })),
+      [9007199254740992, -(2 ** 63), 2 ** 63, 0, null].map((whole) => ({ whole, ...row })),
+    )
+    const changed = await db('one').where({ whole: 0 }).update({ whole: 1 })
+    t.is(changed, 1)
+  })
+
   test(`${driver} says by a code what is wrong`, async (t) => {
     const file = join(createTestFolder(t), 'db.sqlite3')
     const db = open(t, driver, file)
