@@ -97,7 +97,10 @@ if (testDatabases.includes('postgresql')) {
           const holder = open(t, url, { DATABASE_TIMEOUT: '30' })
           await holder.transaction(async (transaction) => {
             await transaction('django_session').update({ session_data: 'held' })
-            await t.throwsAsync(db('django_session').update({ session_data: 'waited' }), { code: '57014' })
+            const waiting = db('django_session').update({ session_data: 'waited' })
+            const error = (await t.throwsAsync(waiting)) as Error & { code?: string }
+            // On a busy machine, the answer to the CancelRequest comes too late.
+            t.true(['57014', 'ERR_DATABASE_TIMEOUT'].includes(error.code ?? ''), error.message)
           })
           // Locks are granted in turn: a statement that still waits would come first.
           t.is((await holder('django_session').forUpdate().first()).session_data, 'held')
