@@ -8,6 +8,9 @@ const METHODS = ['flushHeaders', 'writeHead', 'write', 'end'] as const
 
 type Method = (typeof METHODS)[number]
 
+/** A stream that is piped into the response. Those of the first versions of Node have no `unpipe`. */
+type Source = Partial<Pick<Readable, 'unpipe'>>
+
 /**
  * Holds a response back from the moment its handler begins to answer until `prepare` has run with the response's status.
  * Then the response is sent as its handler wrote it, with the headers that `prepare` returned. If `prepare` fails, nothing
@@ -19,8 +22,8 @@ export function holdResponse(
   onFailure: (error: unknown) => void,
 ): void {
   const calls: (() => unknown)[] = []
-  const sources = new Set<Readable>()
-  const onPipe = (source: Readable) => void sources.add(source)
+  const sources = new Set<Source>()
+  const onPipe = (source: Source) => void sources.add(source)
   response.on('pipe', onPipe)
   const replaced = new Map<Method, (...args: never[]) => unknown>()
   let isHolding = false
@@ -38,8 +41,13 @@ export function holdResponse(
       addHeaders(storeOf(response), await prepare(response.statusCode))
     } catch (error) {
       restore()
-      response.statusCode = 200 // An error handler keeps a status from 400 on, which was the handler's.
-      for (const source of sources) discardBody(source.unpipe(response))
+      // An error handler keeps a status from 400 on, and the words of it, which were the handler's.
+      Object.assign(response, { statusCode: 200, statusMessage: '' })
+      for (const source of sources) source.unpipe?.(response)
+      // Not before the answer to the failure is sent: `pipeline` ends the response together with its source.
+      response.once('close', () => {
+        for (const source of sources) discardBody(source)
+      })
       for (const name of response.getHeaderNames()) if (BODY_HEADERS.has(name)) response.removeHeader(name)
       onFailure(error)
       return

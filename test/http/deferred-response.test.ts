@@ -10,7 +10,12 @@ import { listen } from '../support/library.ts'
 type Answerer = (response: ServerResponse) => unknown
 
 /** What a browser gets of this handler, with a header that is known only later. */
-async function ask(t: Scope, answer: Answerer, prepare: (status: number) => void = () => {}) {
+async function ask(
+  t: Scope,
+  answer: Answerer,
+  prepare: (status: number) => void = () => {},
+  isFailureSlow = false,
+) {
   const url = await listen(t, (_request, response) => {
     holdResponse(
       response,
@@ -22,7 +27,8 @@ async function ask(t: Scope, answer: Answerer, prepare: (status: number) => void
       },
       () => {
         response.statusCode = 500
-        response.end('failed')
+        if (isFailureSlow) setTimeout(() => response.end('failed'), 20)
+        else response.end('failed')
       },
     )
     answer(response)
@@ -103,25 +109,32 @@ test('nothing of a response is sent when its preparation fails', async (t) => {
   }
 })
 
-test('a stream that is piped into a response ends when the preparation fails', async (t) => {
-  const ways: ((source: Readable, response: ServerResponse) => unknown)[] = [
-    (source, response) => source.pipe(response),
-    (source, response) => pipeline(source, response, () => {}),
-  ]
-  for (const pipe of ways) {
-    const source = new Readable({ read() {} })
-    source.push('a')
-    const { status, body } = await ask(
-      t,
-      (response) => pipe(source, response),
-      () => {
-        throw new Error('the database is away')
-      },
-    )
-    t.deepEqual([status, body], [500, 'failed'])
-    t.true(source.destroyed)
+for (const [name, pipe] of Object.entries<(source: Readable, response: ServerResponse) => unknown>({
+  pipe: (source, response) => source.pipe(response),
+  pipeline: (source, response) => pipeline(source, response, () => {}),
+})) {
+  for (const isSlow of [false, true])
+    test(`a stream by ${name} ends when the preparation fails, after the answer to that${isSlow ? ', which takes time' : ''}`, async (t) => {
+      const source = new Readable({ read() {} })
+      const closed = new Promise((resolve) => source.once('close', resolve))
+      source.push('a')
+      const { status, body } = await ask(t, (response) => pipe(source, response), failingPreparation, isSlow)
+      t.deepEqual([status, body], [500, 'failed'])
+      await closed
+      t.true(source.destroyed)
+    })
+}
+
+test('the answer to a failed preparation has the words of its own status', async (t) => {
+  for (const status of [201, 302, 404, 599]) {
+    const answer: Answerer = (response) => response.writeHead(status, 'The words of the handler').end()
+    t.is((await ask(t, answer, failingPreparation)).message, 'Internal Server Error')
   }
 })
+
+function failingPreparation(): never {
+  throw new Error('the database is away')
+}
 
 test('for its handler, a response that is held back has begun', async (t) => {
   let seen: boolean | undefined
