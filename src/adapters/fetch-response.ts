@@ -1,7 +1,7 @@
 import { discardOnFailure } from '../http/discard-body.ts'
 import { addHeaders, type ResponseHeaders } from '../http/response-headers.ts'
+import { statusOf } from '../http/statuses.ts'
 import type { OpenedExchange } from '../site/site-request.ts'
-import { statusOf } from './fetch-errors.ts'
 import { outcomeOf } from './thrown-response.ts'
 
 /**

@@ -94,7 +94,19 @@ export function withStorageStatus(error: unknown): unknown {
   return codeOf(error) === undefined ? error : new StorageFailure(error)
 }
 
-/** An error of the package http-errors, such as Koa's `ctx.throw` makes. */
-function isHttpError(error: Error): error is Error & { readonly status: number } {
-  return 'expose' in error && 'status' in error && typeof error.status === 'number'
+/** An error that says how it is to be answered. */
+export interface HttpError extends Error {
+  readonly status: number
+  /** Whether its message may be shown to visitors. */
+  readonly expose: boolean
+}
+
+/**
+ * An error that is marked for an answer, as `withStatus`, http-errors and Koa's `ctx.throw` do. An error with a status alone
+ * may be another server's, which a client of HTTP has thrown: it is a bug here.
+ */
+export function isHttpError(error: unknown): error is HttpError {
+  if (!(error instanceof Error && 'status' in error && 'expose' in error)) return false
+  const { status, expose } = error
+  return typeof expose === 'boolean' && typeof status === 'number' && status >= 400 && status < 600
 }
