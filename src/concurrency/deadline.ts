@@ -9,23 +9,33 @@ export interface DeadlineOptions<L> {
  * Waits for a promise, but not longer than `milliseconds`. The work behind the promise goes on; what it comes to after
  * the deadline is ignored, a rejection too. No timer is left when the wait ends.
  */
-export async function withDeadline<R, L>(
+export function withDeadline<R, L>(
   promise: Promise<R>,
   milliseconds: number,
   { onLate, schedule = startTimer }: DeadlineOptions<L>,
 ): Promise<R | L> {
-  const { promise: late, resolve } = Promise.withResolvers<typeof LATE>()
-  const cancel = schedule(() => resolve(LATE), milliseconds)
-  try {
-    const first = await Promise.race([promise, late])
-    // Here and not in the timer: there an exception would end the process.
-    return first === LATE ? onLate() : first
-  } finally {
-    cancel()
-  }
+  return new Promise((resolve, reject) => {
+    const cancel = schedule(late, milliseconds)
+    function late(): void {
+      cancel()
+      try {
+        resolve(onLate())
+      } catch (error) {
+        reject(error)
+      }
+    }
+    promise.then(
+      (result) => {
+        cancel()
+        resolve(result)
+      },
+      (error: unknown) => {
+        cancel()
+        reject(error)
+      },
+    )
+  })
 }
-
-const LATE = Symbol('late')
 
 function startTimer(run: () => void, milliseconds: number): () => void {
   const timer = setTimeout(run, milliseconds)
