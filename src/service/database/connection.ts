@@ -98,21 +98,26 @@ export function limitStatements(
   { milliseconds, cancel }: { milliseconds: number; cancel: () => void },
 ): void {
   const send = connection.query
+  let running = 0
+  let closing: NodeJS.Timeout | undefined
+  // One for all statements of the connection, which it answers in turn: to restart it costs a third of a new one.
+  const timer = setTimeout(onLate, milliseconds + GRACE / 2).unref()
+  function onLate(): void {
+    if (running === 0) return
+    closing = setTimeout(() => closeUnanswered(connection, milliseconds + GRACE), GRACE / 2)
+    retired.add(connection) // A late cancellation must not end the next statement.
+    cancel()
+  }
   connection.query = (...args) => {
     const callback = args.pop()
     // Only Knex calls this, always with a callback, except for a stream, which its reader limits.
     if (typeof callback !== 'function') return send.call(connection, ...args, callback)
-    // One timer at a time, because each statement has its own.
-    let timer = setTimeout(
-      () => {
-        timer = setTimeout(() => closeUnanswered(connection, milliseconds + GRACE), GRACE / 2)
-        retired.add(connection) // A late cancellation must not end the next statement.
-        cancel()
-      },
-      milliseconds + GRACE / 2,
-    )
+    running += 1
+    if (running === 1) timer.refresh()
     const settle = (...result: unknown[]) => {
-      clearTimeout(timer)
+      running -= 1
+      clearTimeout(closing)
+      if (running > 0) timer.refresh()
       if (isReadOnly(result[0]) || isNotReady(result[0])) retired.add(connection)
       callback(...result)
     }

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import type { Knex } from 'knex'
@@ -135,6 +136,25 @@ test.serial(
     })
   },
 )
+
+test.serial('each statement of a connection has its own time, and idle time is not counted', async (t) => {
+  await onEachServer(async (name) => {
+    const { url } = await withSession(t, name)
+    const proxy = await startProxy(t, url)
+    const db = open(t, proxy.url, { DATABASE_TIMEOUT: '2', DATABASE_POOL_SIZE: '1' })
+    const { sleep, id } = name === 'postgresql' ? POSTGRESQL_FUNCTIONS : MYSQL_FUNCTIONS
+    const connection = () => db.select(db.raw(`${id} as id`)).first()
+    const first = await connection()
+    for (const seconds of [1.2, 1.2, 1.2]) await db.raw(`select ${sleep}(${seconds})`)
+    await delay(3000)
+    t.deepEqual(await connection(), first)
+    proxy.freeze()
+    await t.throwsAsync(db('django_session').first(), { code: 'ERR_DATABASE_TIMEOUT' })
+  })
+})
+
+const MYSQL_FUNCTIONS = { sleep: 'sleep', id: 'connection_id()' } as const
+const POSTGRESQL_FUNCTIONS = { sleep: 'pg_sleep', id: 'pg_backend_pid()' } as const
 
 test.serial(
   'a transaction that the server stops answering fails, and the pool recovers, on each server',
