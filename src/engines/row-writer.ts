@@ -6,7 +6,7 @@ import type { SessionWriter } from '../session/engine.ts'
  * are in 999 of 1000 rows not. A date without a fraction does not tell.
  */
 export function writerOf(expireDate: string): SessionWriter {
-  const [, fraction = ''] = /\.(\d{1,6})/.exec(expireDate) ?? []
-  if (/^0*$/.test(fraction)) return 'unknown'
-  return /[1-9]/.test(fraction.slice(3)) ? 'django' : 'here'
+  const [, milliseconds, microseconds] = /\.(\d{1,3})(\d{0,3})/.exec(expireDate) ?? []
+  if (Number(microseconds) > 0) return 'django'
+  return Number(milliseconds) > 0 ? 'here' : 'unknown'
 }

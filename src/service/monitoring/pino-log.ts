@@ -147,9 +147,16 @@ export function createLog(level: LogLevel, destination: DestinationStream = stan
 }
 
 function censorFields(fields: Record<string, unknown>): Record<string, unknown> {
+  if (!mayNameSecret(fields)) return fields
   return Object.fromEntries(
     Object.entries(fields).map(([name, value]) => [name, SECRETS.has(name) ? '[redacted]' : censor(value)]),
   )
+}
+
+/** A loop, because most events have nothing to censor: a copy of the fields takes longer than the rest of pino's work. */
+function mayNameSecret(fields: Record<string, unknown>): boolean {
+  for (const name in fields) if (SECRETS.has(name) || typeof fields[name] === 'object') return true
+  return false
 }
 
 function censor(value: unknown): unknown {

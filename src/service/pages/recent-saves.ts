@@ -52,9 +52,10 @@ export function createRecentSaves({
         merged,
         kept: shortened(kept),
       }
-      sessions.set(name, [save, ...earlier].slice(0, MOST_SAVES))
-      const [oldest] = sessions.keys()
-      if (sessions.size > mostSessions && oldest !== undefined) sessions.delete(oldest)
+      sessions.set(name, [save, ...earlier.slice(0, MOST_SAVES - 1)])
+      if (sessions.size <= mostSessions) return
+      const [oldest = ''] = sessions.keys()
+      sessions.delete(oldest)
     },
     of: (sessionKey) => sessions.get(nameOf(sessionKey)) ?? [],
   }
@@ -62,6 +63,7 @@ export function createRecentSaves({
 
 /** A session may have any number of keys, and each may be of any length. */
 function shortened(keys: readonly string[]): readonly string[] {
+  if (keys.length === 0) return keys
   const shown = keys
     .slice(0, MOST_KEYS)
     .map((key) => (key.length > LONGEST_KEY ? `${key.slice(0, LONGEST_KEY - 1)}…` : key))
