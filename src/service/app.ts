@@ -154,8 +154,8 @@ export function createApp({
     // This one handles errors of the pages, so that the session layer sees a status and not an exception: as in Django,
     // a 404 saves the session and a 500 does not.
     errorPages,
-    router.allowedMethods() as Middleware,
     router.routes() as Middleware,
+    router.allowedMethods() as Middleware, // only where no route matches
   ]
   for (const middleware of middlewares) app.use(middleware)
   return app
