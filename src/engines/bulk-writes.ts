@@ -1,7 +1,7 @@
 import { coalesce } from '../concurrency/coalesce.ts'
 import { UncertainWrite } from '../session/engine.ts'
 import { dialects } from '../sql/dialect.ts'
-import { isRefused } from '../sql/driver-errors.ts'
+import { isRefused, isSubqueryOfRows } from '../sql/driver-errors.ts'
 import { PATIENCE, runStatement, type SqlDatabase, selectRows } from '../sql/executor.ts'
 import type { RowSize } from '../sql/row-size.ts'
 import {
@@ -11,6 +11,7 @@ import {
   type ChangedRow,
   keysInTable,
   type Statement,
+  unchangedRows,
   type WrittenRow,
 } from '../sql/row-writes.ts'
 
@@ -37,8 +38,8 @@ const PLAIN_TEXT = /^[\w:.=+/-]{0,4000}$/
 
 /**
  * Writes rows of different sessions in one statement and one commit, where they come while a write is in flight. A statement
- * that the database refuses is rolled back as a whole; each row is then retried on its own, by `oneByOne`. On PostgreSQL and
- * SQLite so is each row that the statement left. So a row that was changed, deleted, taken, locked or
+ * that the database refuses is rolled back as a whole; each row is then retried on its own, by `oneByOne`, but on MySQL and
+ * MariaDB see `updateAll`. On PostgreSQL and SQLite so is each row that the statement left. So a row that was changed, deleted, taken, locked or
  * refused fails only its own request. See `BulkStatements` for the cases in which a locked row delays others.
  * @param table quoted
  */
@@ -70,15 +71,30 @@ export function createBulkWrites(
   }
 
   /**
+   * On MySQL and MariaDB a row that was changed fails the whole UPDATE. Then those that are as they were share another one:
+   * a session that several visitors of a busy site use would otherwise let each batch be written one by one.
+   */
+  async function updateAll(rows: readonly ChangedRow[], bulk: BulkStatements): Promise<Outcome<ChangedRow>> {
+    if (bulk.returnsKeys) return returned(rows, bulk.update(table, rows))
+    try {
+      return await updateAllOrNone(rows, bulk)
+    } catch (error) {
+      if (!isSubqueryOfRows(error)) throw error
+      const unchanged = await unchangedRows(db, table, rows).catch(() => [])
+      if (unchanged.length < 2 || unchanged.length === rows.length) throw error
+      return updateAllOrNone(unchanged, bulk)
+    }
+  }
+
+  /**
    * On MySQL and MariaDB an UPDATE says how many rows it wrote, not which ones. It skips only rows that were deleted, so
    * all rows that still exist are written. If as many exist as were written, the others were deleted before the UPDATE.
    * If fewer exist, a row was deleted after it was written, and which of the others that is cannot be known.
    */
-  async function updateAll(
+  async function updateAllOrNone(
     rows: readonly ChangedRow[],
-    { update, returnsKeys }: BulkStatements,
+    { update }: BulkStatements,
   ): Promise<Outcome<ChangedRow>> {
-    if (returnsKeys) return returned(rows, update(table, rows))
     const changes = dialects.mysql.changes(await run(update(table, rows)))
     if (changes === rows.length) return { written: rows }
     if (changes === 0) return { written: [] }

@@ -168,6 +168,9 @@ export const isDuplicateKey: ErrorClass = errorClass({
   sqlite: ['SQLITE_CONSTRAINT_PRIMARYKEY', 'SQLITE_CONSTRAINT_UNIQUE'],
 })
 
+/** A subquery that must have one row has several: the UPDATE of `BulkStatements` found a row that was changed. */
+export const isSubqueryOfRows: ErrorClass = errorClass({ mysql: { ER_SUBQUERY_NO_1_ROW: 1242 } })
+
 /** A NOT NULL column was given NULL, or no value where it has no default. */
 export const isMissingValue: ErrorClass = errorClass({
   mysql: {

@@ -125,6 +125,18 @@ export async function keysInTable(
   return new Set((await selectRows(db, sql, keysOf(rows))).map((row) => row.session_key))
 }
 
+/** The rows of which the table still has the revision. @param table quoted */
+export async function unchangedRows(
+  db: SqlDatabase,
+  table: string,
+  rows: readonly ChangedRow[],
+): Promise<readonly ChangedRow[]> {
+  const sql = `select session_key, session_data from ${table} where session_key in (${listOf(rows, '?')})`
+  const found = await selectRows(db, sql, keysOf(rows))
+  const stored = new Map(found.map((row) => [row.session_key, row.session_data]))
+  return rows.filter(({ sessionKey, revision }) => stored.get(sessionKey) === revision)
+}
+
 /** At most what a row takes up in a bulk statement; `newValues` has it three times by its key. */
 export function bytesInBulk(row: WrittenRow | ChangedRow): number {
   const revision = 'revision' in row ? row.revision : ''

@@ -113,6 +113,27 @@ function writesAtOnce(name: 'mariadb' | 'mysql' | 'postgresql' | 'sqlite'): void
       )
     })
 
+    check('rows that others changed do not let the rest be written one by one', async (t, site) => {
+      await createAll(site, KEYS)
+      const loaded = await loadAll(site)
+      const changed = KEYS.slice(2, 4)
+      for (const key of changed)
+        await site.engine.update(key, visits(site, 7), loaded.get(key)?.revision ?? '')
+      await site.engine.delete(KEYS[5] ?? '')
+      const statements = writesOf(site)
+      t.deepEqual(
+        await updateAll(site, loaded, 2),
+        KEYS.map((key, at) => (changed.includes(key) ? ConflictError : at === 5 ? UpdateError : 'stored')),
+      )
+      t.deepEqual(
+        await visitsOf(site),
+        KEYS.filter((_, at) => at !== 5).map((key) => (changed.includes(key) ? 7 : 2)),
+      )
+      const inBulk = statements.filter((sql) => BULK_UPDATE[name].test(sql))
+      t.is(inBulk.length, 2, 'all rows, and those that are as they were')
+      t.is(statements.length, inBulk.length + 3, 'and one for each of the others')
+    })
+
     check('if all rows were written, those that are deleted at once are stored', async (t, site) => {
       await createAll(site, KEYS)
       const written = deleteAfterUpdate(site, KEYS.slice(0, 2))
