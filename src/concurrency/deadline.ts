@@ -18,6 +18,7 @@ export function withDeadline<R, L>(
     const cancel = schedule(late, milliseconds)
     function late(): void {
       cancel()
+      // An exception of a timer would end the process.
       try {
         resolve(onLate())
       } catch (error) {

@@ -38,9 +38,9 @@ const PLAIN_TEXT = /^[\w:.=+/-]{0,4000}$/
 
 /**
  * Writes rows of different sessions in one statement and one commit, where they come while a write is in flight. A statement
- * that the database refuses is rolled back as a whole; each row is then retried on its own, by `oneByOne`, but on MySQL and
- * MariaDB see `updateAll`. On PostgreSQL and SQLite so is each row that the statement left. So a row that was changed, deleted, taken, locked or
- * refused fails only its own request. See `BulkStatements` for the cases in which a locked row delays others.
+ * that the database refuses is rolled back as a whole; each row is then retried on its own, by `oneByOne` (but see
+ * `updateAll`). On PostgreSQL and SQLite so is each row that the statement left. So a row that was changed, deleted, taken,
+ * locked or refused fails only its own request. See `BulkStatements` for the cases in which a locked row delays others.
  * @param table quoted
  */
 export function createBulkWrites(
@@ -79,7 +79,7 @@ export function createBulkWrites(
     try {
       return await updateAllOrNone(rows, bulk)
     } catch (error) {
-      if (!isSubqueryOfRows(error)) throw error
+      if (!isSubqueryOfRows(error) || rows.length === 2) throw error
       const unchanged = await unchangedRows(db, table, rows).catch(() => [])
       if (unchanged.length < 2 || unchanged.length === rows.length) throw error
       return updateAllOrNone(unchanged, bulk)

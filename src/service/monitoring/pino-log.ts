@@ -153,7 +153,7 @@ function censorFields(fields: Record<string, unknown>): Record<string, unknown> 
   )
 }
 
-/** A loop, because most events have nothing to censor: a copy of the fields takes longer than the rest of pino's work. */
+/** Most events have nothing to censor, and need no copy, which takes half as long as the rest of pino's work. */
 function mayNameSecret(fields: Record<string, unknown>): boolean {
   for (const name in fields) if (SECRETS.has(name) || typeof fields[name] === 'object') return true
   return false

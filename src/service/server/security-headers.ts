@@ -72,7 +72,7 @@ function headers({
     xFrameOptions: { action: 'deny' },
     // It must be the same on every page of an origin, and Django does not send it.
     originAgentCluster: false,
-    // Only for Internet Explorer, Flash and old Chrome. Each header costs as much as a step of the page.
+    // For Internet Explorer, Flash and old versions of Chrome.
     xDownloadOptions: false,
     xPermittedCrossDomainPolicies: false,
     xXssProtection: false,
