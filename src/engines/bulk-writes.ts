@@ -79,6 +79,7 @@ export function createBulkWrites(
     try {
       return await updateAllOrNone(rows, bulk)
     } catch (error) {
+      // Of two rows, one at most is as it was.
       if (!isSubqueryOfRows(error) || rows.length === 2) throw error
       const unchanged = await unchangedRows(db, table, rows).catch(() => [])
       if (unchanged.length < 2 || unchanged.length === rows.length) throw error

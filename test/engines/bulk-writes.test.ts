@@ -135,6 +135,32 @@ function writesAtOnce(name: 'mariadb' | 'mysql' | 'postgresql' | 'sqlite'): void
       t.is(statements.length, inBulk.length + 3, 'and one for each of the others')
     })
 
+    check('a changed row beside a locked one fails only its own request', async (t, site) => {
+      await createAll(site, KEYS)
+      const loaded = await loadAll(site)
+      const [changed = '', locked = ''] = [KEYS[2], KEYS[8]]
+      await site.engine.update(changed, visits(site, 7), loaded.get(changed)?.revision ?? '')
+      const other = connect(site.database.url)
+      t.teardown(() => other.destroy())
+      const transaction = await other.transaction()
+      t.teardown(() => transaction.isCompleted() || transaction.rollback())
+      await transaction('django_session').where('session_key', locked).forUpdate().select()
+
+      const outcomes = KEYS.map((key) =>
+        outcome(site.engine.update(key, visits(site, 2), loaded.get(key)?.revision ?? '')),
+      )
+      t.deepEqual(
+        await Promise.all(outcomes.filter((_, at) => KEYS[at] !== locked)),
+        KEYS.filter((key) => key !== locked).map((key) => (key === changed ? ConflictError : 'stored')),
+      )
+      await transaction.rollback() // only now
+      t.is(await outcomes[8], 'stored')
+      t.deepEqual(
+        await visitsOf(site),
+        KEYS.map((key) => (key === changed ? 7 : 2)),
+      )
+    })
+
     check('if all rows were written, those that are deleted at once are stored', async (t, site) => {
       await createAll(site, KEYS)
       const written = deleteAfterUpdate(site, KEYS.slice(0, 2))
