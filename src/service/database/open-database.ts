@@ -19,6 +19,7 @@ import {
 import { mysqlConnection, mysqlDialect } from './mysql.ts'
 import { postgresqlConnection, postgresqlDialect, postgresqlDriver } from './postgresql.ts'
 import { rejectOtherProtocol } from './protocols.ts'
+import { quickClient } from './quick-client.ts'
 import { sqliteClient } from './sqlite-client.ts'
 
 /** The SQLite file does not exist. SQLite would create an empty one, but Django owns the schema. */
@@ -100,7 +101,9 @@ function serverClient(
   { monotonic = () => performance.now() }: Clock,
 ): typeof knex.Client {
   const { hosts, timeout } = settings
-  const Client: typeof knex.Client = knex({ client }).client.constructor
+  const Client = quickClient(knex({ client }).client.constructor, {
+    isUsable: (connection) => !isRetired(connection),
+  })
   let driver: unknown
   const dialect =
     settings.kind === 'mysql'

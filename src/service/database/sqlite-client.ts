@@ -3,14 +3,14 @@ import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 
 import knex from 'knex'
 import { loadingError } from '../../checks/optional-package.ts'
 import { codeOf } from '../../sql/driver-errors.ts'
+import { quickClient } from './quick-client.ts'
 
 /**
  * Knex's client for SQLite. Its driver is Node's own node:sqlite, which also the published command has: better-sqlite3 is
  * native code, which no bundle can contain. On a Node that is built without SQLite, it is better-sqlite3.
  */
 export function sqliteClient(loadDriver: () => unknown = loadSqliteDriver): typeof knex.Client {
-  const Client: typeof knex.Client = knex({ client: 'better-sqlite3', useNullAsDefault: true }).client
-    .constructor
+  const Client = quickClient(knex({ client: 'better-sqlite3', useNullAsDefault: true }).client.constructor)
   return class extends Client {
     override initializeDriver(): void {
       this.driver = loadDriver()
