@@ -47,8 +47,11 @@ export interface ServerDialect {
   address(host: DatabaseHost, attempt: { milliseconds: number; isEncrypted: boolean }): object
   /** How to retry after a failure: with TLS, without TLS, or not at all (null). @throws {DatabaseMismatch} */
   retryAfter(error: unknown, attempt: { isEncrypted: boolean }): { isEncrypted: boolean } | null
-  /** @throws {UnfitServer} {DatabaseMismatch} */
-  setUp(connection: QueriedConnection): Promise<void>
+  /**
+   * Returns the milliseconds after its time limit in which the server may end a statement by itself.
+   * @throws {UnfitServer} {DatabaseMismatch}
+   */
+  setUp(connection: QueriedConnection): Promise<number>
   /** Asks the server to end the running statement. Does nothing if the server ends it by itself. */
   cancel(connection: QueriedConnection, host: DatabaseHost): void
 }

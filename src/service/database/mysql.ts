@@ -69,10 +69,10 @@ export function mysqlConnection(settings: MysqlSettings): Knex.MySql2ConnectionC
 async function setUpMysql(
   connection: QueriedConnection,
   { timeout, writableOnly, isolationLevel }: MysqlSettings,
-): Promise<void> {
+): Promise<number> {
   const variables = await readVariables(connection, [
     ...['read_only', 'wsrep_on', 'wsrep_provider'],
-    ...['log_bin', 'binlog_format'],
+    ...['log_bin', 'binlog_format', 'max_statement_time'],
   ])
   const provider = variables.get('wsrep_provider') ?? 'none'
   if (provider !== 'none' && provider !== '') await setUpGalera(connection, variables.get('wsrep_on'))
@@ -84,12 +84,19 @@ async function setUpMysql(
   await query(connection, `SET SESSION TRANSACTION ISOLATION LEVEL ${level}`)
   await query(
     connection,
-    `SET SESSION autocommit = 1, innodb_lock_wait_timeout = ${Math.ceil(timeout)},
+    `SET SESSION autocommit = 1, innodb_lock_wait_timeout = ${Math.max(Math.floor(timeout), 1)},
       /* mysql2 escapes with backslashes; without the strict mode a value too long for its column is truncated */
       sql_mode = CONCAT(REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', ''), ',STRICT_TRANS_TABLES')
       /*M! , max_statement_time = ${timeout} */ /*!50708 , max_execution_time = ${Math.ceil(timeout * 1000)} */`,
   )
+  return variables.has('max_statement_time') || timeout < 1 ? 0 : LOCK_CHECKS
 }
+
+/**
+ * MySQL limits no write but by its wait for a lock, and looks once a second for waits that are over. Its own error says
+ * that nothing was written; after a connection was closed, that is not known. MariaDB's `max_statement_time` is exact.
+ */
+const LOCK_CHECKS = 1000
 
 /**
  * InnoDB then refuses writes at READ COMMITTED (error 1665). Compare-and-swap works at any level: it is one statement.

@@ -152,8 +152,9 @@ function serverClient(
         : attempt)
       const left = Math.max(end - monotonic(), 1)
       const timer = setTimeout(() => closeUnanswered(connection, milliseconds), left)
+      let lateness: number
       try {
-        await dialect.setUp(connection)
+        lateness = await dialect.setUp(connection)
       } catch (error) {
         socketOf(connection)?.destroy()
         throw error
@@ -161,7 +162,7 @@ function serverClient(
         clearTimeout(timer)
       }
       limitStatements(connection, {
-        milliseconds: timeout * 1000,
+        milliseconds: timeout * 1000 + lateness,
         cancel: () => dialect.cancel(connection, host),
       })
       return connection

@@ -191,10 +191,11 @@ export function postgresqlDialect(settings: PostgresqlSettings, driver: () => ty
     async setUp(connection) {
       // For this connection only: pg's own parsers are global, and a Date would lose the microseconds.
       for (const type of TEXT_TYPES) connection.setTypeParser?.(type, String)
-      if (!settings.writableOnly) return
+      if (!settings.writableOnly) return 0
       // On a standby it is "on", too. Source: libpq's target_session_attrs=read-write.
       const [row] = await query(connection, 'SHOW transaction_read_only')
       if (row?.transaction_read_only !== 'off') throw new UnfitServer('is read-only', { code: '25006' })
+      return 0
     },
 
     /**

@@ -206,6 +206,22 @@ for (const name of mysqls) {
     )
   })
 
+  test(`on ${name} the server ends a wait for a lock before its connection is closed`, async (t) => {
+    const db = open(t, (await withSession(t, name)).url, { DATABASE_TIMEOUT: '2' })
+    await db.transaction(async (holder) => {
+      const rows = (of: Knex) => of('django_session').where({ session_key: KEY })
+      await rows(holder).update({ session_data: 'held' })
+      // MySQL looks once a second for waits that are over, so they begin at different times.
+      const waits = Array.from({ length: 8 }, async (_, at) => {
+        await delay(at * 120)
+        await t.throwsAsync(rows(db).update({ session_data: 'waiting' }), {
+          message: /Lock wait timeout exceeded|max_statement_time exceeded/,
+        })
+      })
+      await Promise.all(waits)
+    })
+  })
+
   test(`on ${name} the charset of the URL is used`, async (t) => {
     const { url } = await createTestDatabase(t, name, { tables: 'none' })
     const variables = await sessionVariables(open(t, `${url}?charset=latin1`))
