@@ -139,7 +139,8 @@ export async function openStage(
       if (warmsUp) await warmUp(target, running, scenario, cookie)
 
       const load = { connections, seconds: seconds * stretch, cookie }
-      if (warmsUp) await runLoad({ ...load, ports: running.map(({ port }) => port), seconds: SETTLING })
+      if (warmsUp)
+        await runLoad({ ...load, ports: running.map(({ port }) => port), seconds: SETTLING * stretch })
 
       const hot = visitors === 'hot' ? cookie() : null
       const visitsBefore = hot === null ? 0 : (await visit(first.port, hot)).numVisits
