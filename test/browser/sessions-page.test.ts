@@ -5,6 +5,7 @@ import { HtmlValidate } from 'html-validate'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { createSessionCodec } from '../../src/django/session-data.ts'
 import { versionProfile } from '../../src/django/versions.ts'
+import { retryWrite } from '../../src/sql/retry.ts'
 import { addUser, PASSWORD } from '../service/pages/login-site.ts'
 import { artefact, collectComplaints, openBrowser } from '../support/browser.ts'
 import { createTestDatabase } from '../support/databases.ts'
@@ -181,9 +182,11 @@ async function startSite(t: Scope): Promise<string> {
     const codec = codecOf(SECRET_KEY, new Date())
     const row = await db('django_session').where({ session_key: sessionKey }).first()
     const { data } = codec.decode(row.session_data)
-    await db('django_session')
-      .where({ session_key: sessionKey })
-      .update({ session_data: codec.encode(new Map([...data, ['cart', JSON.stringify(titles(3))]])) })
+    const withCart = codec.encode(new Map([...data, ['cart', JSON.stringify(titles(3))]]))
+    // The service may be writing.
+    await retryWrite(() =>
+      db('django_session').where({ session_key: sessionKey }).update({ session_data: withCart }),
+    )
   }
   const { url } = await startService(t, {
     env: {
