@@ -101,9 +101,7 @@ function serverClient(
   { monotonic = () => performance.now() }: Clock,
 ): typeof knex.Client {
   const { hosts, timeout } = settings
-  const Client = quickClient(knex({ client }).client.constructor, {
-    isUsable: (connection) => !isRetired(connection),
-  })
+  const Client = quickClient(knex({ client }).client.constructor)
   let driver: unknown
   const dialect =
     settings.kind === 'mysql'

@@ -82,7 +82,8 @@ export function postgresqlDriver(driver: typeof pg, settings: PostgresqlSettings
       else if (ENDS.test(text)) this.isInTransaction = false
       if (callback === undefined || typeof statement === 'string' || this.isInTransaction)
         return super.query(statement, callback)
-      const name = Object.keys(statement).length > 2 ? undefined : prepared.nameOf(text)
+      const hasOptions = Object.keys(statement).length > 2
+      const name = hasOptions ? undefined : prepared.nameOf(text)
       if (name === undefined) return super.query(statement, callback)
       // Made here, because pg copies what is not yet its Query, which takes as long as the rest of its work for one.
       const query = new driver.Query(text, statement.values, (error: unknown, result: unknown) => {
