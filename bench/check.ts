@@ -9,7 +9,7 @@ import {
   sessionSettings,
   type Target,
 } from './targets.ts'
-import { visit } from './visit.ts'
+import { request, visit } from './visit.ts'
 
 /**
  * Checks that a target does the measured work: it shows the correct counts, counts the visit in the session, and, if it
@@ -67,7 +67,7 @@ export async function checkLoggedIn(
   { port }: RunningTarget,
   cookie: string,
 ): Promise<void> {
-  const html = await (await fetch(`http://127.0.0.1:${port}/catalog/`, { headers: { cookie } })).text()
+  const html = await (await request(port, { cookie })).text()
   for (const expected of [/\breader\d/, /href="\/catalog\/borrowed\/"/, new RegExp(MESSAGE)])
     if (!expected.test(html)) throw new Error(`${name} does not show ${expected.source}:\n${html}`)
 }

@@ -9,7 +9,7 @@ import { runSql } from '../test/support/databases.ts'
 import { USER_PASSWORD, USERS } from './library.ts'
 import { createPayload } from './payload.ts'
 import { DJANGO, type RunningTarget, SECRET_KEY, type SiteToServe, type Target } from './targets.ts'
-import { visit } from './visit.ts'
+import { request, visit } from './visit.ts'
 
 const SITE = { secretKeys: [SECRET_KEY] as const, profile: versionProfile(DJANGO) }
 
@@ -82,7 +82,7 @@ async function logIn({ port }: RunningTarget, { count }: SessionsToMake): Promis
   const cookies: string[] = []
   const visitor = async (): Promise<void> => {
     while (cookies.length < count) {
-      const response = await fetch(`http://127.0.0.1:${port}/login/${1 + (cookies.length % USERS)}`)
+      const response = await request(port, { path: `/login/${1 + (cookies.length % USERS)}` })
       const [cookie] = response.headers.get('Set-Cookie')?.split(';') ?? []
       if (cookie === undefined) throw new Error(`${response.status} instead of a login`)
       cookies.push(cookie)

@@ -9,11 +9,18 @@ export interface Page {
   readonly cookie: string
 }
 
+/**
+ * Requests a page of a target on a connection of its own: a server closes a kept one that was idle (Express after 5
+ * seconds), and a client that is busy at that time would send its next request on it, and fail.
+ */
+export function request(port: number, { path = '/catalog/', cookie = '' } = {}): Promise<Response> {
+  const headers = { connection: 'close', ...(cookie !== '' && { cookie }) }
+  return fetch(`http://127.0.0.1:${port}${path}`, { headers })
+}
+
 /** Requests the home page. @throws Error if the answer is another page. */
 export async function visit(port: number, cookie = ''): Promise<Page> {
-  const response = await fetch(`http://127.0.0.1:${port}/catalog/`, {
-    headers: cookie === '' ? {} : { cookie },
-  })
+  const response = await request(port, { cookie })
   const html = await response.text()
   if (response.status !== 200) throw new Error(`${response.status} instead of the home page`)
   const number = (pattern: RegExp): number => {
