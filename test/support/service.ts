@@ -38,6 +38,8 @@ export interface CommandOptions {
   /** Another Node, and another main.js. Default: the bundle that `npm test` made, else the sources. */
   readonly node?: string
   readonly main?: string
+  /** More options of Node. */
+  readonly nodeOptions?: readonly string[]
 }
 
 /** For `serve`: any ports that are free. */
@@ -53,9 +55,16 @@ const defaultMain = process.env.TEST_MAIN ?? sourceMain
 export function startCommand(
   t: Scope,
   args: readonly string[],
-  { env = {}, cwd = temporaryFolder(t), node = process.execPath, main = defaultMain }: CommandOptions = {},
+  {
+    env = {},
+    cwd = temporaryFolder(t),
+    node = process.execPath,
+    main = defaultMain,
+    nodeOptions = [],
+  }: CommandOptions = {},
 ): RunningCommand {
-  const child: ChildProcessWithoutNullStreams = spawn(...dyingWithUs(node, [main, ...args]), {
+  const program = dyingWithUs(node, [...nodeOptions, main, ...args])
+  const child: ChildProcessWithoutNullStreams = spawn(...program, {
     cwd,
     env: { PATH: process.env.PATH, ...env },
   })
