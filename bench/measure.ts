@@ -60,7 +60,7 @@ export interface Stage {
 const WARM_UP = { requests: 20_000, seconds: { small: 15, large: 1, huge: 1 }, django: 2 } as const
 
 /** Seconds of the same load before each measurement, because a process is slower after a pause. */
-const SETTLING = 0.5
+const SETTLING = 1
 
 /** Runs targets. Libraries, processes and sessions are created when first needed. */
 export async function openStage(
