@@ -1,3 +1,4 @@
+import { medianOf } from './statistics.ts'
 import type { Measure, Summary } from './summary.ts'
 import type { Target } from './targets.ts'
 
@@ -56,11 +57,11 @@ const EXACT: readonly string[] = ['hot', 'hot-two', 'postgresql-hot']
 
 export interface Verdict {
   readonly scenario: string
-  /** E.g. `CPU per request, of Django's`. */
+  /** E.g. `CPU per request, to Django`. */
   readonly what: string
   /** E.g. `at most 0.1`. */
   readonly wanted: string
-  /** E.g. `0.08 (0.47 ms to 5.92 ms)`. */
+  /** E.g. `0.08 (0.07 to 0.10)`: a ratio, and its range over the rounds. */
   readonly found: string
   readonly holds: boolean
 }
@@ -70,14 +71,15 @@ export function judge(summary: Summary, targets: readonly Target[]): Verdict[] {
   const ours = targets.find(({ kind }) => kind === 'ours')?.name ?? ''
   const ratios = GOALS.flatMap(({ scenario, against, measure, ratio: wanted }) => {
     const other = opponent(summary, targets, { scenario, against, measure })
-    const ratio = other === null ? null : summary.ratio(scenario, measure, { of: ours, to: other })
+    const rounds = other === null ? [] : summary.ratios(scenario, measure, { of: ours, to: other })
+    const ratio = medianOf(rounds)
     if (ratio === null) return []
     const isMinimum = measure === 'requestsPerSecond'
     return {
       scenario,
       what: `${NAMES[measure]}, to ${against === 'the best peer' ? `${against}, ${other}` : against}`,
       wanted: `${isMinimum ? 'at least' : 'at most'} ${wanted}`,
-      found: ratio.toFixed(2),
+      found: `${ratio.toFixed(2)} (${Math.min(...rounds).toFixed(2)} to ${Math.max(...rounds).toFixed(2)})`,
       holds: isMinimum ? ratio >= wanted : ratio <= wanted,
     }
   })

@@ -8,11 +8,13 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import test from 'ava'
 import { chartFile } from '../bench/figures.ts'
-import { openStage } from '../bench/measure.ts'
+import { judge } from '../bench/goals.ts'
+import { type Measurement, openStage } from '../bench/measure.ts'
 import { installPeers } from '../bench/packages.ts'
 import { judgeProxies, measureProxies, proxiesSection, summarizeProxies } from '../bench/proxies.ts'
 import { createReport } from '../bench/report.ts'
 import { chapterOf, SCENARIOS, type Scenario, targetsOf } from '../bench/scenarios.ts'
+import { summarize } from '../bench/summary.ts'
 import { BUNDLE, TARGETS } from '../bench/targets.ts'
 import { request } from '../bench/visit.ts'
 import { isMet, measureWatching, watchingPage } from '../bench/watching.ts'
@@ -120,6 +122,29 @@ test('the measured figures of 10,000 watched sessions are within the goals, on b
   t.regex(page, /: 10,000 watched sessions /)
   t.regex(page, /^\| {2}\| MariaDB \| PostgreSQL \|$/m)
   t.regex(page, /^\| the goal: .* \| met \| met \|$/m)
+})
+
+test('a goal is judged by the median of the rounds, and its range is named', (t) => {
+  const measured = (target: string, cpus: readonly number[]): Measurement[] =>
+    cpus.map((cpu, at) => ({
+      scenario: 'postgresql-1',
+      target,
+      round: at + 1,
+      requests: 100,
+      requestsPerSecond: 100,
+      p50: 1,
+      p99: 1,
+      cpu,
+      databaseCpu: 1,
+      statements: 3,
+      memory: 100,
+      errors: 0,
+      lost: null,
+    }))
+  const ours = measured('koa-django-sessions', [0.9, 0.8, 1.3])
+  const summary = summarize([...ours, ...measured('express, connect-pg-simple', [1, 1, 1])])
+  const verdict = judge(summary, TARGETS).find(({ what }) => what.startsWith('CPU'))
+  t.like(verdict, { wanted: 'at most 1', found: '0.90 (0.80 to 1.30)', holds: true })
 })
 
 test('a page of a target is requested on a connection of its own, which no server closes meanwhile', async (t) => {
