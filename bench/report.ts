@@ -69,7 +69,7 @@ ${head(options)}
 
 ## Goals
 
-Ratios are the service's value divided by the other's: the median of the rounds' ratios, and their range. ${count(verdicts)}
+Ratios are the service's value divided by the other's: the median of the rounds' ratios. In brackets: their range. ${count(verdicts)}
 
 | scenario | | goal | measured | |
 |---|---|---|---|---|

@@ -39,6 +39,6 @@ export function summarize(measurements: readonly Measurement[]): Summary {
     measurements,
     ratios,
     median: (scenario, target, measure) => medianOf([...rounds(scenario, target, measure).values()]),
-    ratio: (...of) => medianOf(ratios(...of)),
+    ratio: (...given) => medianOf(ratios(...given)),
   }
 }

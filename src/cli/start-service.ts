@@ -57,7 +57,7 @@ export async function startService(env: NodeJS.ProcessEnv): Promise<void> {
 
 /**
  * In a quiet minute V8 collects garbage several times, and drops the compiled code of functions that have not run since:
- * for some time afterwards a request would cost up to twice the CPU. The kept code takes two megabytes.
+ * for some seconds afterwards a request would cost up to 1.8 times the CPU. The kept code takes two megabytes.
  */
 function keepCompiledCode(): void {
   setFlagsFromString('--no-flush-bytecode')
