@@ -77,21 +77,12 @@ async function acquire(
   { monotonic, ...options }: FileLockOptions & { monotonic: Clock },
 ): Promise<Lock> {
   const nextPause = createBackoff({ longest: LONGEST_PAUSE, monotonic, ...options })
-  const [lockIsSameFor, removalIsSameFor] = [createWatch(monotonic), createWatch(monotonic)]
+  const removeIfAbandoned = createRemover(file, monotonic)
   for (;;) {
     const asked = monotonic()
     const handle = await make(file)
     if (handle !== null) return hold(file, handle, { made: asked, monotonic })
-    const lock = await identityOf(file)
-    const age = lockIsSameFor(lock)
-    if (lock !== null && age > ABANDONED - HELD_AT_MOST) {
-      // A process may have died while it removed the lock: that is waited for at the same time, not after it.
-      const removal = removalOf(file, lock)
-      const found = await identityOf(removal)
-      const isStuck = removalIsSameFor(found) > HELD_AT_MOST && found !== null
-      if (age > ABANDONED && isStuck) await rm(removal, { force: true })
-      if (age > ABANDONED) await remove(file, lock, monotonic)
-    }
+    await removeIfAbandoned(file)
     const pause = nextPause()
     if (pause === null) throw timedOut(options.timeout)
     await delay(pause)
@@ -136,8 +127,12 @@ function hold(
       await renewing
       try {
         // A lapsed lock may be another process's.
-        if (isHeld()) await rm(file, { force: true })
-        else await remove(file, nameOf(await handle.stat({ bigint: true })), monotonic)
+        if (isHeld()) {
+          await rm(file, { force: true })
+        } else {
+          const identity = nameOf(await handle.stat({ bigint: true }))
+          await remove(file, { lock: file, identity, monotonic })
+        }
       } finally {
         await handle.close()
       }
@@ -169,25 +164,47 @@ async function make(file: string): Promise<FileHandle | null> {
 }
 
 /**
- * Removes an abandoned lock, under a second file: if several processes find the same lock abandoned, one of them removes
- * it, and none removes the next lock. Does nothing while another process removes it, or has died while it did.
+ * Returns a function that looks at a lock, and removes it when it is abandoned. A process may have died while it removed
+ * the lock. What it left is looked at in the same way and at the same time, so it does not prolong the wait; and so on for
+ * a process that died while it removed that.
  */
-async function remove(file: string, lock: string, monotonic: Clock): Promise<void> {
-  const removal = removalOf(file, lock)
-  const handle = await make(removal)
-  if (handle === null) return
-  await handle.close()
-  const start = monotonic()
-  try {
-    const isDue = (await identityOf(file)) === lock && monotonic() - start < HELD_AT_MOST / 2
-    if (isDue) await rm(file, { force: true })
-  } finally {
-    await rm(removal, { force: true })
+function createRemover(lock: string, monotonic: Clock): (file: string) => Promise<void> {
+  const isSameFor = createWatch(monotonic)
+  let removeRemovalIfAbandoned: ReturnType<typeof createRemover> | undefined
+  return async (file) => {
+    const identity = await identityOf(file)
+    const age = isSameFor(identity)
+    if (identity === null || age < RENEWAL) return // a running process renews its lock: a short wait costs nothing more
+    removeRemovalIfAbandoned ??= createRemover(lock, monotonic)
+    await removeRemovalIfAbandoned(removalOf(lock, identity))
+    if (age > ABANDONED) await remove(file, { lock, identity, monotonic })
   }
 }
 
-function removalOf(file: string, lock: string): string {
-  return `${file}.${lock}`
+/**
+ * Removes an abandoned file, under another file: if several processes find the same one abandoned, one of them removes
+ * it, and none removes the next one of its name. Does nothing while another process removes it, or has died while it did.
+ */
+async function remove(
+  file: string,
+  { lock, identity, monotonic }: { lock: string; identity: string; monotonic: Clock },
+): Promise<void> {
+  const removal = removalOf(lock, identity)
+  const start = monotonic()
+  const handle = await make(removal)
+  if (handle === null) return
+  await handle.close()
+  if ((await identityOf(file)) === identity) {
+    // Too late: the removal may be another process's by now. If it is not, others find it abandoned, as the file is.
+    if (monotonic() - start > HELD_AT_MOST) return
+    await rm(file, { force: true })
+  }
+  await rm(removal, { force: true })
+}
+
+/** The file under which one process at a time removes a lock, or the removal that another process has left. */
+function removalOf(lock: string, identity: string): string {
+  return `${lock}.${identity}`
 }
 
 /**

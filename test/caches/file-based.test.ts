@@ -136,54 +136,67 @@ test('a lock of a dead process blocks only for a short time, a held lock until t
     withFileLock(lock, async () => {}, { timeout: 50 }),
     { code: 'ERR_FILE_LOCK_TIMEOUT' },
   )
-  t.is(await mostAtOnce(lock, { contenders: 20 }), 1, 'one at a time, even when several find the old lock')
+  t.is(await increments(lock, { contenders: 20 }), 20)
   t.false(existsSync(lock))
 })
 
-test('when many find a lock abandoned, they remove only that lock, never the next one', async (t) => {
-  const folder = temporaryFolder(t)
-  const locks = Array.from({ length: 15 }, (_, at) => join(folder, String(at)))
-  for (const lock of locks) writeFileSync(lock, '')
+for (const removals of [0, 1, 2, 3]) {
+  test.serial(
+    `when many find a lock abandoned, and ${removals} have died while removing it, they remove only that lock, never the next one`,
+    async (t) => {
+      const folder = temporaryFolder(t)
+      const locks = Array.from({ length: 15 }, (_, at) => join(folder, String(at)))
+      for (const lock of locks) abandon(lock, { removals })
 
-  const most = await Promise.all(locks.map((lock) => mostAtOnce(lock, { contenders: 10 })))
+      const counts = await Promise.all(locks.map((lock) => increments(lock, { contenders: 40 })))
 
-  t.deepEqual(
-    most,
-    locks.map(() => 1),
+      t.deepEqual(
+        counts,
+        locks.map(() => 40),
+      )
+      t.deepEqual(readdirSync(folder), [])
+    },
   )
-  t.deepEqual(readdirSync(folder), [])
-})
+}
 
 test('a process that died while removing an abandoned lock does not prolong the wait', async (t) => {
   const folder = temporaryFolder(t)
   const lock = join(folder, 'lock')
   writeFileSync(lock, '')
   const start = performance.now()
-  await mostAtOnce(lock, { contenders: 5 })
+  await increments(lock, { contenders: 5 })
   const usual = performance.now() - start
-  writeFileSync(lock, '')
-  const { ino, mtimeNs, size } = statSync(lock, { bigint: true })
-  writeFileSync(`${lock}.${ino}-${mtimeNs}-${size}`, '')
+  abandon(lock, { removals: 1 })
 
   // By default a write waits 2 s for a lock, and a lock counts as abandoned after 1 s; a busy machine needs longer.
   const timeout = 1.8 * usual
-  t.is(await mostAtOnce(lock, { contenders: 5, timeout }), 1)
+  t.is(await increments(lock, { contenders: 5, timeout }), 5)
   t.deepEqual(readdirSync(folder), [])
 })
 
-/** Runs this many bodies under the lock; returns the largest number that ran at the same time. */
-async function mostAtOnce(
+/** Leaves a lock, and the files of so many processes that died one after the other while they removed what was left. */
+function abandon(lock: string, { removals }: { removals: number }): void {
+  let file = lock
+  writeFileSync(file, '')
+  for (let left = 0; left < removals; left += 1) {
+    const { ino, mtimeNs, size } = statSync(file, { bigint: true })
+    file = `${lock}.${ino}-${mtimeNs}-${size}`
+    writeFileSync(file, '')
+  }
+}
+
+/** Increments a number so many times at once, each under the lock; returns the number. */
+async function increments(
   lock: string,
   { contenders, timeout = 30_000 }: { contenders: number; timeout?: number },
 ): Promise<number> {
-  let running = 0
-  let most = 0
-  const body = async () => {
-    running += 1
-    most = Math.max(most, running)
+  let number = 0
+  const increment = async (confirm: () => void) => {
+    const read = number
     await delay(2)
-    running -= 1
+    confirm()
+    number = read + 1
   }
-  await Promise.all(Array.from({ length: contenders }, () => withFileLock(lock, body, { timeout })))
-  return most
+  await Promise.all(Array.from({ length: contenders }, () => withFileLock(lock, increment, { timeout })))
+  return number
 }
