@@ -57,6 +57,22 @@ test('garbage collections drop no compiled code, however long it has not run', a
   t.deepEqual([...new Set(traced)], ['0 flushed SharedFunctionInfo'])
 })
 
+test('the options of npm start keep V8 from shrinking the heap of a quiet process', async (t) => {
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'))
+  const options: string[] = scripts.start.match(/--\S+/g)
+  t.true(readFileSync('docs/operations.md', 'utf8').includes(`node ${options.join(' ')} dist/bundle/main.js`))
+
+  const onSignal = "process.on('SIGWINCH', () => { gc(); setTimeout(() => console.error('quiet'), 2000) })"
+  const trace = ['--trace-memory-reducer', '--gc-memory-reducer-start-delay-ms=100', '--expose-gc']
+  const nodeOptions = [...options, ...trace, `--import=data:text/javascript,${onSignal}`]
+  const service = await startService(t, { nodeOptions })
+  await createVisitor().visit(service.url)
+  service.kill('SIGWINCH')
+  await until('the process has been quiet', () => service.stderr() === 'quiet\n')
+  t.is(await service.stop(), 0)
+  t.notRegex(service.stdout(), /^.*Memory reducer.*$/m)
+})
+
 test('settings are read from .env, and the environment wins', async (t) => {
   const cwd = temporaryFolder(t)
   const { url } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
