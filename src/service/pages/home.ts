@@ -26,9 +26,10 @@ export function createHome({
   // No Cache-Control, because Django sends none here. `Vary: Cookie` keeps shared caches from mixing up visitors, and
   // without an expiry time or a validator browsers do not reuse the page.
   return async function home(ctx) {
-    const [session, counts, layout] = await Promise.all([
-      ctx.session.load<LibrarySession>(),
+    // The counts first, because the database takes longest for them.
+    const [counts, session, layout] = await Promise.all([
       catalog.counts(),
+      ctx.session.load<LibrarySession>(),
       layoutOf(ctx),
     ])
     session.compute('num_visits', oneMore)
