@@ -12,7 +12,7 @@ export interface RunOptions {
   readonly onMeasured: (measurement: Measurement) => void
 }
 
-/** Measures every target in every scenario, in turn: A B C, A B C, … */
+/** Measures every target in every scenario, in turn and back: A B C, C B A, A B C, … */
 export async function runAll(
   scope: Scope,
   { servers, scenarios, targets, rounds, seconds, onMeasured }: RunOptions,
@@ -21,7 +21,8 @@ export async function runAll(
   const measurements: Measurement[] = []
   for (const [at, scenario] of scenarios.entries()) {
     for (let round = 1; round <= rounds; round += 1) {
-      for (const target of targetsOf(scenario, targets)) {
+      const inTurn = targetsOf(scenario, targets)
+      for (const target of round % 2 === 1 ? inTurn : inTurn.toReversed()) {
         const measurement = await stage.measure(target, scenario, { round, seconds })
         measurements.push(measurement)
         onMeasured(measurement)
