@@ -1,7 +1,7 @@
 /**
  * Measures the service, its alternatives and a hand-written floor: on MariaDB and PostgreSQL with durable commits, on
- * SQLite, and with Redis; as a proxy; and its start. The targets run in turn, so that other load on the machine affects
- * all alike.
+ * SQLite, and with Redis; as a proxy; and its start. The targets run in turn and back, so that other load on the machine
+ * affects all alike.
  *
  *   npm run bench                                      all of it, half an hour; writes bench/results.md, its charts, and the
  *                                                      figures of docs/performance.md

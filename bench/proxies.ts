@@ -6,6 +6,7 @@ import { freePort } from '../test/support/free-port.ts'
 import { temporaryFolder } from '../test/support/service.ts'
 import type { Verdict } from './goals.ts'
 import { runLoad } from './load.ts'
+import { inTurnAndBack } from './rounds.ts'
 import { medianOf } from './statistics.ts'
 import { type RunningTarget, startOurs, startPeer, startServer } from './targets.ts'
 import { cpuSeconds } from './usage.ts'
@@ -39,7 +40,7 @@ const PAGE = 3000
 const WARM_UP = 20_000
 
 /**
- * Measures what passing a page of 3 kB on costs, in turn (A B C, A B C, …). The upstream is nginx with a constant, which is
+ * Measures what passing a page of 3 kB on costs, in turn and back. The upstream is nginx with a constant, which is
  * faster than every proxy here. @throws Error without nginx
  */
 export async function measureProxies(
@@ -77,7 +78,7 @@ export async function measureProxies(
   }
   for (const connections of CONNECTIONS) {
     for (let round = 1; round <= rounds; round += 1) {
-      for (const [proxy, running] of proxies) {
+      for (const [proxy, running] of inTurnAndBack(proxies, round)) {
         const pids = running.pids()
         const before = cpuSeconds(pids)
         const result = await runLoad({ ...load, ports: [running.port], connections, seconds })
@@ -171,7 +172,7 @@ ${proxies
 
 \`proxies\`
 
-A page of ${PAGE} bytes from nginx, through each proxy in turn. koa-django-sessions writes its log; the others write no log.
+A page of ${PAGE} bytes from nginx, through each proxy, in turn and back. koa-django-sessions writes its log; the others write no log.
 
 ${CONNECTIONS.map(table).join('\n')}`
 }

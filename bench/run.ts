@@ -1,5 +1,6 @@
 import type { Scope } from '../test/support/file-scope.ts'
 import { type Measurement, openStage, type ServersUnderLoad } from './measure.ts'
+import { inTurnAndBack } from './rounds.ts'
 import { placeOf, type Scenario, targetsOf } from './scenarios.ts'
 import type { Target } from './targets.ts'
 
@@ -12,7 +13,7 @@ export interface RunOptions {
   readonly onMeasured: (measurement: Measurement) => void
 }
 
-/** Measures every target in every scenario, in turn and back: A B C, C B A, A B C, … */
+/** Measures every target in every scenario, in turn and back. */
 export async function runAll(
   scope: Scope,
   { servers, scenarios, targets, rounds, seconds, onMeasured }: RunOptions,
@@ -21,8 +22,7 @@ export async function runAll(
   const measurements: Measurement[] = []
   for (const [at, scenario] of scenarios.entries()) {
     for (let round = 1; round <= rounds; round += 1) {
-      const inTurn = targetsOf(scenario, targets)
-      for (const target of round % 2 === 1 ? inTurn : inTurn.toReversed()) {
+      for (const target of inTurnAndBack(targetsOf(scenario, targets), round)) {
         const measurement = await stage.measure(target, scenario, { round, seconds })
         measurements.push(measurement)
         onMeasured(measurement)
