@@ -9,7 +9,8 @@ import { pythonOf } from '../test/support/django-environments.ts'
 import { dyingWithUs } from '../test/support/executables.ts'
 import type { Scope } from '../test/support/file-scope.ts'
 import { freePort } from '../test/support/free-port.ts'
-import { cacheFolder, projectFolder, siteFolder } from '../test/support/places.ts'
+import { npmStartOptions } from '../test/support/npm-start.ts'
+import { cacheFolder, siteFolder } from '../test/support/places.ts'
 import type { BenchDatabase } from './library.ts'
 import { processTree } from './usage.ts'
 
@@ -179,7 +180,7 @@ export function startOurs(
   { cwd, main = join(BUNDLE, 'main.js'), env = {} }: OursOptions = {},
 ): Promise<RunningTarget> {
   const site = { DJANGO_SECRET_KEY: SECRET_KEY, DJANGO_VERSION: DJANGO, ALLOWED_HOSTS: '127.0.0.1' }
-  return startServer(scope, process.execPath, [...ourFlags(), main, 'serve'], {
+  return startServer(scope, process.execPath, [...npmStartOptions(), main, 'serve'], {
     ...(cwd !== undefined && { cwd }),
     env: {
       ...ANY_PORTS,
@@ -195,12 +196,6 @@ export function startOurs(
     port: (output) =>
       output.includes('"service.ready"') ? /"http:\/\/127.0.0.1:(\d+)\/catalog/.exec(output)?.[1] : undefined,
   })
-}
-
-/** Node's flags in `npm start`. */
-function ourFlags(): string[] {
-  const { scripts } = JSON.parse(readFileSync(join(projectFolder, 'package.json'), 'utf8'))
-  return String(scripts.start).match(/--\S+/g) ?? []
 }
 
 const ANY_PORTS = { PORT: '0', METRICS_PORT: '0' } as const

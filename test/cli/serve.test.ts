@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import { createVisitor } from '../interop/visitor.ts'
 import { createTestDatabase, runScript, runSql, testDatabases } from '../support/databases.ts'
+import { npmStartOptions } from '../support/npm-start.ts'
 import { freePorts, runCommand, startService, temporaryFolder } from '../support/service.ts'
 import { until } from '../support/until.ts'
 
@@ -58,8 +59,7 @@ test('garbage collections drop no compiled code, however long it has not run', a
 })
 
 test('the options of npm start keep V8 from shrinking the heap of a quiet process', async (t) => {
-  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'))
-  const options: string[] = scripts.start.match(/--\S+/g)
+  const options = npmStartOptions()
   t.true(readFileSync('docs/operations.md', 'utf8').includes(`node ${options.join(' ')} dist/bundle/main.js`))
 
   const onSignal = "process.on('SIGWINCH', () => { gc(); setTimeout(() => console.error('quiet'), 2000) })"
