@@ -174,7 +174,7 @@ function createRemover(lock: string, monotonic: Clock): (file: string) => Promis
   return async (file) => {
     const identity = await identityOf(file)
     const age = isSameFor(identity)
-    if (identity === null || age < RENEWAL) return // a running process renews its lock: a short wait costs nothing more
+    if (identity === null || age < RENEWAL) return // made or renewed just now
     removeRemovalIfAbandoned ??= createRemover(lock, monotonic)
     await removeRemovalIfAbandoned(removalOf(lock, identity))
     if (age > ABANDONED) await remove(file, { lock, identity, monotonic })

@@ -142,7 +142,7 @@ test('a lock of a dead process blocks only for a short time, a held lock until t
 
 for (const removals of [0, 1, 2, 3]) {
   test.serial(
-    `when many find a lock abandoned, and ${removals} have died while removing it, they remove only that lock, never the next one`,
+    `when many find a lock abandoned, they remove only that lock, never the next one; died while removing it: ${removals}`,
     async (t) => {
       const folder = temporaryFolder(t)
       const locks = Array.from({ length: 15 }, (_, at) => join(folder, String(at)))
