@@ -14,37 +14,40 @@ const cases: { name: string; status: number; path: string; start: (t: Scope) => 
 ]
 
 for (const { name, status, path, start } of cases) {
-  test(`the service's ${name} page: axe and the browser report no problem, light and dark, on a phone and a desktop`, async (t) => {
-    t.timeout(110_000)
-    const site = await start(t)
-    const browser = await openBrowser(t)
-    for (const width of [360, 1280]) {
-      for (const colorScheme of ['light', 'dark'] as const) {
-        const where = `${name}-${width}-${colorScheme}`
-        const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme })
-        const complaints = collectComplaints(page)
-        const response = await page.goto(`${site}${path}`)
-        t.is(response?.status(), status)
-        await page.screenshot({ path: artefact(`${where}.png`), fullPage: true })
-        const ofTheStatus = `Failed to load resource: the server responded with a status of ${status}`
-        t.deepEqual(
-          complaints.filter((complaint) => !complaint.startsWith(ofTheStatus)),
-          [],
-          where,
-        )
-        t.true(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), where)
-        await page.evaluate(axe.source)
-        const { violations, incomplete, passes } = await page.evaluate(() => window.axe.run())
-        t.deepEqual(
-          [...violations, ...incomplete].map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)]),
-          [],
-          where,
-        )
-        t.true(passes.some(({ id }) => id === 'color-contrast'))
-        await page.close()
+  test.serial(
+    `the service's ${name} page: axe and the browser report no problem, light and dark, on a phone and a desktop`,
+    async (t) => {
+      t.timeout(110_000)
+      const site = await start(t)
+      const browser = await openBrowser(t)
+      for (const width of [360, 1280]) {
+        for (const colorScheme of ['light', 'dark'] as const) {
+          const where = `${name}-${width}-${colorScheme}`
+          const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme })
+          const complaints = collectComplaints(page)
+          const response = await page.goto(`${site}${path}`)
+          t.is(response?.status(), status)
+          await page.screenshot({ path: artefact(`${where}.png`), fullPage: true })
+          const ofTheStatus = `Failed to load resource: the server responded with a status of ${status}`
+          t.deepEqual(
+            complaints.filter((complaint) => !complaint.startsWith(ofTheStatus)),
+            [],
+            where,
+          )
+          t.true(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), where)
+          await page.evaluate(axe.source)
+          const { violations, incomplete, passes } = await page.evaluate(() => window.axe.run())
+          t.deepEqual(
+            [...violations, ...incomplete].map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)]),
+            [],
+            where,
+          )
+          t.true(passes.some(({ id }) => id === 'color-contrast'))
+          await page.close()
+        }
       }
-    }
-  })
+    },
+  )
 }
 
 declare global {

@@ -33,49 +33,55 @@ const PAGES: readonly (readonly [name: string, path: string, heading: string])[]
 
 for (const width of [360, 1280]) {
   for (const colorScheme of ['light', 'dark'] as const) {
-    test(`the pages of the demo are valid and accessible, ${colorScheme} and ${width} pixels wide`, async (t) => {
-      t.timeout(110_000)
-      const browser = await openBrowser(t)
-      const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme })
-      const complaints = collectComplaints(page)
-      await page.goto(`${demo.url}/accounts/login/?next=/catalog/borrowed/`)
-      await isFine(t, page, `demo-login-${width}-${colorScheme}`)
-      await logIn(page, 'librarian', 'lends-books')
-      for (const [name, path, heading] of PAGES) {
-        await page.goto(`${demo.url}${path}`)
-        const where = `demo-${name}-${width}-${colorScheme}`
-        t.is((await page.locator('h1').innerText()).replace(/\s+/g, ' '), heading, where)
-        await isFine(t, page, where)
-      }
-      t.deepEqual(complaints, [])
-    })
+    test.serial(
+      `the pages of the demo are valid and accessible, ${colorScheme} and ${width} pixels wide`,
+      async (t) => {
+        t.timeout(110_000)
+        const browser = await openBrowser(t)
+        const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme })
+        const complaints = collectComplaints(page)
+        await page.goto(`${demo.url}/accounts/login/?next=/catalog/borrowed/`)
+        await isFine(t, page, `demo-login-${width}-${colorScheme}`)
+        await logIn(page, 'librarian', 'lends-books')
+        for (const [name, path, heading] of PAGES) {
+          await page.goto(`${demo.url}${path}`)
+          const where = `demo-${name}-${width}-${colorScheme}`
+          t.is((await page.locator('h1').innerText()).replace(/\s+/g, ' '), heading, where)
+          await isFine(t, page, where)
+        }
+        t.deepEqual(complaints, [])
+      },
+    )
   }
 }
 
-test('without JavaScript a member finds a book, its author, and what they have borrowed', async (t) => {
-  const browser = await openBrowser(t)
-  const page = await browser.newPage({ javaScriptEnabled: false })
-  await page.goto(demo.url)
-  await page.getByRole('link', { name: 'All books' }).click()
-  await page.getByRole('link', { name: 'next' }).click()
-  await page.getByText('Page 2 of 3.').waitFor()
-  await page.getByRole('link', { name: 'previous' }).click()
-  await page.getByRole('link', { name: 'Crime and Punishment' }).click()
-  await page.getByText('9780140449136').waitFor()
-  await page.getByRole('link', { name: 'Dostoyevsky, Fyodor' }).click()
-  await page.getByRole('heading', { name: 'Author: Dostoyevsky, Fyodor' }).waitFor()
-  await page.getByRole('link', { name: 'Login' }).click()
-  await logIn(page, 'member', 'reads-books')
-  await page.getByText('User: member').waitFor()
-  t.is(new URL(page.url()).pathname, '/catalog/author/18') // The page of before.
-  await page.getByRole('link', { name: 'My borrowed' }).click()
-  await page.getByRole('heading', { name: 'Borrowed books' }).waitFor()
-  t.true((await page.locator('.records li').count()) > 3)
-  await page.getByRole('button', { name: 'Log out' }).click()
-  await page.getByRole('heading', { name: 'Logged out' }).waitFor()
-  await page.getByRole('link', { name: 'Login again' }).click()
-  await page.getByText('reads-books').waitFor()
-})
+test.serial(
+  'without JavaScript a member finds a book, its author, and what they have borrowed',
+  async (t) => {
+    const browser = await openBrowser(t)
+    const page = await browser.newPage({ javaScriptEnabled: false })
+    await page.goto(demo.url)
+    await page.getByRole('link', { name: 'All books' }).click()
+    await page.getByRole('link', { name: 'next' }).click()
+    await page.getByText('Page 2 of 3.').waitFor()
+    await page.getByRole('link', { name: 'previous' }).click()
+    await page.getByRole('link', { name: 'Crime and Punishment' }).click()
+    await page.getByText('9780140449136').waitFor()
+    await page.getByRole('link', { name: 'Dostoyevsky, Fyodor' }).click()
+    await page.getByRole('heading', { name: 'Author: Dostoyevsky, Fyodor' }).waitFor()
+    await page.getByRole('link', { name: 'Login' }).click()
+    await logIn(page, 'member', 'reads-books')
+    await page.getByText('User: member').waitFor()
+    t.is(new URL(page.url()).pathname, '/catalog/author/18') // The page of before.
+    await page.getByRole('link', { name: 'My borrowed' }).click()
+    await page.getByRole('heading', { name: 'Borrowed books' }).waitFor()
+    t.true((await page.locator('.records li').count()) > 3)
+    await page.getByRole('button', { name: 'Log out' }).click()
+    await page.getByRole('heading', { name: 'Logged out' }).waitFor()
+    await page.getByRole('link', { name: 'Login again' }).click()
+    await page.getByText('reads-books').waitFor()
+  },
+)
 
 async function logIn(page: Page, username: string, password: string): Promise<void> {
   await page.getByLabel('Username').fill(username)

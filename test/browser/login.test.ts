@@ -87,37 +87,44 @@ const STEPS: readonly [
 
 for (const width of [360, 1280]) {
   for (const colorScheme of ['light', 'dark'] as const) {
-    test(`the pages of a login are valid and accessible, ${colorScheme} and ${width} pixels wide`, async (t) => {
-      t.timeout(110_000)
-      const site = await startSite(t)
-      const browser = await openBrowser(t)
-      const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme })
-      for (const [name, status, go] of STEPS) {
-        const response = await go(page, site)
-        const where = `${name}-${width}-${colorScheme}`
-        t.is(response?.status(), status, where)
-        await page.screenshot({ path: artefact(`${where}.png`), fullPage: true })
-        t.deepEqual(await findings(page), [], where)
-        t.true(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), where)
-        if (width === 360 && colorScheme === 'light') await isValid(t, (await response?.text()) ?? '', where)
-      }
-    })
+    test.serial(
+      `the pages of a login are valid and accessible, ${colorScheme} and ${width} pixels wide`,
+      async (t) => {
+        t.timeout(110_000)
+        const site = await startSite(t)
+        const browser = await openBrowser(t)
+        const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme })
+        for (const [name, status, go] of STEPS) {
+          const response = await go(page, site)
+          const where = `${name}-${width}-${colorScheme}`
+          t.is(response?.status(), status, where)
+          await page.screenshot({ path: artefact(`${where}.png`), fullPage: true })
+          t.deepEqual(await findings(page), [], where)
+          t.true(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), where)
+          if (width === 360 && colorScheme === 'light')
+            await isValid(t, (await response?.text()) ?? '', where)
+        }
+      },
+    )
   }
 }
 
-test('login works without JavaScript and with the keyboard only: the username has the focus', async (t) => {
-  const site = await startSite(t)
-  const browser = await openBrowser(t)
-  const page = await browser.newPage({ javaScriptEnabled: false })
-  await page.goto(`${site.url}/accounts/login/?next=/catalog/`)
-  await page.locator('[name=username]:focus').waitFor()
-  await page.keyboard.type('reader')
-  await page.keyboard.press('Tab')
-  await page.keyboard.type(PASSWORD)
-  await page.keyboard.press('Enter')
-  await page.getByText('User: reader').waitFor()
-  t.is(page.url(), `${site.url}/catalog/`)
-})
+test.serial(
+  'login works without JavaScript and with the keyboard only: the username has the focus',
+  async (t) => {
+    const site = await startSite(t)
+    const browser = await openBrowser(t)
+    const page = await browser.newPage({ javaScriptEnabled: false })
+    await page.goto(`${site.url}/accounts/login/?next=/catalog/`)
+    await page.locator('[name=username]:focus').waitFor()
+    await page.keyboard.type('reader')
+    await page.keyboard.press('Tab')
+    await page.keyboard.type(PASSWORD)
+    await page.keyboard.press('Enter')
+    await page.getByText('User: reader').waitFor()
+    t.is(page.url(), `${site.url}/catalog/`)
+  },
+)
 
 async function startSite(t: ExecutionContext): Promise<LoginSite> {
   const allowedHosts = ['127.0.0.1']

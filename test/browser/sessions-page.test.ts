@@ -45,7 +45,7 @@ const LOOKS: readonly (readonly [name: string, options: BrowserContextOptions])[
 )
 
 for (const [look, options] of LOOKS) {
-  test(`the page about sessions is accessible and nothing overflows: ${look}`, async (t) => {
+  test.serial(`the page about sessions is accessible and nothing overflows: ${look}`, async (t) => {
     t.timeout(110_000)
     const page = await (await browser.newContext(options)).newPage()
     const complaints = collectComplaints(page)
@@ -62,7 +62,7 @@ for (const [look, options] of LOOKS) {
   })
 }
 
-test('the page is valid HTML, also with a value shown', async (t) => {
+test.serial('the page is valid HTML, also with a value shown', async (t) => {
   const page = await (await browser.newContext()).newPage()
   await logIn(page)
   const shown = await page.goto(`${site}/_sessions/`)
@@ -75,25 +75,28 @@ test('the page is valid HTML, also with a value shown', async (t) => {
   await page.context().close()
 })
 
-test('without JavaScript and with the keyboard alone, a value is shown and hidden again', async (t) => {
-  const page = await (await browser.newContext({ javaScriptEnabled: false })).newPage()
-  await page.goto(`${site}/catalog/`)
-  await page.goto(`${site}/_sessions/`)
-  t.false((await page.content()).includes('<pre>1</pre>'))
-  const show = page.getByRole('button', { name: 'Show the value of num_visits' })
-  await show.focus()
-  await page.keyboard.press('Enter')
-  await page.locator('.value pre').waitFor()
-  t.is(await page.locator('.value pre').innerText(), '1')
-  t.regex(page.url(), /\/_sessions\/#key-[\w-]+$/)
-  await page.getByRole('button', { name: 'Hide the value of num_visits' }).focus()
-  await page.keyboard.press('Enter')
-  await show.waitFor()
-  t.is(await page.locator('.value pre').count(), 0)
-  await page.context().close()
-})
+test.serial(
+  'without JavaScript and with the keyboard alone, a value is shown and hidden again',
+  async (t) => {
+    const page = await (await browser.newContext({ javaScriptEnabled: false })).newPage()
+    await page.goto(`${site}/catalog/`)
+    await page.goto(`${site}/_sessions/`)
+    t.false((await page.content()).includes('<pre>1</pre>'))
+    const show = page.getByRole('button', { name: 'Show the value of num_visits' })
+    await show.focus()
+    await page.keyboard.press('Enter')
+    await page.locator('.value pre').waitFor()
+    t.is(await page.locator('.value pre').innerText(), '1')
+    t.regex(page.url(), /\/_sessions\/#key-[\w-]+$/)
+    await page.getByRole('button', { name: 'Hide the value of num_visits' }).focus()
+    await page.keyboard.press('Enter')
+    await show.waitFor()
+    t.is(await page.locator('.value pre').count(), 0)
+    await page.context().close()
+  },
+)
 
-test('the plots have their numbers as text: in tables, and in the name of the image', async (t) => {
+test.serial('the plots have their numbers as text: in tables, and in the name of the image', async (t) => {
   const page = await (await browser.newContext()).newPage()
   await page.goto(`${site}/_sessions/`)
   const readings = page.getByRole('table', { name: 'How the rows can be read' })

@@ -32,31 +32,34 @@ async function counts(page: Page): Promise<number[]> {
 }
 
 for (const version of new Set([oldest, newest])) {
-  test(`a browser that alternates between Django ${version} and this service sees one count`, async (t) => {
-    t.timeout(110_000)
-    const { django, ours, databaseUrl } = await startSites(t, { version, database })
-    for (const statement of LIBRARY) await runSql(databaseUrl, statement)
-    const browser = await openBrowser(t)
-    const context = await browser.newContext({ viewport: { width: 1280, height: 800 } })
-    const page = await context.newPage()
-    t.is(await visit(page, `${django}/catalog/`), '1 time')
-    t.deepEqual(await counts(page), [2, 3, 1, 1])
-    t.is(await visit(page, `${ours}/catalog/`), '2 times')
-    t.deepEqual(await counts(page), [2, 3, 1, 1])
-    t.is(await visit(page, `${ours}/`), '3 times')
-    t.is(await visit(page, `${django}/catalog/`), '4 times')
-    await page.screenshot({ path: artefact(`django-${version}.png`) })
-    t.is(await visit(page, `${ours}/catalog/`), '5 times')
-    await page.screenshot({ path: artefact(`ours-beside-django-${version}.png`) })
-    const cookies = await context.cookies()
-    t.deepEqual(
-      cookies.map(({ name, httpOnly, sameSite, path }) => ({ name, httpOnly, sameSite, path })),
-      [{ name: 'sessionid', httpOnly: true, sameSite: 'Lax', path: '/' }],
-    )
-  })
+  test.serial(
+    `a browser that alternates between Django ${version} and this service sees one count`,
+    async (t) => {
+      t.timeout(110_000)
+      const { django, ours, databaseUrl } = await startSites(t, { version, database })
+      for (const statement of LIBRARY) await runSql(databaseUrl, statement)
+      const browser = await openBrowser(t)
+      const context = await browser.newContext({ viewport: { width: 1280, height: 800 } })
+      const page = await context.newPage()
+      t.is(await visit(page, `${django}/catalog/`), '1 time')
+      t.deepEqual(await counts(page), [2, 3, 1, 1])
+      t.is(await visit(page, `${ours}/catalog/`), '2 times')
+      t.deepEqual(await counts(page), [2, 3, 1, 1])
+      t.is(await visit(page, `${ours}/`), '3 times')
+      t.is(await visit(page, `${django}/catalog/`), '4 times')
+      await page.screenshot({ path: artefact(`django-${version}.png`) })
+      t.is(await visit(page, `${ours}/catalog/`), '5 times')
+      await page.screenshot({ path: artefact(`ours-beside-django-${version}.png`) })
+      const cookies = await context.cookies()
+      t.deepEqual(
+        cookies.map(({ name, httpOnly, sameSite, path }) => ({ name, httpOnly, sameSite, path })),
+        [{ name: 'sessionid', httpOnly: true, sameSite: 'Lax', path: '/' }],
+      )
+    },
+  )
 }
 
-test('the page is the same without JavaScript, also on a phone', async (t) => {
+test.serial('the page is the same without JavaScript, also on a phone', async (t) => {
   t.timeout(110_000)
   const { ours } = await startSites(t, { version: newest, database })
   const browser = await openBrowser(t)
