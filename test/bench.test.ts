@@ -58,27 +58,30 @@ const cases: readonly [where: string, scenario: Scenario, seconds: number][] = [
 
 for (const [where, scenario, seconds] of cases.filter(([, one]) => testDatabases.includes(one.database))) {
   for (const target of targetsOf(scenario, TARGETS)) {
-    test(`${target.name} on ${where} shows correct counts, keeps a correct session and answers`, async (t) => {
-      t.timeout(60_000)
-      const measured = await (await stage).measure(target, scenario, { round: 1, seconds })
+    test.serial(
+      `${target.name} on ${where} shows correct counts, keeps a correct session and answers`,
+      async (t) => {
+        t.timeout(60_000)
+        const measured = await (await stage).measure(target, scenario, { round: 1, seconds })
 
-      t.is(measured.errors, 0)
-      t.true(measured.requests > 0)
-      t.true(measured.cpu > 0 && measured.memory > 0)
-      if (where === 'mariadb') t.true(measured.statements > 0)
-      if (target.kind === 'ours' && scenario.visitors === 'hot') t.is(measured.lost, 0, 'visits')
-      const startUps = [{ title: 'MariaDB', cpu: 0.4, wall: 0.3 }]
-      const options = { targets: TARGETS, startUps, proxies: [], rounds: 1, seconds: 3, isFull: false }
-      const { markdown, charts, figures } = createReport({ measurements: [measured], ...options })
-      t.true(markdown.includes(`| ${target.name} | ${measured.cpu.toFixed(2)} |`))
-      t.regex(charts.get(chartFile('cpu', chapterOf(hot))) ?? '', /^<svg .*<rect .*<\/svg>\n$/s)
-      t.true(figures.includes(`![](../bench/${chartFile('requestsPerSecond', chapterOf(hot))})`))
-    })
+        t.is(measured.errors, 0)
+        t.true(measured.requests > 0)
+        t.true(measured.cpu > 0 && measured.memory > 0)
+        if (where === 'mariadb') t.true(measured.statements > 0)
+        if (target.kind === 'ours' && scenario.visitors === 'hot') t.is(measured.lost, 0, 'visits')
+        const startUps = [{ title: 'MariaDB', cpu: 0.4, wall: 0.3 }]
+        const options = { targets: TARGETS, startUps, proxies: [], rounds: 1, seconds: 3, isFull: false }
+        const { markdown, charts, figures } = createReport({ measurements: [measured], ...options })
+        t.true(markdown.includes(`| ${target.name} | ${measured.cpu.toFixed(2)} |`))
+        t.regex(charts.get(chartFile('cpu', chapterOf(hot))) ?? '', /^<svg .*<rect .*<\/svg>\n$/s)
+        t.true(figures.includes(`![](../bench/${chartFile('requestsPerSecond', chapterOf(hot))})`))
+      },
+    )
   }
 }
 
 if (findExecutable(['nginx']) !== null) {
-  test('each proxy passes the page on', async (t) => {
+  test.serial('each proxy passes the page on', async (t) => {
     t.timeout(110_000)
     const options = { rounds: 1, seconds: 1 }
     const measured = await measureProxies(file, { ...options, warmUp: 20 })
