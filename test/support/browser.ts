@@ -4,7 +4,10 @@ import { type Browser, chromium, type Page } from 'playwright-core'
 import { findExecutable } from './executables.ts'
 import type { Scope } from './file-scope.ts'
 
-/** Starts headless Chromium, without its own background requests. @throws Error when it is not installed. */
+/**
+ * Starts headless Chromium, without its own background requests. Tests that show pages are serial: side by side, the pages
+ * of a file take minutes on a slow machine. @throws Error when it is not installed.
+ */
 export async function openBrowser(t: Scope): Promise<Browser> {
   const executablePath = findBrowser()
   if (executablePath === null) throw new Error('No Chromium or Chrome is installed (Debian: chromium)')
