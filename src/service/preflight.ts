@@ -10,6 +10,7 @@ import { createDiagnosis, type Diagnosis } from '../django/session-diagnosis.ts'
 import { type VersionFromMigrations, versionFromMigrations, versionProfile } from '../django/versions.ts'
 import { databaseKindOf } from '../sql/dialect.ts'
 import { isMissingColumn, isMissingTable, isMissingValue, isPermissionDenied } from '../sql/driver-errors.ts'
+import { checkWritable } from './database/sqlite-file.ts'
 import { CannotStart } from './start-problem.ts'
 
 /** The database lacks tables of Django. */
@@ -108,7 +109,8 @@ async function appsOf(db: Knex): Promise<readonly string[] | null> {
 
 /**
  * Tries each kind of write that sessions need, in a transaction that is rolled back. No row is inserted, changed, deleted
- * or locked, but the server checks rights, read-only modes and its binary log's format as for a real write.
+ * or locked, but the server checks rights, read-only modes and its binary log's format as for a real write. On SQLite, the
+ * statements are compiled, and the rights on the file and its folder are checked.
  * @throws {MissingRight} naming the table and the GRANT. Any other error of the driver is thrown unchanged.
  */
 export async function checkWrites(db: Knex, written: WrittenTable): Promise<void> {
@@ -116,40 +118,62 @@ export async function checkWrites(db: Knex, written: WrittenTable): Promise<void
   const [key] = columns
   const nothing = { sql: '?? = ? and 1 = 0', names: [key, ''] }
   const list = columns.map(() => '??').join()
-  const writes: readonly (readonly [right: string, sql: string, bindings: readonly string[]])[] = [
-    ['UPDATE', `update ?? set ?? = ?? where ${nothing.sql}`, [table, key, key, ...nothing.names]],
-    ['DELETE', `delete from ?? where ${nothing.sql}`, [table, ...nothing.names]],
-    [
-      'INSERT',
-      `insert into ?? (${list}) select ${list} from ?? where ${nothing.sql}`,
-      [table, ...columns, ...columns, table, ...nothing.names],
-    ],
-  ]
-  let right = ''
+  await tryWrites(db, written, [
+    {
+      right: 'UPDATE',
+      sql: `update ?? set ?? = ?? where ${nothing.sql}`,
+      bindings: [table, key, key, ...nothing.names],
+    },
+    { right: 'DELETE', sql: `delete from ?? where ${nothing.sql}`, bindings: [table, ...nothing.names] },
+    {
+      right: 'INSERT',
+      sql: `insert into ?? (${list}) select ${list} from ?? where ${nothing.sql}`,
+      bindings: [table, ...columns, ...columns, table, ...nothing.names],
+    },
+  ])
+}
+
+/** Like `checkWrites`, for the one column that a login writes. @throws {MissingRight} */
+export async function checkUpdate(db: Knex, users: ReadTable, column: string): Promise<void> {
+  const bindings = [users.table, column, column]
+  try {
+    await tryWrites(db, users, [{ right: 'UPDATE', sql: 'update ?? set ?? = ?? where 1 = 0', bindings }])
+  } catch (error) {
+    if (!isMissingColumn(error)) throw error // A user model may lack it.
+  }
+}
+
+interface Write {
+  /** As GRANT takes it. */
+  readonly right: string
+  readonly sql: string
+  readonly bindings: readonly string[]
+}
+
+/** @throws {MissingRight} Any other error of the driver is thrown unchanged. */
+async function tryWrites(db: Knex, table: ReadTable, writes: readonly Write[]): Promise<void> {
+  if (databaseKindOf(db) === 'sqlite') return checkOnSqlite(db, writes)
+  let denied = ''
   try {
     await rolledBack(db, async (transaction) => {
-      for (const [name, sql, bindings] of writes) {
-        right = name
+      for (const { right, sql, bindings } of writes) {
+        denied = right
         await transaction.raw(sql, [...bindings]).catch(unlessColumnIsAsked)
       }
     })
   } catch (error) {
     if (!isPermissionDenied(error)) throw error
-    throw new MissingRight(await deniedText(db, right, written))
+    throw new MissingRight(await deniedText(db, denied, table))
   }
 }
 
-/** Like `checkWrites`, for the one column that a login writes. @throws {MissingRight} */
-export async function checkUpdate(db: Knex, users: ReadTable, column: string): Promise<void> {
-  try {
-    await rolledBack(db, (transaction) =>
-      transaction.raw('update ?? set ?? = ?? where 1 = 0', [users.table, column, column]),
-    )
-  } catch (error) {
-    if (isMissingColumn(error)) return // A user model may lack it.
-    if (!isPermissionDenied(error)) throw error
-    throw new MissingRight(await deniedText(db, 'UPDATE', users))
-  }
+/**
+ * A transaction that writes locks the whole file, and SQLite then refuses one of Django's that has read and begins to write
+ * ("database is locked"), at once, whatever its `timeout`. So nothing is executed: SQLite compiles the statements.
+ */
+async function checkOnSqlite(db: Knex, writes: readonly Write[]): Promise<void> {
+  for (const { sql, bindings } of writes) await db.raw(`explain ${sql}`, [...bindings])
+  await checkWritable(db)
 }
 
 /** A custom column without a default does not matter to a statement that inserts nothing. */
@@ -160,8 +184,6 @@ function unlessColumnIsAsked(error: unknown): void {
 async function rolledBack(db: Knex, write: (transaction: Knex) => Promise<unknown>): Promise<void> {
   const transaction = await db.transaction()
   try {
-    // Without a row to write, SQLite does not open its journal. This writes the file's header, which is rolled back, too.
-    if (databaseKindOf(db) === 'sqlite') await transaction.raw('pragma user_version = 0')
     await write(transaction)
   } finally {
     await transaction.rollback().catch(() => {}) // It fails if the connection is lost, and the transaction with it.

@@ -20,7 +20,7 @@ export const DATABASE_RIGHTS_CHECKS: readonly Check[] = [
     id: 'database.E007',
     title: 'sessions can be written',
     meaning:
-      'Tries each kind of write in a transaction that is rolled back; no row is changed or locked. It fails for a missing right, a read-only server, and an SQLite file or folder that this process may not write. Then no visit can be saved.',
+      'Tries each kind of write in a transaction that is rolled back; no row is changed or locked. On SQLite, where a transaction locks the file, it compiles the statements and looks at the rights on the file and its folder. It fails for a missing right, a read-only server, and an SQLite file or folder that this process may not write. Then no visit can be saved.',
     remedy:
       'Run the `GRANT` of the message, name the primary instead of a replica, or give this process the right to write the file and its folder.',
     after: ['database.E001', 'database.E002', 'database.E003'],
@@ -33,7 +33,7 @@ export const DATABASE_RIGHTS_CHECKS: readonly Check[] = [
       try {
         for (const table of tables)
           await project.onSessionDatabase(() => retryRead(() => checkWrites(sessionDb, table), { timeout }))
-        return { outcome: 'ok', read: 'INSERT, UPDATE and DELETE were tried, and rolled back' }
+        return { outcome: 'ok', read: 'INSERT, UPDATE and DELETE are possible' }
       } catch (error) {
         return failure(error)
       }
@@ -43,7 +43,7 @@ export const DATABASE_RIGHTS_CHECKS: readonly Check[] = [
     id: 'database.E008',
     title: 'the tables of users, permissions and the home page can be read',
     meaning:
-      'Tries to read each table that the pages of this service read, and, where it serves the login page, to write `last_login` in a transaction that is rolled back. Without a right, the service does not start, or a page is a 500 for some users.',
+      'Tries to read each table that the pages of this service read, and, where it serves the login page, to write `last_login`, which changes nothing. Without a right, the service does not start, or a page is a 500 for some users.',
     remedy: 'Run the `GRANT` of the message.',
     after: ['database.E001'],
     isCheap: true,
