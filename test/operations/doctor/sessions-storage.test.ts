@@ -59,8 +59,9 @@ const faults: readonly Fault[] = [
       const key = (await site.django('print(save(1).session_key)', { SESSION_FILE_PATH: tmpdir() })).trim()
       t.teardown(() => rm(join(tmpdir(), `in-files${key}`)))
       // Of a busy site, files go while the folder is read.
-      for (let number = 0; number < 20; number += 1) {
-        const gone = join(tmpdir(), `in-files${key.slice(0, 30)}${number + 10}`)
+      const others = key.slice(0, 29) + (key[29] === '0' ? '1' : '0')
+      for (let number = 10; number < 30; number += 1) {
+        const gone = join(tmpdir(), `in-files${others}${number}`)
         await symlink(join(tmpdir(), 'nowhere'), gone)
         t.teardown(() => rm(gone))
       }
