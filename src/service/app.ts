@@ -22,7 +22,7 @@ import { followProxy, type TrustedHeader } from './proxy/trusted-proxy.ts'
 import type { Upstream } from './proxy/upstream.ts'
 import { createRouting } from './routing.ts'
 import { http } from './server/node-http.ts'
-import { createSecurityHeaders, type HstsOptions } from './server/security-headers.ts'
+import { createOwnHeaders, type HstsOptions } from './server/own-headers.ts'
 
 export interface AppOptions {
   /** Sets `ctx.session`, `ctx.csrf`, `ctx.user` and `ctx.messages`. */
@@ -136,7 +136,7 @@ export function createApp({
   const middlewares: readonly Middleware[] = [
     createRequestLog({ log, pathLabel, onRequest }),
     routing,
-    createSecurityHeaders({
+    createOwnHeaders({
       hsts,
       formActions: originsOf(djangoBaseUrl),
       isPassedOn: ({ state }) => upstream !== null && state.place === 'elsewhere',

@@ -27,9 +27,9 @@ export interface RequestLogOptions {
 }
 
 /**
- * Logs one `http.request` event per request, when its response is sent or its client has disconnected. Sets a request id,
- * taken from a proxy's X-Request-Id if that is a plain word, and sends it back, so that an error page can be found in the
- * log.
+ * Logs one `http.request` event per request, when its response is sent or its client has disconnected. Sets
+ * `ctx.state.requestId`, taken from a proxy's X-Request-Id if that is a plain word. The response has it, too, so that an
+ * error page can be found in the log.
  */
 export function createRequestLog({
   log,
@@ -41,7 +41,6 @@ export function createRequestLog({
     const started = monotonic()
     const requestId = requestIdOf(ctx.req)
     ctx.state.requestId = requestId
-    ctx.set('X-Request-Id', requestId)
     ctx.res.once('close', () => {
       // Without the query string, which may contain reset tokens and search words.
       const path = ctx.state.place === 'here' ? sentPath(ctx) : pathLabel(ctx.originalUrl)

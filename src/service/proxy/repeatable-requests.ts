@@ -12,7 +12,14 @@ export interface RepeatableRequestsOptions {
   /** The maximum bytes of a response's head. */
   readonly responseHead: number
   /** Sends the head of the upstream's response. @throws Error for a head that Node refuses */
-  readonly sendHead: (head: ResponseHead, response: ServerResponse) => void
+  readonly sendHead: (head: ResponseHead, response: ServerResponse, requestId: string | undefined) => void
+}
+
+export interface PassedOn {
+  /** With which the request is passed on. */
+  readonly headers: IncomingHttpHeaders
+  /** What the response gets as X-Request-Id. */
+  readonly requestId: string | undefined
 }
 
 /** Methods that change nothing, so that a request may reach the upstream twice. Source: RFC 9110, 9.2.1. */
@@ -39,23 +46,28 @@ export function createRepeatableRequests({
 }: RepeatableRequestsOptions): (
   request: IncomingMessage,
   response: ServerResponse,
-  headers: IncomingHttpHeaders,
+  passedOn: PassedOn,
 ) => Promise<void> {
-  return async function passOn(request, response, headers) {
+  return async function passOn(request, response, { headers, requestId }) {
     const head = requestHead(request, headers)
     const kept = connections.takeKept()
-    if (kept !== null && (await exchange(kept, { head, request, response }))) return
+    if (kept !== null && (await exchange(kept, { head, request, response, requestId }))) return
     connections.makeRoom()
     const fresh = await connections.open()
     if (response.closed) fresh.socket.destroy()
-    else if (!(await exchange(fresh, { head, request, response })))
+    else if (!(await exchange(fresh, { head, request, response, requestId })))
       throw new Error('the upstream closed the connection without an answer')
   }
 
   /** Resolves to false if the request may be sent again: a connection that was used before failed without any answer. */
   function exchange(
     connection: KeptConnection,
-    { head, request, response }: { head: string; request: IncomingMessage; response: ServerResponse },
+    {
+      head,
+      request,
+      response,
+      requestId,
+    }: { head: string; request: IncomingMessage; response: ServerResponse; requestId: string | undefined },
   ): Promise<boolean> {
     const { promise, resolve, reject } = Promise.withResolvers<boolean>()
     const { socket } = connection
@@ -69,7 +81,7 @@ export function createRepeatableRequests({
       isHead: request.method === 'HEAD',
       headLimit: responseHead,
       onHead(found) {
-        sendHead(found, response)
+        sendHead(found, response, requestId)
         hasHead = true
         isBodyDue = true
       },
@@ -77,8 +89,7 @@ export function createRepeatableRequests({
         isBodyDue = false
         if (flush !== null) clearImmediate(flush)
         if (isLast) {
-          if (part.length > 0) response.end(part)
-          else response.end()
+          end(response, part)
           isDone = true
         } else if (!response.write(part) && !socket.isPaused()) {
           socket.pause()
@@ -145,6 +156,16 @@ export function createRepeatableRequests({
     return promise
   }
 }
+
+/** Node sends the head and a text in one piece, which costs less than a head and bytes. */
+function end(response: ServerResponse, part: Buffer): void {
+  if (part.length === 0) response.end()
+  else if (part.length <= MOST_JOINED) response.end(part.toString('latin1'), 'latin1')
+  else response.end(part)
+}
+
+/** Bytes of the longest part that is copied. */
+const MOST_JOINED = 16 * 1024
 
 /** A character that no target may have. Node's own client refuses it, too, as it refuses INVALID_VALUE. */
 const INVALID_TARGET = /[^\x21-\x7e\x80-\xff]/

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Middleware } from 'koa'
 import { errorFields, type Log } from '../monitoring/log.ts'
@@ -10,7 +10,7 @@ import { liftBodyTime } from '../server/time-limit.ts'
 import { createConnectionSlots } from './connection-slots.ts'
 import { endToEndHeaders, forwardedHeaders } from './forwarded-headers.ts'
 import { createKeptConnections } from './kept-connections.ts'
-import { createRepeatableRequests, isRepeatable } from './repeatable-requests.ts'
+import { createRepeatableRequests, isRepeatable, type PassedOn } from './repeatable-requests.ts'
 import type { ResponseHead } from './response-parser.ts'
 import type { TrustedHeader } from './trusted-proxy.ts'
 import { createConnector, UpstreamTimeout, UpstreamUnavailable } from './upstream-connection.ts'
@@ -87,9 +87,9 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     connections,
     timeout,
     responseHead: RESPONSE_HEAD,
-    sendHead(head, response) {
+    sendHead(head, response, requestId) {
       try {
-        sendHead(head, response)
+        sendHead(head, response, requestId)
       } catch (error) {
         log.error('upstream.unusable', errorFields(error)) // The status or a header is invalid for Node.
         throw error
@@ -106,10 +106,10 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     failureOf,
   })
 
-  async function repeat(request: IncomingMessage, response: ServerResponse, headers: IncomingHttpHeaders) {
+  async function repeat(request: IncomingMessage, response: ServerResponse, passedOn: PassedOn) {
     const free = await slots.take(response)
     try {
-      if (free !== null) await repeatable(request, response, headers)
+      if (free !== null) await repeatable(request, response, passedOn)
     } catch (error) {
       throw failureOf(error)
     } finally {
@@ -120,7 +120,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   async function passOn(
     request: IncomingMessage,
     response: ServerResponse,
-    body: RequestBody,
+    { body, requestId }: Pick<Exchange, 'body' | 'requestId'>,
   ): Promise<void> {
     await body.readAhead()
     const free = await slots.take(response)
@@ -129,14 +129,14 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       connections.makeRoom()
       const socket = await connect()
       if (response.closed) socket.destroy()
-      else await exchange({ request, response, body, socket })
+      else await exchange({ request, response, body, requestId, socket })
     } finally {
       free?.()
     }
   }
 
   /** Resolves once the connection is closed; rejects when it fails before an answer has come. */
-  function exchange({ request, response, body, socket }: Exchange): Promise<void> {
+  function exchange({ request, response, body, requestId, socket }: Exchange): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const outgoing = http.request({
       createConnection: () => socket,
@@ -163,7 +163,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
         outgoing.destroy() // The rest of the request's body is not needed any more.
       })
       try {
-        passBack(incoming, response)
+        passBack(incoming, response, requestId)
       } catch (error) {
         // The status or a header is invalid for Node.
         log.error('upstream.unusable', errorFields(error))
@@ -179,16 +179,17 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     async middleware(ctx) {
       const { req, res, state } = ctx
       state.route = ROUTE
-      const headers = forwardedHeaders(req, { trustedProxy, requestId: state.requestId })
+      const { requestId } = state
+      const headers = forwardedHeaders(req, { trustedProxy, requestId })
       ctx.respond = false
       const body = keepAlive > 0 && isRepeatable(req) ? null : bodies(req)
       try {
         if (body === null) {
-          await repeat(req, res, headers)
+          await repeat(req, res, { headers, requestId })
         } else {
           liftBodyTime(req)
           req.headers = headers
-          await passOn(req, res, body)
+          await passOn(req, res, { body, requestId })
         }
       } catch (error) {
         if (res.destroyed) return
@@ -211,6 +212,8 @@ interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly body: RequestBody
+  /** What the response gets as X-Request-Id. */
+  readonly requestId: string | undefined
   readonly socket: Socket
 }
 
@@ -223,11 +226,12 @@ function headersFor({ headers }: IncomingMessage, body: RequestBody): OutgoingHt
 }
 
 /** Sends the upstream's response. */
-function passBack(incoming: IncomingMessage, response: ServerResponse): void {
+function passBack(incoming: IncomingMessage, response: ServerResponse, requestId?: string): void {
   const { statusCode = 0, statusMessage = '', rawHeaders, headers } = incoming
   sendHead(
     { status: statusCode, reason: statusMessage, headers: endToEndHeaders(rawHeaders, headers.connection) },
     response,
+    requestId,
   )
   // The head goes with the first bytes of the body if they are there; in an event stream they may come much later.
   const flush = setImmediate(() => response.flushHeaders())
@@ -235,14 +239,20 @@ function passBack(incoming: IncomingMessage, response: ServerResponse): void {
   incoming.pipe(response)
 }
 
-/** Sends the head of the upstream's response. Headers of this service, such as the security headers, are removed. */
-function sendHead({ status, reason, headers }: ResponseHead, response: ServerResponse): void {
-  for (const name of response.getHeaderNames()) if (!KEPT.has(name)) response.removeHeader(name)
-  response.writeHead(status, reason, headers as string[])
+/**
+ * Sends the head of the upstream's response, with X-Request-Id unless it has one. If no header was set before, Node writes
+ * the list as it is; otherwise it would set each header, which costs more. During a shutdown, `Connection` is set.
+ */
+function sendHead(
+  { status, reason, headers }: ResponseHead,
+  response: ServerResponse,
+  requestId: string | undefined,
+): void {
+  const hasId = requestId === undefined || headers.some((text, at) => at % 2 === 0 && REQUEST_ID.test(text))
+  response.writeHead(status, reason, hasId ? (headers as string[]) : ['X-Request-Id', requestId, ...headers])
 }
 
-/** `connection` is set during a shutdown. */
-const KEPT: ReadonlySet<string> = new Set(['x-request-id', 'connection'])
+const REQUEST_ID = /^x-request-id$/i
 
 function failureOf(error: unknown): Error {
   if (error instanceof UpstreamTimeout || error instanceof UpstreamUnavailable) return error

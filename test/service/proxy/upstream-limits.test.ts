@@ -192,7 +192,7 @@ for (const [what, buffer] of [
     const drip = setInterval(() => socket.write('a'), 20)
     socket.once('close', () => clearInterval(drip))
     const [answer] = (await once(socket, 'data')) as [Buffer]
-    t.regex(answer.toString(), /^HTTP\/1\.1 408 Request Timeout\r\n[\s\S]*\r\nConnection: close\r\n/)
+    t.regex(answer.toString(), /^HTTP\/1\.1 408 Request Timeout\r\n(?:.+\r\n)*Connection: close\r\n/)
     await until('the connection is closed', () => socket.closed)
     t.is(back.heads.length, buffer === 1_000_000 ? 0 : 1)
     t.false(log.events.some(({ level }) => level === 'error'))

@@ -402,6 +402,37 @@ test('a download is streamed at the pace of the client, and complete', async (t)
   t.is(received, size)
 })
 
+for (const method of ['GET', 'POST']) {
+  test(`every byte of the answer to ${method} is passed on unchanged, whatever its size`, async (t) => {
+    const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, at) => at % 256))
+    const back = await startBack(t, ({ url = '' }, response) => {
+      const [, size, framing] = url.split('/')
+      const body = bytes.subarray(0, Number(size))
+      if (framing === 'length') response.setHeader('Content-Length', body.length)
+      response.write(body.subarray(0, 10))
+      response.end(body.subarray(10))
+    })
+    const { url } = await startBefore(t, back.url)
+    for (const size of [11, 256, 4096, 16_384, 16_385, 65_536, 300_000]) {
+      for (const framing of ['length', 'chunks']) {
+        const response = await fetch(`${url}/${size}/${framing}`, { method })
+        t.true(bytes.subarray(0, size).equals(await response.bytes()), `${size} ${framing}`)
+      }
+    }
+  })
+
+  test(`the answer to ${method} has one X-Request-Id: that of the upstream, else ours`, async (t) => {
+    const back = await startBack(t, ({ url }, response) => {
+      response.writeHead(200, url === '/own' ? ['x-request-ID', 'of-the-back'] : []).end('ok')
+    })
+    const { url } = await startBefore(t, back.url)
+    const idAt = async (path: string) => (await fetch(url + path, { method })).headers.get('X-Request-Id')
+    t.is(await idAt('/own'), 'of-the-back')
+    const ours = await idAt('/other')
+    t.true(back.heads[1]?.split('\n').includes(`x-request-id: ${ours}`))
+  })
+}
+
 test('parts of a response arrive as the upstream sends them', async (t) => {
   const next = Promise.withResolvers<void>()
   const back = await startBack(t, async (_, response) => {

@@ -11,15 +11,15 @@ export interface HstsOptions {
 }
 
 /**
- * The headers that Django's SecurityMiddleware and XFrameOptionsMiddleware send by default, and a Content-Security-
- * Policy without exceptions: the pages have no script, no inline style and nothing from another host. Besides these, only
- * Cross-Origin-Resource-Policy.
+ * The headers of each response that this service makes itself: X-Request-Id, the headers that Django's SecurityMiddleware
+ * and XFrameOptionsMiddleware send by default, and a Content-Security-Policy without exceptions: the pages have no script,
+ * no inline style and nothing from another host. Besides these, only Cross-Origin-Resource-Policy.
  *
  * Strict-Transport-Security is sent only over HTTPS and only with `hsts`, because SECURE_HSTS_SECONDS is 0 by default.
  * Django shares the host name, and a browser keeps the last such header: a header from here would replace Django's.
  * Source: django/middleware/security.py, process_response.
  */
-export function createSecurityHeaders({
+export function createOwnHeaders({
   hsts,
   formActions = [],
   isPassedOn = () => false,
@@ -33,9 +33,10 @@ export function createSecurityHeaders({
   const overHttp = headers({ strictTransportSecurity: false, formActions })
   const overHttps = hsts === undefined ? overHttp : headers({ strictTransportSecurity: hsts, formActions })
   function setHeaders(ctx: Context): void {
+    ctx.res.setHeader('X-Request-Id', ctx.state.requestId)
     for (const [name, value] of ctx.secure ? overHttps : overHttp) ctx.res.setHeader(name, value)
   }
-  return function securityHeaders(ctx, next) {
+  return function ownHeaders(ctx, next) {
     if (isPassedOn(ctx)) {
       return next().then(() => {
         if (ctx.respond !== false) setHeaders(ctx)
