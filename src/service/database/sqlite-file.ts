@@ -1,8 +1,7 @@
-import { constants } from 'node:fs'
+import { constants, existsSync } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Knex } from 'knex'
-import { isFileMissing } from '../../concurrency/file-errors.ts'
 
 /** Checks that SQLite may write its file, and its journal into the folder. @throws Error with the code of such a write */
 export async function checkWritable(db: Knex): Promise<void> {
@@ -10,8 +9,8 @@ export async function checkWritable(db: Knex): Promise<void> {
   const file = databases.find(({ name }) => name === 'main')?.file
   if (!file) return // in memory
   const { W_OK, X_OK } = constants
-  await access(file, W_OK).catch((error: unknown) => {
-    throw readOnly(isFileMissing(error) ? 'SQLITE_READONLY_DBMOVED' : 'SQLITE_READONLY')
+  await access(file, W_OK).catch(() => {
+    throw readOnly(existsSync(file) ? 'SQLITE_READONLY' : 'SQLITE_READONLY_DBMOVED')
   })
   await access(dirname(file), W_OK | X_OK).catch(() => {
     throw readOnly('SQLITE_READONLY_DIRECTORY')
