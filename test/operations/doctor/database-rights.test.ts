@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { chmodSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import test, { type ExecutionContext } from 'ava'
 import {
   createTestDatabase,
@@ -118,6 +119,28 @@ test('an SQLite file or folder that may not be written or read is named first', 
   t.regex(await asNobody(t, env), /^database\.E007: .*the file .*; .*its folder/)
   chmodSync(file, 0o000)
   t.regex(await asNobody(t, env), /^database\.E001: .*the file .* cannot be opened; /)
+})
+
+test('an SQLite file with a write-ahead log needs no right on the folder, but on the files of the log', async (t) => {
+  const { url } = await createTestDatabase(t, 'sqlite', { tables: 'library' })
+  const file = url.slice('sqlite:///'.length)
+  const env = siteEnvironment(url)
+  const django = new DatabaseSync(file)
+  t.teardown(() => django.close())
+  django.exec('PRAGMA journal_mode = wal; UPDATE django_session SET session_key = session_key')
+  const log = [`${file}-wal`, `${file}-shm`]
+  for (const one of [file, ...log]) chmodSync(one, 0o666)
+  chmodSync(dirname(file), 0o555)
+  t.teardown(() => chmodSync(dirname(file), 0o777))
+  t.notRegex(await asNobody(t, env), /database\.E007/)
+  for (const one of log) {
+    chmodSync(one, 0o444)
+    t.regex(
+      await asNobody(t, env),
+      /^database\.E007: .*the file .* cannot be written; give this process the right/,
+    )
+    chmodSync(one, 0o666)
+  }
 })
 
 test('a database that is missing or away is a finding, also where DJANGO_VERSION is not set', async (t) => {
