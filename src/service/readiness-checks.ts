@@ -13,7 +13,7 @@ const READ_AND_WRITE = constants.R_OK | constants.W_OK | constants.X_OK
 export interface ReadinessChecksOptions {
   readonly read: readonly ReadTable[]
   readonly written: readonly WrittenTable[]
-  /** Tries the writes of sessions, which change nothing. */
+  /** Tries the writes of sessions, and changes nothing. */
   readonly tryWrites: () => Promise<void>
 }
 

@@ -35,7 +35,7 @@ const sessions = {
 } as const
 const users = { table: 'auth_user', setting: 'AUTH_USER_MODEL', rights: 'SELECT' }
 
-/** Ours, and a handle of Django's; both by one copy of SQLite, since the locks of a file belong to a process. */
+/** Ours, and a handle of Django's. Both use one copy of SQLite: two copies in a process do not see each other's locks. */
 async function openBoth(
   t: ExecutionContext,
   { load, open }: Driver,
@@ -52,7 +52,7 @@ async function openBoth(
 
 for (const [name, driver] of Object.entries(DRIVERS)) {
   for (const journal of ['delete', 'wal']) {
-    test(`${name}: the checks of writes want no lock that a transaction of Django waits for, with the journal ${journal}`, async (t) => {
+    test(`${name}: the checks of writes need no write lock, with the journal ${journal}`, async (t) => {
       const { ours, django } = await openBoth(t, driver)
       django.exec(`PRAGMA journal_mode = ${journal}; BEGIN IMMEDIATE`)
       await checkWrites(ours, sessions)

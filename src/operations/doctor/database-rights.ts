@@ -43,7 +43,7 @@ export const DATABASE_RIGHTS_CHECKS: readonly Check[] = [
     id: 'database.E008',
     title: 'the tables of users, permissions and the home page can be read',
     meaning:
-      'Tries to read each table that the pages of this service read, and, where it serves the login page, to write `last_login`, which changes nothing. Without a right, the service does not start, or a page is a 500 for some users.',
+      'Tries to read each table that the pages of this service read, and, where it serves the login page, to write `last_login`, without changing it. Without a right, the service does not start, or a page is a 500 for some users.',
     remedy: 'Run the `GRANT` of the message.',
     after: ['database.E001'],
     isCheap: true,

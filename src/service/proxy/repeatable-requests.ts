@@ -157,7 +157,7 @@ export function createRepeatableRequests({
   }
 }
 
-/** Node sends the head and a text in one piece, which costs less than a head and bytes. */
+/** Node writes the head and a text at once, but the head and a buffer as two pieces, which costs more. */
 function end(response: ServerResponse, part: Buffer): void {
   if (part.length === 0) response.end()
   else if (part.length <= MOST_JOINED) response.end(part.toString('latin1'), 'latin1')

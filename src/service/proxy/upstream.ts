@@ -248,8 +248,9 @@ function sendHead(
   response: ServerResponse,
   requestId: string | undefined,
 ): void {
-  const hasId = requestId === undefined || headers.some((text, at) => at % 2 === 0 && REQUEST_ID.test(text))
-  response.writeHead(status, reason, hasId ? (headers as string[]) : ['X-Request-Id', requestId, ...headers])
+  const hasId = headers.some((text, at) => at % 2 === 0 && REQUEST_ID.test(text))
+  const own = requestId === undefined || hasId ? [] : ['X-Request-Id', requestId]
+  response.writeHead(status, reason, [...own, ...headers])
 }
 
 const REQUEST_ID = /^x-request-id$/i
