@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { opponent } from './goals.ts'
-import { OURS, type ProxySummary } from './proxies.ts'
+import { OURS, proxiesOf, scenarioOf } from './proxies.ts'
 import { CHAPTERS, type Chapter, type Scenario } from './scenarios.ts'
 import type { StartUp } from './start.ts'
 import type { Measure, Summary } from './summary.ts'
@@ -18,13 +18,11 @@ export interface FiguresOptions {
   readonly summary: Summary
   readonly targets: readonly Target[]
   readonly chapters: readonly { readonly chapter: Chapter; readonly scenarios: readonly Scenario[] }[]
-  /** Null if the proxies were not measured. */
-  readonly proxies: ProxySummary | null
   readonly startUps: readonly StartUp[]
 }
 
 /** The ratios that docs/performance.md shows, per database, as Markdown. */
-export function createFigures({ summary, targets, chapters, proxies, startUps }: FiguresOptions): string {
+export function createFigures({ summary, targets, chapters, startUps }: FiguresOptions): string {
   const ours = targets.find(({ kind }) => kind === 'ours')?.name ?? ''
   const ratio = (
     scenario: string,
@@ -36,7 +34,7 @@ export function createFigures({ summary, targets, chapters, proxies, startUps }:
     return found === null ? '–' : timesOf(found)
   }
   const of = (scenario: string, measure: Measure, digits: number): string =>
-    (summary.median(scenario, ours, measure)?.toFixed(digits) ?? '–').replace('NaN', '–')
+    (summary.value(scenario, ours, measure)?.toFixed(digits) ?? '–').replace('NaN', '–')
   const row = ({ name, title }: Scenario): string => {
     const cells = [
       title,
@@ -61,25 +59,28 @@ ${scenarios.map(row).join('\n')}
 ![](../bench/${chartFile('requestsPerSecond', chapter)})
 `,
   )
-  if (proxies !== null) parts.push(proxiesFigures(proxies))
+  if (proxiesOf(summary).length > 0) parts.push(proxiesFigures(summary))
   if (startUps.length > 0) parts.push(startFigures(startUps))
   return parts.join('\n')
 }
 
-function proxiesFigures({ proxies, ratio, median }: ProxySummary): string {
-  const rows = proxies.map((proxy) => {
+function proxiesFigures(summary: Summary): string {
+  const [many, alone] = [scenarioOf(16), scenarioOf(1)]
+  const rows = proxiesOf(summary).map((proxy) => {
+    const value = (scenario: string, measure: Measure, digits: number): string =>
+      summary.value(scenario, proxy, measure)?.toFixed(digits) ?? '–'
+    const ratio = (scenario: string, measure: Measure): string => {
+      const found = summary.ratio(scenario, measure, { of: OURS, to: proxy })
+      return proxy === OURS || found === null ? '' : timesOf(found)
+    }
     const cells = [
       proxy,
-      median(proxy, 16, 'cpu').toFixed(3),
-      median(proxy, 16, 'requestsPerSecond').toFixed(0),
-      median(proxy, 1, 'p50').toFixed(2),
-      ...(proxy === OURS
-        ? ['', '', '']
-        : [
-            timesOf(ratio(proxy, 16, 'cpu')),
-            timesOf(ratio(proxy, 16, 'requestsPerSecond')),
-            timesOf(ratio(proxy, 1, 'p50')),
-          ]),
+      value(many, 'cpu', 3),
+      value(many, 'requestsPerSecond', 0),
+      value(alone, 'p50', 2),
+      ratio(many, 'cpu'),
+      ratio(many, 'requestsPerSecond'),
+      ratio(alone, 'p50'),
     ]
     return `| ${cells.join(' | ')} |`
   })

@@ -1,11 +1,10 @@
-import { medianOf } from './statistics.ts'
-import type { Measure, Summary } from './summary.ts'
+import type { Measure, Ratio, Summary } from './summary.ts'
 import type { Target } from './targets.ts'
 
 /** A goal of the service in a scenario, as a ratio to another target. */
 interface Goal {
   readonly scenario: string
-  /** `the best peer` is the peer with the best median of this measure. */
+  /** `the best peer` is the one with the best value of this measure. */
   readonly against: 'the best peer' | 'Django' | 'the floor' | 'koa-session'
   readonly measure: 'requestsPerSecond' | 'cpu' | 'databaseCpu' | 'p50'
   /** The service's value divided by the other's: a minimum for requests, a maximum for the others. */
@@ -61,7 +60,7 @@ export interface Verdict {
   readonly what: string
   /** E.g. `at most 0.1`. */
   readonly wanted: string
-  /** E.g. `0.08 (0.07 to 0.10)`: a ratio, and its range over the rounds. */
+  /** E.g. `0.08 (0.07 to 0.10)`: a ratio, and the lowest and highest in the parts of the rounds. */
   readonly found: string
   readonly holds: boolean
 }
@@ -69,24 +68,16 @@ export interface Verdict {
 /** Judges the goals whose scenario was measured for the service and the other target. */
 export function judge(summary: Summary, targets: readonly Target[]): Verdict[] {
   const ours = targets.find(({ kind }) => kind === 'ours')?.name ?? ''
-  const ratios = GOALS.flatMap(({ scenario, against, measure, ratio: wanted }) => {
+  const ratios = GOALS.flatMap(({ scenario, against, measure, ratio }) => {
     const other = opponent(summary, targets, { scenario, against, measure })
-    const rounds = other === null ? [] : summary.ratios(scenario, measure, { of: ours, to: other })
-    const ratio = medianOf(rounds)
-    if (ratio === null) return []
-    const isMinimum = measure === 'requestsPerSecond'
-    return {
-      scenario,
-      what: `${NAMES[measure]}, to ${against === 'the best peer' ? `${against}, ${other}` : against}`,
-      wanted: `${isMinimum ? 'at least' : 'at most'} ${wanted}`,
-      found: `${ratio.toFixed(2)} (${Math.min(...rounds).toFixed(2)} to ${Math.max(...rounds).toFixed(2)})`,
-      holds: isMinimum ? ratio >= wanted : ratio <= wanted,
-    }
+    if (other === null) return []
+    const named = against === 'the best peer' ? `${against}, ${other}` : against
+    return judgeRatio(summary, { scenario, measure, targets: { of: ours, to: other }, ratio, other: named })
   })
   const statements = Object.entries(STATEMENTS).flatMap(([scenario, wanted]) => {
-    const median = summary.median(scenario, ours, 'statements')
-    if (median === null) return []
-    const found = Number(median.toFixed(1))
+    const statements = summary.value(scenario, ours, 'statements')
+    if (statements === null) return []
+    const found = Number(statements.toFixed(1))
     return {
       scenario,
       what: 'statements per request',
@@ -104,6 +95,36 @@ export function judge(summary: Summary, targets: readonly Target[]): Verdict[] {
   return [...ratios, ...statements, ...losses]
 }
 
+/** Judges a ratio, which is a minimum for requests and a maximum for the others; nothing if it was not measured. */
+export function judgeRatio(
+  summary: Summary,
+  {
+    scenario,
+    measure,
+    targets,
+    ratio: wanted,
+    other,
+  }: Pick<Goal, 'scenario' | 'measure' | 'ratio'> & {
+    readonly targets: Ratio
+    /** The name of the other target in the report. */
+    readonly other: string
+  },
+): Verdict[] {
+  const ratio = summary.ratio(scenario, measure, targets)
+  if (ratio === null) return []
+  const parts = summary.ratios(scenario, measure, targets)
+  const isMinimum = better(measure)
+  return [
+    {
+      scenario,
+      what: `${NAMES[measure]}, to ${other}`,
+      wanted: `${isMinimum ? 'at least' : 'at most'} ${wanted}`,
+      found: `${ratio.toFixed(2)} (${Math.min(...parts).toFixed(2)} to ${Math.max(...parts).toFixed(2)})`,
+      holds: isMinimum ? ratio >= wanted : ratio <= wanted,
+    },
+  ]
+}
+
 /** The target to which a goal compares the service; null if none was measured. */
 export function opponent(
   summary: Summary,
@@ -116,11 +137,11 @@ export function opponent(
     'the floor': ({ kind }) => kind === 'floor',
     'koa-session': ({ name }) => name.includes('koa-session'),
   }
-  const medians = targets.filter(matches[against]).flatMap(({ name }) => {
-    const median = summary.median(scenario, name, measure)
-    return median === null ? [] : [{ name, median }]
+  const values = targets.filter(matches[against]).flatMap(({ name }) => {
+    const value = summary.value(scenario, name, measure)
+    return value === null ? [] : [{ name, value }]
   })
-  const best = medians.toSorted((a, b) => (better(measure) ? b.median - a.median : a.median - b.median))[0]
+  const best = values.toSorted((a, b) => (better(measure) ? b.value - a.value : a.value - b.value))[0]
   return best?.name ?? null
 }
 

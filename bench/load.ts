@@ -1,69 +1,91 @@
 import { connect } from 'node:net'
-import { percentileOf } from './statistics.ts'
+import { setTimeout as delay } from 'node:timers/promises'
 
 export interface LoadOptions {
   /** Ports of 127.0.0.1, to which the connections are distributed in turn. */
   readonly ports: readonly number[]
   readonly connections: number
+  /** The measured time. */
   readonly seconds: number
+  /** Seconds of the same load before the measured time. Default: 0 */
+  readonly leadIn?: number
   /** The maximum number of requests. */
   readonly limit?: number
   /** Default: the home page. */
   readonly path?: string
   /** The Cookie header of the next request; null for none. */
   readonly cookie: () => string | null
+  /** Called where the measured time begins and where it ends. */
+  readonly onBegin?: () => void
+  readonly onEnd?: () => void
 }
 
 export interface LoadResult {
-  readonly requests: number
-  /** Responses with a status other than 200. */
+  /** The number of all requests, also before and after the measured time. */
+  readonly sent: number
+  /** Those of them that were answered with a status other than 200. */
   readonly errors: number
-  /** From the first request to the last answer. */
+  /** The measured time: at least until the first answer. */
   readonly seconds: number
-  /** Milliseconds. */
-  readonly p50: number
-  readonly p99: number
+  /** Milliseconds from the request to the answer, for each answer in the measured time. */
+  readonly times: readonly number[]
 }
 
 /**
- * Requests a page over kept-alive connections, one request at a time on each. Requests in flight when the time
- * is over are awaited and counted. Uses bare sockets, so that the client costs little CPU.
+ * Requests a page over kept-alive connections, one request at a time on each. Only answers in the measured time count, and the
+ * load goes on until it is over, so a slow server is not measured while its last requests end one by one. Uses bare sockets, so
+ * that the client costs little CPU.
  */
 export async function runLoad({
   ports,
   connections,
   seconds,
+  leadIn = 0,
   limit = Number.POSITIVE_INFINITY,
   path = '/catalog/',
   cookie,
+  onBegin,
+  onEnd,
 }: LoadOptions): Promise<LoadResult> {
   const times: number[] = []
-  let started = 0
-  let errors = 0
-  const start = performance.now()
-  const end = start + seconds * 1000
+  const firstAnswer = Promise.withResolvers<void>()
+  let [sent, errors] = [0, 0]
+  const phase: { name: 'lead-in' | 'measured' | 'over' } = { name: 'lead-in' }
 
   async function visitor(port: number): Promise<void> {
     let client = createClient(port)
-    while (performance.now() < end && started < limit) {
-      started += 1
-      const sent = performance.now()
+    while (phase.name !== 'over' && sent < limit) {
+      sent += 1
+      const begin = performance.now()
       const status = await client.get(path, cookie())
-      times.push(performance.now() - sent)
+      if (phase.name === 'measured') {
+        times.push(performance.now() - begin)
+        firstAnswer.resolve()
+      }
       if (status !== 200) errors += 1
       if (!client.isOpen()) client = createClient(port)
     }
     client.close()
   }
 
-  await Promise.all(Array.from({ length: connections }, (_, at) => visitor(ports[at % ports.length] ?? 0)))
-  return {
-    requests: times.length,
-    errors,
-    seconds: (performance.now() - start) / 1000,
-    p50: percentileOf(times, 0.5),
-    p99: percentileOf(times, 0.99),
-  }
+  const load = Promise.all(
+    Array.from({ length: connections }, (_, at) => visitor(ports[at % ports.length] ?? 0)),
+  )
+  await Promise.race([load, pause(leadIn)])
+  onBegin?.()
+  const begin = performance.now()
+  phase.name = 'measured'
+  await Promise.race([load, Promise.all([pause(seconds), firstAnswer.promise])])
+  phase.name = 'over'
+  const end = performance.now()
+  onEnd?.()
+  await load
+  return { sent, errors, seconds: (end - begin) / 1000, times }
+}
+
+/** A pause that does not keep the process alive when the load has ended before. */
+function pause(seconds: number): Promise<void> {
+  return delay(seconds * 1000, undefined, { ref: false })
 }
 
 interface Client {

@@ -3,9 +3,9 @@
  * SQLite, and with Redis; as a proxy; and its start. The targets run in turn and back, so that other load on the machine
  * affects all alike.
  *
- *   npm run bench                                      all of it, half an hour; writes bench/results.md, its charts, and the
+ *   npm run bench                                      all of it, an hour; writes bench/results.md, its charts, and the
  *                                                      figures of docs/performance.md
- *   npm run bench -- --only hot --rounds 1 --seconds 2 a part: scenarios, `proxies`, `start`. Short runs and
+ *   npm run bench -- --only hot --rounds 1 --seconds 2 a part: scenarios, `proxies`, `start`. Few rounds and
  *                                                      parts write only with --write
  *   npm run bench -- --memory                          memory after ten minutes at 64 connections
  *   npm run bench -- --growth                          the service on tables of 1,000 and of 5,000,000 sessions
@@ -15,19 +15,18 @@ import { parseArgs } from 'node:util'
 import { startRedis } from '../test/support/redis.ts'
 import type { DatabaseServer } from '../test/support/servers.ts'
 import { startDurableMariadb, startDurablePostgresql } from './database.ts'
-import type { Measurement, ServerUnderLoad } from './measure.ts'
+import type { ServerUnderLoad } from './measure.ts'
 import { prepare } from './prepare.ts'
-import type { ProxyMeasurement } from './proxies.ts'
+import { type Measure, type Summary, summarize } from './summary.ts'
 
 const { values } = parseArgs({
   options: {
     /** A part of the names to run; may be repeated. */
     only: { type: 'string', multiple: true },
     target: { type: 'string', multiple: true },
-    // Many short rounds, because the speed of a machine varies over time; but not shorter, because rounds of one second
-    // varied more.
-    rounds: { type: 'string', default: '5' },
-    seconds: { type: 'string', default: '1.5' },
+    // Many short rounds, because the speed of a shared machine changes from second to second.
+    rounds: { type: 'string', default: '50' },
+    seconds: { type: 'string', default: '0.2' },
     memory: { type: 'boolean', default: false },
     growth: { type: 'boolean', default: false },
     minutes: { type: 'string', default: '10' },
@@ -35,7 +34,7 @@ const { values } = parseArgs({
   },
 })
 const [rounds, seconds] = [Number(values.rounds), Number(values.seconds)]
-const isFull = values.only === undefined && values.target === undefined && rounds >= 3 && seconds >= 1
+const isFull = values.only === undefined && values.target === undefined && rounds >= 30 && seconds >= 0.2
 
 const endings: (() => unknown)[] = []
 const scope = { teardown: (end: () => unknown) => void endings.unshift(end) }
@@ -81,22 +80,20 @@ async function benchmark(servers: Servers): Promise<void> {
   const targets = chosen(TARGETS, values.target)
   const isChosen = (name: string) => chosen([{ name }], values.only).length === 1
   const startUps = isChosen('start') ? await measureStart(scope, { rounds }) : []
-  const proxies = isChosen('proxies')
-    ? await measureProxies(scope, { rounds, seconds, onMeasured: (one) => say(proxyLine(one)) })
-    : []
+  const proxies = isChosen('proxies') ? await measureProxies(scope, { rounds, seconds }) : []
+  sayAll(summarize(proxies))
   const measurements = await runAll(scope, {
     servers: { ...servers, redis: await startRedisServer() },
     scenarios: chosen(SCENARIOS, values.only),
     targets,
     rounds,
     seconds,
-    onMeasured: (one) => say(line(one)),
+    onMeasured: (measured) => sayAll(summarize(measured)),
   })
   const { markdown, charts, figures } = createReport({
-    measurements,
+    measurements: [...measurements, ...proxies],
     targets,
     startUps,
-    proxies,
     rounds,
     seconds,
     isFull,
@@ -141,13 +138,12 @@ function write(file: string, text: string): void {
   say(`wrote bench/${file}`)
 }
 
-function line({ scenario, round, target, requestsPerSecond, cpu, p99, errors, lost }: Measurement): string {
-  const numbers = `${requestsPerSecond.toFixed(0)} req/s, ${cpu.toFixed(2)} ms CPU, p99 ${p99.toFixed(0)} ms`
-  const failed = `${errors === 0 ? '' : `, ${errors} errors`}${lost ? `, ${lost} lost` : ''}`
-  return `${scenario} ${round}: ${target}: ${numbers}${failed}`
-}
-
-function proxyLine({ proxy, connections, round, requestsPerSecond, cpu, p50 }: ProxyMeasurement): string {
-  const numbers = `${requestsPerSecond.toFixed(0)} req/s, ${cpu.toFixed(3)} ms CPU, p50 ${p50.toFixed(2)} ms`
-  return `proxies-${connections} ${round}: ${proxy}: ${numbers}`
+/** A line for each target of each scenario. */
+function sayAll(summary: Summary): void {
+  const lines = summary.measurements.map(({ scenario, target }) => {
+    const value = (measure: Measure, digits: number) =>
+      summary.value(scenario, target, measure)?.toFixed(digits) ?? '–'
+    return `${scenario}: ${target}: ${value('requestsPerSecond', 0)} req/s, ${value('cpu', 3)} ms CPU, p50 ${value('p50', 2)} ms, ${value('errors', 0)} errors`
+  })
+  for (const line of new Set(lines)) say(line)
 }

@@ -10,25 +10,26 @@ import type { RunningTarget, SiteToServe, Target } from './targets.ts'
 import { cpuSeconds, residentMegabytes, serverCpuSeconds } from './usage.ts'
 import { visit } from './visit.ts'
 
-/** The results of one target in one scenario in one round. */
+/** What one target did in one scenario in one round. */
 export interface Measurement {
   readonly scenario: string
   readonly target: string
   readonly round: number
-  readonly requests: number
-  readonly requestsPerSecond: number
-  /** Milliseconds. */
-  readonly p50: number
-  readonly p99: number
-  /** Milliseconds of CPU per request: of the target's processes, and of the database with Redis. */
+  /** The measured time. */
+  readonly seconds: number
+  /** Milliseconds from the request to the answer, for each answer in the measured time. */
+  readonly times: readonly number[]
+  /** Milliseconds of CPU in the measured time: of the target's processes, and of the database with Redis. */
   readonly cpu: number
   readonly databaseCpu: number
-  /** Statements per request, as the server counts them; PostgreSQL: transactions. NaN for SQLite. */
+  /** The number of all requests, also before and after the measured time. */
+  readonly sent: number
+  /** Those of them that were answered with a status other than 200. */
+  readonly errors: number
+  /** Statements for all requests, as the server counts them; PostgreSQL: transactions. NaN for SQLite. */
   readonly statements: number
   /** Resident memory of the target's processes at the end, in MiB. */
   readonly memory: number
-  /** Responses with a status other than 200. */
-  readonly errors: number
   /** Answered visits that are missing in the session; null if this is not checked. */
   readonly lost: number | null
 }
@@ -59,8 +60,11 @@ export interface Stage {
  */
 const WARM_UP = { requests: 20_000, seconds: { small: 15, large: 1, huge: 1 }, django: 2 } as const
 
-/** Seconds of the same load before each measurement, because a process is slower after a pause. */
-const SETTLING = 1
+/**
+ * The load before the measured time, as a part of it: until the slowest target answers, and because a process is slower after a
+ * pause.
+ */
+export const LEAD_IN = 0.4
 
 /** Runs targets. Libraries, processes and sessions are created when first needed. */
 export async function openStage(
@@ -117,7 +121,7 @@ export async function openStage(
     const seconds = target.kind === 'django' ? WARM_UP.django : WARM_UP.seconds[size]
     let requests = 0
     for (let second = 0; second < seconds && requests < WARM_UP.requests; second += 1)
-      requests += (await runLoad({ ports, connections: 16, seconds: 1, cookie })).requests
+      requests += (await runLoad({ ports, connections: 16, seconds: 1, cookie })).sent
     for (const one of cold) warmed.add(one)
   }
 
@@ -138,16 +142,14 @@ export async function openStage(
       const cookie = (): string | null => cookies[Math.floor(Math.random() * cookies.length)] ?? null
       if (warmsUp) await warmUp(target, running, scenario, cookie)
 
-      const load = { connections, seconds: seconds * stretch, cookie }
-      if (warmsUp)
-        await runLoad({ ...load, ports: running.map(({ port }) => port), seconds: SETTLING * stretch })
-
+      const measured = seconds * stretch
+      const load = { connections, seconds: measured, leadIn: warmsUp ? measured * LEAD_IN : 0, cookie }
       const hot = visitors === 'hot' ? cookie() : null
       const visitsBefore = hot === null ? 0 : (await visit(first.port, hot)).numVisits
       const statements = await counters(database, database, (await siteOf(scenario)).databaseUrl)
       const used = engine === 'db' ? [servers[database]] : [servers[database], servers.redis]
       const cost = await measureLoad(running, load, { servers: used.filter(isKnown), statements })
-      const answered = cost.requests - cost.errors
+      const answered = cost.sent - cost.errors
       const visitsAfter = hot === null ? null : (await visit(first.port, hot)).numVisits
       return {
         scenario: name,
@@ -164,42 +166,48 @@ export async function openStage(
   }
 }
 
-/** Measures the cost of the load for these processes and for the database. */
+/** Measures what the load costs these processes and the servers. */
 export async function measureLoad(
   running: readonly RunningTarget[],
-  load: Omit<LoadOptions, 'ports'>,
+  load: Omit<LoadOptions, 'ports' | 'onBegin' | 'onEnd'>,
   {
     servers,
     statements,
   }: {
     servers: readonly Pick<ServerUnderLoad, 'pid'>[]
     statements: () => Promise<number>
-  },
+  } = { servers: [], statements: async () => Number.NaN },
 ): Promise<Omit<Measurement, 'scenario' | 'target' | 'round' | 'lost'>> {
   const pids = running.flatMap((one) => one.pids())
   const spent = () => ({
-    cpu: cpuSeconds(pids),
+    cpu: 1000 * cpuSeconds(pids),
     databaseCpu:
       servers.length === 0
         ? Number.NaN
-        : servers.reduce((sum, { pid }) => sum + (pid === null ? Number.NaN : serverCpuSeconds(pid)), 0),
+        : 1000 *
+          servers.reduce((sum, { pid }) => sum + (pid === null ? Number.NaN : serverCpuSeconds(pid)), 0),
   })
-  const [before, statementsBefore] = [spent(), await statements()]
-  const { requests, errors, p50, p99, seconds } = await runLoad({
+  let [before, after] = [spent(), spent()]
+  const statementsBefore = await statements()
+  const { sent, errors, seconds, times } = await runLoad({
     ...load,
     ports: running.map(({ port }) => port),
+    onBegin: () => {
+      before = spent()
+    },
+    onEnd: () => {
+      after = spent()
+    },
   })
-  const [after, statementsAfter] = [spent(), await statements()]
   return {
-    requests,
-    requestsPerSecond: requests / seconds,
-    p50,
-    p99,
-    cpu: (1000 * (after.cpu - before.cpu)) / requests,
-    databaseCpu: (1000 * (after.databaseCpu - before.databaseCpu)) / requests,
-    statements: (statementsAfter - statementsBefore - 1) / requests,
-    memory: residentMegabytes(pids),
+    seconds,
+    times,
+    cpu: after.cpu - before.cpu,
+    databaseCpu: after.databaseCpu - before.databaseCpu,
+    sent,
     errors,
+    statements: (await statements()) - statementsBefore - 1,
+    memory: residentMegabytes(pids),
   }
 }
 

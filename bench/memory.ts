@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Scope } from '../test/support/file-scope.ts'
 import { checkTarget } from './check.ts'
 import { createLibrary } from './library.ts'
-import { type LoadResult, runLoad } from './load.ts'
+import { runLoad } from './load.ts'
 import { targetsOf } from './scenarios.ts'
 import { makeSessions } from './sessions.ts'
 import { medianOf } from './statistics.ts'
@@ -42,10 +42,10 @@ export async function measureMemory(
       const cookie = (): string | null => cookies[Math.floor(Math.random() * cookies.length)] ?? null
       const load = runLoad({ ports: [running.port], connections: CONNECTIONS, seconds, cookie })
       const samples = await sample(running, seconds)
-      const { requests, errors }: LoadResult = await load
+      const { sent, errors } = await load
       return {
         target: target.name,
-        requests,
+        requests: sent,
         errors,
         end: medianOf(samples.slice(-SAMPLES / 10)) ?? Number.NaN,
         highest: Math.max(...samples),

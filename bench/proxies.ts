@@ -4,27 +4,12 @@ import { findExecutable } from '../test/support/executables.ts'
 import type { Scope } from '../test/support/file-scope.ts'
 import { freePort } from '../test/support/free-port.ts'
 import { temporaryFolder } from '../test/support/service.ts'
-import type { Verdict } from './goals.ts'
+import { judgeRatio, type Verdict } from './goals.ts'
 import { runLoad } from './load.ts'
+import { LEAD_IN, type Measurement, measureLoad } from './measure.ts'
 import { inTurnAndBack } from './rounds.ts'
-import { medianOf } from './statistics.ts'
+import type { Measure, Summary } from './summary.ts'
 import { type RunningTarget, startOurs, startPeer, startServer } from './targets.ts'
-import { cpuSeconds } from './usage.ts'
-
-/** The results of one proxy with so many connections, in one round. */
-export interface ProxyMeasurement {
-  readonly proxy: string
-  readonly connections: number
-  readonly round: number
-  readonly requestsPerSecond: number
-  /** Milliseconds. */
-  readonly p50: number
-  readonly p99: number
-  /** Milliseconds of CPU of the proxy per request. */
-  readonly cpu: number
-  /** Responses with a status other than 200. */
-  readonly errors: number
-}
 
 /** The name of the service among the proxies. */
 export const OURS = 'koa-django-sessions'
@@ -32,6 +17,9 @@ const FASTIFY = 'fastify, @fastify/http-proxy'
 const EXPRESS = 'express, http-proxy-middleware'
 
 const CONNECTIONS = [16, 1] as const
+
+/** The maximum CPU time of the service for a request, in milliseconds. */
+const MAXIMUM_CPU = 0.13
 
 /** Bytes of the page. */
 const PAGE = 3000
@@ -49,14 +37,12 @@ export async function measureProxies(
     rounds,
     seconds,
     warmUp = WARM_UP,
-    onMeasured = () => {},
   }: {
     rounds: number
     seconds: number
     warmUp?: number
-    onMeasured?: (measurement: ProxyMeasurement) => void
   },
-): Promise<ProxyMeasurement[]> {
+): Promise<Measurement[]> {
   const upstream = `http://127.0.0.1:${(await startNginx(scope, null)).port}`
   const env = { DJANGO_UPSTREAM: upstream, NODE_ENV: 'production', ALLOWED_HOSTS: '127.0.0.1' }
   const proxies: readonly [name: string, running: RunningTarget][] = [
@@ -70,7 +56,7 @@ export async function measureProxies(
     ['nginx', await startNginx(scope, { upstream, keepsConnections: false })],
     ['nginx with keepalive', await startNginx(scope, { upstream, keepsConnections: true })],
   ]
-  const measurements: ProxyMeasurement[] = []
+  const measurements: Measurement[] = []
   const load = { path: '/page', cookie: () => null }
   for (const [name, { port, output }] of proxies) {
     const { errors } = await runLoad({ ...load, ports: [port], connections: 16, seconds: 15, limit: warmUp })
@@ -78,99 +64,82 @@ export async function measureProxies(
   }
   for (const connections of CONNECTIONS) {
     for (let round = 1; round <= rounds; round += 1) {
-      for (const [proxy, running] of inTurnAndBack(proxies, round)) {
-        const pids = running.pids()
-        const before = cpuSeconds(pids)
-        const result = await runLoad({ ...load, ports: [running.port], connections, seconds })
-        const { requests, errors, p50, p99 } = result
-        const cpu = (1000 * (cpuSeconds(pids) - before)) / requests
-        const requestsPerSecond = requests / result.seconds
-        const measurement = { proxy, connections, round, requestsPerSecond, p50, p99, cpu, errors }
-        measurements.push(measurement)
-        onMeasured(measurement)
+      for (const [target, running] of inTurnAndBack(proxies, round)) {
+        const cost = await measureLoad([running], {
+          ...load,
+          connections,
+          seconds,
+          leadIn: seconds * LEAD_IN,
+        })
+        measurements.push({ scenario: scenarioOf(connections), target, round, ...cost, lost: null })
       }
     }
   }
   return measurements
 }
 
-type Column = 'cpu' | 'requestsPerSecond' | 'p50' | 'p99'
-
-/** Medians of the rounds, and of the rounds' ratios. */
-export function summarizeProxies(measurements: readonly ProxyMeasurement[]): ProxySummary {
-  const of = (proxy: string, connections: number, column: Column) =>
-    measurements
-      .filter((one) => one.proxy === proxy && one.connections === connections)
-      .map((one) => one[column])
-  return {
-    proxies: [...new Set(measurements.map(({ proxy }) => proxy))],
-    median: (proxy, connections, column) => medianOf(of(proxy, connections, column)) ?? Number.NaN,
-    ratio(proxy, connections, column) {
-      const others = of(proxy, connections, column)
-      const ratios = of(OURS, connections, column).map((ours, at) => ours / (others[at] ?? Number.NaN))
-      return medianOf(ratios) ?? Number.NaN
-    },
-    errors: (proxy, connections) =>
-      measurements
-        .filter((one) => one.proxy === proxy && one.connections === connections)
-        .reduce((sum, one) => sum + one.errors, 0),
-  }
+/** The proxies that were measured. */
+export function proxiesOf({ measurements }: Summary): string[] {
+  const measured = measurements.filter(({ scenario }) => scenario === scenarioOf(16))
+  return [...new Set(measured.map(({ target }) => target))]
 }
 
-export interface ProxySummary {
-  readonly proxies: readonly string[]
-  median(proxy: string, connections: number, column: Column): number
-  /** Of the service to this proxy. */
-  ratio(proxy: string, connections: number, column: Column): number
-  errors(proxy: string, connections: number): number
+/** The name of the scenario. */
+export function scenarioOf(connections: (typeof CONNECTIONS)[number]): string {
+  return `proxies-${connections}`
 }
 
 /** Judges the goals of passing requests on. */
-export function judgeProxies({ median, ratio }: ProxySummary): Verdict[] {
-  const verdict = (what: string, measured: number, wanted: number): Verdict => ({
-    scenario: 'proxies',
-    what,
-    wanted: `at most ${wanted}`,
-    found: measured.toFixed(2),
-    holds: measured <= wanted,
-  })
+export function judgeProxies(summary: Summary): Verdict[] {
+  const cpu = summary.value(scenarioOf(16), OURS, 'cpu')
+  if (cpu === null) return []
+  const against = (to: string, scenario: string, measure: 'cpu' | 'p50', ratio: number) =>
+    judgeRatio(summary, { scenario, measure, targets: { of: OURS, to }, ratio, other: to })
   return [
-    verdict('CPU per request in ms, 16 connections', median(OURS, 16, 'cpu'), 0.13),
-    verdict(`CPU per request, 16 connections, to ${FASTIFY}`, ratio(FASTIFY, 16, 'cpu'), 1),
-    verdict(`CPU per request, 16 connections, to ${EXPRESS}`, ratio(EXPRESS, 16, 'cpu'), 1),
-    verdict(`p50, 1 connection, to ${FASTIFY}`, ratio(FASTIFY, 1, 'p50'), 1.3),
+    {
+      scenario: scenarioOf(16),
+      what: 'CPU per request in ms',
+      wanted: `at most ${MAXIMUM_CPU}`,
+      found: cpu.toFixed(2),
+      holds: cpu <= MAXIMUM_CPU,
+    },
+    ...against(FASTIFY, scenarioOf(16), 'cpu', 1),
+    ...against(EXPRESS, scenarioOf(16), 'cpu', 1),
+    ...against(FASTIFY, scenarioOf(1), 'p50', 1.3),
   ]
 }
 
 /** The results as a section of the report. */
-export function proxiesSection(summary: ProxySummary): string {
-  const { proxies, median, ratio, errors } = summary
-  const table = (
-    connections: number,
-  ) => `### ${connections} ${connections === 1 ? 'connection' : 'connections'}
+export function proxiesSection(summary: Summary): string {
+  const table = (connections: (typeof CONNECTIONS)[number]) => {
+    const scenario = scenarioOf(connections)
+    const rows = proxiesOf(summary).map((proxy) => {
+      const value = (measure: Measure, digits: number) =>
+        summary.value(scenario, proxy, measure)?.toFixed(digits) ?? '–'
+      const ratio = (measure: Measure) =>
+        proxy === OURS ? '' : (summary.ratio(scenario, measure, { of: OURS, to: proxy })?.toFixed(2) ?? '–')
+      const cells = [
+        proxy,
+        value('cpu', 3),
+        ratio('cpu'),
+        value('requestsPerSecond', 0),
+        ratio('requestsPerSecond'),
+        value('p50', 2),
+        value('p99', 1),
+        value('errors', 0),
+      ]
+      return `| ${cells.join(' | ')} |`
+    })
+    return `### ${connections} ${connections === 1 ? 'connection' : 'connections'}
+
+\`${scenario}\`
 
 | proxy | CPU ms/req | ours ÷ it | req/s | ours ÷ it | p50 ms | p99 ms | errors |
 |---|---|---|---|---|---|---|---|
-${proxies
-  .map((proxy) => {
-    const share = (column: Column) => (proxy === OURS ? '' : ratio(proxy, connections, column).toFixed(2))
-    const cells = [
-      proxy,
-      median(proxy, connections, 'cpu').toFixed(3),
-      share('cpu'),
-      median(proxy, connections, 'requestsPerSecond').toFixed(0),
-      share('requestsPerSecond'),
-      median(proxy, connections, 'p50').toFixed(2),
-      median(proxy, connections, 'p99').toFixed(1),
-      errors(proxy, connections),
-    ]
-    return `| ${cells.join(' | ')} |`
-  })
-  .join('\n')}
+${rows.join('\n')}
 `
+  }
   return `## Passing requests on
-
-\`proxies\`
 
 A page of ${PAGE} bytes from nginx, through each proxy, in turn and back. koa-django-sessions writes its log; the others write no log.
 

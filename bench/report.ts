@@ -7,7 +7,7 @@ import { createChart } from './chart.ts'
 import { CHART_KINDS, chartFile, createFigures } from './figures.ts'
 import { judge, type Verdict } from './goals.ts'
 import type { Measurement } from './measure.ts'
-import { judgeProxies, type ProxyMeasurement, proxiesSection, summarizeProxies } from './proxies.ts'
+import { judgeProxies, proxiesOf, proxiesSection } from './proxies.ts'
 import { CHAPTERS, type Chapter, chapterOf, SCENARIOS, type Scenario } from './scenarios.ts'
 import type { StartUp } from './start.ts'
 import { type Measure, type Summary, summarize } from './summary.ts'
@@ -17,7 +17,6 @@ export interface ReportOptions {
   readonly measurements: readonly Measurement[]
   readonly targets: readonly Target[]
   readonly startUps: readonly StartUp[]
-  readonly proxies: readonly ProxyMeasurement[]
   /** The number of rounds and their length, for the introduction. */
   readonly rounds: number
   readonly seconds: number
@@ -40,7 +39,6 @@ const START_LIMIT = 0.5
 export function createReport(options: ReportOptions): Report {
   const { measurements, targets, startUps } = options
   const summary = summarize(measurements)
-  const proxies = options.proxies.length === 0 ? null : summarizeProxies(options.proxies)
   const scenarios = SCENARIOS.filter(({ name }) => measurements.some((one) => one.scenario === name))
   const chapters = (Object.keys(CHAPTERS) as Chapter[])
     .map((chapter) => ({
@@ -49,11 +47,7 @@ export function createReport(options: ReportOptions): Report {
     }))
     .filter((one) => one.scenarios.length > 0)
   const charts = new Map(chapters.flatMap((one) => createCharts(summary, { ...one, targets })))
-  const verdicts = [
-    ...judge(summary, targets),
-    ...(proxies === null ? [] : judgeProxies(proxies)),
-    ...startUps.map(judgeStart),
-  ]
+  const verdicts = [...judge(summary, targets), ...judgeProxies(summary), ...startUps.map(judgeStart)]
   const sections = chapters.map(
     (one) => `## ${CHAPTERS[one.chapter]}
 
@@ -61,7 +55,7 @@ ${CHART_KINDS.map((kind) => `![](${chartFile(kind, one.chapter)})`).join('\n\n')
 
 ${one.scenarios.map((scenario) => section(summary, scenario, targets)).join('\n')}`,
   )
-  if (proxies !== null) sections.push(proxiesSection(proxies))
+  if (proxiesOf(summary).length > 0) sections.push(proxiesSection(summary))
   if (startUps.length > 0) sections.push(startSection(startUps))
   const markdown = `# Benchmark
 
@@ -69,14 +63,15 @@ ${head(options)}
 
 ## Goals
 
-Ratios are the service's value divided by the other's: the median of the rounds' ratios. In brackets: their range. ${count(verdicts)}
+Ratios are the service's value divided by the other's, over all rounds. In brackets: the lowest and the highest ratio in five parts of
+the rounds, which follow each other. ${count(verdicts)}
 
 | scenario | | goal | measured | |
 |---|---|---|---|---|
 ${verdicts.map(({ scenario, what, wanted, found, holds }) => `| ${scenario} | ${what} | ${wanted} | ${found} | ${holds ? 'holds' : '**does not hold**'} |`).join('\n')}
 
 ${sections.join('\n')}`
-  return { markdown, charts, figures: createFigures({ summary, targets, chapters, proxies, startUps }) }
+  return { markdown, charts, figures: createFigures({ summary, targets, chapters, startUps }) }
 }
 
 function count(verdicts: readonly Verdict[]): string {
@@ -88,7 +83,8 @@ function head({ rounds, seconds, isFull, targets }: ReportOptions): string {
   const [cpu] = cpus()
   const memory = Math.round(totalmem() / 2 ** 30)
   return `${isFull ? 'The whole benchmark' : '**A part of the benchmark, or short rounds**'} (\`npm run bench\`, ${new Date().toISOString().slice(0, 10)}): ${rounds} rounds of ${seconds} seconds
-for each of ${targets.length} targets, in turn and back (A B C, C B A, …), medians; on ${cpus().length} × ${cpu?.model ?? 'unknown'}, ${memory} GB,
+for each of ${targets.length} targets, in turn and back (A B C, C B A, …), and fewer but longer ones where a target is slow. The speed of a shared
+machine changes from second to second, so the sums of all rounds are divided. On ${cpus().length} × ${cpu?.model ?? 'unknown'}, ${memory} GB,
 Linux, Node ${process.version}, ${mariadbVersion()} with innodb_flush_log_at_trx_commit=1, ${postgresqlVersion()} with fsync, Django 5.2 with PyMySQL
 and psycopg. Client, target and database share the machine. Load average at the end: ${loadavg()[0]?.toFixed(1)}.
 
@@ -102,10 +98,10 @@ function section(summary: Summary, { name, title }: Scenario, targets: readonly 
   const ours = targets.find(({ kind }) => kind === 'ours')?.name ?? ''
   const rows = targets.flatMap(({ name: target }) => {
     const of = (measure: Measure, digits: number): string =>
-      (summary.median(name, target, measure)?.toFixed(digits) ?? '–').replace('NaN', '–')
+      (summary.value(name, target, measure)?.toFixed(digits) ?? '–').replace('NaN', '–')
     const ratio = (measure: Measure): string =>
       target === ours ? '' : (summary.ratio(name, measure, { of: ours, to: target })?.toFixed(2) ?? '–')
-    const isMeasured = summary.median(name, target, 'requests') !== null
+    const isMeasured = summary.value(name, target, 'errors') !== null
     const cells = [
       target,
       of('cpu', 2),
@@ -135,9 +131,9 @@ ${rows.join('\n')}
 function lost(summary: Summary, scenario: string, target: string): string {
   const rounds = summary.measurements.filter((one) => one.scenario === scenario && one.target === target)
   const total = rounds.reduce((sum, { lost }) => sum + (lost ?? 0), 0)
-  const requests = rounds.reduce((sum, one) => sum + one.requests, 0)
+  const sent = rounds.reduce((sum, one) => sum + one.sent, 0)
   if (rounds.every((one) => one.lost === null)) return '–'
-  return total === 0 ? 'none' : `${((100 * total) / requests).toFixed(0)} %`
+  return total === 0 ? 'none' : `${((100 * total) / sent).toFixed(0)} %`
 }
 
 function judgeStart({ title, cpu }: StartUp): Verdict {
@@ -171,7 +167,7 @@ function createCharts(
     const panels = scenarios.map(({ name, title }) => ({
       title,
       bars: targets.flatMap(({ name: label, kind: of }) => {
-        const value = summary.median(name, label, kind)
+        const value = summary.value(name, label, kind)
         return value === null ? [] : { label, value, text: CHART_TEXT[kind](value), isOurs: of === 'ours' }
       }),
     }))

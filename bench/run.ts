@@ -10,7 +10,8 @@ export interface RunOptions {
   readonly targets: readonly Target[]
   readonly rounds: number
   readonly seconds: number
-  readonly onMeasured: (measurement: Measurement) => void
+  /** Called with the measurements of a scenario. */
+  readonly onMeasured: (measurements: readonly Measurement[]) => void
 }
 
 /** Measures every target in every scenario, in turn and back. */
@@ -21,16 +22,21 @@ export async function runAll(
   const stage = await openStage(scope, { servers })
   const measurements: Measurement[] = []
   for (const [at, scenario] of scenarios.entries()) {
-    for (let round = 1; round <= rounds; round += 1) {
-      for (const target of inTurnAndBack(targetsOf(scenario, targets), round)) {
-        const measurement = await stage.measure(target, scenario, { round, seconds })
-        measurements.push(measurement)
-        onMeasured(measurement)
-      }
+    const measured: Measurement[] = []
+    for (let round = 1; round <= roundsOf(scenario, rounds); round += 1) {
+      for (const target of inTurnAndBack(targetsOf(scenario, targets), round))
+        measured.push(await stage.measure(target, scenario, { round, seconds }))
     }
+    measurements.push(...measured)
+    onMeasured(measured)
     // Processes that wait use memory, and some have timers.
     const next = scenarios[at + 1]
     if (next === undefined || placeOf(next) !== placeOf(scenario)) await stage.leave(placeOf(scenario))
   }
   return measurements
+}
+
+/** Fewer rounds where they are longer, but three at least if there are so many. */
+function roundsOf({ stretch }: Scenario, rounds: number): number {
+  return Math.min(rounds, Math.max(3, Math.round(rounds / stretch)))
 }

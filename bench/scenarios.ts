@@ -19,7 +19,7 @@ export interface Scenario {
   readonly connections: number
   /** Processes of each target, except Django, which has two workers. */
   readonly processes: 1 | 2
-  /** The factor by which a round is longer, where fewer requests fit into it. */
+  /** The factor by which a round is longer and there are fewer, where the slowest target needs longer to answer. */
   readonly stretch: number
 }
 
@@ -34,36 +34,38 @@ const USUAL = {
   stretch: 1,
 } as const
 
-const ALONE = { connections: 1, stretch: 2 } as const
+const ALONE = { connections: 1 } as const
+const MANY = { connections: 64, stretch: 2 } as const
 const POSTGRESQL = { ...USUAL, database: 'postgresql' } as const
-const LOGGED_IN = { ...USUAL, visitors: 'logged-in' } as const
-const HUGE = { ...USUAL, size: 'huge', stretch: 2 } as const
+const LOGGED_IN = { ...USUAL, visitors: 'logged-in', stretch: 2 } as const
+const HUGE = { ...USUAL, size: 'huge', stretch: 40 } as const
 
 /** Those with the same place follow each other, because their processes end after the last of them. */
 export const SCENARIOS: readonly Scenario[] = [
   { ...USUAL, name: 'returning-16', title: 'Returning sessions, 16 connections' },
   { ...USUAL, ...ALONE, name: 'returning-1', title: 'Returning sessions, 1 connection' },
-  { ...USUAL, name: 'returning-64', title: 'Returning sessions, 64 connections', connections: 64 },
+  { ...USUAL, ...MANY, name: 'returning-64', title: 'Returning sessions, 64 connections' },
   { ...USUAL, name: 'returning-two', title: 'Returning sessions, two processes', processes: 2 },
   { ...USUAL, name: 'new', title: 'New visitors', visitors: 'new' },
   { ...USUAL, name: 'hot', title: 'One hot session', visitors: 'hot' },
   { ...USUAL, name: 'hot-two', title: 'One hot session, two processes', visitors: 'hot', processes: 2 },
   { ...USUAL, name: 'payload-1k', title: 'Sessions of 1 kB', payload: 1_000 },
-  { ...USUAL, name: 'payload-100k', title: 'Sessions of 100 kB', payload: 100_000 },
+  { ...USUAL, name: 'payload-100k', title: 'Sessions of 100 kB', payload: 100_000, stretch: 2 },
   { ...LOGGED_IN, name: 'logged-in-16', title: 'Logged-in visitors, 16 connections' },
   { ...LOGGED_IN, ...ALONE, name: 'logged-in-1', title: 'Logged-in visitors, 1 connection' },
-  { ...USUAL, name: 'large', title: 'Library of 10,000 books, 50,000 copies', size: 'large' },
+  { ...USUAL, name: 'large', title: 'Library of 10,000 books, 50,000 copies', size: 'large', stretch: 6 },
   { ...HUGE, name: 'huge-16', title: 'Library of 100,000 books, 500,000 copies' },
   { ...HUGE, name: 'huge-64', title: 'The same library, 64 connections', connections: 64 },
   { ...POSTGRESQL, name: 'postgresql-16', title: 'Returning sessions, 16 connections' },
   { ...POSTGRESQL, ...ALONE, name: 'postgresql-1', title: 'Returning sessions, 1 connection' },
-  { ...POSTGRESQL, name: 'postgresql-64', title: 'Returning sessions, 64 connections', connections: 64 },
+  { ...POSTGRESQL, ...MANY, name: 'postgresql-64', title: 'Returning sessions, 64 connections' },
   { ...POSTGRESQL, name: 'postgresql-hot', title: 'One hot session', visitors: 'hot' },
   {
     ...POSTGRESQL,
     name: 'postgresql-logged-in',
     title: 'Logged-in visitors, 16 connections',
     visitors: 'logged-in',
+    stretch: 2,
   },
   { ...USUAL, name: 'sqlite-16', title: 'Returning sessions, 16 connections', database: 'sqlite' },
   { ...USUAL, ...ALONE, name: 'sqlite-1', title: 'Returning sessions, 1 connection', database: 'sqlite' },

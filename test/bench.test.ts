@@ -9,12 +9,13 @@ import type { AddressInfo } from 'node:net'
 import test from 'ava'
 import { chartFile } from '../bench/figures.ts'
 import { judge } from '../bench/goals.ts'
+import { runLoad } from '../bench/load.ts'
 import { type Measurement, openStage } from '../bench/measure.ts'
 import { installPeers } from '../bench/packages.ts'
-import { judgeProxies, measureProxies, proxiesSection, summarizeProxies } from '../bench/proxies.ts'
+import { judgeProxies, measureProxies, proxiesSection } from '../bench/proxies.ts'
 import { createReport } from '../bench/report.ts'
 import { chapterOf, SCENARIOS, type Scenario, targetsOf } from '../bench/scenarios.ts'
-import { summarize } from '../bench/summary.ts'
+import { type Measure, summarize } from '../bench/summary.ts'
 import { BUNDLE, TARGETS } from '../bench/targets.ts'
 import { request } from '../bench/visit.ts'
 import { isMet, measureWatching, watchingPage } from '../bench/watching.ts'
@@ -65,14 +66,15 @@ for (const [where, scenario, seconds] of cases.filter(([, one]) => testDatabases
         const measured = await (await stage).measure(target, scenario, { round: 1, seconds })
 
         t.is(measured.errors, 0)
-        t.true(measured.requests > 0)
+        t.true(measured.times.length > 0)
         t.true(measured.cpu > 0 && measured.memory > 0)
         if (where === 'mariadb') t.true(measured.statements > 0)
         if (target.kind === 'ours' && scenario.visitors === 'hot') t.is(measured.lost, 0, 'visits')
         const startUps = [{ title: 'MariaDB', cpu: 0.4, wall: 0.3 }]
-        const options = { targets: TARGETS, startUps, proxies: [], rounds: 1, seconds: 3, isFull: false }
+        const options = { targets: TARGETS, startUps, rounds: 1, seconds: 3, isFull: false }
         const { markdown, charts, figures } = createReport({ measurements: [measured], ...options })
-        t.true(markdown.includes(`| ${target.name} | ${measured.cpu.toFixed(2)} |`))
+        const cpu = measured.cpu / measured.times.length
+        t.true(markdown.includes(`| ${target.name} | ${cpu.toFixed(2)} |`))
         t.regex(charts.get(chartFile('cpu', chapterOf(hot))) ?? '', /^<svg .*<rect .*<\/svg>\n$/s)
         t.true(figures.includes(`![](../bench/${chartFile('requestsPerSecond', chapterOf(hot))})`))
       },
@@ -86,17 +88,17 @@ if (findExecutable(['nginx']) !== null) {
     const options = { rounds: 1, seconds: 1 }
     const measured = await measureProxies(file, { ...options, warmUp: 20 })
     t.is(measured.length, 12)
-    for (const { proxy, requestsPerSecond, errors } of measured) {
-      t.is(errors, 0, proxy)
-      t.true(requestsPerSecond > 0, proxy)
+    for (const { target, times, errors } of measured) {
+      t.is(errors, 0, target)
+      t.true(times.length > 0, target)
     }
     // Linux counts hundredths of a second: on a busy machine, a proxy may use less with one connection.
-    for (const [proxy, rows] of Map.groupBy(measured, (row) => row.proxy))
+    for (const [target, rows] of Map.groupBy(measured, (row) => row.target))
       t.true(
         rows.some(({ cpu }) => cpu > 0),
-        proxy,
+        target,
       )
-    const summary = summarizeProxies(measured)
+    const summary = summarize(measured)
     t.true(proxiesSection(summary).includes('| koa-django-sessions | '))
     t.is(judgeProxies(summary).length, 4)
   })
@@ -129,27 +131,100 @@ test('the measured figures of 10,000 watched sessions are within the goals, on b
   t.regex(page, /^\| the goal: .* \| met \| met \|$/m)
 })
 
-test('a goal is judged by the median of the rounds, and its range is named', (t) => {
-  const measured = (target: string, cpus: readonly number[]): Measurement[] =>
-    cpus.map((cpu, at) => ({
-      scenario: 'postgresql-1',
-      target,
-      round: at + 1,
-      requests: 100,
-      requestsPerSecond: 100,
-      p50: 1,
-      p99: 1,
-      cpu,
-      databaseCpu: 1,
-      statements: 3,
-      memory: 100,
-      errors: 0,
-      lost: null,
-    }))
-  const ours = measured('koa-django-sessions', [0.9, 0.8, 1.3])
-  const summary = summarize([...ours, ...measured('express, connect-pg-simple', [1, 1, 1])])
-  const verdict = judge(summary, TARGETS).find(({ what }) => what.startsWith('CPU'))
-  t.like(verdict, { wanted: 'at most 1', found: '0.90 (0.80 to 1.30)', holds: true })
+/** A round of `answers` requests in `seconds`, each answered after `time` milliseconds. */
+function measurementOf(
+  target: string,
+  round: number,
+  { answers = 100, cpu = 100, seconds = 1, time = 1 },
+): Measurement {
+  return {
+    scenario: 'postgresql-1',
+    target,
+    round,
+    seconds,
+    times: Array.from({ length: answers }, () => time),
+    cpu,
+    databaseCpu: 100,
+    sent: answers,
+    errors: 0,
+    statements: 3 * answers,
+    memory: 100,
+    lost: null,
+  }
+}
+
+test('a goal is judged by the sums of the rounds, and the range of five parts of them is named', (t) => {
+  const cpus = [90, 80, 60, 85, 85]
+  const ours = cpus.map((cpu, at) => measurementOf('koa-django-sessions', at + 1, { cpu }))
+  const theirs = cpus.map((_, at) => measurementOf('express, connect-pg-simple', at + 1, {}))
+  const verdictOf = (measurements: readonly Measurement[]) =>
+    judge(summarize(measurements), TARGETS).find(({ what }) => what.startsWith('CPU'))
+  t.like(verdictOf([...ours, ...theirs]), {
+    wanted: 'at most 1',
+    found: '0.80 (0.60 to 0.90)',
+    holds: true,
+  })
+  t.like(verdictOf([...ours, ...ours.map((one, at) => ({ ...one, round: at + 6 })), ...theirs, ...theirs]), {
+    found: '0.80 (0.70 to 0.88)',
+  })
+})
+
+test('a round in which the machine was fast counts as often as it had answers', (t) => {
+  const summary = summarize([
+    measurementOf('ours', 1, { answers: 300, cpu: 300, seconds: 1, time: 2 }),
+    measurementOf('ours', 2, { answers: 100, cpu: 500, seconds: 3, time: 8 }),
+  ])
+  const value = (measure: Measure) => summary.value('postgresql-1', 'ours', measure)
+  t.is(value('cpu'), 2)
+  t.is(value('requestsPerSecond'), 100)
+  t.is(value('statements'), 3)
+  t.is(value('p50'), 2)
+  t.is(value('p99'), 8)
+})
+
+test('only answers in the measured time count, and the load goes on until it is over', async (t) => {
+  let [arrived, running, most] = [0, 0, 0]
+  const server = createServer((_, response) => {
+    arrived += 1
+    running += 1
+    most = Math.max(most, running)
+    setTimeout(() => {
+      running -= 1
+      response.end('x')
+    }, 100)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => server.close())
+  const marks: number[] = []
+  const { port } = server.address() as AddressInfo
+  const load = await runLoad({
+    ports: [port],
+    connections: 8,
+    seconds: 1,
+    leadIn: 0.5,
+    cookie: () => null,
+    onBegin: () => marks.push(arrived),
+    onEnd: () => marks.push(arrived),
+  })
+  const [begin = 0, end = 0] = marks
+  t.is(most, 8)
+  t.is(load.sent, arrived)
+  t.is(load.errors, 0)
+  t.true(begin > 0)
+  // As many as were begun meanwhile, give or take those under way at both ends.
+  t.true(Math.abs(load.times.length - (end - begin)) <= 8, `${load.times.length} of ${end - begin}`)
+  t.true(load.seconds >= 1)
+  t.true(Math.min(...load.times) >= 99)
+})
+
+test('a load of few requests ends with them', async (t) => {
+  const server = createServer((_, response) => response.end('x'))
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const load = await runLoad({ ports: [port], connections: 2, seconds: 60, limit: 20, cookie: () => null })
+  t.is(load.sent, 20)
+  t.true(load.seconds < 30)
 })
 
 test('a page of a target is requested on a connection of its own, which no server closes meanwhile', async (t) => {
