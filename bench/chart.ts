@@ -13,8 +13,8 @@ export interface Bar {
 }
 
 const WIDTH = 760
-const LABELS = 250
-const BARS = 420
+const LABELS = 310
+const BARS = 360
 const ROW = 22
 const GAP = 34
 
