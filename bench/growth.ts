@@ -2,13 +2,7 @@ import { runScript } from '../test/support/databases.ts'
 import type { Scope } from '../test/support/file-scope.ts'
 import { createLibrary } from './library.ts'
 import { runLoad } from './load.ts'
-import {
-  LEAD_IN,
-  type Measurement,
-  measureLoad,
-  openStatementCounter,
-  type ServerUnderLoad,
-} from './measure.ts'
+import { type Measurement, measureLoad, openStatementCounter, type ServerUnderLoad } from './measure.ts'
 import { encodeSession, makeSessions } from './sessions.ts'
 import { type Measure, summarize } from './summary.ts'
 import { startOurs, TARGETS } from './targets.ts'
@@ -41,7 +35,7 @@ export async function measureGrowth(
     for (const kind of KINDS) kinds.push({ title: kind.title, ...(await startOn(scope, database, kind)) })
     for (let round = 1; round <= rounds; round += 1) {
       for (const { title, running, cookie, statements } of kinds) {
-        const load = { connections: CONNECTIONS, seconds, leadIn: seconds * LEAD_IN, cookie }
+        const load = { connections: CONNECTIONS, seconds, cookie }
         const cost = await measureLoad([running], load, { servers: [server], statements })
         measurements.push({ scenario: database, target: title, round, ...cost, lost: null })
       }

@@ -64,7 +64,7 @@ const WARM_UP = { requests: 20_000, seconds: { small: 15, large: 1, huge: 1 }, d
  * The load before the measured time, as a part of it: until the slowest target answers, and because a process is slower after a
  * pause.
  */
-export const LEAD_IN = 0.4
+const LEAD_IN = 0.4
 
 /** Runs targets. Libraries, processes and sessions are created when first needed. */
 export async function openStage(
@@ -142,8 +142,7 @@ export async function openStage(
       const cookie = (): string | null => cookies[Math.floor(Math.random() * cookies.length)] ?? null
       if (warmsUp) await warmUp(target, running, scenario, cookie)
 
-      const measured = seconds * stretch
-      const load = { connections, seconds: measured, leadIn: warmsUp ? measured * LEAD_IN : 0, cookie }
+      const load = { connections, seconds: seconds * stretch, cookie, ...(!warmsUp && { leadIn: 0 }) }
       const hot = visitors === 'hot' ? cookie() : null
       const visitsBefore = hot === null ? 0 : (await visit(first.port, hot)).numVisits
       const statements = await counters(database, database, (await siteOf(scenario)).databaseUrl)
@@ -166,7 +165,7 @@ export async function openStage(
   }
 }
 
-/** Measures what the load costs these processes and the servers. */
+/** Measures what the load costs these processes and the servers. Its lead-in is LEAD_IN unless it names another. */
 export async function measureLoad(
   running: readonly RunningTarget[],
   load: Omit<LoadOptions, 'ports' | 'onBegin' | 'onEnd'>,
@@ -190,6 +189,7 @@ export async function measureLoad(
   let [before, after] = [spent(), spent()]
   const statementsBefore = await statements()
   const { sent, errors, seconds, times } = await runLoad({
+    leadIn: load.seconds * LEAD_IN,
     ...load,
     ports: running.map(({ port }) => port),
     onBegin: () => {
@@ -213,7 +213,7 @@ export async function measureLoad(
 
 /**
  * Returns the server's own count of statements, which includes this query. PostgreSQL counts transactions, and each
- * connection reports its own a second after its last at the latest.
+ * connection reports its own once a second at most: those of a short round are counted in the target's next one.
  */
 export async function openStatementCounter(scope: Scope, url: string): Promise<() => Promise<number>> {
   if (url.startsWith('postgresql:')) {

@@ -6,7 +6,7 @@ import { freePort } from '../test/support/free-port.ts'
 import { temporaryFolder } from '../test/support/service.ts'
 import { judgeRatio, type Verdict } from './goals.ts'
 import { runLoad } from './load.ts'
-import { LEAD_IN, type Measurement, measureLoad } from './measure.ts'
+import { type Measurement, measureLoad } from './measure.ts'
 import { inTurnAndBack } from './rounds.ts'
 import type { Measure, Summary } from './summary.ts'
 import { type RunningTarget, startOurs, startPeer, startServer } from './targets.ts'
@@ -69,7 +69,6 @@ export async function measureProxies(
           ...load,
           connections,
           seconds,
-          leadIn: seconds * LEAD_IN,
         })
         measurements.push({ scenario: scenarioOf(connections), target, round, ...cost, lost: null })
       }
