@@ -1,6 +1,6 @@
 /**
  * Measures the service, its alternatives and a hand-written floor: on MariaDB and PostgreSQL with durable commits, on
- * SQLite, and with Redis; as a proxy; and its start. The targets run in turn and back, so that other load on the machine
+ * SQLite, and with Redis; as a proxy; and its start. The targets run in random orders, so that other load on the machine
  * affects all alike.
  *
  *   npm run bench                                      all of it, an hour; writes bench/results.md, its charts, and the

@@ -7,7 +7,7 @@ import { temporaryFolder } from '../test/support/service.ts'
 import { judgeRatio, type Verdict } from './goals.ts'
 import { runLoad } from './load.ts'
 import { type Measurement, measureLoad } from './measure.ts'
-import { inTurnAndBack } from './rounds.ts'
+import { randomOrders } from './rounds.ts'
 import type { Measure, Summary } from './summary.ts'
 import { type RunningTarget, startOurs, startPeer, startServer } from './targets.ts'
 
@@ -28,7 +28,7 @@ const PAGE = 3000
 const WARM_UP = 20_000
 
 /**
- * Measures what passing a page of 3 kB on costs, in turn and back. The upstream is nginx with a constant, which is
+ * Measures what passing a page of 3 kB on costs, in a random order in each round. The upstream is nginx with a constant, which is
  * faster than every proxy here. @throws Error without nginx
  */
 export async function measureProxies(
@@ -57,6 +57,7 @@ export async function measureProxies(
     ['nginx with keepalive', await startNginx(scope, { upstream, keepsConnections: true })],
   ]
   const measurements: Measurement[] = []
+  const nextOrder = randomOrders(proxies)
   const load = { path: '/page', cookie: () => null }
   for (const [name, { port, output }] of proxies) {
     const { errors } = await runLoad({ ...load, ports: [port], connections: 16, seconds: 15, limit: warmUp })
@@ -64,7 +65,7 @@ export async function measureProxies(
   }
   for (const connections of CONNECTIONS) {
     for (let round = 1; round <= rounds; round += 1) {
-      for (const [target, running] of inTurnAndBack(proxies, round)) {
+      for (const [target, running] of nextOrder()) {
         const cost = await measureLoad([running], {
           ...load,
           connections,
@@ -140,7 +141,7 @@ ${rows.join('\n')}
   }
   return `## Passing requests on
 
-A page of ${PAGE} bytes from nginx, through each proxy, in turn and back. koa-django-sessions writes its log; the others write no log.
+A page of ${PAGE} bytes from nginx, through each proxy, in a random order. koa-django-sessions writes its log; the others write no log.
 
 ${CONNECTIONS.map(table).join('\n')}`
 }

@@ -83,7 +83,7 @@ function head({ rounds, seconds, isFull, targets }: ReportOptions): string {
   const [cpu] = cpus()
   const memory = Math.round(totalmem() / 2 ** 30)
   return `${isFull ? 'The whole benchmark' : '**A part of the benchmark, or short rounds**'} (\`npm run bench\`, ${new Date().toISOString().slice(0, 10)}): ${rounds} rounds of ${seconds} seconds
-for each of ${targets.length} targets, in turn and back (A B C, C B A, …), and fewer but longer ones where a target is slow. The speed of a shared
+for each of ${targets.length} targets, in a random order without repeats, and fewer but longer ones where a target is slow. The speed of a shared
 machine changes from second to second, so the sums of all rounds are divided. On ${cpus().length} × ${cpu?.model ?? 'unknown'}, ${memory} GB,
 Linux, Node ${process.version}, ${mariadbVersion()} with innodb_flush_log_at_trx_commit=1, ${postgresqlVersion()} with fsync, Django 5.2 with PyMySQL
 and psycopg. Client, target and database share the machine. Load average at the end: ${loadavg()[0]?.toFixed(1)}.

@@ -1,6 +1,6 @@
 import type { Scope } from '../test/support/file-scope.ts'
 import { type Measurement, openStage, type ServersUnderLoad } from './measure.ts'
-import { inTurnAndBack } from './rounds.ts'
+import { randomOrders } from './rounds.ts'
 import { placeOf, type Scenario, targetsOf } from './scenarios.ts'
 import type { Target } from './targets.ts'
 
@@ -14,7 +14,7 @@ export interface RunOptions {
   readonly onMeasured: (measurements: readonly Measurement[]) => void
 }
 
-/** Measures every target in every scenario, in turn and back. */
+/** Measures every target in every scenario, in a random order in each round. */
 export async function runAll(
   scope: Scope,
   { servers, scenarios, targets, rounds, seconds, onMeasured }: RunOptions,
@@ -23,8 +23,9 @@ export async function runAll(
   const measurements: Measurement[] = []
   for (const [at, scenario] of scenarios.entries()) {
     const measured: Measurement[] = []
+    const nextOrder = randomOrders(targetsOf(scenario, targets))
     for (let round = 1; round <= roundsOf(scenario, rounds); round += 1) {
-      for (const target of inTurnAndBack(targetsOf(scenario, targets), round))
+      for (const target of nextOrder())
         measured.push(await stage.measure(target, scenario, { round, seconds }))
     }
     measurements.push(...measured)

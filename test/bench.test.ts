@@ -14,6 +14,7 @@ import { type Measurement, openStage } from '../bench/measure.ts'
 import { installPeers } from '../bench/packages.ts'
 import { judgeProxies, measureProxies, proxiesSection } from '../bench/proxies.ts'
 import { createReport } from '../bench/report.ts'
+import { randomOrders } from '../bench/rounds.ts'
 import { chapterOf, SCENARIOS, type Scenario, targetsOf } from '../bench/scenarios.ts'
 import { type Measure, summarize } from '../bench/summary.ts'
 import { BUNDLE, TARGETS } from '../bench/targets.ts'
@@ -167,6 +168,17 @@ test('a goal is judged by the sums of the rounds, and the range of five parts of
   t.like(verdictOf([...ours, ...ours.map((one, at) => ({ ...one, round: at + 6 })), ...theirs, ...theirs]), {
     found: '0.80 (0.70 to 0.88)',
   })
+})
+
+test('a round measures each target once, none twice in a row, and each after each other one', (t) => {
+  const all = ['a', 'b', 'c']
+  const nextOrder = randomOrders(all)
+  const rounds = Array.from({ length: 200 }, () => nextOrder())
+  for (const order of rounds) t.deepEqual(order.toSorted(), all)
+  const measured = rounds.flat()
+  const pairs = new Set(measured.slice(1).map((one, at) => `${measured[at]}${one}`))
+  t.deepEqual([...pairs].toSorted(), ['ab', 'ac', 'ba', 'bc', 'ca', 'cb'])
+  t.deepEqual(randomOrders(['a'])(), ['a'])
 })
 
 test('a round in which the machine was fast counts as often as it had answers', (t) => {
