@@ -16,10 +16,10 @@ export interface StartUp {
   readonly wall: number
 }
 
-/** The bundle, as in production, and the sources, as with `npm start`. */
+/** As in production, and as in a checkout, where the first start has made a bundle. */
 const MAINS = [
   { how: 'bundled', main: join(BUNDLE, 'main.js') },
-  { how: 'from its sources', main: join(projectFolder, 'src/cli/start.mjs') },
+  { how: '`npm start`', main: join(projectFolder, 'tools/start.mjs') },
 ]
 
 /** The number of starts of each kind, if there are so many rounds. */
