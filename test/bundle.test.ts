@@ -2,8 +2,8 @@
  * The service in one file, as it is published: modules that are loaded late or stay outside are found.
  */
 import { createHash } from 'node:crypto'
-import { rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { hash as argon2 } from '@node-rs/argon2'
 import { hash as bcrypt } from '@node-rs/bcrypt'
 import test from 'ava'
@@ -14,9 +14,9 @@ import { bundleService } from './support/bundle.ts'
 import { createTestDatabase, runSql, testDatabases } from './support/databases.ts'
 import { djangoVersions } from './support/django.ts'
 import { fileScope } from './support/file-scope.ts'
-import { cacheFolder } from './support/places.ts'
+import { cacheFolder, projectFolder } from './support/places.ts'
 import { startRedis } from './support/redis.ts'
-import { runCommand, startService } from './support/service.ts'
+import { runCommand, startService, temporaryFolder } from './support/service.ts'
 
 const folder = join(cacheFolder, `bundle-of-test-${process.pid}`)
 const file = fileScope(test)
@@ -37,6 +37,37 @@ for (const name of testDatabases) {
     t.is(service.stderr(), '')
   })
 }
+
+/** Prints a line for each template that nunjucks compiles. */
+const SHOW_COMPILED = `const construct = (type, [code]) => {
+  if (code.startsWith('function root')) console.error('compiled')
+  return Reflect.construct(type, [code])
+}
+globalThis.Function = new Proxy(Function, { construct })`
+const showCompiled = [`--import=data:text/javascript,${encodeURIComponent(SHOW_COMPILED)}`]
+
+test('bundled, it has its templates compiled', async (t) => {
+  const service = await startService(t, { main: await bundled, nodeOptions: showCompiled })
+  t.is(await createVisitor().visit(service.url), 1)
+  t.is((await fetch(`${service.url}/catalog/books/`)).status, 200)
+  t.is(service.stderr(), '')
+})
+
+test('bundled, it compiles a template that has changed since', async (t) => {
+  const project = temporaryFolder(t)
+  cpSync(dirname(await bundled), join(project, 'dist/bundle'), { recursive: true })
+  for (const name of ['templates', 'package.json'])
+    cpSync(join(projectFolder, name), join(project, name), { recursive: true })
+  const template = join(project, 'templates/index.html')
+  writeFileSync(template, readFileSync(template, 'utf8').replace('Local Library Home', 'Our Library'))
+  const service = await startService(t, {
+    main: join(project, 'dist/bundle/main.js'),
+    nodeOptions: showCompiled,
+  })
+  t.is(service.stderr(), 'compiled\n')
+  const page = await (await fetch(`${service.url}/catalog/`)).text()
+  t.true(page.includes('<title>Our Library</title>'))
+})
 
 test('bundled, it keeps sessions in Redis', async (t) => {
   const redis = await startRedis()

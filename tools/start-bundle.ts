@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { basename, join } from 'node:path'
-import { buildSync } from 'esbuild'
+import { build, stop } from 'esbuild'
 import { ASK_DJANGO, SERVICE_BUNDLE } from './bundle-service.ts'
 import {
   currentBundle,
@@ -31,18 +31,19 @@ const HOUR = 3_600_000
  * Bundles the sources for this start and the next ones. Returns the bundle's URL; null if a source changed meanwhile.
  * @throws Error if the folder is not writable, and esbuild's error for a source that has one
  */
-export function makeBundle(): string | null {
+export async function makeBundle(): Promise<string | null> {
   const folder = join(project, FOLDER)
   mkdirSync(folder, { recursive: true })
   accessSync(folder, constants.W_OK)
   const started = Date.now()
-  const { metafile, outputFiles } = buildSync({
+  const { metafile, outputFiles } = await build({
     ...SERVICE_BUNDLE,
     absWorkingDir: project,
     outdir: folder,
     write: false,
     logLevel: 'silent',
   })
+  await stop() // its process
   const inputs = statesOf([...Object.keys(metafile.inputs), ASK_DJANGO, ...RULES])
   if (inputs.some(([, , , changed]) => changed >= started)) return null
 

@@ -21,7 +21,7 @@ await import(currentBundle() ?? (await newBundle()) ?? '../src/cli/main.ts')
 async function newBundle() {
   try {
     const { makeBundle } = await import('./start-bundle.ts')
-    return makeBundle()
+    return await makeBundle()
   } catch {
     return null
   }

@@ -41,7 +41,7 @@ const SOURCES = {
   'node_modules/.package-lock.json': '{}',
 }
 
-const TOOLS = ['start.mjs', 'start-record.ts', 'start-bundle.ts', 'bundle-service.ts']
+const TOOLS = ['start.mjs', 'start-record.ts', 'start-bundle.ts', 'bundle-service.ts', 'compile-templates.ts']
 
 function createProject(t: ExecutionContext) {
   const folder = temporaryFolder(t)
