@@ -13,8 +13,14 @@ import { type RunningTarget, startOurs, startPeer, startServer } from './targets
 
 /** The name of the service among the proxies. */
 export const OURS = 'koa-django-sessions'
+const OURS_WITHOUT_KEEPALIVE = `${OURS}, DJANGO_UPSTREAM_KEEPALIVE=0`
 const FASTIFY = 'fastify, @fastify/http-proxy'
 const EXPRESS = 'express, http-proxy-middleware'
+const NGINX = 'nginx'
+const NGINX_WITH_KEEPALIVE = 'nginx with keepalive'
+
+/** In the order of the tables. */
+const PROXIES = [OURS, OURS_WITHOUT_KEEPALIVE, FASTIFY, EXPRESS, NGINX, NGINX_WITH_KEEPALIVE]
 
 const CONNECTIONS = [16, 1] as const
 
@@ -48,13 +54,13 @@ export async function measureProxies(
   const proxies: readonly [name: string, running: RunningTarget][] = [
     [OURS, await startOurs(scope, null, { env })],
     [
-      `${OURS}, DJANGO_UPSTREAM_KEEPALIVE=0`,
+      OURS_WITHOUT_KEEPALIVE,
       await startOurs(scope, null, { env: { ...env, DJANGO_UPSTREAM_KEEPALIVE: '0' } }),
     ],
     [FASTIFY, await startPeer(scope, 'http-proxy-fastify.ts', { UPSTREAM: upstream })],
     [EXPRESS, await startPeer(scope, 'http-proxy-express.ts', { UPSTREAM: upstream })],
-    ['nginx', await startNginx(scope, { upstream, keepsConnections: false })],
-    ['nginx with keepalive', await startNginx(scope, { upstream, keepsConnections: true })],
+    [NGINX, await startNginx(scope, { upstream, keepsConnections: false })],
+    [NGINX_WITH_KEEPALIVE, await startNginx(scope, { upstream, keepsConnections: true })],
   ]
   const measurements: Measurement[] = []
   const nextOrder = randomOrders(proxies)
@@ -81,7 +87,7 @@ export async function measureProxies(
 /** The proxies that were measured. */
 export function proxiesOf({ measurements }: Summary): string[] {
   const measured = measurements.filter(({ scenario }) => scenario === scenarioOf(16))
-  return [...new Set(measured.map(({ target }) => target))]
+  return PROXIES.filter((proxy) => measured.some(({ target }) => target === proxy))
 }
 
 /** The name of the scenario. */
