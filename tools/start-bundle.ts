@@ -23,7 +23,13 @@ import {
 } from './start-record.ts'
 
 /** What else decides the bundle: the packages that npm installed, and how the sources are bundled. */
-const RULES = ['package.json', 'tsconfig.json', 'node_modules/.package-lock.json', 'tools/bundle-service.ts']
+const RULES = [
+  'package.json',
+  'tsconfig.json',
+  'node_modules/.package-lock.json',
+  'tools/bundle-service.ts',
+  'tools/compile-templates.ts',
+]
 
 const HOUR = 3_600_000
 
@@ -36,14 +42,7 @@ export async function makeBundle(): Promise<string | null> {
   mkdirSync(folder, { recursive: true })
   accessSync(folder, constants.W_OK)
   const started = Date.now()
-  const { metafile, outputFiles } = await build({
-    ...SERVICE_BUNDLE,
-    absWorkingDir: project,
-    outdir: folder,
-    write: false,
-    logLevel: 'silent',
-  })
-  await stop() // its process
+  const { metafile, outputFiles } = await bundle(folder)
   const inputs = statesOf([...Object.keys(metafile.inputs), ASK_DJANGO, ...RULES])
   if (inputs.some(([, , , changed]) => changed >= started)) return null
 
@@ -56,6 +55,20 @@ export async function makeBundle(): Promise<string | null> {
   replaceFile(RECORD, JSON.stringify({ inputs, files: statesOf(paths) }))
   removeOld(new Set([...paths, RECORD, ...(previous?.files ?? []).map(([path]) => path)]))
   return currentBundle()
+}
+
+async function bundle(outdir: string) {
+  try {
+    return await build({
+      ...SERVICE_BUNDLE,
+      absWorkingDir: project,
+      outdir,
+      write: false,
+      logLevel: 'silent',
+    })
+  } finally {
+    await stop() // the process of esbuild
+  }
 }
 
 function byIsMain(a: { name: string }, b: { name: string }): number {
