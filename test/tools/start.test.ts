@@ -22,13 +22,19 @@ import { until } from '../support/until.ts'
 
 const SOURCES = {
   'src/cli/main.ts': `
-    import { fileURLToPath } from 'node:url'
+    import { existsSync, writeFileSync } from 'node:fs'
     import { relative } from 'node:path'
+    import { setTimeout } from 'node:timers/promises'
+    import { fileURLToPath } from 'node:url'
     import { word } from './word.ts'
     import { one } from 'a-package'
     const { later } = await import('./later.ts')
     console.log(relative('.', fileURLToPath(import.meta.url)), word, one, later)
-    if (process.env.WAIT) setTimeout(() => import('./last.ts').then(({ last }) => console.log(last)), 2000)
+    if (process.env.WAIT) {
+      writeFileSync('running', '')
+      while (!existsSync('changed')) await setTimeout(10)
+      console.log((await import('./last.ts')).last)
+    }
   `,
   'src/cli/word.ts': "export const word: string = 'first'\n",
   'src/cli/later.ts': "export const later: string = 'later'\n",
@@ -160,11 +166,12 @@ test('a bundle that has lost or changed a file is made anew', async (t) => {
 })
 
 test('a service that was started before a change still finds the files of its bundle', async (t) => {
-  const { start, write, bundle } = createProject(t)
+  const { folder, start, write } = createProject(t)
   const running = start({ WAIT: '1' })
-  await until('the bundle is made', () => existsSync(join(bundle, 'record.json')))
+  await until('it runs', () => existsSync(join(folder, 'running')))
   write('src/cli/last.ts', "export const last: string = 'other'\n")
   t.is(await start(), `${BUNDLED} first 1 later`)
+  write('changed', '')
   t.is(await running, `${BUNDLED} first 1 later\nlast`)
 })
 
