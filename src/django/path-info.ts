@@ -6,7 +6,8 @@
  * @param target in origin form: `/path?query`
  */
 export function pathInfo(target: string): string {
-  const [path = ''] = target.split('?', 1)
+  const end = target.indexOf('?')
+  const path = end === -1 ? target : target.slice(0, end)
   if (!path.includes('%')) return path
   const bytes = path.replace(/%([\da-f]{2})/gi, (_, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),
@@ -21,6 +22,7 @@ export function pathInfo(target: string): string {
  * @param target in origin form: `/path?query`
  */
 export function lenientPath(target: string): string {
+  if (PLAIN.test(target)) return target
   const [path = ''] = target.split(/[?#]/, 1)
   const segments = pathInfo(path).replace(CONTROLS, '').split(/[/\\]/)
   const kept: string[] = []
@@ -37,6 +39,9 @@ export function lenientPath(target: string): string {
 export function isUnambiguous(target: string): boolean {
   return !/^[^?]*%2f/i.test(target)
 }
+
+/** A path that every server reads as it is. */
+const PLAIN = /^\/(?:[\w-][\w.-]*\/)*(?:[\w-][\w.-]*)?$/
 
 const CONTROLS = /\p{Cc}/gu
 const EMPTY: ReadonlySet<string> = new Set(['', '.'])

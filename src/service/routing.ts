@@ -21,7 +21,8 @@ export function createRouting(isServed: (method: string, path: string) => boolea
   function placeOf(method: string, target: string): Place {
     const path = pathInfo(target)
     if (isServed(method, path)) return isUnambiguous(target) ? 'here' : 'nowhere'
-    return isServed(method, lenientPath(target)) ? 'nowhere' : 'elsewhere'
+    const lenient = lenientPath(target)
+    return lenient !== path && isServed(method, lenient) ? 'nowhere' : 'elsewhere'
   }
 
   return {

@@ -1,4 +1,5 @@
 import test from 'ava'
+import fc from 'fast-check'
 import { lenientPath, pathInfo } from '../../src/django/path-info.ts'
 import { createRouting } from '../../src/service/routing.ts'
 import { startLibrary } from '../support/library.ts'
@@ -36,6 +37,26 @@ test('a path is decoded once, in linear time', (t) => {
   t.is(pathInfo('/%2561%'), '/%61%')
   const long = '/%2e%2e/./\\x'.repeat(20_000)
   t.is(lenientPath(long), '/x')
+})
+
+test('a plain path is read as every other, in linear time', (t) => {
+  const characters = ['/', '/', '/', '.', 'a', '_', '-', '\\', '%', '%2e', '#', '\n', '\0', ' ', 'é', ';']
+  const paths = fc.array(fc.constantFrom(...characters), { maxLength: 12 }).map((all) => all.join(''))
+  // With a query, no path is plain.
+  fc.assert(
+    fc.property(paths, (path) => t.is(lenientPath(path), lenientPath(`${path}?`)) === true),
+    {
+      numRuns: 20_000,
+      examples: [[''], ['/'], ['/a'], ['/a/'], ['a'], ['/a//'], ['/a/.'], ['/.a'], ['/a.']],
+    },
+  )
+  for (const long of [
+    '/a'.repeat(50_000),
+    'a'.repeat(100_000),
+    `/${'a'.repeat(100_000)}!`,
+    '/-.'.repeat(40_000),
+  ])
+    t.is(lenientPath(long), lenientPath(`${long}?`))
 })
 
 test('a page requested by another spelling links to itself by its own path', async (t) => {
