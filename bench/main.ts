@@ -140,10 +140,12 @@ function write(file: string, text: string): void {
 
 /** A line for each target of each scenario. */
 function sayAll(summary: Summary): void {
-  const lines = summary.measurements.map(({ scenario, target }) => {
+  const measured = new Map(summary.measurements.map((one) => [`${one.scenario}: ${one.target}`, one]))
+  for (const [name, { scenario, target }] of measured) {
     const value = (measure: Measure, digits: number) =>
       summary.value(scenario, target, measure)?.toFixed(digits) ?? '–'
-    return `${scenario}: ${target}: ${value('requestsPerSecond', 0)} req/s, ${value('cpu', 3)} ms CPU, p50 ${value('p50', 2)} ms, ${value('errors', 0)} errors`
-  })
-  for (const line of new Set(lines)) say(line)
+    say(
+      `${name}: ${value('requestsPerSecond', 0)} req/s, ${value('cpu', 3)} ms CPU, p50 ${value('p50', 2)} ms, ${value('errors', 0)} errors`,
+    )
+  }
 }

@@ -38,14 +38,18 @@ export async function measureStart(scope: Scope, { rounds }: { rounds: number })
     databases.map(({ where, ...database }) => ({ title: `${how}, ${where}`, main, ...database })),
   )
   const found = kinds.map(({ title }) => ({ title, cpu: [] as number[], wall: [] as number[] }))
-  for (let round = 1; round <= Math.min(rounds, STARTS); round += 1) {
+  // The round before the first makes the bundle of `npm start` and fills the compile cache.
+  for (let round = 0; round <= Math.min(rounds, STARTS); round += 1) {
     for (const [at, { databaseUrl, isFirst, main }] of kinds.entries()) {
       if (isFirst) rmSync(`${folder}/var`, { recursive: true, force: true })
       const started = performance.now()
       const running = await startOurs(scope, databaseUrl, { cwd: folder, main })
       await visit(running.port)
-      found[at]?.wall.push((performance.now() - started) / 1000)
-      found[at]?.cpu.push(cpuSeconds(running.pids()))
+      const wall = (performance.now() - started) / 1000
+      if (round > 0) {
+        found[at]?.wall.push(wall)
+        found[at]?.cpu.push(cpuSeconds(running.pids()))
+      }
       await running.stop()
     }
   }

@@ -101,6 +101,8 @@ if (findExecutable(['nginx']) !== null) {
       )
     const summary = summarize(measured)
     t.true(proxiesSection(summary).includes('| koa-django-sessions | '))
+    const inOtherOrder = { ...summary, measurements: summary.measurements.toReversed() }
+    t.is(proxiesSection(inOtherOrder), proxiesSection(summary))
     t.is(judgeProxies(summary).length, 4)
   })
 }
