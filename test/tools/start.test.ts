@@ -49,6 +49,10 @@ const SOURCES = {
 
 const TOOLS = ['start.mjs', 'start-record.ts', 'start-bundle.ts', 'bundle-service.ts', 'compile-templates.ts']
 
+/** What src/cli/main.ts says that it is. */
+const BUNDLED = '.cache/start/main.js'
+const FROM_SOURCES = 'src/cli/main.ts'
+
 function createProject(t: ExecutionContext) {
   const folder = temporaryFolder(t)
   const write = (path: string, text: string) => {
@@ -68,8 +72,6 @@ function createProject(t: ExecutionContext) {
   const bundle = join(folder, '.cache/start')
   return { folder, write, start, bundle }
 }
-const BUNDLED = '.cache/start/main.js'
-const FROM_SOURCES = 'src/cli/main.ts'
 
 test('the first start makes a bundle, and the next ones run it', async (t) => {
   const { start, bundle } = createProject(t)
