@@ -72,7 +72,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     'node:',
     'ioredis',
   ],
-  'caches/memcached/': ['caches/', '!caches/redis/', 'checks/quoted.ts', 'django/', 'node:'],
+  'caches/memcached/': ['caches/', '!caches/redis/', 'checks/quoted.ts', 'concurrency/', 'django/', 'node:'],
   'auth/': ['auth/', 'session/', 'sql/', 'concurrency/', 'checks/quoted.ts', 'django/', 'type knex', 'node:'],
   'http/': ['http/', 'session/', 'django/', 'node:'],
   'http/form.ts': ['http/', 'django/forms.ts', 'node:'],

@@ -38,7 +38,19 @@ export function withDeadline<R, L>(
   })
 }
 
-function startTimer(run: () => void, milliseconds: number): () => void {
-  const timer = setTimeout(run, milliseconds)
+/**
+ * Runs something after this time, and returns what cancels it. If the process was held up meanwhile (a paused container,
+ * a long computation), the time goes on for as long, but twice as long at most: what has arrived is read before that.
+ */
+export function startTimer(
+  run: () => void,
+  milliseconds: number,
+  { monotonic = () => performance.now() }: { monotonic?: () => number } = {},
+): () => void {
+  const due = monotonic() + milliseconds
+  let timer = setTimeout(() => {
+    const heldUp = Math.max(monotonic() - due, 1) // A timer may be early by a fraction of a millisecond.
+    timer = setTimeout(run, Math.min(heldUp, milliseconds))
+  }, milliseconds)
   return () => clearTimeout(timer)
 }

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import test from 'ava'
 import { withDeadline } from '../../src/concurrency/deadline.ts'
@@ -83,3 +85,41 @@ test('onLate is not called for a promise that settles in time', async (t) => {
 test('the deadline is a timer by default', async (t) => {
   t.is(await withDeadline(new Promise(() => {}), 1, { onLate: () => 'late' }), 'late')
 })
+
+test('a result that has arrived counts, though the process was held up past the deadline', async (t) => {
+  const { server, client, accepted } = await connected()
+  t.teardown(() => {
+    client.destroy()
+    server.close()
+  })
+  const answer = withDeadline(once(client, 'data'), 20, { onLate: throwLate })
+  accepted.write('answer')
+  holdUp(60)
+  t.is(String((await answer)[0]), 'answer')
+})
+
+test('a result that arrives soon after the process was held up counts', async (t) => {
+  const { server, client, accepted } = await connected()
+  t.teardown(() => {
+    client.destroy()
+    server.close()
+  })
+  const answer = withDeadline(once(client, 'data'), 200, { onLate: throwLate })
+  setTimeout(() => accepted.write('answer'), 205) // The server was held up, too.
+  holdUp(600)
+  t.is(String((await answer)[0]), 'answer')
+})
+
+/** Both ends of a connection. */
+async function connected(): Promise<{ server: Server; client: Socket; accepted: Socket }> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  const [[accepted]] = await Promise.all([once(server, 'connection'), once(client, 'connect')])
+  return { server, client, accepted }
+}
+
+/** Stops this process for some milliseconds, as a paused container does. */
+function holdUp(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds)
+}

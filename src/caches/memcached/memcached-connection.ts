@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { startTimer } from '../../concurrency/deadline.ts'
 
 /** The reply to one command: a line, and the value that follows some lines. */
 export interface MemcachedReply {
@@ -17,7 +18,7 @@ export interface MemcachedConnection {
 interface PendingCommand {
   resolve(reply: MemcachedReply): void
   reject(error: Error): void
-  readonly timer: NodeJS.Timeout
+  readonly stopTimer: () => void
 }
 
 /** Socket, limits and callbacks of one connection. */
@@ -53,11 +54,11 @@ export function createMemcachedConnection({
   function end(reason: string, { isFailure }: { isFailure: boolean }): void {
     if (hasEnded) return
     hasEnded = true
-    clearTimeout(connecting)
+    stopConnecting()
     socket.destroy()
     onEnd(isFailure)
-    for (const { reject, timer } of pending.splice(0)) {
-      clearTimeout(timer)
+    for (const { reject, stopTimer } of pending.splice(0)) {
+      stopTimer()
       reject(unavailable(reason))
     }
   }
@@ -66,8 +67,8 @@ export function createMemcachedConnection({
   function send(command: string | readonly [string, Buffer]): Promise<MemcachedReply> {
     if (hasEnded) return Promise.reject(unavailable('the connection was lost'))
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => fail(`no reply within ${commandTimeout} ms`), commandTimeout)
-      pending.push({ resolve, reject, timer })
+      const stopTimer = startTimer(() => fail(`no reply within ${commandTimeout} ms`), commandTimeout)
+      pending.push({ resolve, reject, stopTimer })
       const [line, data] = typeof command === 'string' ? [command, null] : command
       socket.cork()
       socket.write(`${line}\r\n`)
@@ -77,13 +78,13 @@ export function createMemcachedConnection({
     })
   }
 
-  const connecting = setTimeout(() => fail(`no connection within ${connectTimeout} ms`), connectTimeout)
+  const stopConnecting = startTimer(() => fail(`no connection within ${connectTimeout} ms`), connectTimeout)
   const read = createReplyReader({
     maxBytes,
     onReply(reply) {
       const first = pending.shift()
       if (first === undefined) return fail('it sent a reply without a command')
-      clearTimeout(first.timer)
+      first.stopTimer()
       first.resolve(reply)
       // The server could not parse the line, so it may read the value as commands.
       if (/^(?:CLIENT_)?ERROR/.test(reply.line)) fail(unexpectedReply(reply.line))
@@ -91,7 +92,7 @@ export function createMemcachedConnection({
     onProtocolError: () => fail('it uses another protocol'),
   })
   socket.setNoDelay(true).setKeepAlive(true)
-  socket.on('connect', () => clearTimeout(connecting))
+  socket.on('connect', stopConnecting)
   socket.on('data', read)
   socket.on('error', (error: NodeJS.ErrnoException) => fail(error.code ?? 'the connection was lost'))
   socket.on('close', () => end('the connection was lost', { isFailure: pending.length > 0 }))

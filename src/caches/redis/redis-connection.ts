@@ -113,7 +113,6 @@ function createClient(
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     connectTimeout,
-    commandTimeout,
     socketTimeout: commandTimeout * 2, // a silent server: treat its connection as lost
     disconnectTimeout: 100,
     protocol: 2, // every Redis supports it, and redis-py uses it
