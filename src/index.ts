@@ -152,6 +152,7 @@ export {
   type AuthOptions,
   type Credentials,
   createAuth,
+  type GetUserOptions,
   type Identity,
   type LoginOptions,
   NoPasswordBackend,

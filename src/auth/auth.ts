@@ -94,6 +94,15 @@ export type Identity =
   | { readonly user: User; readonly verdict: 'current' | 'fallback' }
   | { readonly user: AnonymousUser; readonly verdict: 'nobody' | 'unverified' | 'wrong' }
 
+/** The options of `getUser`. */
+export interface GetUserOptions {
+  /**
+   * Whether the permissions are read with the user, for a page that will ask for them: one statement less for a visitor
+   * who comes alone. Default: false; the first question for a permission reads them.
+   */
+  readonly prefetchPermissions?: boolean
+}
+
 /** As much of a session as says who is logged in on it. */
 export interface SessionReader {
   has(key: string): boolean
@@ -114,7 +123,7 @@ export interface Auth {
    * key and a new hash. For an unknown, inactive or unverified user the visitor is anonymous, and the session stays.
    * @throws {UnusableUserTable}
    */
-  getUser(session: AnySession): Promise<User | AnonymousUser>
+  getUser(session: AnySession, options?: GetUserOptions): Promise<User | AnonymousUser>
   /**
    * Returns the user with this name and password, or null. Takes the same time when the user does not exist. The name is
    * normalized as in Django's login form (stripped, NFKC); the database's collation decides whether case matters.
@@ -277,11 +286,11 @@ export function createAuth({
     return passwordBackends.map((backend) => acceptedUser(row, backend)).find((user) => user !== null) ?? null
   }
 
-  const tracedIdentify = (session: SessionReader): Promise<Identity> =>
+  const tracedIdentify = (session: SessionReader, findById?: UserRows['findById']): Promise<Identity> =>
     traced(
       traces.authenticate,
       () => ({ operation: 'session' }),
-      () => identify(session),
+      () => identify(session, findById),
       ({ verdict }) => verdict,
     )
 
@@ -290,8 +299,11 @@ export function createAuth({
     identify: (session, findById) =>
       findById === undefined ? tracedIdentify(session) : identify(session, findById),
 
-    async getUser(session) {
-      const { user, verdict } = await tracedIdentify(session)
+    async getUser(session, { prefetchPermissions = false } = {}) {
+      const { user, verdict } = await tracedIdentify(
+        session,
+        prefetchPermissions ? rows.findWithPermissions : rows.findById,
+      )
       if (verdict === 'wrong') await session.flush()
       if (verdict === 'fallback') await renewHash(session, hashes.create(encodedPasswordOf(user)))
       return user

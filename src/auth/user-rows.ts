@@ -13,6 +13,8 @@ export interface UserRow {
   /** In the form in which `_auth_user_id` stores it. */
   readonly id: string
   readonly columns: Readonly<Record<string, unknown>>
+  /** As `permissionsOf` returns them, if they were read with the row. */
+  readonly permissions?: ReadonlySet<string>
 }
 
 /** The result of looking up a username with one statement. */
@@ -25,6 +27,8 @@ export interface FoundByName {
 /** Queries on the user table and the permission tables. */
 export interface UserRows {
   findById(id: string): Promise<UserRow | null>
+  /** As `findById`; the permissions of a user who is looked up alone are read by the same statement, where that works. */
+  findWithPermissions(id: string): Promise<UserRow | null>
   /** The database's collation decides whether case and accents matter, as in Django. */
   findByUsername(username: string): Promise<FoundByName>
   /** `app_label.codename` of each permission of this user: those granted directly and those of the user's groups. */
@@ -41,8 +45,15 @@ export interface UserRowsOptions {
   readonly model: UserModel
 }
 
+/** FROM and WHERE of permissions, and the quoted column of the user who has them. */
+interface Grants extends SqlPart {
+  readonly user: string
+}
+
 const ID_AS_TEXT = '_id_as_text'
 const NAME_KEY = '_name_key'
+const OWN = '_own_permissions'
+const OF_GROUPS = '_group_permissions'
 
 /**
  * Creates the queries for one user model.
@@ -58,6 +69,8 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
   const users = quote(table)
   const read = `${users}.*, CAST(${quote(column)} AS ${TEXT_TYPE[database]}) AS ${quote(ID_AS_TEXT)}`
   let hasColumns = false
+  /** Whether the server rejected a statement that reads a user with the permissions. */
+  let mustReadApart = columns.isSuperuser === null // no PermissionsMixin, so no permission tables
 
   /** Null for a name that the column's character set cannot represent: no user has it. MySQL and MariaDB raise an error. */
   async function lookUp(username: string): Promise<Record<string, unknown> | null> {
@@ -100,9 +113,10 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     return { id, columns }
   }
 
-  const findById = eachOf<UserRow | null>(async (ids) => {
+  async function findAll(ids: readonly string[]): Promise<readonly (UserRow | null)[]> {
     const isOne = isUser(column, ids)
-    const sql = `SELECT ${read} FROM ${users} WHERE ${isOne.sql} LIMIT ${ids.length}`
+    const limit = ids.length === 1 ? ' LIMIT 1' : '' // No number of users: a text for each could not be prepared.
+    const sql = `SELECT ${read} FROM ${users} WHERE ${isOne.sql}${limit}`
     const found = (await all(sql, isOne.bindings)).map(({ [ID_AS_TEXT]: text, ...columns }) =>
       rowOf(columns, text),
     )
@@ -110,25 +124,80 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     if (ids.length === 1) return [found[0] ?? null]
     const rows = new Map(found.map((row) => [row.id, row]))
     return ids.map((id) => rows.get(id) ?? null)
+  }
+
+  const findById = eachOf(findAll)
+
+  const findWithPermissions = eachOf<UserRow | null>(async (ids) => {
+    const [id = ''] = ids
+    if (ids.length > 1 || mustReadApart) return findAll(ids)
+    try {
+      return [await findOneWithPermissions(id)]
+    } catch (error) {
+      if (!isRefused(error)) throw error
+      mustReadApart = true
+      return findAll(ids)
+    }
   })
 
+  /** A scalar subquery for each way in which permissions are granted: the row of the user is not repeated. */
+  async function findOneWithPermissions(id: string): Promise<UserRow | null> {
+    const [own, ofGroups] = grantsTo([id])
+    const isThis = isUser(column, [id])
+    const joined = (grants: Grants, name: string) =>
+      `(SELECT ${JOINED_NAMES[database]} ${grants.sql}) AS ${quote(name)}`
+    const sql =
+      `SELECT ${LONG_NAMES[database]}${read}, ${joined(own, OWN)}, ${joined(ofGroups, OF_GROUPS)} ` +
+      `FROM ${users} WHERE ${isThis.sql} LIMIT 1`
+    const found = await first(sql, [...own.bindings, ...ofGroups.bindings, ...isThis.bindings])
+    if (found === undefined) return null
+    const { [ID_AS_TEXT]: text, [OWN]: ownNames, [OF_GROUPS]: namesOfGroups, ...row } = found
+    const names = [splitNames(ownNames), splitNames(namesOfGroups)]
+    const isComplete = names.every((some) => some !== null)
+    return { ...rowOf(row, text), ...(isComplete && { permissions: new Set(names.flat()) }) }
+  }
+
   const permissionsOf = eachOf<ReadonlySet<string>>(async (ids) => {
-    const [isOwn, isOfGroup] = [permissionsTable, groupsTable].map((of) => isUser(`${of}.${userColumn}`, ids))
-    const permissionsBy = (of: string) =>
-      `${PERMISSION_NAMES}, CAST(${quote(`${of}.${userColumn}`)} AS ${TEXT_TYPE[database]}) AS ${quote(ID_AS_TEXT)} ${FROM_PERMISSIONS}`
-    const own =
-      `${permissionsBy(permissionsTable)} INNER JOIN ${quote(permissionsTable)} ` +
-      `ON ${quote(`${permissionsTable}.permission_id`)} = auth_permission.id WHERE ${isOwn?.sql}`
-    const ofGroups =
-      `${permissionsBy(groupsTable)} INNER JOIN auth_group_permissions ON auth_group_permissions.permission_id = auth_permission.id ` +
-      `INNER JOIN ${quote(groupsTable)} ON ${quote(`${groupsTable}.group_id`)} = auth_group_permissions.group_id ` +
-      `WHERE ${isOfGroup?.sql}`
-    const bindings = [...(isOwn?.bindings ?? []), ...(isOfGroup?.bindings ?? [])]
-    const found = await select(`${own} UNION ${ofGroups}`, bindings)
+    const grants = grantsTo(ids)
+    const selects = grants.map(
+      ({ user, sql }) =>
+        `SELECT ${APP_LABEL}, ${CODENAME}, CAST(${user} AS ${TEXT_TYPE[database]}) AS ${quote(ID_AS_TEXT)} ${sql}`,
+    )
+    // ALL: for MySQL's UNION, names that differ only in case are the same.
+    const found = await select(
+      selects.join(' UNION ALL '),
+      grants.flatMap(({ bindings }) => bindings),
+    )
     if (ids.length === 1) return [namesOf(found)]
     const byUser = Map.groupBy(found, (row) => userId(row[ID_AS_TEXT], idType))
     return ids.map((id) => namesOf(byUser.get(id) ?? []))
   })
+
+  /**
+   * The permissions that these users have themselves, and those of their groups.
+   * Source: backends.py, _get_user_permissions and _get_group_permissions.
+   */
+  function grantsTo(ids: readonly string[]): readonly [own: Grants, ofGroups: Grants] {
+    const [user, member] = [`${permissionsTable}.${userColumn}`, `${groupsTable}.${userColumn}`]
+    const [isUserOf, isMember] = [isUser(user, ids), isUser(member, ids)]
+    return [
+      {
+        user: quote(user),
+        sql:
+          `${FROM_PERMISSIONS} INNER JOIN ${quote(permissionsTable)} ` +
+          `ON ${quote(`${permissionsTable}.permission_id`)} = auth_permission.id WHERE ${isUserOf.sql}`,
+        bindings: isUserOf.bindings,
+      },
+      {
+        user: quote(member),
+        sql:
+          `${FROM_PERMISSIONS} INNER JOIN auth_group_permissions ON auth_group_permissions.permission_id = auth_permission.id ` +
+          `INNER JOIN ${quote(groupsTable)} ON ${quote(`${groupsTable}.group_id`)} = auth_group_permissions.group_id ` +
+          `WHERE ${isMember.sql}`,
+        bindings: isMember.bindings,
+      },
+    ]
+  }
 
   /**
    * Lets look-ups that come together share a statement, each user once. A text is looked up alone: the database's
@@ -172,6 +241,9 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
 
   /** Values are written into the statement where binding them could change their meaning. */
   function isUser(name: string, ids: readonly string[]): SqlPart {
+    // One text for any number of users, which PostgreSQL can prepare. An id beyond the column's type is no error.
+    if (idType === 'integer' && database === 'postgresql')
+      return { sql: `${quote(name)} = ANY(CAST(? AS bigint[]))`, bindings: [`{${ids}}`] }
     // MySQL would compare a string as a float.
     if (idType === 'integer') return { sql: `${quote(name)} IN (${ids.join(', ')})`, bindings: [] }
     if (idType === 'uuid') {
@@ -196,11 +268,12 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
 
   return {
     findById,
+    findWithPermissions,
     findByUsername,
 
     permissionsOf,
 
-    allPermissions: async () => namesOf(await select(`${PERMISSION_NAMES} ${FROM_PERMISSIONS}`)),
+    allPermissions: async () => namesOf(await select(`SELECT ${APP_LABEL}, ${CODENAME} ${FROM_PERMISSIONS}`)),
 
     async setLastLogin({ id, columns: row }, instant) {
       const { lastLogin } = columns
@@ -219,10 +292,32 @@ const TEXT_TYPE: Readonly<Record<DatabaseKind, string>> = {
   sqlite: 'TEXT',
 }
 
-const PERMISSION_NAMES = 'SELECT django_content_type.app_label, auth_permission.codename'
+const APP_LABEL = 'django_content_type.app_label'
+const CODENAME = 'auth_permission.codename'
 const FROM_PERMISSIONS =
   'FROM auth_permission ' +
   'INNER JOIN django_content_type ON django_content_type.id = auth_permission.content_type_id'
+
+/** The number of names and the names, each of which ends with a line feed: so it shows whether the server has cut them. */
+const JOINED_NAMES: Readonly<Record<DatabaseKind, string>> = {
+  mysql: `CONCAT(COUNT(*), '\n', GROUP_CONCAT(${APP_LABEL}, '.', ${CODENAME}, '\n' SEPARATOR ''))`,
+  postgresql: `CONCAT(COUNT(*), chr(10), string_agg(${APP_LABEL} || '.' || ${CODENAME} || chr(10), ''))`,
+  sqlite: `COUNT(*) || char(10) || group_concat(${APP_LABEL} || '.' || ${CODENAME} || char(10), '')`,
+}
+
+/** MySQL would cut the names at 1024 bytes; MariaDB cuts them at a megabyte, and takes this for a comment. */
+const LONG_NAMES: Readonly<Record<DatabaseKind, string>> = {
+  mysql: '/*+ SET_VAR(group_concat_max_len = 1048576) */ ',
+  postgresql: '',
+  sqlite: '',
+}
+
+/** Null if the text was cut, or a name contains a line feed. */
+function splitNames(joined: unknown): readonly string[] | null {
+  if (joined === null) return [] // No names to join.
+  const [count, ...names] = String(joined).split('\n')
+  return names.pop() === '' && names.length === Number(count) ? names : null
+}
 
 /** Users in one statement at most. */
 const MOST_USERS = 200

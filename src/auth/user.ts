@@ -24,7 +24,10 @@ export interface User {
   hasPerms(permissions: readonly string[]): Promise<boolean>
   /** Whether the user has any permission in this app. */
   hasModulePerms(appLabel: string): Promise<boolean>
-  /** `app_label.codename` of each permission; the database is queried once, at the first call. */
+  /**
+   * `app_label.codename` of each permission; the database is queried once, at the first call, or with the user: see
+   * `prefetchPermissions`.
+   */
   getAllPermissions(): Promise<ReadonlySet<string>>
 }
 
@@ -76,7 +79,8 @@ export function createUser(userRow: UserRow, { backend, model, rows }: UserOptio
   function load(): Promise<ReadonlySet<string>> {
     // A model without PermissionsMixin has no permission tables either.
     if (!isActive || columnOf(names.isSuperuser) === undefined) return Promise.resolve(new Set())
-    return isSuperuser ? rows.allPermissions() : rows.permissionsOf(id)
+    if (isSuperuser) return rows.allPermissions()
+    return userRow.permissions === undefined ? rows.permissionsOf(id) : Promise.resolve(userRow.permissions)
   }
 
   function getAllPermissions(): Promise<ReadonlySet<string>> {

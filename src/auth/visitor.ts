@@ -1,11 +1,11 @@
 import type { SessionHandle } from '../session/handle.ts'
-import type { Auth, LoginOptions } from './auth.ts'
+import type { Auth, GetUserOptions, LoginOptions } from './auth.ts'
 import { type AnonymousUser, anonymousUser, type User } from './user.ts'
 
 /** The visitor who makes this request: Django's `request.user`, with login and logout. */
 export interface Visitor {
   /** Loads session and user once, at the first call. Without a session cookie there is no query. */
-  user(): Promise<User | AnonymousUser>
+  user(options?: GetUserOptions): Promise<User | AnonymousUser>
   /** Logs this user in; from then on `user()` returns this user. */
   login(user: User, options?: Pick<LoginOptions, 'backend'>): Promise<void>
   /** Flushes the session; from then on `user()` returns the anonymous user. */
@@ -23,8 +23,8 @@ export function createVisitor(
 ): Visitor {
   let user: Promise<User | AnonymousUser> | null = null
   return {
-    user() {
-      user ??= session.load().then(auth.getUser)
+    user(options) {
+      user ??= session.load().then((loaded) => auth.getUser(loaded, options))
       return user
     },
     async login(newcomer, options) {

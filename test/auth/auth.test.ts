@@ -1,7 +1,8 @@
 import { DatabaseSync } from 'node:sqlite'
 import { inspect } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
-import type { Auth } from '../../src/auth/auth.ts'
+import knex from 'knex'
+import type { Auth, GetUserOptions } from '../../src/auth/auth.ts'
 import type { UnverifiedUser } from '../../src/auth/unverified.ts'
 import type { UserIdType, UserModelOptions } from '../../src/auth/user-model.ts'
 import { createAuthHashes } from '../../src/django/auth-hash.ts'
@@ -10,7 +11,7 @@ import { versionProfile } from '../../src/django/versions.ts'
 import { createSessions } from '../../src/session/handle.ts'
 import type { Session } from '../../src/session/session.ts'
 import { type DbUnderTest, openDb, secretKey } from '../engines/db-under-test.ts'
-import { runSql, testDatabases } from '../support/databases.ts'
+import { runSql, type TestDatabaseName, testDatabases } from '../support/databases.ts'
 import { waitForTableLockWait } from '../support/lock-waits.ts'
 import { addUser, authOf, hashed, MODEL_BACKEND } from './users.ts'
 
@@ -465,6 +466,124 @@ for (const name of testDatabases) {
     )
     t.is(queries.length, 2)
   })
+}
+
+for (const name of testDatabases) {
+  test.serial(`permissions that are prefetched take no statement of their own on ${name}`, async (t) => {
+    const { auth, getUser, grant, ids, queries } = await openPermissionSite(t, name)
+    const long = Array.from({ length: 60 }, (_, at) => `can_do_something_with_a_long_name_${at}`)
+    for (const codename of long) await grant(ids.ann, codename)
+    for (const codename of ['can_lend', 'Can_lend', 'prêter "à côté", 貸す']) await grant(ids.ann, codename)
+    await grant(ids.eve, 'two\nlines')
+    await grant(ids.root, 'of_root')
+    const prefetched = async (id: number) => {
+      queries.length = 0
+      const user = await getUser(id, { prefetchPermissions: true })
+      const permissions = [...(await user.getAllPermissions())].sort()
+      const statements = queries.length
+      const apart = await (await auth.findUser(id))?.getAllPermissions()
+      t.deepEqual(permissions, [...(apart ?? [])].sort())
+      return { permissions, statements }
+    }
+
+    const ann = await prefetched(ids.ann)
+    t.is(ann.statements, 1)
+    t.deepEqual(
+      ann.permissions.filter((permission) => !permission.includes('something')),
+      ['library.Can_lend', 'library.can_lend', 'library.of_group', 'library.prêter "à côté", 貸す'],
+    )
+    t.is(ann.permissions.length, long.length + 4)
+    t.deepEqual(await prefetched(ids.bob), { permissions: [], statements: 1 })
+    t.deepEqual(await prefetched(ids.eve), { permissions: ['library.two\nlines'], statements: 2 })
+
+    queries.length = 0
+    const [root, nobody, all] = await Promise.all([
+      getUser(ids.root, { prefetchPermissions: true }),
+      getUser(9999, { prefetchPermissions: true }),
+      getUser(ids.ann, { prefetchPermissions: true }).then((user) => user.getAllPermissions()),
+    ])
+    t.is(queries.length, 2, 'those who come together share the statements')
+    t.true(await root.hasPerm('nowhere.nothing'))
+    t.false(nobody.isAuthenticated)
+    t.is(all.size, ann.permissions.length)
+  })
+
+  test.serial(`without the tables of permissions, a user is still found on ${name}`, async (t) => {
+    const { db, getUser, ids, queries } = await openPermissionSite(t, name)
+    await db.db.schema.dropTable('auth_user_user_permissions')
+    // The first time, the permissions are tried, and the user table is checked.
+    for (const statements of [3, 1]) {
+      queries.length = 0
+      const user = await getUser(ids.ann, { prefetchPermissions: true })
+      t.is(user.getUsername(), 'ann')
+      t.is(queries.length, statements)
+      await t.throwsAsync(user.hasPerm('library.can_lend'))
+    }
+  })
+}
+
+for (const name of testDatabases.filter((one) => one === 'mariadb' || one === 'mysql'))
+  test.serial(`names that ${name} has cut are read again`, async (t) => {
+    const { db, sessionOf, grant, ids } = await openPermissionSite(t, name)
+    for (const codename of ['can_lend', 'can_return']) await grant(ids.ann, codename)
+    const session = await sessionOf(ids.ann)
+    const lone = knex({ client: 'mysql2', connection: db.database.url, pool: { min: 1, max: 1 } })
+    t.teardown(() => lone.destroy())
+    const queries: string[] = []
+    lone.on('query', ({ sql }) => void queries.push(sql))
+    const auth = authOf({ ...db, db: lone })
+    // The names take 36 bytes with their line feeds. On MySQL, the hint in the statement counts more.
+    for (const length of [4, 16, 17, 25, 35, 36]) {
+      const isCut = name === 'mariadb' && length < 36
+      await lone.raw(`SET SESSION group_concat_max_len = ${length}`)
+      queries.length = 0
+      const user = await auth.getUser(session, { prefetchPermissions: true })
+      t.deepEqual([...(await user.getAllPermissions())].sort(), [
+        'library.can_lend',
+        'library.can_return',
+        'library.of_group',
+      ])
+      t.is(queries.length, isCut ? 2 : 1, `${length}`)
+    }
+  })
+
+/** Users `ann` (of a group that has a permission), `bob`, `eve` and the superuser `root`. */
+async function openPermissionSite(t: ExecutionContext, name: TestDatabaseName) {
+  const db = await openDb(t, name, { tables: 'library' })
+  const password = hashed('secret')
+  const add = (username: string, more: object = {}) => addUser(db, { username, password, ...more })
+  const ids = {
+    ann: await add('ann'),
+    bob: await add('bob'),
+    eve: await add('eve'),
+    root: await add('root', { is_superuser: true }),
+  }
+  async function addPermission(codename: string): Promise<number> {
+    // A content type for each, since a collation may take two names for the same.
+    const values = { app_label: 'library', model: codename.replaceAll('C', 'big') }
+    await db.db('django_content_type').insert(values)
+    const type = await db.db('django_content_type').where(values).first('id')
+    await db.db('auth_permission').insert({ name: '-', content_type_id: type.id, codename })
+    return (await db.db('auth_permission').where('content_type_id', type.id).first('id')).id
+  }
+  const grant = async (user_id: number, codename: string) =>
+    db.db('auth_user_user_permissions').insert({ user_id, permission_id: await addPermission(codename) })
+  await db.db('auth_group').insert({ id: 1, name: 'Readers' })
+  await db
+    .db('auth_group_permissions')
+    .insert({ group_id: 1, permission_id: await addPermission('of_group') })
+  await db.db('auth_user_groups').insert({ user_id: ids.ann, group_id: 1 })
+  const auth = authOf(db)
+  const queries: string[] = []
+  db.db.on('query', ({ sql }) => void queries.push(sql))
+  const sessionOf = (id: number) =>
+    sessionWith(db, {
+      _auth_user_id: String(id),
+      _auth_user_backend: MODEL_BACKEND,
+      _auth_user_hash: hashOf(db, password),
+    })
+  const getUser = async (id: number, options?: GetUserOptions) => auth.getUser(await sessionOf(id), options)
+  return { db, auth, ids, grant, sessionOf, getUser, queries }
 }
 
 test('a password in an unsupported format is reported with the user id, without the hash', async (t) => {

@@ -1,3 +1,4 @@
+import { deepStrictEqual } from 'node:assert'
 import { text } from 'node:stream/consumers'
 import test, { type ExecutionContext } from 'ava'
 import Koa from 'koa'
@@ -282,10 +283,13 @@ async function serveOurs(
       await ctx.login(found)
     }
     if (ctx.method === 'DELETE') await ctx.logout()
-    const user = await ctx.user()
+    const user = await ctx.user({ prefetchPermissions: true })
     ctx.type = 'json'
     ctx.body = 'null'
     if (!user.isAuthenticated) return
+    const permissions = [...(await user.getAllPermissions())].toSorted()
+    const readApart = await (await auth.findUser(user.id))?.getAllPermissions()
+    deepStrictEqual([...(readApart ?? [])].toSorted(), permissions)
     const condition = { [model.options.idColumn ?? 'id']: user.pk }
     const row = await db(model.table).where(condition).first('last_login')
     const zone = timeZone === undefined || databaseUrl.startsWith('postgresql') ? 'Z' : '+09:00'
@@ -296,7 +300,7 @@ async function serveOurs(
       active: user.isActive,
       staff: user.isStaff,
       superuser: user.isSuperuser,
-      permissions: [...(await user.getAllPermissions())].toSorted(),
+      permissions,
       returns: await user.hasPerm('catalog.can_mark_returned'),
       both: await user.hasPerms(['catalog.can_mark_returned', 'catalog.add_book']),
       modules: await modulesOf(['auth', 'catalog', 'nowhere'], user.hasModulePerms),

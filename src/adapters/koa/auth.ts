@@ -1,6 +1,5 @@
 import type { Middleware } from 'koa'
 import type { Auth } from '../../auth/auth.ts'
-import type { AnonymousUser, User } from '../../auth/user.ts'
 import { createVisitor, type Visitor } from '../../auth/visitor.ts'
 import { checkMethods } from '../../checks/check-values.ts'
 import { checkSession } from './session-middleware.ts'
@@ -8,7 +7,7 @@ import { checkSession } from './session-middleware.ts'
 declare module 'koa' {
   interface ExtendableContext {
     /** The visitor's user: `const user = await ctx.user()`. */
-    user(): Promise<User | AnonymousUser>
+    user: Visitor['user']
     /** Logs a user in, e.g. one that `auth.authenticate` returned; the CSRF token changes with it. */
     login: Visitor['login']
     logout: Visitor['logout']

@@ -62,7 +62,7 @@ export interface Layouts {
   bare(ctx: Context): Layout
   /**
    * The layout for this visitor. Without a session it costs no statement and sets no cookie. A logged-in user costs one
-   * statement, and permissions one more. A page must change the session only after this, because a login that is no
+   * statement, with the permissions. A page must change the session only after this, because a login that is no
    * longer valid flushes the session.
    */
   forVisitor(ctx: Context): Promise<Layout>
@@ -90,7 +90,7 @@ export function createLayouts(options: LayoutsOptions): Layouts {
     bare,
     forUser,
     async forVisitor(ctx) {
-      const user = await ctx.user()
+      const user = await ctx.user({ prefetchPermissions: true })
       const messages = await ctx.messages.take()
       return { ...(await forUser(ctx, user.isAuthenticated ? user : null)), messages }
     },
