@@ -115,7 +115,8 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
 
   async function findAll(ids: readonly string[]): Promise<readonly (UserRow | null)[]> {
     const isOne = isUser(column, ids)
-    const limit = ids.length === 1 ? ' LIMIT 1' : '' // No number of users: a text for each could not be prepared.
+    // A limit for each number of users would be a text for each, and PostgreSQL prepares texts.
+    const limit = ids.length === 1 ? ' LIMIT 1' : ''
     const sql = `SELECT ${read} FROM ${users} WHERE ${isOne.sql}${limit}`
     const found = (await all(sql, isOne.bindings)).map(({ [ID_AS_TEXT]: text, ...columns }) =>
       rowOf(columns, text),
@@ -140,7 +141,7 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
     }
   })
 
-  /** A scalar subquery for each way in which permissions are granted: the row of the user is not repeated. */
+  /** The permissions are joined to one text in each of two subqueries, so that the row of the user is not repeated. */
   async function findOneWithPermissions(id: string): Promise<UserRow | null> {
     const [own, ofGroups] = grantsTo([id])
     const isThis = isUser(column, [id])
@@ -241,7 +242,7 @@ export function createUserRows({ db, database, dates, model }: UserRowsOptions):
 
   /** Values are written into the statement where binding them could change their meaning. */
   function isUser(name: string, ids: readonly string[]): SqlPart {
-    // One text for any number of users, which PostgreSQL can prepare. An id beyond the column's type is no error.
+    // One text for any number of users, which can be prepared. As a bigint, an id beyond the column's type is no error.
     if (idType === 'integer' && database === 'postgresql')
       return { sql: `${quote(name)} = ANY(CAST(? AS bigint[]))`, bindings: [`{${ids}}`] }
     // MySQL would compare a string as a float.
@@ -298,7 +299,7 @@ const FROM_PERMISSIONS =
   'FROM auth_permission ' +
   'INNER JOIN django_content_type ON django_content_type.id = auth_permission.content_type_id'
 
-/** The number of names and the names, each of which ends with a line feed: so it shows whether the server has cut them. */
+/** The number of names and the names. Each ends with a line feed, so that a text that the server has cut is recognized. */
 const JOINED_NAMES: Readonly<Record<DatabaseKind, string>> = {
   mysql: `CONCAT(COUNT(*), '\n', GROUP_CONCAT(${APP_LABEL}, '.', ${CODENAME}, '\n' SEPARATOR ''))`,
   postgresql: `CONCAT(COUNT(*), chr(10), string_agg(${APP_LABEL} || '.' || ${CODENAME} || chr(10), ''))`,
