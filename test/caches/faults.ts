@@ -3,6 +3,7 @@ import type { ExecutionContext } from 'ava'
 import type { Cache } from '../../src/caches/cache.ts'
 import { parseObject } from '../../src/django/json.ts'
 import type { CacheServer } from '../support/cache-server.ts'
+import { holdUp } from '../support/hold-up.ts'
 
 interface Timeouts {
   readonly connectTimeout: number
@@ -63,4 +64,17 @@ export async function survivesOutages(
   server.thaw()
   await works()
   t.deepEqual((await cache.get('key'))?.data, json('{"a":1}'))
+}
+
+/** A reply that has arrived counts, though this process was held up past the time limit before it could read the reply. */
+export async function survivesHoldUps(
+  t: ExecutionContext,
+  open: (timeouts: Timeouts) => Cache,
+): Promise<void> {
+  const cache = open({ connectTimeout: 1000, commandTimeout: 500 })
+  t.is(await cache.get('key'), null)
+  const reply = cache.get('key')
+  await new Promise<void>((resolve) => process.nextTick(resolve)) // The command is sent, and its reply not yet read.
+  holdUp(700) // ioredis ends a connection that is silent for twice the time limit.
+  t.is(await reply, null)
 }

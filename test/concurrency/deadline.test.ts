@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { setImmediate as turn } from 'node:timers/promises'
 import test from 'ava'
 import { withDeadline } from '../../src/concurrency/deadline.ts'
+import { holdUp } from '../support/hold-up.ts'
 
 /** Timers that the test lets run. */
 function createSchedule() {
@@ -117,9 +118,4 @@ async function connected(): Promise<{ server: Server; client: Socket; accepted: 
   const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
   const [[accepted]] = await Promise.all([once(server, 'connection'), once(client, 'connect')])
   return { server, client, accepted }
-}
-
-/** Stops this process for some milliseconds, as a paused container does. */
-function holdUp(milliseconds: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds)
 }

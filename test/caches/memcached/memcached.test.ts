@@ -9,7 +9,7 @@ import type { CacheServer } from '../../support/cache-server.ts'
 import { fileScope, type Scope } from '../../support/file-scope.ts'
 import { startMemcached } from '../../support/memcached.ts'
 import { testCacheContract } from '../contract.ts'
-import { survivesOutages } from '../faults.ts'
+import { survivesHoldUps, survivesOutages } from '../faults.ts'
 
 const file = fileScope(test)
 let server: CacheServer
@@ -175,6 +175,12 @@ test('values of other types are unreadable, and stay', async (t) => {
       t.is(await each.replace(key, json('{}'), 100, 'any'), 'changed')
     }
   }
+})
+
+test('a reply counts that arrives while this process is held up', async (t) => {
+  const own = await startMemcached()
+  t.teardown(() => own.stop())
+  await survivesHoldUps(t, (options) => open(t, { location: [own.location] }, options))
 })
 
 test('commands fail at once while the server is down, and work when it is back', async (t) => {

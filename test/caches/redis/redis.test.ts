@@ -11,7 +11,7 @@ import { fileScope } from '../../support/file-scope.ts'
 import { startRedis, startRedisCluster, startRedisSentinels } from '../../support/redis.ts'
 import { until } from '../../support/until.ts'
 import { testCacheContract } from '../contract.ts'
-import { survivesOutages } from '../faults.ts'
+import { survivesHoldUps, survivesOutages } from '../faults.ts'
 
 const file = fileScope(test)
 let server: Awaited<ReturnType<typeof startRedis>>
@@ -189,6 +189,12 @@ test('any text can be a key, and no key becomes a command', async (t) => {
     t.truthy(await cache.add(key, json('{"a":1}'), 100))
     t.truthy(await cache.get(key))
   }
+})
+
+test('a reply counts that arrives while this process is held up', async (t) => {
+  const own = await startRedis()
+  t.teardown(() => own.stop())
+  await survivesHoldUps(t, (options) => open(t, { location: [own.location] }, options))
 })
 
 test('commands fail at once while the server is down, and work when it is back', async (t) => {
