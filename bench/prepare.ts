@@ -12,28 +12,31 @@ import { BUNDLE } from './targets.ts'
  */
 export async function prepare(say: (text: string) => void): Promise<void> {
   if (process.platform !== 'linux') throw new Error('the benchmark needs Linux, because it reads /proc')
+  await installMissing(say, [
+    ['nginx-core', findExecutable(['nginx'])],
+    ['redis-server', findExecutable(['redis-server'])],
+  ])
   await prepareDatabases(say)
-  for (const [program, systemPackage] of [
-    ['nginx', 'nginx-core'],
-    ['redis-server', 'redis-server'],
-  ] as const) {
-    if (findExecutable([program]) !== null) continue
-    say(`installing ${systemPackage}`)
-    await installSystemPackages([systemPackage])
-  }
   await installPeers(say)
   await bundleService(BUNDLE)
 }
 
 /** Installs MariaDB, PostgreSQL and Django if they are missing. @throws Error if that fails. */
 export async function prepareDatabases(say: (text: string) => void): Promise<void> {
-  if (findMariadbd() === null) {
-    say('installing mariadb-server-core')
-    await installSystemPackages(['mariadb-server-core'])
-  }
-  if (findPostgresql() === null) {
-    say('installing postgresql')
-    await installSystemPackages(['postgresql'])
-  }
+  await installMissing(say, [
+    ['mariadb-server-core', findMariadbd()],
+    ['postgresql', findPostgresql()],
+  ])
   for (const { version, reason } of await prepareDjango(say)) say(`Django ${version}: ${reason}`)
+}
+
+/** Installs the system's packages whose program was not found. */
+async function installMissing(
+  say: (text: string) => void,
+  found: readonly (readonly [name: string, program: string | null])[],
+): Promise<void> {
+  const missing = found.filter(([, program]) => program === null).map(([name]) => name)
+  if (missing.length === 0) return
+  say(`installing ${missing.join(' ')}`)
+  await installSystemPackages(missing)
 }

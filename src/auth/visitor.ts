@@ -4,7 +4,7 @@ import { type AnonymousUser, anonymousUser, type User } from './user.ts'
 
 /** The visitor who makes this request: Django's `request.user`, with login and logout. */
 export interface Visitor {
-  /** Loads session and user once, at the first call. Without a session cookie there is no query. */
+  /** Loads session and user once, at the first call, whose options count. Without a session cookie there is no query. */
   user(options?: GetUserOptions): Promise<User | AnonymousUser>
   /** Logs this user in; from then on `user()` returns this user. */
   login(user: User, options?: Pick<LoginOptions, 'backend'>): Promise<void>

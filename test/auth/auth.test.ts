@@ -40,8 +40,8 @@ function hashOf(db: DbUnderTest, password: string): string {
   return createAuthHashes({ secretKeys: [secretKey], profile }).create(password)
 }
 
-async function openSite(t: ExecutionContext, djangoVersion = '5.2') {
-  const db = await openDb(t, 'sqlite', { tables: 'library', djangoVersion })
+async function openSite(t: ExecutionContext, djangoVersion = '5.2', name: TestDatabaseName = 'sqlite') {
+  const db = await openDb(t, name, { tables: 'library', djangoVersion })
   const password = hashed('secret')
   const add = (username: string, more: object = {}) => addUser(db, { username, password, ...more })
   const sessionOf = (id: number, backend = MODEL_BACKEND) =>
@@ -549,9 +549,7 @@ for (const name of testDatabases.filter((one) => one === 'mariadb' || one === 'm
 
 /** Users `ann` (of a group that has a permission), `bob`, `eve` and the superuser `root`. */
 async function openPermissionSite(t: ExecutionContext, name: TestDatabaseName) {
-  const db = await openDb(t, name, { tables: 'library' })
-  const password = hashed('secret')
-  const add = (username: string, more: object = {}) => addUser(db, { username, password, ...more })
+  const { db, add, sessionOf } = await openSite(t, '5.2', name)
   const ids = {
     ann: await add('ann'),
     bob: await add('bob'),
@@ -576,12 +574,6 @@ async function openPermissionSite(t: ExecutionContext, name: TestDatabaseName) {
   const auth = authOf(db)
   const queries: string[] = []
   db.db.on('query', ({ sql }) => void queries.push(sql))
-  const sessionOf = (id: number) =>
-    sessionWith(db, {
-      _auth_user_id: String(id),
-      _auth_user_backend: MODEL_BACKEND,
-      _auth_user_hash: hashOf(db, password),
-    })
   const getUser = async (id: number, options?: GetUserOptions) => auth.getUser(await sessionOf(id), options)
   return { db, auth, ids, grant, sessionOf, getUser, queries }
 }

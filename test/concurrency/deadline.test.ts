@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import { withDeadline } from '../../src/concurrency/deadline.ts'
 import { holdUp } from '../support/hold-up.ts'
 
@@ -88,11 +88,7 @@ test('the deadline is a timer by default', async (t) => {
 })
 
 test('a result that has arrived counts, though the process was held up past the deadline', async (t) => {
-  const { server, client, accepted } = await connected()
-  t.teardown(() => {
-    client.destroy()
-    server.close()
-  })
+  const { client, accepted } = await openConnection(t)
   const answer = withDeadline(once(client, 'data'), 20, { onLate: throwLate })
   accepted.write('answer')
   holdUp(60)
@@ -100,22 +96,22 @@ test('a result that has arrived counts, though the process was held up past the 
 })
 
 test('a result that arrives soon after the process was held up counts', async (t) => {
-  const { server, client, accepted } = await connected()
-  t.teardown(() => {
-    client.destroy()
-    server.close()
-  })
+  const { client, accepted } = await openConnection(t)
   const answer = withDeadline(once(client, 'data'), 200, { onLate: throwLate })
   setTimeout(() => accepted.write('answer'), 205) // The server was held up, too.
   holdUp(600)
   t.is(String((await answer)[0]), 'answer')
 })
 
-/** Both ends of a connection. */
-async function connected(): Promise<{ server: Server; client: Socket; accepted: Socket }> {
+/** Both ends of a connection, until the end of the test. */
+async function openConnection(t: ExecutionContext): Promise<{ client: Socket; accepted: Socket }> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  t.teardown(() => {
+    client.destroy()
+    server.close()
+  })
   const [[accepted]] = await Promise.all([once(server, 'connection'), once(client, 'connect')])
-  return { server, client, accepted }
+  return { client, accepted }
 }
